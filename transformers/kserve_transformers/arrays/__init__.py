@@ -1,0 +1,1 @@
+"""Array operations on pictures and boxes: numpy, OpenCV and picture codecs, nothing of KServe."""

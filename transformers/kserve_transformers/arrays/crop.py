@@ -1,0 +1,76 @@
+"""Resize rules of image classifiers: they belong to the weights and are read from the model's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """How a picture becomes a classifier's input.
+
+    Attributes:
+        mode: `center_crop` scales the shorter side to `resize_size` and cuts the frame out of the middle;
+            `stretch` scales both sides to the frame.
+        frame_wh: the model's input, in pixels.
+        resize_size: length of the shorter side after scaling, in pixels; only for `center_crop`.
+        interpolation: `bilinear` or `bicubic`, both antialiased.
+    """
+
+    mode: Literal["center_crop", "stretch"]
+    frame_wh: tuple[int, int]
+    resize_size: int
+    interpolation: Literal["bilinear", "bicubic"]
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str], frame_wh: tuple[int, int]) -> ResizeRule:
+        """Read the rule from a model's config parameters.
+
+        Raises:
+            ValueError: a parameter has a value that no rule knows.
+        """
+        mode = parameters.get("resize_mode", "stretch")
+        interpolation = parameters.get("interpolation", "bilinear")
+        resize_size = int(parameters.get("resize_size", min(frame_wh)))
+        if mode not in ("center_crop", "stretch") or interpolation not in _FILTERS:
+            raise ValueError(f"no resize rule for resize_mode {mode!r} with interpolation {interpolation!r}")
+        return cls(mode, frame_wh, resize_size, interpolation)  # type: ignore[arg-type]
+
+    def needed_scale(self, size_wh: tuple[int, int]) -> float:
+        """The smallest scale of a picture of this size at which the rule loses nothing."""
+        if self.mode == "center_crop":
+            return self.resize_size / min(size_wh)
+        return max(frame / side for frame, side in zip(self.frame_wh, size_wh, strict=True))
+
+    def apply(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Resize, and crop where the rule says so.
+
+        Args:
+            rgb: [h, w, 3].
+
+        Returns:
+            [frame height, frame width, 3].
+
+        Source:
+            torchvision.transforms.functional.resize and center_crop on a PIL image (their rounding rules).
+        """
+        image = Image.fromarray(rgb)
+        resample = _FILTERS[self.interpolation]
+        if self.mode == "stretch":
+            return np.asarray(image.resize(self.frame_wh, resample))
+        (w, h), (frame_w, frame_h) = image.size, self.frame_wh
+        shorter, longer = min(w, h), max(w, h)
+        scaled = (self.resize_size, int(self.resize_size * longer / shorter))
+        scaled_w, scaled_h = scaled if w <= h else scaled[::-1]
+        left, top = round((scaled_w - frame_w) / 2), round((scaled_h - frame_h) / 2)
+        resized = image.resize((scaled_w, scaled_h), resample)
+        # A frame larger than the resized picture is padded with black, as torchvision does.
+        return np.asarray(resized.crop((left, top, left + frame_w, top + frame_h)))

@@ -1,0 +1,82 @@
+"""Letterbox: scale a picture into a fixed frame without changing its proportions, and map boxes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+# Darknet fills the bars with 0.5 of full scale (letterbox_image, src/image.c).
+FILL = 127
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where a picture lies inside its frame; all lengths in pixels.
+
+    Attributes:
+        frame_wh: the frame, that is the model's input.
+        offset_xy: the picture's top left corner inside the frame.
+        content_wh: the picture's size inside the frame.
+        picture_wh: the picture's own size.
+    """
+
+    frame_wh: tuple[int, int]
+    offset_xy: tuple[int, int]
+    content_wh: tuple[int, int]
+    picture_wh: tuple[int, int]
+
+    @classmethod
+    def fit(cls, picture_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Letterbox:
+        """The largest centred place for a picture in a frame.
+
+        Args:
+            picture_wh: the picture's width and height, both at least 1.
+            frame_wh: the frame's width and height, both at least 1.
+        """
+        scale = fit_scale(picture_wh, frame_wh)
+        content_w, content_h = (
+            min(frame, max(1, round(side * scale))) for frame, side in zip(frame_wh, picture_wh, strict=True)
+        )
+        offset_xy = ((frame_wh[0] - content_w) // 2, (frame_wh[1] - content_h) // 2)
+        return cls(frame_wh, offset_xy, (content_w, content_h), picture_wh)
+
+    def draw(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The frame with the picture in it.
+
+        Args:
+            rgb: [h, w, 3]; the picture, or a reduced copy of it of the same proportions.
+
+        Returns:
+            [frame height, frame width, 3]; the bars around the picture are grey.
+        """
+        frame_w, frame_h = self.frame_wh
+        (x, y), (w, h) = self.offset_xy, self.content_wh
+        frame = np.full((frame_h, frame_w, 3), FILL, np.uint8)
+        shrinks = rgb.shape[0] > h or rgb.shape[1] > w
+        frame[y : y + h, x : x + w] = cv2.resize(
+            rgb, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        return frame
+
+    def undo(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Map boxes from the frame back to the picture and clip them to it.
+
+        Args:
+            boxes: [N, 4], xyxy, in 0..1 of the frame; N may be 0.
+
+        Returns:
+            [N, 4], xyxy, pixels of the picture, 0 <= x <= width, 0 <= y <= height, in the order given.
+        """
+        frame = np.array(self.frame_wh * 2, np.float32)
+        offset = np.array(self.offset_xy * 2, np.float32)
+        content = np.array(self.content_wh * 2, np.float32)
+        picture = np.array(self.picture_wh * 2, np.float32)
+        return np.clip((boxes * frame - offset) * (picture / content), 0, picture).astype(np.float32)
+
+
+def fit_scale(picture_wh: tuple[int, int], frame_wh: tuple[int, int]) -> float:
+    """The scale at which a picture just fits into a frame."""
+    return min(frame_wh[0] / picture_wh[0], frame_wh[1] / picture_wh[1])

@@ -1,0 +1,87 @@
+"""Every error a caller can meet, with its HTTP status and the name of its gRPC code.
+
+ServingError                      base, never raised itself
+├── BadRequestError           400 the request is malformed: it says which part
+├── NotFoundError             404 no such service, model or version
+├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
+├── UnsupportedMediaError     415 not a picture, or not a kind of body, that we read
+├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
+├── BadAnswerError            502 the model answered, but not what it declares
+├── NotReadyError             503 the model, or everything in the service's chain, is not ready
+└── TooLateError              504 the request's deadline passed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServingError(Exception):
+    """Base of all errors that reach a caller: the message is written for the caller."""
+
+    status: ClassVar[int] = 500
+    grpc_code: ClassVar[str] = "INTERNAL"
+    retry_after_s: float | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Extra HTTP headers of the answer."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(max(1, round(self.retry_after_s)))}
+
+
+class BadRequestError(ServingError):
+    """The request is malformed."""
+
+    status = 400
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class NotFoundError(ServingError):
+    """No such service, model or version."""
+
+    status = 404
+    grpc_code = "NOT_FOUND"
+
+
+class TooLargeError(ServingError):
+    """A limit on bytes, pixels or instances is exceeded."""
+
+    status = 413
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class UnsupportedMediaError(ServingError):
+    """Not a picture, or not a kind of body, that we read."""
+
+    status = 415
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class BusyError(ServingError):
+    """The model's queue is full: nothing was done, come back later."""
+
+    status = 429
+    grpc_code = "RESOURCE_EXHAUSTED"
+    retry_after_s = 1.0
+
+
+class BadAnswerError(ServingError):
+    """The model answered an error or something it does not declare."""
+
+    status = 502
+    grpc_code = "UNAVAILABLE"
+
+
+class NotReadyError(ServingError):
+    """Nothing that could answer is ready."""
+
+    status = 503
+    grpc_code = "UNAVAILABLE"
+    retry_after_s = 1.0
+
+
+class TooLateError(ServingError):
+    """The request's deadline passed."""
+
+    status = 504
+    grpc_code = "DEADLINE_EXCEEDED"

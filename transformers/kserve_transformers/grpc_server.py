@@ -1,0 +1,160 @@
+"""V2 over gRPC: KServe's server, with our codec, our errors and our limit on a message's size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from grpc import ServicerContext, StatusCode, aio
+from grpc_interceptor import AsyncExceptionToStatusInterceptor
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+from kserve.protocol.grpc.servicer import InferenceServicer, to_headers
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+from kserve_transformers.deadline import TIMEOUT_HEADER
+from kserve_transformers.errors import BadRequestError
+from kserve_transformers.health import Health
+from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
+from kserve_transformers.protocol.v2 import check_shape, datatype_of, split_bytes, split_windows, to_raw
+from kserve_transformers.routes.errors import translate
+
+logger = logging.getLogger(__name__)
+
+# Room for what stands around a picture in a message.
+_ENVELOPE_BYTES = 64 * 1024
+
+
+class Servicer(InferenceServicer):  # type: ignore[misc]
+    """Answers ModelInfer; health and metadata are KServe's, readiness is ours.
+
+    Args:
+        dataplane: of KServe's server.
+        extension: of KServe's server; its load and unload are not offered.
+        health: of this server.
+    """
+
+    def __init__(self, dataplane: DataPlane, extension: ModelRepositoryExtension, health: Health) -> None:
+        super().__init__(dataplane, extension)
+        self._dataplane = dataplane
+        self._health = health
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: ServicerContext) -> pb.ServerReadyResponse:  # noqa: N802
+        """Whether every service is ready."""
+        return pb.ServerReadyResponse(ready=self._health.ready)
+
+    async def RepositoryModelLoad(self, request: Any, context: ServicerContext) -> Any:  # noqa: N802
+        """Not offered to callers."""
+        await context.abort(StatusCode.UNIMPLEMENTED, "models are not managed through this port")
+
+    RepositoryModelUnload = RepositoryModelLoad
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: ServicerContext) -> pb.ModelInferResponse:  # noqa: N802
+        """Infer; outputs are raw contents, which all clients read alike."""
+        transformer = self._dataplane.get_model_from_registry(request.model_name)
+        service_request = _parse(transformer.kind, request)
+        headers = {key: value for key, value in to_headers(context).items() if isinstance(value, str)}
+        remaining_s = context.time_remaining()
+        if remaining_s is not None and TIMEOUT_HEADER not in headers:
+            headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
+        answered, _ = await self._dataplane.infer(request.model_name, service_request, headers)
+        parameters = {"warning": answered.warning} if answered.warning else {}
+        return _render(request, transformer.tensors(answered), parameters)
+
+
+class _ErrorsToStatus(AsyncExceptionToStatusInterceptor):
+    async def handle_exception(
+        self, ex: Exception, request_or_iterator: Any, context: ServicerContext, method_name: str
+    ) -> NoReturn:
+        known = translate(ex)
+        if known is None:
+            logger.error("fault while answering %s", method_name, exc_info=ex)
+            await context.abort(StatusCode.INTERNAL, "internal error: it is in the server's log")
+        else:
+            await context.abort(StatusCode[known.grpc_code], str(known))
+        raise AssertionError("abort raises")
+
+
+class GRPCServer:
+    """The gRPC port.
+
+    Args:
+        address: host:port to listen on.
+        servicer: what answers.
+        max_message_bytes: largest request.
+        grace_s: how long running requests may take after `stop`.
+    """
+
+    def __init__(self, address: str, servicer: Servicer, max_message_bytes: int, grace_s: float) -> None:
+        self._address = address
+        self._servicer = servicer
+        self._max_message_bytes = max_message_bytes
+        self._grace_s = grace_s
+        self._server: aio.Server | None = None
+
+    async def serve(self) -> None:
+        """Serve until stopped."""
+        self._server = aio.server(
+            ThreadPoolExecutor(max_workers=1),
+            interceptors=(_ErrorsToStatus(),),
+            options=[("grpc.max_receive_message_length", self._max_message_bytes + _ENVELOPE_BYTES)],
+        )
+        add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+        await self._server.wait_for_termination()
+
+    async def stop(self) -> None:
+        """Take no new requests, finish the running ones."""
+        if self._server is not None:
+            await self._server.stop(self._grace_s)
+
+
+def _parse(kind: InstanceKind, request: pb.ModelInferRequest) -> ServiceRequest:
+    if len(request.inputs) != 1:
+        raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
+    tensor = request.inputs[0]
+    shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
+    parameters = {
+        name: getattr(value, value.WhichOneof("parameter_choice"))
+        for name, value in request.parameters.items()
+        if value.WhichOneof("parameter_choice")
+    }
+    return ServiceRequest(_instances(kind, request, shape), parameters)
+
+
+def _instances(kind: InstanceKind, request: pb.ModelInferRequest, shape: list[int]) -> tuple[Any, ...]:
+    contents = request.inputs[0].contents
+    if request.raw_input_contents:
+        if len(request.raw_input_contents) != 1 or request.inputs[0].HasField("contents"):
+            raise BadRequestError("an input has either raw_input_contents or contents, once")
+        raw = request.raw_input_contents[0]
+        return split_bytes(raw, shape[0]) if kind is InstanceKind.IMAGE else split_windows(raw, shape)
+    values = contents.bytes_contents if kind is InstanceKind.IMAGE else contents.fp32_contents
+    if len(values) != int(np.prod(shape)):
+        raise BadRequestError(f"the input has {len(values)} elements, shape {shape} needs {int(np.prod(shape))}")
+    if kind is InstanceKind.IMAGE:
+        return tuple(values)
+    return tuple(finite_window(np.array(values, np.float32).reshape(shape)))
+
+
+def _render(
+    request: pb.ModelInferRequest, tensors: Mapping[str, npt.NDArray[Any]], parameters: Mapping[str, str]
+) -> pb.ModelInferResponse:
+    wanted = [output.name for output in request.outputs] or list(tensors)
+    unknown = set(wanted) - set(tensors)
+    if unknown:
+        raise BadRequestError(f"no output {sorted(unknown)[0][:40]!r}: there are {', '.join(tensors)}")
+    response = pb.ModelInferResponse(model_name=request.model_name, model_version="1", id=request.id)
+    for name in wanted:
+        array = tensors[name]
+        response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
+        response.raw_output_contents.append(to_raw(array))
+    for name, value in parameters.items():
+        response.parameters[name].string_param = value
+    return response

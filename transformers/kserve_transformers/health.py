@@ -1,0 +1,55 @@
+"""Live, and ready: ready follows from golden samples, never from what a process says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kserve_transformers.services.transformer import Transformer
+
+
+class Health:
+    """Whether the services of this server can be trusted at present.
+
+    Args:
+        services: by name.
+    """
+
+    def __init__(self, services: Mapping[str, Transformer[Any, Any, Any]]) -> None:
+        self._services = services
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether every service can answer and the server is not about to stop."""
+        return not self.draining and all(service.unready_reason is None for service in self._services.values())
+
+    def report(self) -> dict[str, Any]:
+        """Readiness by service and model, with reasons."""
+        services = {}
+        for name, service in self._services.items():
+            reason = service.unready_reason
+            services[name] = {
+                "ready": reason is None,
+                **({"reason": reason} if reason else {}),
+                "models": self.models(service),
+            }
+        return {"ready": self.ready, "services": services}
+
+    def models(self, service: Transformer[Any, Any, Any]) -> dict[str, Any]:
+        """The models of a service: ready or why not, version, and what their weights are."""
+        models = {}
+        for model in service.chain:
+            entry: dict[str, Any] = {"ready": model.ready}
+            if model.unready_reason:
+                entry["reason"] = model.unready_reason
+            declared = model.known_declaration
+            if declared is not None:
+                entry["version"] = declared.version
+                entry |= {
+                    key: declared.parameters[key]
+                    for key in ("weights", "accuracy", "weights_licence", "weights_source", "warning")
+                    if declared.parameters.get(key)
+                }
+            models[model.name] = entry
+        return models

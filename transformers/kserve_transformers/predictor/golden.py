@@ -1,0 +1,75 @@
+"""Golden samples: an input and the answer that it must give, kept beside the model in its repository."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from kserve_transformers.predictor.declaration import TensorSpec
+
+_DRIFT_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class GoldenOutput:
+    """The leading rows that an output must have, and how far it may be off."""
+
+    values: npt.NDArray[np.float64]
+    atol: float
+
+
+@dataclass(frozen=True)
+class GoldenSample:
+    """A sample input, batch of one, and the outputs it must give."""
+
+    batch: npt.NDArray[np.generic]
+    outputs: Mapping[str, GoldenOutput]
+
+    @classmethod
+    def load(cls, model_dir: Path, spec: TensorSpec) -> GoldenSample:
+        """Read MODEL/golden/.
+
+        Args:
+            model_dir: the model's folder in the model repository.
+            spec: the model's input; the sample is the file of its name, .png or .json.
+
+        Raises:
+            FileNotFoundError: there is no sample.
+            ValueError: the sample does not have the input's shape, or the answer is not well-formed.
+        """
+        picture, series = model_dir / "golden" / f"{spec.name}.png", model_dir / "golden" / f"{spec.name}.json"
+        if picture.exists():
+            with Image.open(picture) as image:
+                sample = np.asarray(image, spec.dtype)
+        else:
+            sample = np.array(json.loads(series.read_text()), spec.dtype)
+        sample = sample.reshape(spec.shape)
+        answer = json.loads((model_dir / "golden" / "answer.json").read_text())
+        outputs = {
+            name: GoldenOutput(np.array(output["values"], np.float64), float(output["atol"]))
+            for name, output in answer["outputs"].items()
+        }
+        return cls(sample[np.newaxis], outputs)
+
+    def drift(self, outputs: Mapping[str, npt.NDArray[np.generic]]) -> str | None:
+        """Compare an answer with the golden one.
+
+        Returns:
+            None where it is right, else which output is off and by how much.
+        """
+        for name, golden in self.outputs.items():
+            if name not in outputs:
+                return f"output {name} is missing"
+            got = np.asarray(outputs[name][0], np.float64)[: len(golden.values)]
+            if got.shape != golden.values.shape:
+                return f"output {name} has shape {got.shape}, the golden answer {golden.values.shape}"
+            error = np.abs(got - golden.values).max(initial=0.0)
+            if not error <= golden.atol:  # NaN is off, too
+                return f"output {name} is off by {round(float(error), _DRIFT_DECIMALS)}, allowed {golden.atol}"
+        return None

@@ -1,0 +1,45 @@
+"""Base64 as it arrives in JSON: strict, but in the forms that browsers and other languages really send."""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+import pybase64
+
+from kserve_transformers.errors import BadRequestError
+
+_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.ASCII)
+_WHITESPACE = str.maketrans("", "", " \t\r\n")
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64.
+
+    Args:
+        text: standard or URL-safe alphabet (not mixed), with or without line breaks, with or without a
+            leading `data:...;base64,`; padded, though the URL-safe alphabet may leave the padding out.
+
+    Raises:
+        BadRequestError: anything else.
+    """
+    if text.startswith("data:"):
+        match = _DATA_URL.match(text)
+        if match is None:
+            raise BadRequestError("the data: URL is not base64: write data:image/jpeg;base64,...")
+        text = text[match.end() :]
+    if not text.isascii():
+        raise BadRequestError("the base64 text has characters outside its alphabet")
+    if any(white in text for white in "\n\r \t"):
+        text = text.translate(_WHITESPACE)
+    url_safe = "-" in text or "_" in text
+    if url_safe and "=" not in text:
+        text += "=" * (-len(text) % 4)
+    if url_safe and ("+" in text or "/" in text):
+        raise BadRequestError("the base64 text mixes the standard and the URL-safe alphabet")
+    try:
+        return pybase64.b64decode(text, altchars="-_" if url_safe else None, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequestError(
+            "the base64 text is damaged: it has characters outside its alphabet or wrong padding"
+        ) from None

@@ -1,0 +1,65 @@
+"""One picture out of the bodies that browsers, curl and small scripts send: a form, JSON, or the bare bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from python_multipart.exceptions import MultipartParseError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from kserve_transformers.errors import BadRequestError, UnsupportedMediaError
+from kserve_transformers.protocol.requests import image_from_json
+from kserve_transformers.protocol.v1 import check_identity_encoding, parse_json
+
+_FIELDS = ("file", "image")
+
+
+@dataclass(frozen=True)
+class PictureForm:
+    """A picture, and what came beside it in a JSON body."""
+
+    picture: bytes
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+async def read_picture_form(request: Request) -> PictureForm:
+    """Read a picture from a request's body.
+
+    Taken are multipart/form-data with a file in the field `file` or `image`, JSON {"image": base64, ...}, and
+    the picture's own bytes with a content type image/* or application/octet-stream.
+
+    Raises:
+        BadRequestError: the form or the JSON is malformed, or has no picture.
+        UnsupportedMediaError: another content type.
+    """
+    check_identity_encoding(request.headers)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        return PictureForm(await _from_multipart(request))
+    body = await request.body()
+    if content_type.startswith("image/") or content_type == "application/octet-stream":
+        return PictureForm(body)
+    if content_type.endswith("json") or body[:64].lstrip()[:1] == b"{":
+        document = parse_json(body)
+        if not isinstance(document, dict) or "image" not in document:
+            raise BadRequestError('the body must be {"image": "<base64>"}')
+        extra = {key: value for key, value in document.items() if key != "image"}
+        return PictureForm(image_from_json(document["image"]), extra)
+    raise UnsupportedMediaError(
+        "send the picture as multipart/form-data (field file), as JSON, or as it is with a content type image/*"
+    )
+
+
+async def _from_multipart(request: Request) -> bytes:
+    try:
+        async with request.form(max_files=4, max_fields=16) as form:
+            for name in _FIELDS:
+                upload = form.get(name)
+                if isinstance(upload, UploadFile):
+                    return await upload.read()
+    except (MultipartParseError, HTTPException, KeyError) as exc:
+        raise BadRequestError("the form is malformed: send multipart/form-data with the picture in `file`") from exc
+    raise BadRequestError("the form has no file in the field `file`: curl sends one with -F file=@photo.jpg")

@@ -1,0 +1,87 @@
+"""What every protocol is decoded into, and the instances that all of them carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kserve_transformers.errors import BadRequestError
+from kserve_transformers.protocol.base64 import decode_base64
+
+Window = npt.NDArray[np.float32]
+
+
+class InstanceKind(Enum):
+    """What a service is asked about."""
+
+    IMAGE = "image"
+    WINDOW = "window"
+
+
+@dataclass(frozen=True)
+class ServiceRequest:
+    """A request after its wire format is taken off.
+
+    Attributes:
+        instances: encoded pictures (bytes), or windows of a series (float32 [L]).
+        parameters: options by name, as they came; the service checks them.
+    """
+
+    instances: tuple[bytes | Window, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def image_from_json(value: object) -> bytes:
+    """One picture in JSON: {"image": {"b64": text}}, {"image": text}, {"b64": text} or the bare text.
+
+    Raises:
+        BadRequestError: none of these, or damaged base64.
+    """
+    for key in ("image", "b64"):
+        if isinstance(value, dict) and len(value) == 1 and key in value:
+            value = value[key]
+    if not isinstance(value, str):
+        raise BadRequestError('an instance must be {"image": {"b64": "..."}}, {"b64": "..."} or the base64 text')
+    return decode_base64(value)
+
+
+def window_from_json(value: object) -> Window:
+    """One window of a series in JSON: a list of numbers, or {"window": [...]}.
+
+    Raises:
+        BadRequestError: not a flat list of finite numbers.
+    """
+    if isinstance(value, dict) and set(value) == {"window"}:
+        value = value["window"]
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise BadRequestError('an instance must be a list of numbers, or {"window": [...]}')
+    return finite_window(_to_float32(value))
+
+
+def finite_window(window: npt.NDArray[Any]) -> Window:
+    """Check that every sample is a finite float32.
+
+    Raises:
+        BadRequestError: it is not.
+    """
+    if not np.isfinite(window).all():
+        raise BadRequestError("a window holds a number that is not finite in 32-bit floating point")
+    return window.astype(np.float32, copy=False)
+
+
+def instance_from_json(kind: InstanceKind, value: object) -> bytes | Window:
+    """One instance of the kind that the service takes."""
+    return image_from_json(value) if kind is InstanceKind.IMAGE else window_from_json(value)
+
+
+def _to_float32(numbers: list[float]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        try:
+            return np.array(numbers, np.float64).astype(np.float32)
+        except OverflowError:
+            raise BadRequestError("a window holds a number that is too large for floating point") from None

@@ -1,0 +1,256 @@
+"""The Open Inference Protocol (V2) over REST: JSON, and the binary form of Triton's binary data extension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from kserve_transformers.errors import BadRequestError
+from kserve_transformers.protocol.base64 import decode_base64
+from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
+
+JSON_LENGTH_HEADER = "inference-header-content-length"
+# Parameters of the protocol itself, and of Triton's clients: not options of a service.
+_PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "INT32": np.dtype("<i4"),
+    "FP32": np.dtype("<f4"),
+    "BYTES": np.dtype(np.object_),
+}
+_DATATYPES = {dtype: datatype for datatype, dtype in _DTYPES.items()}
+_INPUTS = {InstanceKind.IMAGE: ("BYTES", [-1]), InstanceKind.WINDOW: ("FP32", [-1, -1])}
+
+
+@dataclass(frozen=True)
+class OutputChoice:
+    """Which outputs the caller wants, and in which form.
+
+    Attributes:
+        binary: output name to whether it goes in the binary form; empty means all outputs.
+        default_binary: the form of outputs when none is named.
+    """
+
+    binary: Mapping[str, bool]
+    default_binary: bool
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """A V2 request: the service's own part, and what the answer must repeat or respect."""
+
+    id: str
+    request: ServiceRequest
+    outputs: OutputChoice
+
+
+def input_type(kind: InstanceKind) -> dict[str, Any]:
+    """The only input of a service, as V2's metadata says it."""
+    datatype, shape = _INPUTS[kind]
+    return {"name": kind.value, "datatype": datatype, "shape": shape}
+
+
+def datatype_of(array: npt.NDArray[Any]) -> str:
+    """The protocol's name of an array's dtype."""
+    return _DATATYPES[array.dtype]
+
+
+def parse_infer_request(kind: InstanceKind, body: bytes, json_length: str | None) -> InferRequest:
+    """Take V2's wire format off.
+
+    Args:
+        kind: what the service is asked about.
+        body: JSON, followed by the inputs' binary data where the binary form is used.
+        json_length: the header `Inference-Header-Content-Length`, None in the JSON form.
+
+    Raises:
+        BadRequestError: the body is not a V2 request for this service.
+    """
+    header, binary = _split(body, json_length)
+    try:
+        document = orjson.loads(header)
+    except orjson.JSONDecodeError as exc:
+        raise BadRequestError(f"the body is not JSON ({exc})") from None
+    if not isinstance(document, dict):
+        raise BadRequestError("the body must be a JSON object with inputs")
+    parameters = _object(document, "parameters")
+    tensor = _only_input(kind, document.get("inputs"))
+    instances = _instances(kind, tensor, binary)
+    options = {name: value for name, value in parameters.items() if name not in _PROTOCOL_PARAMETERS}
+    request_id = document.get("id", "")
+    if not isinstance(request_id, str):
+        raise BadRequestError('"id" must be a string')
+    return InferRequest(request_id, ServiceRequest(instances, options), _output_choice(document, parameters))
+
+
+def check_shape(kind: InstanceKind, name: object, datatype: object, shape: object) -> list[int]:
+    """Check that a V2 input is the one that the service takes.
+
+    Raises:
+        BadRequestError: another name, datatype or rank.
+    """
+    wanted = f"input {kind.value!r} {_INPUTS[kind][0]} {'[N]' if kind is InstanceKind.IMAGE else '[N,L]'}"
+    if name != kind.value or datatype != _INPUTS[kind][0]:
+        raise BadRequestError(f"the request must have one {wanted}, found {str(name)[:40]!r} {str(datatype)[:20]}")
+    if not isinstance(shape, list) or not all(type(side) is int and 0 <= side < 2**31 for side in shape):
+        raise BadRequestError(f"{wanted}: the shape must be a list of sizes")
+    fits = len(shape) == 2 if kind is InstanceKind.WINDOW else len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    if not fits or shape[0] < 1:
+        raise BadRequestError(f"the request must have one {wanted}, found shape {shape}")
+    return shape
+
+
+def split_bytes(raw: bytes, count: int) -> tuple[bytes, ...]:
+    """BYTES elements out of their binary form: each one behind its length in 4 bytes, little-endian.
+
+    Raises:
+        BadRequestError: the lengths do not add up to exactly `count` elements.
+    """
+    elements: list[bytes] = []
+    at = 0
+    while at < len(raw) and len(elements) < count:
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        if at + 4 > len(raw) or end > len(raw):
+            raise BadRequestError("a BYTES element is longer than the data that came")
+        elements.append(raw[at + 4 : end])
+        at = end
+    if at != len(raw) or len(elements) != count:
+        raise BadRequestError(f"the BYTES data does not hold exactly the {count} elements that the shape says")
+    return tuple(elements)
+
+
+def split_windows(raw: bytes, shape: list[int]) -> tuple[npt.NDArray[np.float32], ...]:
+    """FP32 windows out of their binary form.
+
+    Raises:
+        BadRequestError: the data's length is not what the shape says.
+    """
+    if len(raw) != 4 * shape[0] * shape[1]:
+        raise BadRequestError(f"the FP32 data has {len(raw)} bytes, shape {shape} needs {4 * shape[0] * shape[1]}")
+    return tuple(finite_window(np.frombuffer(raw, "<f4").reshape(shape)))
+
+
+def join_bytes(elements: Iterable[bytes]) -> bytes:
+    """BYTES elements in their binary form."""
+    return b"".join(len(element).to_bytes(4, "little") + element for element in elements)
+
+
+def to_raw(array: npt.NDArray[Any]) -> bytes:
+    """An output's binary form."""
+    if array.dtype == np.object_:
+        return join_bytes(array.reshape(-1).tolist())
+    return np.ascontiguousarray(array).tobytes()
+
+
+def render_infer_response(
+    service: str, request: InferRequest, tensors: Mapping[str, npt.NDArray[Any]], parameters: Mapping[str, str]
+) -> tuple[bytes, dict[str, str]]:
+    """The answer's body and headers.
+
+    Args:
+        service: the name that the answer repeats.
+        request: what was asked.
+        tensors: outputs by name; BYTES as object arrays of bytes.
+        parameters: of the answer, such as `warning`.
+
+    Raises:
+        BadRequestError: an output was asked for that the service does not have.
+    """
+    choice = request.outputs.binary or dict.fromkeys(tensors, request.outputs.default_binary)
+    unknown = set(choice) - set(tensors)
+    if unknown:
+        raise BadRequestError(f"no output {sorted(unknown)[0][:40]!r}: there are {', '.join(tensors)}")
+    outputs, binary = [], []
+    for name, as_binary in choice.items():
+        array = tensors[name]
+        output: dict[str, Any] = {"name": name, "datatype": datatype_of(array), "shape": list(array.shape)}
+        if as_binary:
+            raw = to_raw(array)
+            output["parameters"] = {"binary_data_size": len(raw)}
+            binary.append(raw)
+        else:
+            flat = array.reshape(-1).tolist()
+            output["data"] = [value.decode() for value in flat] if array.dtype == np.object_ else flat
+        outputs.append(output)
+    document: dict[str, Any] = {"model_name": service, "model_version": "1", "outputs": outputs}
+    if request.id:
+        document["id"] = request.id
+    if parameters:
+        document["parameters"] = dict(parameters)
+    header = orjson.dumps(document)
+    if not binary:
+        return header, {"content-type": "application/json"}
+    return b"".join([header, *binary]), {
+        "content-type": "application/octet-stream",
+        JSON_LENGTH_HEADER: str(len(header)),
+    }
+
+
+def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
+    if json_length is None:
+        return body, b""
+    if not json_length.isascii() or not json_length.isdigit() or int(json_length[:12]) > len(body):
+        raise BadRequestError("Inference-Header-Content-Length must say how many bytes of the body are JSON")
+    return body[: int(json_length)], body[int(json_length) :]
+
+
+def _only_input(kind: InstanceKind, inputs: object) -> dict[str, Any]:
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise BadRequestError(f'"inputs" must hold exactly one input, {kind.value!r}')
+    return inputs[0]
+
+
+def _instances(kind: InstanceKind, tensor: dict[str, Any], binary: bytes) -> tuple[Any, ...]:
+    shape = check_shape(kind, tensor.get("name"), tensor.get("datatype"), tensor.get("shape"))
+    size = _object(tensor, "parameters").get("binary_data_size")
+    if size is not None:
+        if "data" in tensor:
+            raise BadRequestError('an input has either "data" or binary_data_size, not both')
+        if size != len(binary):
+            raise BadRequestError(f"binary_data_size is {str(size)[:20]}, but {len(binary)} bytes follow the JSON")
+        return split_bytes(binary, shape[0]) if kind is InstanceKind.IMAGE else split_windows(binary, shape)
+    if binary:
+        raise BadRequestError("bytes follow the JSON, but no input says binary_data_size")
+    data = _flatten(tensor.get("data"))
+    count = int(np.prod(shape))
+    if len(data) != count:
+        raise BadRequestError(f'"data" has {len(data)} elements, shape {shape} needs {count}')
+    if kind is InstanceKind.IMAGE:
+        if not all(isinstance(text, str) for text in data):
+            raise BadRequestError('"data" of image must be base64 texts')
+        return tuple(decode_base64(text) for text in data)
+    if not all(type(number) in (int, float) for number in data):
+        raise BadRequestError('"data" of window must be numbers')
+    with np.errstate(over="ignore"):
+        return tuple(finite_window(np.array(data, np.float64).astype(np.float32).reshape(shape)))
+
+
+def _flatten(data: object) -> list[Any]:
+    if not isinstance(data, list):
+        raise BadRequestError('an input needs "data": a list')
+    if not any(isinstance(row, list) for row in data):
+        return data
+    return [value for row in data for value in (row if isinstance(row, list) else [row])]
+
+
+def _output_choice(document: dict[str, Any], parameters: dict[str, Any]) -> OutputChoice:
+    default = bool(parameters.get("binary_data_output", False))
+    outputs = document.get("outputs") or []
+    if not isinstance(outputs, list) or not all(
+        isinstance(output, dict) and isinstance(output.get("name"), str) for output in outputs
+    ):
+        raise BadRequestError('"outputs" must be a list of {"name": "..."}')
+    binary = {output["name"]: bool(_object(output, "parameters").get("binary_data", default)) for output in outputs}
+    return OutputChoice(binary, default)
+
+
+def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
+    value = parent.get(key) or {}
+    if not isinstance(value, dict):
+        raise BadRequestError(f'"{key}" must be an object')
+    return value

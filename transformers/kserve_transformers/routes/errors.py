@@ -1,0 +1,57 @@
+"""One handler turns every error into {"error": "..."}; what was not foreseen is logged, and told to nobody."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from starlette.exceptions import HTTPException
+
+from kserve_transformers.errors import BadRequestError, NotFoundError, NotReadyError, ServingError, TooLargeError
+
+logger = logging.getLogger(__name__)
+
+
+def translate(exc: Exception) -> ServingError | None:
+    """An error of KServe's or FastAPI's in our terms; None where it is a fault of ours."""
+    if isinstance(exc, ServingError):
+        return exc
+    if isinstance(exc, ModelNotFound):
+        return NotFoundError("no such service here: GET /v2/models lists them")
+    if isinstance(exc, ModelNotReady):
+        return NotReadyError("the service is not ready: try again shortly")
+    if isinstance(exc, InvalidInput):
+        return BadRequestError("the body is not JSON; a raw picture needs a content type such as image/jpeg")
+    if isinstance(exc, RequestValidationError):
+        return BadRequestError("the request's path, query or headers are malformed")
+    return None
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Register the handler for everything that can be raised."""
+
+    async def on_error(request: Request, exc: Exception) -> Response:
+        known = translate(exc)
+        if known is None:
+            logger.error("fault while answering %s", request.url.path, exc_info=exc)
+            return JSONResponse({"error": "internal error: it is in the server's log"}, 500)
+        return JSONResponse({"error": str(known)}, known.status, _headers(known))
+
+    async def on_http_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)  # noqa: S101  (registered for nothing else)
+        message = {404: "no such route: GET / lists them", 405: "this route takes another method"}.get(
+            exc.status_code, str(exc.detail)
+        )
+        return JSONResponse({"error": message}, exc.status_code, dict(exc.headers or {}))
+
+    for error in (ServingError, ModelNotFound, ModelNotReady, InvalidInput, RequestValidationError, Exception):
+        app.add_exception_handler(error, on_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+
+
+def _headers(error: ServingError) -> dict[str, str]:
+    """The rest of a body that was too large is not read: the connection cannot be used again."""
+    return {**error.headers, **({"Connection": "close"} if isinstance(error, TooLargeError) else {})}

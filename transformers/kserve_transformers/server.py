@@ -1,0 +1,164 @@
+"""KServe's model server with our routes, limits, errors and readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Any
+
+import kserve
+import uvicorn
+import uvloop
+from fastapi import APIRouter, FastAPI
+from kserve.protocol.rest.server import RESTServer, metrics_handler
+from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
+from starlette.middleware.cors import CORSMiddleware
+from tritonclient.http.aio import InferenceServerClient
+
+from kserve_transformers.grpc_server import GRPCServer, Servicer
+from kserve_transformers.health import Health
+from kserve_transformers.limits import BodyLimit
+from kserve_transformers.predictor import TritonModel
+from kserve_transformers.routes.errors import add_error_handlers
+from kserve_transformers.routes.seeds import seed_router, seed_routes
+from kserve_transformers.routes.v2 import v2_router
+from kserve_transformers.services import build_service
+from kserve_transformers.services.transformer import Transformer
+from kserve_transformers.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Services = Mapping[str, Transformer[Any, Any, Any]]
+
+# How long running requests may take after the drain.
+GRACE_S = 30
+
+
+class RestServer(RESTServer):  # type: ignore[misc]
+    """KServe's REST server on its FastAPI app: its V1 routes, our V2 routes and the services' own."""
+
+    def __init__(self, server: kserve.ModelServer, services: Services, health: Health, settings: Settings) -> None:
+        super().__init__(
+            "kserve.model_server:app",
+            server.dataplane,
+            server.model_repository_extension,
+            settings.http_port,
+            grace_period=GRACE_S,
+        )
+        self.config.host = settings.host
+        self._services = services
+        self._health = health
+        self._settings = settings
+
+    @property
+    def uvicorn_server(self) -> uvicorn.Server:
+        """The server that listens."""
+        server: uvicorn.Server = self._server
+        return server
+
+    def _register_endpoints(self, app: FastAPI) -> None:
+        app.router.routes.clear()  # the SDK's app has documents of routes that we do not offer
+        app.include_router(v2_router(self.dataplane, self._health))
+        register_v1_endpoints(app, self.dataplane, self.model_repository_extension)
+        app.add_api_route("/metrics", metrics_handler, methods=["GET"])
+        for name, service in self._services.items():
+            app.include_router(seed_router(service, self.dataplane, f"/{name}"))
+        if len(self._services) == 1:
+            (service,) = self._services.values()
+            app.include_router(seed_router(service, self.dataplane, ""))
+        else:
+            app.include_router(_index(self._services))
+
+    def _add_middlewares(self, app: FastAPI) -> None:
+        if self._settings.cors_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=self._settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+            )
+        app.add_middleware(BodyLimit, max_bytes=self._settings.limits.body_bytes)
+
+    def _add_exception_handlers(self, app: FastAPI) -> None:
+        add_error_handlers(app)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM (which drains first) or SIGINT."""
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    names = tuple(dict.fromkeys(model for service in settings.services for model in settings.chains[service]))
+    timeout_s = settings.limits.timeout_s + 1
+    async with InferenceServerClient(
+        settings.predictor_host, conn_limit=settings.limits.queue_size * len(names) + 8, conn_timeout=timeout_s
+    ) as client:
+        models = {
+            name: TritonModel(client, name, settings.model_repository, settings.limits.queue_size) for name in names
+        }
+        with ThreadPoolExecutor(settings.decode_threads, "arrays") as threads:
+            services = {name: build_service(name, models, settings, threads) for name in settings.services}
+            await _serve_services(settings, services, list(models.values()))
+
+
+async def _serve_services(settings: Settings, services: Services, models: list[TritonModel]) -> None:
+    server = kserve.ModelServer(http_port=settings.http_port, grpc_port=settings.grpc_port)
+    for service in services.values():
+        server.register_model(service)
+    health = Health(services)
+    rest = RestServer(server, services, health, settings)
+    grpc = GRPCServer(
+        f"{settings.host}:{settings.grpc_port}",
+        Servicer(server.dataplane, server.model_repository_extension, health),
+        settings.limits.body_bytes,
+        GRACE_S,
+    )
+    drain = _Drain(rest.uvicorn_server, health, settings.drain_s)
+    rest.uvicorn_server.handle_exit = drain.on_signal  # type: ignore[method-assign]
+    background = [asyncio.create_task(model.watch()) for model in models]
+    background.append(asyncio.create_task(grpc.serve()))
+    try:
+        logger.info("listening on %s:%d (REST) and :%d (gRPC)", settings.host, settings.http_port, settings.grpc_port)
+        await rest.start()
+    finally:
+        await grpc.stop()
+        for task in background:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*background)
+
+
+class _Drain:
+    """SIGTERM: say not ready, go on serving until every balancer has noticed, then finish what runs and stop."""
+
+    def __init__(self, server: uvicorn.Server, health: Health, seconds: float) -> None:
+        self._server = server
+        self._health = health
+        self._seconds = seconds
+
+    def on_signal(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGTERM and not self._health.draining and self._seconds > 0:
+            logger.info("SIGTERM: not ready any more, stopping in %g s", self._seconds)
+            asyncio.get_running_loop().call_later(self._seconds, self._stop)
+        else:
+            self._stop()
+        self._health.draining = True
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
+
+
+def _index(services: Services) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    async def index() -> dict[str, Any]:
+        return {"services": {name: f"POST /{name}{seed_routes(name)}" for name in services}}
+
+    return router

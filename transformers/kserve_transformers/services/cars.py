@@ -1,0 +1,30 @@
+"""Car make and model: the five best of Stanford's 196 classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from kserve_transformers.services.pictures import TOP_K, TopK, TopKTransformer
+from kserve_transformers.services.transformer import Answered, OutputType
+
+
+class Cars(TopKTransformer):
+    """The service `cars`."""
+
+    outputs: ClassVar[Mapping[str, OutputType]] = {
+        "label": ("BYTES", [-1, TOP_K]),
+        "score": ("FP32", [-1, TOP_K]),
+    }
+
+    def predictions(self, answered: Answered[TopK]) -> list[dict[str, Any]]:
+        """{"status", "predictions": [{"class", "confidence"} x 5], "top_prediction"}; per cent, one decimal."""
+        return [_prediction(top) for top in answered.answers]
+
+
+def _prediction(top: TopK) -> dict[str, Any]:
+    best = [
+        {"class": label, "confidence": round(100 * score, 1)}
+        for label, score in zip(top.labels, top.scores, strict=True)
+    ]
+    return {"status": "success", "predictions": best, "top_prediction": best[0]}

@@ -1,0 +1,289 @@
+"""The way of every request: instances to tensors, through the chain of models, to answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar
+
+import kserve
+import numpy as np
+import numpy.typing as npt
+
+from kserve_transformers.deadline import Deadline
+from kserve_transformers.errors import (
+    BadAnswerError,
+    BadRequestError,
+    BusyError,
+    NotReadyError,
+    ServingError,
+    TooLargeError,
+    TooLateError,
+)
+from kserve_transformers.metrics import FALLBACKS, REQUESTS, STAGES
+from kserve_transformers.predictor import Declaration, Outputs, TritonModel
+from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, Window
+from kserve_transformers.protocol.v1 import parse_v1
+from kserve_transformers.protocol.v2 import input_type
+from kserve_transformers.settings import Limits
+
+# What a service decodes an instance into, its options, and what it answers for one instance.
+Decoded = TypeVar("Decoded")
+Options = TypeVar("Options")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+Tensors = dict[str, npt.NDArray[Any]]
+# A V2 output's datatype and shape, -1 where it varies.
+OutputType = tuple[str, list[int]]
+
+_CAUSES: dict[type[ServingError], str] = {
+    BadAnswerError: "error",
+    BusyError: "queue full",
+    NotReadyError: "not ready",
+    TooLateError: "too late",
+}
+
+
+@dataclass(frozen=True)
+class Answered(Generic[Answer]):
+    """A request's answers and where they came from.
+
+    Attributes:
+        answers: one for each instance, in their order.
+        model: which model of the chain answered.
+        fallback: whether it was not the chain's first.
+        warning: what callers must know of the answers, if anything.
+        timings_ms: milliseconds by stage.
+    """
+
+    answers: Sequence[Answer]
+    model: str
+    fallback: bool
+    warning: str | None
+    timings_ms: Mapping[str, float]
+
+
+@dataclass
+class _Work(Generic[Decoded, Options]):
+    """One request on its way; made by preprocess, handed on by KServe."""
+
+    instances: list[Decoded]
+    options: Options
+    deadline: Deadline
+    v1: bool
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ignore[misc]
+    """Base of the services: each says how to decode, prepare and answer; the way between is here.
+
+    Args:
+        name: of the service.
+        chain: the models that may answer, in the order in which they are tried.
+        limits: what a request may ask for.
+        threads: where decoding and all other array work is done, off the event loop.
+    """
+
+    kind: ClassVar[InstanceKind] = InstanceKind.IMAGE
+    outputs: ClassVar[Mapping[str, OutputType]]
+
+    def __init__(self, name: str, chain: Sequence[TritonModel], limits: Limits, threads: Executor) -> None:
+        super().__init__(name, return_response_headers=True)
+        self.chain = tuple(chain)
+        self._limits = limits
+        self._threads = threads
+
+    @abstractmethod
+    def parse_options(self, parameters: Mapping[str, Any]) -> Options:
+        """Check a request's parameters."""
+
+    @abstractmethod
+    def decode(self, instance: bytes | Window) -> Decoded:
+        """One instance to arrays; the same for all models of the chain."""
+
+    @abstractmethod
+    def prepare(self, decoded: Decoded, model: Declaration) -> npt.NDArray[Any]:
+        """One decoded instance to a row of the model's input batch."""
+
+    @abstractmethod
+    def answer(self, outputs: Outputs, decoded: Decoded, options: Options, model: Declaration) -> Answer:
+        """One row of the model's outputs to an answer."""
+
+    @abstractmethod
+    def predictions(self, answered: Answered[Answer]) -> list[dict[str, Any]]:
+        """The answers in JSON, one for each instance."""
+
+    @abstractmethod
+    def tensors(self, answered: Answered[Answer]) -> Tensors:
+        """The answers as V2 outputs."""
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """For V2's metadata."""
+        return [input_type(self.kind)]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """For V2's metadata."""
+        return [
+            {"name": name, "datatype": datatype, "shape": shape} for name, (datatype, shape) in self.outputs.items()
+        ]
+
+    @property
+    def unready_reason(self) -> str | None:
+        """Why no model of the chain can answer; None where one can."""
+        reasons = [(model.name, model.unready_reason) for model in self.chain]
+        return None if any(reason is None for _, reason in reasons) else "; ".join(f"{n}: {r}" for n, r in reasons)
+
+    async def healthy(self) -> bool:
+        """Whether some model of the chain is known to give right answers."""
+        return self.unready_reason is None
+
+    def load(self) -> bool:
+        """KServe calls this where `healthy` is false: the models are watched by their own tasks."""
+        return False
+
+    def validate(self, payload: Any) -> Any:
+        """KServe's check of the predictor's protocol: not ours, requests are checked while they are parsed."""
+        return payload
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """KServe's chain of preprocess, predict, postprocess; here its outcomes are counted."""
+        try:
+            result = await super().__call__(*args, **kwargs)
+        except ServingError as exc:
+            REQUESTS.labels(self.name, str(exc.status)).inc()
+            raise
+        except Exception:
+            REQUESTS.labels(self.name, "500").inc()
+            raise
+        REQUESTS.labels(self.name, "200").inc()
+        return result
+
+    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> _Work[Decoded, Options]:
+        """Wire format off, limits and options checked, instances decoded."""
+        headers = headers or {}
+        deadline = Deadline.of_request(headers, self._limits.timeout_s)
+        started = time.perf_counter()
+        v1 = not isinstance(payload, ServiceRequest)
+        request: ServiceRequest = parse_v1(self.kind, payload, headers) if v1 else payload
+        if len(request.instances) > self._limits.instances:
+            raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
+        options = self.parse_options(request.parameters)
+        instances = await self._each(self.decode, request.instances, deadline)
+        work: _Work[Decoded, Options] = _Work(instances, options, deadline, v1)
+        self._took(work, "decode", started)
+        return work
+
+    async def predict(
+        self, payload: _Work[Decoded, Options], headers: dict[str, str] | None, response_headers: dict[str, str]
+    ) -> tuple[_Work[Decoded, Options], TritonModel, Declaration, Tensors]:
+        """Ask the first model of the chain that answers."""
+        candidates = list(self._candidates())
+        started = time.perf_counter()
+        for position, model in enumerate(candidates, 1):
+            try:
+                share = payload.deadline.share(len(candidates) - position + 1)
+                declaration = model.declaration
+                rows = await self._each(partial(self.prepare, model=declaration), payload.instances, share)
+                outputs = await self._infer(model, declaration, rows, share)
+            except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
+                if position == len(candidates):
+                    raise
+                FALLBACKS.labels(self.name, model.name, _CAUSES[type(exc)]).inc()
+            else:
+                self._took(payload, "infer", started)
+                return payload, model, declaration, outputs
+        raise NotReadyError(f"{self.name} is not ready: no model of its chain can answer yet, try again shortly")
+
+    async def postprocess(
+        self,
+        result: tuple[_Work[Decoded, Options], TritonModel, Declaration, Tensors],
+        headers: dict[str, str] | None,
+        response_headers: dict[str, str],
+    ) -> dict[str, Any] | Answered[Answer]:
+        """Outputs to answers; on V1 to its JSON."""
+        work, model, declaration, outputs = result
+        started = time.perf_counter()
+        answers = [
+            self.answer({name: array[row] for name, array in outputs.items()}, decoded, work.options, declaration)
+            for row, decoded in enumerate(work.instances)
+        ]
+        self._took(work, "postprocess", started)
+        answered = Answered(answers, model.name, model is not self.chain[0], declaration.warning, work.timings_ms)
+        response_headers["server-timing"] = ", ".join(f"{k};dur={v:.1f}" for k, v in work.timings_ms.items())
+        if not work.v1:
+            return answered
+        return {"predictions": with_warning(self.predictions(answered), answered.warning)}
+
+    def _candidates(self) -> Iterator[TritonModel]:
+        """The models worth asking, in order; untrained ones only where no trained one is ready."""
+        ready = [model for model in self.chain if model.ready]
+        trained_ready = any(model.declaration.trained for model in ready)
+        for model in self.chain:
+            if model not in ready:
+                FALLBACKS.labels(self.name, model.name, "not ready").inc()
+            elif trained_ready and not model.declaration.trained:
+                FALLBACKS.labels(self.name, model.name, "untrained").inc()
+            else:
+                yield model
+
+    async def _infer(
+        self, model: TritonModel, declaration: Declaration, rows: list[npt.NDArray[Any]], deadline: Deadline
+    ) -> Tensors:
+        size = declaration.max_batch_size
+        batches = [np.stack(rows[at : at + size]) for at in range(0, len(rows), size)]
+        if len(batches) == 1:
+            return dict(await model.infer(batches[0], deadline))
+        parts = await _all([model.infer(batch, deadline) for batch in batches])
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    async def _each(self, function: Callable[[Any], Result], items: Sequence[Any], deadline: Deadline) -> list[Result]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(deadline.remaining_s()):
+                return await _all([loop.run_in_executor(self._threads, function, item) for item in items])
+        except TimeoutError:
+            raise TooLateError("the request's deadline passed before its pictures were decoded") from None
+
+    def _took(self, work: _Work[Decoded, Options], stage: str, started: float) -> None:
+        seconds = time.perf_counter() - started
+        work.timings_ms[stage] = seconds * 1000
+        STAGES.labels(self.name, stage).observe(seconds)
+
+
+async def _all(awaitables: Sequence[Any]) -> list[Any]:
+    """All results; at the first error the others are cancelled, and awaited, before it is raised."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def no_options(service: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse all parameters.
+
+    Raises:
+        BadRequestError: there are some.
+    """
+    if parameters:
+        raise BadRequestError(f"{service} has no parameter {next(iter(parameters))!r}")
+
+
+def with_warning(predictions: list[dict[str, Any]], warning: str | None) -> list[dict[str, Any]]:
+    """The predictions, each with the warning where there is one."""
+    return [{**prediction, "warning": warning} for prediction in predictions] if warning else predictions
+
+
+def strings(values: Sequence[str]) -> npt.NDArray[np.object_]:
+    """A BYTES tensor: an object array of UTF-8 bytes, [N]."""
+    array = np.empty(len(values), np.object_)
+    array[:] = [value.encode() for value in values]
+    return array
