@@ -87,19 +87,24 @@ def decode_picture(
 
 
 def _decode(image: Image.Image, data: bytes, needed_scale: Callable[[tuple[int, int]], float]) -> Picture:
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    width, height = image.size
-    size_wh = (height, width) if orientation in (5, 6, 7, 8) else (width, height)
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         # libjpeg with warnings as errors: Pillow passes damaged scans, and holds the GIL while it decodes.
-        scale = needed_scale(size_wh)
-        reduction = next((r for r in _JPEG_REDUCTIONS if 1 / r >= scale), 1)
-        pixels = simplejpeg.decode_jpeg(
-            data, "RGB", min_width=-(-width // reduction), min_height=-(-height // reduction), strict=True
-        )
-        return Picture(_orient(pixels, orientation), size_wh)
+        return _decode_jpeg(data, image.size, image.getexif().get(_EXIF_ORIENTATION, 1), needed_scale)
     rgb = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-    return Picture(rgb, size_wh)
+    return Picture(rgb, (rgb.shape[1], rgb.shape[0]))
+
+
+def _decode_jpeg(
+    data: bytes, stored_wh: tuple[int, int], orientation: int, needed_scale: Callable[[tuple[int, int]], float]
+) -> Picture:
+    width, height = stored_wh
+    size_wh = (height, width) if orientation in (5, 6, 7, 8) else stored_wh
+    scale = needed_scale(size_wh)
+    reduction = next((r for r in _JPEG_REDUCTIONS if 1 / r >= scale), 1)
+    pixels = simplejpeg.decode_jpeg(
+        data, "RGB", min_width=-(-width // reduction), min_height=-(-height // reduction), strict=True
+    )
+    return Picture(_orient(pixels, orientation), size_wh)
 
 
 def _orient(rgb: RGB, orientation: int) -> RGB:
