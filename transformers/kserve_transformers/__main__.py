@@ -1,6 +1,7 @@
 """`python -m kserve_transformers`: the transformer server."""
 
 import logging.config
+import warnings
 
 from kserve_transformers.settings import parse_settings
 
@@ -22,6 +23,8 @@ def main() -> None:
     """Parse the settings first: KServe's SDK reads the command line when it is imported."""
     settings = parse_settings()
     logging.config.dictConfig(_LOGGING)
+    # KServe's V1 routes answer with a response class that FastAPI has come to call deprecated.
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     from kserve_transformers.server import serve
 
     serve(settings)

@@ -1,0 +1,69 @@
+"""Golden samples: read from beside the model, compared within their tolerance."""
+
+import json
+
+import numpy as np
+import pytest
+from kserve_transformers.predictor import TensorSpec
+from kserve_transformers.predictor.golden import GoldenSample
+from PIL import Image
+
+SPEC = TensorSpec("images", "UINT8", (4, 6, 3))
+
+
+@pytest.fixture
+def model_dir(tmp_path):
+    golden = tmp_path / "golden"
+    golden.mkdir()
+    Image.new("RGB", (6, 4), (1, 2, 3)).save(golden / "images.png")
+    answer = {"outputs": {"scores": {"values": [0.9, 0.5], "atol": 0.01}}}
+    (golden / "answer.json").write_text(json.dumps(answer))
+    return tmp_path
+
+
+def scores(*values):
+    return {"scores": np.array([values], np.float32)}
+
+
+def test_the_sample_is_a_batch_of_one(model_dir):
+    sample = GoldenSample.load(model_dir, SPEC)
+    assert sample.batch.shape == (1, 4, 6, 3)
+    assert sample.batch.dtype == np.uint8
+    assert sample.batch[0, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_only_leading_rows_count_and_within_the_tolerance(model_dir):
+    sample = GoldenSample.load(model_dir, SPEC)
+    assert sample.drift(scores(0.9, 0.5, 0.4)) is None
+    assert sample.drift(scores(0.909, 0.5)) is None
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        pytest.param(scores(0.9, 0.52), "off by 0.02, allowed 0.01", id="beyond the tolerance"),
+        pytest.param(scores(0.9, np.nan), "off by nan", id="not a number"),
+        pytest.param(scores(0.9), "shape", id="too short"),
+        pytest.param({"other": np.zeros((1, 2))}, "missing", id="output missing"),
+    ],
+)
+def test_drift_says_what_is_off(model_dir, outputs, reason):
+    assert reason in GoldenSample.load(model_dir, SPEC).drift(outputs)
+
+
+def test_a_series_comes_from_json(tmp_path):
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "golden" / "windows.json").write_text("[1.5, 2.5]")
+    (tmp_path / "golden" / "answer.json").write_text('{"outputs": {}}')
+    sample = GoldenSample.load(tmp_path, TensorSpec("windows", "FP32", (2,)))
+    assert sample.batch.tolist() == [[1.5, 2.5]]
+
+
+def test_a_sample_of_another_shape_is_refused(model_dir):
+    with pytest.raises(ValueError, match="reshape"):
+        GoldenSample.load(model_dir, TensorSpec("images", "UINT8", (5, 6, 3)))
+
+
+def test_a_missing_sample_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        GoldenSample.load(tmp_path, SPEC)
