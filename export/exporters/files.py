@@ -3,13 +3,16 @@
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporters.errors import RepositoryError
 
+UNFINISHED = ".building-"
 _CURES = {
     errno.ENOSPC: "the disk is full: free some space and run it again",
     errno.EDQUOT: "the disk quota is used up: free some space and run it again",
@@ -51,7 +54,7 @@ def replace_file(path: Path, content: bytes) -> bool:
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what was written there takes its place if the block ends without error."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.name, dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -61,6 +64,14 @@ def staged(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, older_than_s: float = 0.0) -> None:
+    """Remove what killed processes left unfinished in a folder."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime >= older_than_s:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def flush(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Darknet's detectors (cfg and weights files) as ONNX graphs."""

@@ -1,0 +1,95 @@
+"""The golden sample of a model: a request, and the answer to it by the framework that the weights are from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from exporters.errors import RepositoryError
+from exporters.files import replace_file
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The leading rows of the reference's output (batch dimension removed), and how near they must be met."""
+
+    values: npt.NDArray[np.generic]
+    atol: float
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A sample request and the answer that it must give.
+
+    Attributes:
+        inputs: by tensor name; UINT8 [H,W,3] (RGB) or [H,W,1] is kept as a picture, anything else as JSON.
+        outputs: by tensor name.
+    """
+
+    inputs: Mapping[str, npt.NDArray[np.generic]]
+    outputs: Mapping[str, Expected]
+
+
+def write_golden(model_dir: Path, golden: Golden) -> bool:
+    """Write golden/. Returns whether anything changed.
+
+    An answer that differs from the present one by a tenth of its tolerance at most is left as it is: another
+    processor rounds differently, and that is no new answer.
+    """
+    changed = False
+    for name, value in golden.inputs.items():
+        changed |= _write_input(model_dir / "golden", name, value)
+    path = model_dir / "golden" / "answer.json"
+    if _agrees(path, golden.outputs):
+        return changed
+    outputs = {
+        name: {"values": _rounded(expected.values), "atol": expected.atol} for name, expected in golden.outputs.items()
+    }
+    return replace_file(path, (json.dumps({"outputs": outputs}, indent=1) + "\n").encode()) or changed
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a golden picture: UINT8 [H,W,3], RGB, or [H,W,1].
+
+    Raises:
+        RepositoryError: it is not there, or no picture.
+    """
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise RepositoryError(f"{path} is missing or damaged: restore it (git checkout)")
+    rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels[..., np.newaxis]
+    return np.asarray(rgb, np.uint8)
+
+
+def _write_input(folder: Path, name: str, value: npt.NDArray[np.generic]) -> bool:
+    if value.dtype != np.uint8:
+        return replace_file(folder / f"{name}.json", (json.dumps(_rounded(value)) + "\n").encode())
+    path = folder / f"{name}.png"
+    # Another release of libpng compresses the same pixels to other bytes.
+    if path.is_file() and np.array_equal(read_picture(path), value):
+        return False
+    bgr = value[..., ::-1].astype(np.uint8) if value.shape[-1] == 3 else value.astype(np.uint8)
+    return replace_file(path, cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+
+
+def _agrees(path: Path, outputs: Mapping[str, Expected]) -> bool:
+    if not path.is_file():
+        return False
+    present = json.loads(path.read_text())["outputs"]
+    if present.keys() != outputs.keys():
+        return False
+    for name, expected in outputs.items():
+        values = np.asarray(present[name]["values"])
+        if values.shape != expected.values.shape or present[name]["atol"] != expected.atol:
+            return False
+        if not np.allclose(values, expected.values, rtol=0, atol=expected.atol / 10):
+            return False
+    return True
+
+
+def _rounded(values: npt.NDArray[np.generic]) -> object:
+    return np.round(values.astype(np.float64), 6).tolist() if values.dtype.kind == "f" else values.tolist()
