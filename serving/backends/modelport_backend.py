@@ -1,0 +1,211 @@
+"""What our Python-based Triton backends share: checked tensors in, one batch through the model, checked tensors out.
+
+A backend derives `TritonPythonModel` from `BatchedModel` and says how its artefact is loaded and run. All requests
+that Triton hands to one `execute` go through the model together along axis 0. Should that fail, each goes alone, so
+that one bad request fails alone.
+"""
+
+import ctypes
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+Tensors = Mapping[str, npt.NDArray]
+
+# The stub was built for numpy 1, which leaves DLPack as the only way in and out. It renames a capsule that it has
+# consumed to "used_dlpack"; numpy's destructor knows "used_dltensor" only and logs a ValueError for any other name.
+_rename_capsule = ctypes.pythonapi.PyCapsule_SetName
+_rename_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_CONSUMED = b"used_dltensor"  # a capsule keeps the pointer, not a copy
+
+
+class BackendError(Exception):
+    """A request or an artefact does not fit config.pbtxt; the message says how."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor as config.pbtxt or an artefact describes it.
+
+    Args:
+        name: its name.
+        dtype: numpy's name of its type.
+        dims: shape without the batch dimension; -1 stands for any size.
+    """
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+
+    @classmethod
+    def from_config(cls, tensor: Mapping) -> "TensorSpec":
+        """One entry of `input` or `output` in config.pbtxt."""
+        dtype = pb_utils.TRITON_STRING_TO_NUMPY.get(tensor["data_type"], np.object_)
+        if dtype is np.object_:
+            raise BackendError(f"tensor '{tensor['name']}': {tensor['data_type']} is not supported, use a number type")
+        return cls(tensor["name"], np.dtype(dtype).name, tuple(int(size) for size in tensor["dims"]))
+
+    def accepts(self, dims: Sequence[int]) -> bool:
+        """Whether a shape without batch dimension fits; unknown sizes fit on either side."""
+        return len(dims) == len(self.dims) and all(
+            size == own or -1 in (size, own) for size, own in zip(dims, self.dims, strict=True)
+        )
+
+
+class BatchedModel(ABC):
+    """A Triton model that runs batches. Nothing of a request is kept on it."""
+
+    artefact: str  # file or folder in the version's folder
+
+    @abstractmethod
+    def load(self, path: Path, parameters: Mapping[str, str]) -> None:
+        """Load the artefact; check it against `self.inputs` and `self.outputs` as far as it describes itself."""
+
+    @abstractmethod
+    def run(self, inputs: Tensors) -> Tensors:
+        """Outputs for inputs of [rows, *dims]."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Called by Triton once, when the model is loaded."""
+        config = json.loads(args["model_config"])
+        self.batches = config["max_batch_size"] > 0
+        self.inputs = tuple(TensorSpec.from_config(tensor) for tensor in config["input"])
+        self.outputs = tuple(TensorSpec.from_config(tensor) for tensor in config["output"])
+        folder = Path(args["model_repository"]) / args["model_version"]
+        path = folder / (config["default_model_filename"] or self.artefact)
+        if not path.exists():
+            raise BackendError(f"version {folder.name} has no {path.name}: run `make export`")
+        self.load(path, {key: value["string_value"] for key, value in config["parameters"].items()})
+        self._rehearse(rows=min(2, config["max_batch_size"]))
+
+    def execute(self, requests: Sequence) -> list:
+        """Called by Triton with the requests that its batcher put together; one response each, in their order."""
+        read = [self._read(request) for request in requests]
+        answers = iter(self._answer([inputs for inputs in read if not isinstance(inputs, BackendError)]))
+        outcomes = [inputs if isinstance(inputs, BackendError) else next(answers) for inputs in read]
+        return [_failure(one) if isinstance(one, Exception) else _success(one) for one in outcomes]
+
+    def _answer(self, requests: Sequence[Tensors]) -> list[Tensors | Exception]:
+        """Outputs or the failure of each request; together when that works, else one by one."""
+        try:
+            return self._run_together(requests) if requests else []
+        except Exception as error:
+            if len(requests) == 1:
+                pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
+                return [error]
+            return [self._answer([request])[0] for request in requests]
+
+    def _run_together(self, requests: Sequence[Tensors]) -> list[Tensors]:
+        if len(requests) == 1:
+            return [self._checked_run(requests[0])]
+        joined = {spec.name: np.concatenate([request[spec.name] for request in requests]) for spec in self.inputs}
+        outputs = self._checked_run(joined)
+        edges = accumulate((len(request[self.inputs[0].name]) for request in requests), initial=0)
+        return [{name: rows[start:stop] for name, rows in outputs.items()} for start, stop in pairwise(edges)]
+
+    def _checked_run(self, inputs: Tensors) -> Tensors:
+        outputs = self.run(inputs)
+        rows = (len(inputs[self.inputs[0].name]),) if self.batches else ()
+        for spec in self.outputs:
+            if spec.name not in outputs:
+                raise BackendError(f"the model gives no output '{spec.name}', it gives {sorted(outputs)}")
+            _check(outputs[spec.name], spec, "the model's output", self.batches)
+            if rows and outputs[spec.name].shape[:1] != rows:
+                raise BackendError(f"the model's output '{spec.name}' has {len(outputs[spec.name])} rows for {rows[0]}")
+        return {spec.name: np.ascontiguousarray(outputs[spec.name]) for spec in self.outputs}
+
+    def _read(self, request: object) -> Tensors | BackendError:
+        """A request's inputs, where they are (no copy), or what is wrong with them."""
+        arrays = {}
+        try:
+            for spec in self.inputs:
+                tensor = pb_utils.get_input_tensor_by_name(request, spec.name)
+                if tensor is None:
+                    raise BackendError(f"input '{spec.name}' is missing")
+                arrays[spec.name] = np.from_dlpack(tensor)
+                _check(arrays[spec.name], spec, "input", self.batches)
+            if self.batches and len({len(array) for array in arrays.values()}) > 1:
+                raise BackendError("the inputs have different batch sizes")
+        except BackendError as error:
+            return error
+        return arrays
+
+    def _rehearse(self, rows: int) -> None:
+        """Run zeros once: what cannot answer is not loaded, and the first caller does not pay for warming up."""
+        shapes = {spec.name: ((rows,) if self.batches else ()) + spec.dims for spec in self.inputs}
+        if not any(-1 in shape for shape in shapes.values()):
+            self._checked_run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in self.inputs})
+
+
+def check_signature(kind: str, expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> None:
+    """Compare the tensors of config.pbtxt with those that an artefact declares.
+
+    Raises:
+        BackendError: a name, type or shape differs, or an input is not in config.pbtxt.
+    """
+    by_name = {spec.name: spec for spec in found}
+    for spec in expected:
+        other = by_name.get(spec.name)
+        if other is None:
+            raise BackendError(f"config.pbtxt names {kind} '{spec.name}', the artefact has {sorted(by_name)}")
+        if other.dtype != spec.dtype:
+            raise BackendError(f"{kind} '{spec.name}': {spec.dtype} in config.pbtxt, {other.dtype} in the artefact")
+        if not spec.accepts(other.dims):
+            dims = f"{list(spec.dims)} in config.pbtxt, {list(other.dims)} in the artefact"
+            raise BackendError(f"{kind} '{spec.name}': dims {dims}")
+    unnamed = set(by_name) - {spec.name for spec in expected}
+    if kind == "input" and unnamed:
+        raise BackendError(f"the artefact needs inputs that config.pbtxt does not name: {sorted(unnamed)}")
+
+
+def without_batch(name: str, shape: tuple[int, ...], batches: bool) -> tuple[int, ...]:
+    """An artefact's shape without its batch dimension.
+
+    Raises:
+        BackendError: it has to be batched and its first dimension is fixed.
+    """
+    if batches and shape[:1] != (-1,):
+        raise BackendError(f"'{name}' has the fixed shape {list(shape)}: batching needs a free first dimension")
+    return shape[1:] if batches else shape
+
+
+def thread_count(parameters: Mapping[str, str], key: str) -> int:
+    """A thread parameter of the C++ backends; 0, which leaves the choice to the framework, where it is not given.
+
+    Raises:
+        BackendError: it is not a number of threads.
+    """
+    text = parameters.get(key, "0")
+    if not text.isdecimal():
+        raise BackendError(f"parameter {key} is '{text}', it must be a number of threads")
+    return int(text)
+
+
+def _check(array: npt.NDArray, spec: TensorSpec, what: str, batches: bool) -> None:
+    dims = array.shape[1:] if batches else array.shape
+    if array.dtype != spec.dtype:
+        raise BackendError(f"{what} '{spec.name}' is {array.dtype}, config.pbtxt says {spec.dtype}")
+    if (batches and array.ndim == 0) or not spec.accepts(dims):
+        raise BackendError(f"{what} '{spec.name}' has dims {list(dims)}, config.pbtxt says {list(spec.dims)}")
+
+
+def _success(outputs: Tensors) -> object:
+    return pb_utils.InferenceResponse([_to_triton(name, array) for name, array in outputs.items()])
+
+
+def _failure(error: Exception) -> object:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error).partition("\n")[0]))
+
+
+def _to_triton(name: str, array: npt.NDArray) -> object:
+    capsule = array.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    _rename_capsule(capsule, _CONSUMED)
+    return tensor

@@ -1,0 +1,1 @@
+"""Starts and minds Triton, the transformers and what belongs to them on this machine."""
