@@ -34,7 +34,7 @@ train: setup  ## train a model: MODEL=mnist|anomaly|cars, ARGS="--help" for its 
 	@$(RUN) -m exporters.training $(MODEL) $(ARGS)
 
 demo: setup  ## send the sample photos to a running stack, draw what came back into build/demo/
-	@$(RUN) -m kserve_transformers.demo --url http://127.0.0.1:$(PORT)
+	@$(RUN) -m local_stack.demo --url http://127.0.0.1:$(PORT)
 
 clean:  ## remove what was built, not the environment
 	@rm -rf build model_repository/*/[0-9]*
