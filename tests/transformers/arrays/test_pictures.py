@@ -88,8 +88,9 @@ def test_animations_give_their_first_frame():
     np.testing.assert_allclose(decode(data).rgb[0, 0], RED, atol=2)
 
 
-def test_a_large_jpeg_is_reduced_as_far_as_its_reader_allows():
-    data = encode(scene((640, 480)), "JPEG")
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG"])
+def test_a_large_picture_is_reduced_as_far_as_its_reader_allows(fmt):
+    data = encode(scene((640, 480)), fmt)
     assert decode(data, needed_scale=lambda size: 0.26).rgb.shape == (240, 320, 3)
     assert decode(data, needed_scale=lambda size: 0.25).rgb.shape == (120, 160, 3)
     assert decode(data, needed_scale=lambda size: 0.01).rgb.shape == (60, 80, 3)

@@ -60,4 +60,6 @@ def test_windows(instance):
 )
 def test_malformed(kind, payload):
     with pytest.raises(BadRequestError):
-        parse_v1(InstanceKind(kind), payload, {"content-type": "application/json"} if isinstance(payload, bytes) else {})
+        parse_v1(
+            InstanceKind(kind), payload, {"content-type": "application/json"} if isinstance(payload, bytes) else {}
+        )

@@ -18,8 +18,9 @@ RGB = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _EXIF_ORIENTATION = 0x0112
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-# What libjpeg can skip cheaply: it computes a 1/2, 1/4 or 1/8 picture from fewer coefficients.
-_JPEG_REDUCTIONS = (8, 4, 2)
+# libjpeg computes these from fewer coefficients; other formats are reduced after decoding, so that what is kept of
+# a request's pictures is small.
+_REDUCTIONS = (8, 4, 2)
 
 # Our own limit stands in its place: it is lower, and an error instead of a warning.
 Image.MAX_IMAGE_PIXELS = None
@@ -30,7 +31,7 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        rgb: [height, width, 3], RGB, 0..255; a large JPEG may have been reduced while decoding.
+        rgb: [height, width, 3], RGB, 0..255; a large picture may have been reduced.
         size_wh: width and height in pixels of the picture as a person sees it, before any reduction.
     """
 
@@ -55,7 +56,7 @@ def decode_picture(
         data: an encoded picture in one of `FORMATS`.
         max_pixels: limit on width times height, checked from the header.
         needed_scale: from the picture's (width, height) to the smallest scale at which the caller can use it;
-            a JPEG is reduced by 2, 4 or 8 while decoding where that is enough.
+            it is reduced by 2, 4 or 8 where that is enough, a JPEG already while decoding.
 
     Returns:
         The picture.
@@ -90,8 +91,9 @@ def _decode(image: Image.Image, data: bytes, needed_scale: Callable[[tuple[int, 
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         # libjpeg with warnings as errors: Pillow passes damaged scans, and holds the GIL while it decodes.
         return _decode_jpeg(data, image.size, image.getexif().get(_EXIF_ORIENTATION, 1), needed_scale)
-    rgb = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-    return Picture(rgb, (rgb.shape[1], rgb.shape[0]))
+    rgb = _to_rgb(ImageOps.exif_transpose(image))
+    reduction = _reduction(needed_scale(rgb.size))
+    return Picture(np.asarray(rgb.reduce(reduction) if reduction > 1 else rgb), rgb.size)
 
 
 def _decode_jpeg(
@@ -99,12 +101,16 @@ def _decode_jpeg(
 ) -> Picture:
     width, height = stored_wh
     size_wh = (height, width) if orientation in (5, 6, 7, 8) else stored_wh
-    scale = needed_scale(size_wh)
-    reduction = next((r for r in _JPEG_REDUCTIONS if 1 / r >= scale), 1)
+    reduction = _reduction(needed_scale(size_wh))
     pixels = simplejpeg.decode_jpeg(
         data, "RGB", min_width=-(-width // reduction), min_height=-(-height // reduction), strict=True
     )
     return Picture(_orient(pixels, orientation), size_wh)
+
+
+def _reduction(scale: float) -> int:
+    """The largest reduction that leaves the picture at least this scale."""
+    return next((reduction for reduction in _REDUCTIONS if 1 / reduction >= scale), 1)
 
 
 def _orient(rgb: RGB, orientation: int) -> RGB:
