@@ -1,6 +1,7 @@
 """Deadlines."""
 
 import pytest
+
 from kserve_transformers.deadline import TIMEOUT_HEADER, Deadline
 from kserve_transformers.errors import BadRequestError, TooLateError
 

@@ -1,6 +1,7 @@
 """The command line: KServe's own flags, and errors that say what to write."""
 
 import pytest
+
 from kserve_transformers.settings import SERVICES, parse_settings
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from kserve_transformers.arrays.boxes import box_iou, class_wise_nms, xyxy_to_xywh
 
 

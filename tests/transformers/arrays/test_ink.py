@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from kserve_transformers.arrays.ink import to_mnist
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from kserve_transformers.arrays.letterbox import FILL, Letterbox
 
 

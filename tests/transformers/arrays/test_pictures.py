@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from kserve_transformers.arrays.pictures import decode_picture
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
-from PIL import Image
 
 RED, LIMIT = (200, 30, 40), 1_000_000
 

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from kserve_transformers.predictor import TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
-from PIL import Image
 
 SPEC = TensorSpec("images", "UINT8", (4, 6, 3))
 

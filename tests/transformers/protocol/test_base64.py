@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.base64 import decode_base64
 

@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import orjson
 import pytest
+
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v1 import parse_v1

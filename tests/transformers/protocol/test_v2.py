@@ -5,10 +5,11 @@ import base64
 import numpy as np
 import orjson
 import pytest
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest
 from kserve_transformers.protocol.v2 import InferRequest, OutputChoice, parse_infer_request, render_infer_response
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 IMAGE, WINDOW = InstanceKind.IMAGE, InstanceKind.WINDOW
 PICTURES = (b"\xff\xd8\xff\x00first", b"second\x80")
