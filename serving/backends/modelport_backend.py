@@ -140,8 +140,12 @@ class BatchedModel(ABC):
     def _rehearse(self, rows: int) -> None:
         """Run zeros once: what cannot answer is not loaded, and the first caller does not pay for warming up."""
         shapes = {spec.name: ((rows,) if self.batches else ()) + spec.dims for spec in self.inputs}
-        if not any(-1 in shape for shape in shapes.values()):
+        if any(-1 in shape for shape in shapes.values()):
+            return
+        try:
             self._checked_run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in self.inputs})
+        except Exception as error:
+            raise BackendError(f"the model fails on zeros: {error}") from error
 
 
 def check_signature(kind: str, expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> None:

@@ -32,8 +32,11 @@ class TritonPythonModel(BatchedModel):
 
     def run(self, inputs: Tensors) -> Tensors:
         """Outputs of one call of forward."""
-        with torch.inference_mode():
-            answer = self.module(*(torch.from_numpy(inputs[name]) for name in self.input_names))
+        try:
+            with torch.inference_mode():
+                answer = self.module(*(torch.from_numpy(inputs[name]) for name in self.input_names))
+        except RuntimeError as error:  # a page of TorchScript's stack; what is wrong stands in the last line
+            raise BackendError(str(error).strip().splitlines()[-1]) from error
         answers = answer if isinstance(answer, (tuple, list)) else (answer,)
         if len(answers) < len(self.output_names):
             raise BackendError(f"forward gives {len(answers)} outputs, config.pbtxt names {self.output_names}")
