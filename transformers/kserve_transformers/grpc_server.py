@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from grpc import ServicerContext, StatusCode, aio
-from grpc_interceptor import AsyncExceptionToStatusInterceptor
+from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, unary_unary_rpc_method_handler
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
@@ -20,6 +21,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.health import Health
+from kserve_transformers.observe import begin, record
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
 from kserve_transformers.protocol.v2 import check_shape, datatype_of, split_bytes, split_windows, to_raw
 from kserve_transformers.routes.errors import translate
@@ -56,9 +58,25 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: ServicerContext) -> pb.ModelInferResponse:  # noqa: N802
         """Infer; outputs are raw contents, which all clients read alike."""
+        headers = {key: value for key, value in to_headers(context).items() if isinstance(value, str)}
+        request_id, started, outcome = begin(headers), time.perf_counter(), "gone"
+        try:
+            response = await self._infer(request, headers, context)
+            outcome = StatusCode.OK.name
+        except Exception as exc:
+            outcome = getattr(translate(exc), "grpc_code", StatusCode.INTERNAL.name)
+            raise
+        finally:
+            known = request.model_name in self._dataplane.model_registry.get_models()
+            service = request.model_name if known else "none"
+            record(service, "grpc", outcome, time.perf_counter() - started, request_id)
+        return response
+
+    async def _infer(
+        self, request: pb.ModelInferRequest, headers: dict[str, str], context: ServicerContext
+    ) -> pb.ModelInferResponse:
         transformer = self._dataplane.get_model_from_registry(request.model_name)
         service_request = _parse(transformer.kind, request)
-        headers = {key: value for key, value in to_headers(context).items() if isinstance(value, str)}
         remaining_s = context.time_remaining()
         if remaining_s is not None and TIMEOUT_HEADER not in headers:
             headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
@@ -67,17 +85,31 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         return _render(request, transformer.tensors(answered), parameters)
 
 
-class _ErrorsToStatus(AsyncExceptionToStatusInterceptor):
-    async def handle_exception(
-        self, ex: Exception, request_or_iterator: Any, context: ServicerContext, method_name: str
-    ) -> NoReturn:
-        known = translate(ex)
-        if known is None:
-            logger.error("fault while answering %s", method_name, exc_info=ex)
-            await context.abort(StatusCode.INTERNAL, "internal error: it is in the server's log")
-        else:
-            await context.abort(StatusCode[known.grpc_code], str(known))
-        raise AssertionError("abort raises")
+class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
+    """Errors to status codes; requests counted."""
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[RpcMethodHandler]], details: HandlerCallDetails
+    ) -> RpcMethodHandler:
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        behaviour = handler.unary_unary
+
+        async def call(request: Any, context: ServicerContext) -> Any:
+            try:
+                return await behaviour(request, context)
+            except (aio.AbortError, asyncio.CancelledError):
+                raise
+            except Exception as exc:
+                known = translate(exc)
+                if known is None:
+                    logger.error("fault while answering %s", details.method, exc_info=exc)
+                    await context.abort(StatusCode.INTERNAL, "internal error: it is in the server's log")
+                else:
+                    await context.abort(StatusCode[known.grpc_code], str(known))
+
+        return unary_unary_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)
 
 
 class GRPCServer:
@@ -101,7 +133,7 @@ class GRPCServer:
         """Serve until stopped."""
         self._server = aio.server(
             ThreadPoolExecutor(max_workers=1),
-            interceptors=(_ErrorsToStatus(),),
+            interceptors=(_Interceptor(),),
             options=[("grpc.max_receive_message_length", self._max_message_bytes + _ENVELOPE_BYTES)],
         )
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)

@@ -1,23 +1,29 @@
-"""The body limit: counted as the bytes come, so that it holds for chunked bodies without a length, too."""
+"""Limits on a request's body: its bytes, counted as they come, and the time that they may take to come."""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kserve_transformers.errors import TooLargeError
+from kserve_transformers.errors import TooLargeError, TooLateError
 
 
 class BodyLimit:
-    """ASGI middleware that ends a request as soon as its body is known to be too large.
+    """ASGI middleware that ends a request as soon as its body is known to be too large or too slow.
+
+    It holds for chunked bodies without a length, too, and before anything is parsed.
 
     Args:
         app: what is protected.
         max_bytes: of one request's body.
+        max_s: seconds from the request's head to its body's end.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_s = max_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting."""
@@ -25,14 +31,22 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        received = 0
+        until = asyncio.get_running_loop().time() + self._max_s
+        received, complete = 0, False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, complete
             if declared.isdigit() and int(declared) > self._max_bytes:
                 raise self._too_large()
-            message = await receive()
+            if complete:  # what comes now is the caller's leaving, however late
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise TooLateError(f"the body did not come within {self._max_s:g} s") from None
             received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if received > self._max_bytes:
                 raise self._too_large()
             return message

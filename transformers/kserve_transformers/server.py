@@ -23,6 +23,7 @@ from tritonclient.http.aio import InferenceServerClient
 from kserve_transformers.grpc_server import GRPCServer, Servicer
 from kserve_transformers.health import Health
 from kserve_transformers.limits import BodyLimit
+from kserve_transformers.observe import Observed
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.routes.errors import add_error_handlers
 from kserve_transformers.routes.seeds import seed_router, seed_routes
@@ -82,7 +83,9 @@ class RestServer(RESTServer):  # type: ignore[misc]
                 allow_methods=["GET", "POST"],
                 allow_headers=["*"],
             )
-        app.add_middleware(BodyLimit, max_bytes=self._settings.limits.body_bytes)
+        limits = self._settings.limits
+        app.add_middleware(BodyLimit, max_bytes=limits.body_bytes, max_s=limits.timeout_s)
+        app.add_middleware(Observed, services=self._services)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         add_error_handlers(app)

@@ -47,6 +47,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     decode_threads: int = 2
     drain_s: float = 5.0
+    log_requests: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -74,6 +75,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     add(
         "--drain_s", type=float, default=default.drain_s, help="seconds of service after SIGTERM (default: %(default)s)"
     )
+    add("--log_requests", action="store_true", help="one line of JSON a request")
     limits = default.limits
     add("--max_body_bytes", type=int, default=limits.body_bytes, help="(default: %(default)s)")
     add("--max_pixels", type=int, default=limits.pixels, help="of one picture (default: %(default)s)")
@@ -110,6 +112,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         cors_origins=options.cors_origins,
         decode_threads=options.decode_threads,
         drain_s=options.drain_s,
+        log_requests=options.log_requests,
         limits=Limits(
             options.max_body_bytes,
             options.max_pixels,

@@ -35,8 +35,10 @@ def test_the_sample_is_a_batch_of_one(model_dir):
 
 def test_only_leading_rows_count_and_within_the_tolerance(model_dir):
     sample = GoldenSample.load(model_dir, SPEC)
-    assert sample.drift(scores(0.9, 0.5, 0.4)) is None
-    assert sample.drift(scores(0.909, 0.5)) is None
+    assert sample.drift(scores(0.9, 0.5, 0.4)).reason is None
+    drift = sample.drift(scores(0.909, 0.5))
+    assert drift.reason is None
+    assert drift.share == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,9 @@ def test_only_leading_rows_count_and_within_the_tolerance(model_dir):
     ],
 )
 def test_drift_says_what_is_off(model_dir, outputs, reason):
-    assert reason in GoldenSample.load(model_dir, SPEC).drift(outputs)
+    drift = GoldenSample.load(model_dir, SPEC).drift(outputs)
+    assert reason in drift.reason
+    assert drift.share == np.inf
 
 
 def test_a_series_comes_from_json(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,6 @@ from PIL import Image
 
 from kserve_transformers.predictor.declaration import TensorSpec
 
-_DRIFT_DECIMALS = 4
-
 
 @dataclass(frozen=True)
 class GoldenOutput:
@@ -22,6 +21,19 @@ class GoldenOutput:
 
     values: npt.NDArray[np.float64]
     atol: float
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far an answer is from the golden one.
+
+    Attributes:
+        share: the largest error as a share of what is allowed; infinite where the answer is wrong.
+        reason: what is wrong; None where the answer is right.
+    """
+
+    share: float
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -57,19 +69,17 @@ class GoldenSample:
         }
         return cls(sample[np.newaxis], outputs)
 
-    def drift(self, outputs: Mapping[str, npt.NDArray[np.generic]]) -> str | None:
-        """Compare an answer with the golden one.
-
-        Returns:
-            None where it is right, else which output is off and by how much.
-        """
+    def drift(self, outputs: Mapping[str, npt.NDArray[np.generic]]) -> Drift:
+        """Compare an answer with the golden one, all outputs of it."""
+        share = 0.0
         for name, golden in self.outputs.items():
             if name not in outputs:
-                return f"output {name} is missing"
+                return Drift(math.inf, f"output {name} is missing")
             got = np.asarray(outputs[name][0], np.float64)[: len(golden.values)]
             if got.shape != golden.values.shape:
-                return f"output {name} has shape {got.shape}, the golden answer {golden.values.shape}"
-            error = np.abs(got - golden.values).max(initial=0.0)
+                return Drift(math.inf, f"output {name} has shape {got.shape}, the golden answer {golden.values.shape}")
+            error = float(np.abs(got - golden.values).max(initial=0.0))
             if not error <= golden.atol:  # NaN is off, too
-                return f"output {name} is off by {round(float(error), _DRIFT_DECIMALS)}, allowed {golden.atol}"
-        return None
+                return Drift(math.inf, f"output {name} is off by {error:.4g}, allowed {golden.atol}")
+            share = max(share, error / golden.atol if golden.atol else 0.0)
+        return Drift(share, None)

@@ -18,6 +18,8 @@ from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, BusyError, NotReadyError, ServingError, TooLateError
+from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL_READY
+from kserve_transformers.observe import forwarded_headers
 from kserve_transformers.predictor.breaker import Breaker
 from kserve_transformers.predictor.declaration import Declaration, learn
 from kserve_transformers.predictor.golden import GoldenSample
@@ -59,6 +61,9 @@ class TritonModel:
         self._golden: GoldenSample | None = None
         self._reason: str | None = "not asked yet"
         self._good_at = self._golden_at = float("-inf")
+        MODEL_READY.labels(name).set_function(lambda: float(self.ready))
+        BREAKER_OPEN.labels(name).set_function(lambda: float(self._breaker.open))
+        IN_FLIGHT.labels(name).set_function(lambda: float(self._in_flight))
 
     @property
     def declaration(self) -> Declaration:
@@ -160,9 +165,11 @@ class TritonModel:
         spec = self._declaration.input
         batch = self._golden.batch if self._golden else np.zeros((1, *spec.shape), spec.dtype)
         outputs = await self._ask(batch, Deadline.after(PROBE_TIMEOUT_S))
-        drift = self._golden.drift(outputs) if self._golden else None
-        if drift is not None:
-            return f"the golden sample's answer is wrong: {drift}"
+        if self._golden is not None:
+            drift = self._golden.drift(outputs)
+            GOLDEN_DRIFT.labels(self.name).set(drift.share)
+            if drift.reason is not None:
+                return f"the golden sample's answer is wrong: {drift.reason}"
         self._golden_at = self._good_at = time.monotonic()
         self._breaker.succeed()
         return None
@@ -176,7 +183,11 @@ class TritonModel:
         try:
             async with asyncio.timeout(remaining_s):
                 result = await self._client.infer(
-                    self.name, [tensor], outputs=wanted, timeout=int(remaining_s * 1_000_000)
+                    self.name,
+                    [tensor],
+                    outputs=wanted,
+                    timeout=int(remaining_s * 1_000_000),
+                    headers=forwarded_headers(),
                 )
         except TimeoutError:
             raise TooLateError(f"model {self.name} did not answer within {remaining_s:.1f} s") from None

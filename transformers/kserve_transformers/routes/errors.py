@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from kserve_transformers.errors import BadRequestError, NotFoundError, NotReadyError, ServingError, TooLargeError
 
@@ -25,6 +26,8 @@ def translate(exc: Exception) -> ServingError | None:
         return NotReadyError("the service is not ready: try again shortly")
     if isinstance(exc, InvalidInput):
         return BadRequestError("the body is not JSON; a raw picture needs a content type such as image/jpeg")
+    if isinstance(exc, ClientDisconnect):
+        return BadRequestError("the caller left before the body was complete")
     if isinstance(exc, RequestValidationError):
         return BadRequestError("the request's path, query or headers are malformed")
     return None
@@ -47,7 +50,8 @@ def add_error_handlers(app: FastAPI) -> None:
         )
         return JSONResponse({"error": message}, exc.status_code, dict(exc.headers or {}))
 
-    for error in (ServingError, ModelNotFound, ModelNotReady, InvalidInput, RequestValidationError, Exception):
+    known = (ServingError, ModelNotFound, ModelNotReady, InvalidInput, RequestValidationError, ClientDisconnect)
+    for error in (*known, Exception):
         app.add_exception_handler(error, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
 

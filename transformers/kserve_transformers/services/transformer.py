@@ -25,7 +25,7 @@ from kserve_transformers.errors import (
     TooLargeError,
     TooLateError,
 )
-from kserve_transformers.metrics import FALLBACKS, REQUESTS, STAGES
+from kserve_transformers.metrics import FALLBACKS, STAGES
 from kserve_transformers.predictor import Declaration, Outputs, TritonModel
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, Window
 from kserve_transformers.protocol.v1 import parse_v1
@@ -150,19 +150,6 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
     def validate(self, payload: Any) -> Any:
         """KServe's check of the predictor's protocol: not ours, requests are checked while they are parsed."""
         return payload
-
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """KServe's chain of preprocess, predict, postprocess; here its outcomes are counted."""
-        try:
-            result = await super().__call__(*args, **kwargs)
-        except ServingError as exc:
-            REQUESTS.labels(self.name, str(exc.status)).inc()
-            raise
-        except Exception:
-            REQUESTS.labels(self.name, "500").inc()
-            raise
-        REQUESTS.labels(self.name, "200").inc()
-        return result
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> _Work[Decoded, Options]:
         """Wire format off, limits and options checked, instances decoded."""

@@ -1,0 +1,116 @@
+"""Every kind of bad input, on every route, gives the answer of the table: a status, and what to do."""
+
+import base64
+import io
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+from grpc import StatusCode
+from PIL import Image
+from tritonclient.utils import InferenceServerException
+
+V1, V2, OWN = "/v1/models/detector:predict", "/v2/models/detector/infer", "/detector/api/"
+JSON, FORM = {"content-type": "application/json"}, {"content-type": "multipart/form-data"}
+GZIP, LATE = {"content-encoding": "gzip"}, "x-request-timeout-ms"
+JPEG, TEXT = {"content-type": "image/jpeg"}, {"content-type": "text/plain"}
+
+
+@pytest.fixture
+def client(stack):
+    with httpx.Client(base_url=stack.http, timeout=60) as client:
+        yield client
+
+
+def png(size, mode="1"):
+    data = io.BytesIO()
+    Image.new(mode, size).save(data, "PNG")
+    return data.getvalue()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+SMALL = png((8, 8))
+PICTURE, NO_PICTURE = b64(SMALL), b64(b"plain text")
+BOMB = png((20_000, 20_000))  # 400 megapixels in 50 KB
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "request_"),
+    [
+        pytest.param(400, V1, {"content": b"{", "headers": JSON}, id="V1 not json"),
+        pytest.param(400, V1, {"json": {"instances": []}}, id="V1 no instance"),
+        pytest.param(400, V1, {"json": {"instances": ["*"]}}, id="V1 damaged base64"),
+        pytest.param(400, V1, {"content": b"", "headers": JPEG}, id="V1 empty body"),
+        pytest.param(400, V1, {"content": SMALL[:40], "headers": JPEG}, id="V1 cut off"),
+        pytest.param(415, V1, {"content": b"<svg/>", "headers": JPEG}, id="V1 svg"),
+        pytest.param(413, V1, {"content": BOMB, "headers": JPEG}, id="V1 bomb"),
+        pytest.param(413, V1, {"content": bytes(21 * 2**20), "headers": JPEG}, id="V1 body"),
+        pytest.param(413, V1, {"json": {"instances": [b64(SMALL)] * 33}}, id="V1 instances"),
+        pytest.param(400, V1, {"json": {"instances": [PICTURE], "parameters": {"score_threshold": 2}}}, id="threshold"),
+        pytest.param(400, V1, {"json": {"instances": [PICTURE], "parameters": {"nms": 1}}}, id="V1 unknown option"),
+        pytest.param(400, V1, {"content": SMALL, "headers": JPEG | {LATE: "soon"}}, id="timeout header"),
+        pytest.param(504, V1, {"content": SMALL, "headers": JPEG | {LATE: "1"}}, id="too late"),
+        pytest.param(404, "/v1/models/boats:predict", {"json": {"instances": [b64(SMALL)]}}, id="V1 no such service"),
+        pytest.param(404, "/v2/models/boats/infer", {"json": {"inputs": []}}, id="V2 no such service"),
+        pytest.param(400, V2, {"json": {"inputs": []}}, id="V2 no input"),
+        pytest.param(400, V2, {"content": b"\x00" * 10}, id="V2 rubbish"),
+        pytest.param(415, V2, {"content": b"{}", "headers": GZIP}, id="V2 compressed"),
+        pytest.param(400, OWN, {"json": {"id": "1"}}, id="seed without image"),
+        pytest.param(400, OWN, {"json": {"id": "1", "image": 5}}, id="seed with a number"),
+        pytest.param(415, OWN, {"json": {"id": "1", "image": NO_PICTURE}}, id="seed with a text"),
+        pytest.param(415, OWN, {"content": b"hello", "headers": TEXT}, id="seed with text"),
+        pytest.param(400, OWN, {"files": {"photo": SMALL}}, id="form with another field"),
+        pytest.param(400, OWN, {"content": b"--x", "headers": FORM}, id="form without a boundary"),
+        pytest.param(405, "/v2/health/ready", {"json": {}}, id="POST to a GET route"),
+        pytest.param(404, "/v2/repository/models/detector/unload", {"json": {}}, id="model management"),
+    ],
+)  # fmt: skip
+def test_the_table(client, status, path, request_):
+    response = client.post(path, **request_)
+    assert response.status_code == status, response.text
+    document = response.json()
+    assert list(document) == ["error"]
+    assert 10 < len(document["error"]) < 300
+    assert "Traceback" not in response.text
+    assert "/" not in document["error"].replace("image/", "").replace("/v2/models", "").replace("GET /", "").replace(
+        "multipart/", ""
+    )
+
+
+def test_a_chunked_body_is_cut_off_at_the_limit(client):
+    def endless():
+        for _ in range(10_000):
+            yield bytes(64 * 1024)
+
+    response = client.post(V1, content=endless(), headers=JPEG)
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("code", "model", "tensor"),
+    [
+        (StatusCode.NOT_FOUND, "boats", np.array([SMALL], object)),
+        (StatusCode.INVALID_ARGUMENT, "detector", np.array([b"no picture"], object)),
+        (StatusCode.INVALID_ARGUMENT, "detector", np.array([b""], object)),
+        (StatusCode.INVALID_ARGUMENT, "detector", np.array([BOMB], object)),
+        (StatusCode.INVALID_ARGUMENT, "detector", np.array([SMALL] * 33, object)),
+        (StatusCode.RESOURCE_EXHAUSTED, "detector", np.array([bytes(21 * 2**20)], object)),
+    ],
+)
+def test_grpc_codes(stack, code, model, tensor):
+    with triton_grpc.InferenceServerClient(stack.grpc) as triton:
+        infer_input = triton_grpc.InferInput("image", list(tensor.shape), "BYTES")
+        infer_input.set_data_from_numpy(tensor)
+        with pytest.raises(InferenceServerException) as raised:
+            triton.infer(model, [infer_input])
+    assert raised.value.status() == str(code)
+    assert "Traceback" not in raised.value.message()
+
+
+def test_the_server_is_well_after_all_this(client):
+    report = client.get("/v2/health/ready").json()
+    assert report["services"]["detector"]["ready"], report

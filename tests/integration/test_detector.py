@@ -1,0 +1,186 @@
+"""The detector through every protocol and form, against the real stack: always the same cup in the same place."""
+
+import base64
+import io
+import json
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+from PIL import Image
+
+CUP = [149, 23, 278, 285]
+
+
+@pytest.fixture
+def coffee(pictures):
+    return (pictures / "coffee.jpg").read_bytes()
+
+
+@pytest.fixture
+def client(stack):
+    with httpx.Client(base_url=stack.http, timeout=60) as client:
+        yield client
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def v1(client, instances, **parameters):
+    response = client.post("/v1/models/detector:predict", json={"instances": instances, "parameters": parameters})
+    assert response.status_code == 200, response.text
+    return response.json()["predictions"]
+
+
+def assert_cup(detections, atol=2):
+    assert [one["label"] for one in detections] == ["cup"]
+    np.testing.assert_allclose(detections[0]["bbox"], CUP, atol=atol)
+    assert all(isinstance(side, int) for side in detections[0]["bbox"])
+    assert 0.5 < detections[0]["confidence"] < 0.7
+
+
+def test_the_seeds_route(client, coffee):
+    answer = client.post("/detector/api/", json={"id": "abc-1", "image": b64(coffee)}).json()
+    assert set(answer) == {"id", "detections"}
+    assert answer["id"] == "abc-1"
+    assert_cup(answer["detections"])
+
+
+def test_the_seeds_state(client):
+    assert client.get("/detector/").json()["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(lambda data: {"image": {"b64": b64(data)}}, id="image b64"),
+        pytest.param(lambda data: {"b64": b64(data)}, id="b64"),
+        pytest.param(b64, id="bare text"),
+        pytest.param(lambda data: "data:image/jpeg;base64," + b64(data), id="data url"),
+        pytest.param(lambda data: base64.encodebytes(data).decode(), id="line breaks"),
+        pytest.param(lambda data: base64.urlsafe_b64encode(data).decode(), id="url-safe"),
+    ],
+)
+def test_v1_forms(client, coffee, form):
+    (prediction,) = v1(client, [form(coffee)])
+    assert_cup(prediction["detections"])
+
+
+def test_v1_raw_body_and_server_timing(client, coffee):
+    response = client.post("/v1/models/detector:predict", content=coffee, headers={"content-type": "image/jpeg"})
+    assert_cup(response.json()["predictions"][0]["detections"])
+    assert {part.split(";")[0] for part in response.headers["server-timing"].split(", ")} == {
+        "decode",
+        "infer",
+        "postprocess",
+    }
+
+
+def test_v1_many_instances_keep_their_order_beyond_the_models_batch(client, coffee):
+    blank = io.BytesIO()
+    Image.new("RGB", (50, 40), "white").save(blank, "PNG")
+    instances = [b64(coffee), b64(blank.getvalue())] * 6
+    predictions = v1(client, instances)
+    assert [len(one["detections"]) for one in predictions] == [1, 0] * 6
+
+
+def test_v2_json(client, coffee):
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [b64(coffee)]}
+    answer = client.post("/v2/models/detector/infer", json={"id": "7", "inputs": [tensor]}).json()
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert answer["id"] == "7"
+    assert answer["model_name"] == "detector"
+    assert outputs["label"]["data"] == ["cup"]
+    assert outputs["box"]["shape"] == [1, 4]
+    np.testing.assert_allclose(outputs["box"]["data"], CUP, atol=2)
+    assert outputs["image_index"]["data"] == [0]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_tritons_client_over_both_transports(stack, coffee, protocol):
+    module = {"http": triton_http, "grpc": triton_grpc}[protocol]
+    address = stack.http.removeprefix("http://") if protocol == "http" else stack.grpc
+    with module.InferenceServerClient(address) as triton:
+        assert triton.is_server_live()
+        assert triton.is_server_ready()
+        assert triton.is_model_ready("detector")
+        tensor = module.InferInput("image", [2], "BYTES")
+        tensor.set_data_from_numpy(np.array([coffee, coffee], object))
+        result = triton.infer("detector", [tensor], request_id="r1", outputs=None)
+    assert result.as_numpy("label").tolist() == [b"cup", b"cup"]
+    assert result.as_numpy("image_index").tolist() == [0, 1]
+    assert result.as_numpy("score").dtype == np.float32
+    np.testing.assert_allclose(result.as_numpy("box"), [CUP, CUP], atol=2)
+
+
+def test_grpc_thresholds_and_one_output(stack, coffee):
+    with triton_grpc.InferenceServerClient(stack.grpc) as triton:
+        tensor = triton_grpc.InferInput("image", [1], "BYTES")
+        tensor.set_data_from_numpy(np.array([coffee], object))
+        wanted = [triton_grpc.InferRequestedOutput("score")]
+        result = triton.infer("detector", [tensor], outputs=wanted, parameters={"score_threshold": 0.1})
+    assert len(result.as_numpy("score")) > 1
+    assert result.as_numpy("box") is None
+
+
+def test_metadata_tells_tensors_and_weights(client):
+    metadata = client.get("/v2/models/detector").json()
+    assert metadata["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    assert {output["name"]: output["datatype"] for output in metadata["outputs"]} == {
+        "box": "FP32",
+        "score": "FP32",
+        "label": "BYTES",
+        "image_index": "INT32",
+    }
+    assert metadata["parameters"]["models"]["yolov3_tiny"]["weights"] == "trained"
+
+
+def test_thresholds_of_a_request(client, coffee):
+    assert v1(client, [b64(coffee)], score_threshold=0.9) == [{"detections": []}]
+    (prediction,) = v1(client, [b64(coffee)], score_threshold=0.1, iou_threshold=1.0)
+    assert len(prediction["detections"]) > 1
+    scores = [one["confidence"] for one in prediction["detections"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("turn", "orientation"),
+    [
+        pytest.param(Image.Transpose.ROTATE_90, 6, id="camera held upright"),
+        pytest.param(Image.Transpose.ROTATE_180, 3, id="upside down"),
+        pytest.param(Image.Transpose.FLIP_LEFT_RIGHT, 2, id="mirrored"),
+    ],
+)
+def test_boxes_are_in_pixels_of_the_picture_as_a_person_sees_it(client, coffee, turn, orientation):
+    stored, exif, data = Image.open(io.BytesIO(coffee)).transpose(turn), Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    stored.save(data, "JPEG", quality=95, exif=exif)
+    (prediction,) = v1(client, [b64(data.getvalue())])
+    assert_cup(prediction["detections"], atol=6)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fmt"), [("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP"), ("RGB", "TIFF")]
+)
+def test_every_mode_and_format_shows_the_same_cup(client, coffee, mode, fmt):
+    data = io.BytesIO()
+    Image.open(io.BytesIO(coffee)).convert(mode).save(data, fmt, **({"lossless": True} if fmt == "WEBP" else {}))
+    (prediction,) = v1(client, [b64(data.getvalue())], score_threshold=0.4)
+    assert_cup(prediction["detections"], atol=8)
+
+
+def test_a_twelve_megapixel_photo_gives_the_same_boxes(client, coffee):
+    large, data = Image.open(io.BytesIO(coffee)).resize((4200, 2800), Image.Resampling.BICUBIC), io.BytesIO()
+    large.save(data, "JPEG", quality=92)
+    (prediction,) = v1(client, [b64(data.getvalue())])
+    (cup,) = prediction["detections"]
+    np.testing.assert_allclose(np.array(cup["bbox"]) / 7, CUP, atol=6)
+
+
+def test_answers_are_json_with_the_seeds_keys_only(client, coffee):
+    text = client.post("/detector/api", json={"id": 5, "image": b64(coffee)}).text
+    assert list(json.loads(text)) == ["id", "detections"]
+    assert list(json.loads(text)["detections"][0]) == ["label", "confidence", "bbox"]
