@@ -42,7 +42,8 @@ class GuardedProcess:
         self._log_start = 0
 
     def start(self) -> None:
-        """Start it; it runs in a session of its own, so that Ctrl-C reaches us alone."""
+        """Start it, once what a former start left is gone. Its session is its own, so that Ctrl-C reaches us alone."""
+        self.stop()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
