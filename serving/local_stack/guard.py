@@ -50,9 +50,14 @@ def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
     finally:
         while kill_children():
             time.sleep(0.02)
-        for region in SHARED_MEMORY.glob(f"{shm_prefix}*") if shm_prefix else ():
-            region.unlink(missing_ok=True)
+        remove_regions(shm_prefix)
     return 128 + signal.SIGKILL if status is None else 128 - status if status < 0 else status
+
+
+def remove_regions(prefix: str) -> None:
+    """Remove the shared-memory files of an ended command."""
+    for region in SHARED_MEMORY.glob(f"{prefix}*") if prefix else ():
+        region.unlink(missing_ok=True)
 
 
 def reap(main_pid: int) -> int | None:

@@ -38,6 +38,7 @@ class GuardedProcess:
         self._environment = dict(environment)
         self._folder = folder
         self._grace_s = grace_s
+        self._shm_prefix = shm_prefix
         self._guard: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -82,6 +83,7 @@ class GuardedProcess:
             self._guard.wait()
         if self._guard.stdin is not None:
             self._guard.stdin.close()
+        guard.remove_regions(self._shm_prefix)  # where the guard itself was killed
 
     def log(self) -> str:
         """What it printed since its last start."""

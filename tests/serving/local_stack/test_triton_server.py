@@ -74,7 +74,7 @@ def test_listens_on_loopback_only(triton: TritonServer) -> None:
     )
     listening = {connection.laddr for connection in server.connections("tcp") if connection.status == "LISTEN"}
     settings = triton.settings
-    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
     assert {address.port for address in listening} == {settings.http_port, settings.grpc_port, settings.metrics_port}
 
 
