@@ -6,7 +6,8 @@ ExportError
  ├── WeightsInvalidError        a file is there, but it is not the one that was meant
  ├── DarknetError               a cfg or weights file that breaks Darknet's format, or uses more of it than we do
  ├── ArtefactRefusedError       the artefact is dangerous, or does not answer as its reference does
- └── RepositoryError            the model repository or the cache cannot be written
+ ├── RepositoryError            the model repository or the cache cannot be written
+ └── TrainingDataError          data to train on that are missing, damaged or too few
 """
 
 
@@ -36,3 +37,7 @@ class ArtefactRefusedError(ExportError):
 
 class RepositoryError(ExportError):
     """The model repository or the cache cannot be written."""
+
+
+class TrainingDataError(ExportError):
+    """Data to train on are missing, damaged or too few."""

@@ -1,0 +1,110 @@
+"""anomaly: an autoencoder on windows of a series; what it cannot rebuild is unusual."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters import saved_model, tensorflow_runtime, training_record
+from exporters.catalog import Model
+from exporters.config import Config, Tensor
+from exporters.errors import WeightsInvalidError
+from exporters.files import content_sha256
+from exporters.golden import Expected, Golden
+from exporters.repository import Exported, publish
+from exporters.samples import sample_values
+from exporters.weights import FetchedFile, Weights, provenance
+
+WEIGHTS = "anomaly.weights.h5"
+WINDOW = 64
+_CODE = 8
+_SEED = 7
+_INPUT = Tensor("windows", "TYPE_FP32", (WINDOW,))
+_OUTPUTS = (Tensor("reconstruction", "TYPE_FP32", (WINDOW,)), Tensor("mae", "TYPE_FP32", (1,)))
+
+
+def network() -> Any:
+    """The autoencoder, untrained: 64 values to a code of 8 and back.
+
+    Its first and last layer hold the mean and deviation of the series that it was trained on, so that windows go in and
+    come out in the series' own unit. They are the same for all windows: a shifted level is unusual too.
+
+    Returns:
+        A Keras model of windows FP32 [N,64] to their reconstruction FP32 [N,64].
+    """
+    import keras
+
+    layers = keras.layers
+    windows = keras.Input((WINDOW,), name="windows")
+    hidden = layers.Normalization(axis=None, name="normalise")(windows)
+    hidden = layers.Dense(64, activation="relu")(hidden)
+    hidden = layers.Dense(_CODE)(hidden)
+    hidden = layers.Dense(64, activation="relu")(hidden)
+    hidden = layers.Dense(WINDOW)(hidden)
+    return keras.Model(windows, layers.Normalization(axis=None, invert=True, name="restore")(hidden), name="anomaly")
+
+
+def load(weights: Path) -> Any:
+    """The network with these weights."""
+    tensorflow_runtime.start(_SEED)
+    loaded = network()
+    saved_model.load_weights(loaded, weights)
+    return loaded
+
+
+def rebuild(trained: Any, windows: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Keras's own answer, without any exported graph.
+
+    Args:
+        trained: the network.
+        windows: [N,64], in the unit of the series.
+
+    Returns:
+        The reconstruction [N,64], and its mean absolute error [N,1] in the same unit.
+    """
+    reconstruction = np.asarray(trained(windows, training=False), np.float32)
+    return reconstruction, np.abs(windows - reconstruction).mean(axis=1, keepdims=True)
+
+
+def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
+    """Export the model; without weights it is trained first, which takes seconds.
+
+    Raises:
+        WeightsInvalidError: the record with the threshold is missing or belongs to other weights.
+    """
+    if weights is None:
+        from exporters.training import anomaly as training
+
+        path = training.train()
+        weights = Weights({WEIGHTS: FetchedFile(path, content_sha256(path))})
+    path = weights.path(WEIGHTS)
+    trained = load(path)
+    record = training_record.read(model.name, path)
+    if record is None or "threshold" not in record.parameters:
+        raise WeightsInvalidError(f"{path} has no anomaly.json of its own beside it: where is the threshold?")
+    window = sample_values(model.name, "windows")
+    reconstruction, mae = (rows[0] for rows in rebuild(trained, window[np.newaxis]))
+    atol = float(f"{0.01 * float(record.parameters['threshold']):.2g}")
+    golden = Golden({"windows": window}, {"reconstruction": Expected(reconstruction, atol), "mae": Expected(mae, atol)})
+    stated = provenance(model, weights)
+    return publish(
+        model_dir,
+        filename=saved_model.FILENAME,
+        build=lambda target: saved_model.build(target, lambda windows: _serve(trained, windows), _INPUT),
+        config=Config(model.name, model.platform, (_INPUT,), _OUTPUTS, record.parameters, max_batch_size=64),
+        golden=golden,
+        provenance=dataclasses.replace(stated, accuracy=record.accuracy),
+        verify=lambda target: saved_model.verify(target, golden),
+    )
+
+
+def _serve(trained: Any, windows: Any) -> dict[str, Any]:
+    import tensorflow as tf
+
+    reconstruction = trained(windows)
+    return {
+        "reconstruction": reconstruction,
+        "mae": tf.reduce_mean(tf.abs(windows - reconstruction), axis=1, keepdims=True),
+    }

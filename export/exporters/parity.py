@@ -1,0 +1,42 @@
+"""Does an artefact answer as the framework that its network was made in?"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters.errors import ArtefactRefusedError
+from exporters.golden import Golden
+
+
+def require_agreement(outputs: Mapping[str, npt.NDArray[np.generic]], golden: Golden) -> None:
+    """Compare an artefact's answer to the golden request with the reference's.
+
+    Args:
+        outputs: by name, for a batch of one, batch dimension included.
+        golden: the reference's answer, batch dimension removed.
+
+    Raises:
+        ArtefactRefusedError: an output is missing, has another shape or dtype, or is off by more than its tolerance.
+    """
+    if outputs.keys() != golden.outputs.keys():
+        raise ArtefactRefusedError(f"the artefact answers {sorted(outputs)}, not {sorted(golden.outputs)}")
+    for name, expected in golden.outputs.items():
+        found = outputs[name]
+        if found.dtype != expected.values.dtype or found.shape[1:] != expected.values.shape:
+            raise ArtefactRefusedError(
+                f"{name} is {found.dtype}{list(found.shape)}, not {expected.values.dtype}{[1, *expected.values.shape]}"
+            )
+        off = float(np.max(np.abs(found[0].astype(np.float64) - expected.values.astype(np.float64))))
+        if not off <= expected.atol:
+            raise ArtefactRefusedError(
+                f"{name} is off the framework's answer by {off:.2g}, more than {expected.atol:.2g}"
+            )
+
+
+def probability_tolerance(probabilities: npt.NDArray[np.float32]) -> float:
+    """How far a served probability may be off: 0.005, less where a flat answer would make that meaningless.
+
+    Another processor's arithmetic moves probabilities by 1e-4 or so, wrong pre-processing or weights by much more.
+    """
+    return round(min(0.005, 0.05 * float(probabilities.max())), 6)

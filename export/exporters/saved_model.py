@@ -1,0 +1,143 @@
+"""TensorFlow SavedModels: one frozen graph under serving_default, nothing else in the folder.
+
+tf.saved_model.save would add functions that read and write checkpoints, a random fingerprint, and variables that are
+read again in every call. A graph whose weights are constants has none of these: the same network gives the same bytes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters import tensorflow_runtime
+from exporters.config import Tensor
+from exporters.errors import ArtefactRefusedError, WeightsInvalidError
+from exporters.golden import Golden
+from exporters.parity import require_agreement
+
+FILENAME = "model.savedmodel"
+_GRAPH_FILE = "saved_model.pb"
+
+
+def build(path: Path, serve: Callable[[Any], Mapping[str, Any]], tensor: Tensor) -> None:
+    """Write a SavedModel of a function of one tensor.
+
+    Args:
+        path: the folder to write.
+        serve: takes the batch, answers tensors by output name; a Keras network is called in it with training=False.
+        tensor: the input, as config.pbtxt has it.
+    """
+    tf = tensorflow_runtime.start()
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    dtype = {"TYPE_UINT8": tf.uint8, "TYPE_FP32": tf.float32}[tensor.data_type]
+    signature = [tf.TensorSpec([None, *tensor.dims], dtype, name=tensor.name)]
+
+    def named(batch: Any) -> dict[str, Any]:
+        return {name: tf.identity(value, name=name) for name, value in serve(batch).items()}
+
+    concrete = tf.function(named, input_signature=signature, autograph=False).get_concrete_function()
+    # Outputs of a frozen function stand in the order of their names, as tf.nest flattens a dict.
+    frozen = convert_variables_to_constants_v2(concrete)
+    graph = meta_graph_pb2.MetaGraphDef()
+    graph.graph_def.CopyFrom(frozen.graph.as_graph_def())
+    graph.meta_info_def.tags.append("serve")
+    graph.meta_info_def.tensorflow_version = tf.__version__
+    served = graph.signature_def["serving_default"]
+    served.method_name = "tensorflow/serving/predict"
+    _describe(served.inputs[tensor.name], frozen.inputs[0])
+    for name, output in zip(sorted(concrete.structured_outputs), frozen.outputs, strict=True):
+        _describe(served.outputs[name], output)
+    path.mkdir()
+    model = saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[graph])
+    (path / _GRAPH_FILE).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _describe(info: Any, tensor: Any) -> None:
+    info.name = tensor.name
+    info.dtype = tensor.dtype.as_datatype_enum
+    info.tensor_shape.CopyFrom(tensor.shape.as_proto())
+
+
+def refuse_dangerous(path: Path) -> None:
+    """Refuse a SavedModel that could do more than arithmetic when it is loaded or called.
+
+    A file's name is a string, and whatever else reaches outside (Python callbacks, prints, variables, random numbers)
+    is stateful in TensorFlow's own books; a network needs neither.
+
+    Raises:
+        ArtefactRefusedError: names the operation, or the file that is there beside the graph.
+    """
+    others = sorted(file.name for file in path.rglob("*") if file.is_file() and file != path / _GRAPH_FILE)
+    if others:
+        raise ArtefactRefusedError(f"{path.name} holds {others[0]}: weights belong into the graph")
+    outward = sorted({node.op for node in _nodes(path) if _reaches_outside(node)})
+    if outward:
+        raise ArtefactRefusedError(f"{path.name} uses {', '.join(outward)}: a network needs arithmetic only")
+
+
+def _nodes(path: Path) -> Iterator[Any]:
+    tensorflow_runtime.start()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    for graph in saved_model_pb2.SavedModel.FromString((path / _GRAPH_FILE).read_bytes()).meta_graphs:
+        yield from graph.graph_def.node
+        for function in graph.graph_def.library.function:
+            yield from function.node_def
+
+
+def _reaches_outside(node: Any) -> bool:
+    from tensorflow.core.framework import types_pb2
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    if definition is None or definition.is_stateful:
+        return True
+    types = {argument.type for argument in (*definition.input_arg, *definition.output_arg)}
+    for value in node.attr.values():
+        types |= {value.type, *value.list.type}
+    return not types.isdisjoint({types_pb2.DT_STRING, types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT})
+
+
+def answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict[str, npt.NDArray[np.generic]]:
+    """Load a SavedModel and call it.
+
+    Args:
+        path: its folder.
+        name: of the input.
+        batch: [N, ...].
+
+    Returns:
+        Arrays by output name, [N, ...] each.
+    """
+    tf = tensorflow_runtime.start()
+    loaded = tf.saved_model.load(str(path))
+    outputs = loaded.signatures["serving_default"](**{name: tf.constant(batch)})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def verify(path: Path, golden: Golden) -> None:
+    """Check that a SavedModel with one input is harmless and answers as its network.
+
+    Raises:
+        ArtefactRefusedError: it is not, or does not.
+    """
+    refuse_dangerous(path)
+    ((name, value),) = golden.inputs.items()
+    require_agreement(answer(path, name, value[np.newaxis]), golden)
+
+
+def load_weights(network: Any, weights: Path) -> None:
+    """Load a .weights.h5 file into a network.
+
+    Raises:
+        WeightsInvalidError: it is damaged or belongs to another network.
+    """
+    try:
+        network.load_weights(weights)
+    except (OSError, ValueError, KeyError) as exc:
+        reason = str(exc).strip().splitlines()[0]
+        raise WeightsInvalidError(f"{weights.name} does not fit the network {network.name} ({reason})") from exc

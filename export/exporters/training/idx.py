@@ -1,0 +1,32 @@
+"""IDX, the file format of MNIST."""
+
+import gzip
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters.errors import TrainingDataError
+
+_UNSIGNED_BYTE = 8
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, compressed with gzip or not.
+
+    Returns:
+        UINT8, in the shape that the file states.
+
+    Raises:
+        TrainingDataError: it is no such file, or it is cut short.
+    """
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE:
+        raise TrainingDataError(f"{path.name} is no IDX file of bytes: take MNIST's files as they are published")
+    dimensions = content[3]
+    start = 4 + 4 * dimensions
+    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
+    if len(shape) != dimensions or len(content) != start + math.prod(shape):
+        raise TrainingDataError(f"{path.name} is cut short: it states {shape}, fetch it again")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
