@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, unary_unary_rpc_method_handler
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Room for what stands around a picture in a message.
 _ENVELOPE_BYTES = 64 * 1024
+# InferParameter.double_param in Triton's grpc_service.proto.
+_DOUBLE_PARAM = 4
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
@@ -152,12 +156,19 @@ def _parse(kind: InstanceKind, request: pb.ModelInferRequest) -> ServiceRequest:
         raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
     tensor = request.inputs[0]
     shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
-    parameters = {
-        name: getattr(value, value.WhichOneof("parameter_choice"))
-        for name, value in request.parameters.items()
-        if value.WhichOneof("parameter_choice")
-    }
+    parameters = {name: _parameter(name, value) for name, value in request.parameters.items()}
     return ServiceRequest(_instances(kind, request, shape), parameters)
+
+
+def _parameter(name: str, value: pb.InferParameter) -> Any:
+    """A parameter's value; KServe's proto is older than `double_param`, which comes as an unknown field."""
+    choice = value.WhichOneof("parameter_choice")
+    if choice is not None:
+        return getattr(value, choice)
+    for field in UnknownFieldSet(value):
+        if field.field_number == _DOUBLE_PARAM:
+            return struct.unpack("<d", field.data.to_bytes(8, "little"))[0]
+    raise BadRequestError(f"parameter {name[:40]!r} has no value of a known type")
 
 
 def _instances(kind: InstanceKind, request: pb.ModelInferRequest, shape: list[int]) -> tuple[Any, ...]:

@@ -16,6 +16,8 @@ from kserve_transformers.errors import BadRequestError, TooLargeError, Unsupport
 RGB = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# How files of these formats begin; one that does, but cannot be opened, is damaged.
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 _EXIF_ORIENTATION = 0x0112
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 # libjpeg computes these from fewer coefficients; other formats are reduced after decoding, so that what is kept of
@@ -71,6 +73,8 @@ def decode_picture(
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
+        if data.startswith(_SIGNATURES):
+            raise BadRequestError("the picture is truncated or damaged: its header cannot be read") from None
         raise UnsupportedMediaError(f"not a picture that is read here: send one of {', '.join(FORMATS)}") from None
     except Exception as exc:  # codecs raise whatever they like on damaged headers
         raise BadRequestError("the picture's header is damaged") from exc
