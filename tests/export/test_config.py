@@ -1,0 +1,93 @@
+"""Each config.pbtxt is what NVIDIA's Triton reads, and nothing in it is of this machine or of our backends."""
+
+import re
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from exporters.config import Config, Tensor, to_pbtxt
+from exporters.repository import REPOSITORY
+
+CONFIGS = sorted(REPOSITORY.glob("*/config.pbtxt"))
+TRITONS_OWN = {"onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"}
+BACKENDS = REPOSITORY.parent / "serving" / "backends"
+
+
+def parsed(text: str) -> ModelConfig:
+    return text_format.Parse(text, ModelConfig())
+
+
+def test_a_config_says_to_triton_what_was_meant() -> None:
+    config = Config(
+        name="my_model",
+        platform="pytorch_libtorch",
+        inputs=(Tensor("images__0", "TYPE_UINT8", (224, 224, 3)),),
+        outputs=(Tensor("probabilities__0", "TYPE_FP32", (1000,), labels=True),),
+        parameters={"weights_source": 'a "quoted" back\\slash, Zürich', "accuracy": "75 %"},
+        max_batch_size=16,
+        threads=2,
+        instances=3,
+    )
+    found = parsed(to_pbtxt(config))
+    assert (found.name, found.platform, found.max_batch_size) == ("my_model", "pytorch_libtorch", 16)
+    (images,), (probabilities,) = found.input, found.output
+    assert (images.name, images.data_type, list(images.dims)) == (
+        "images__0",
+        model_config_pb2.TYPE_UINT8,
+        [224, 224, 3],
+    )
+    assert (probabilities.data_type, list(probabilities.dims)) == (model_config_pb2.TYPE_FP32, [1000])
+    assert probabilities.label_filename == "labels.txt"
+    assert found.HasField("dynamic_batching")
+    assert [group.count for group in found.instance_group] == [3]
+    assert {name: value.string_value for name, value in found.parameters.items()} == {
+        "weights_source": 'a "quoted" back\\slash, Zürich',
+        "accuracy": "75 %",
+        "INTRA_OP_THREAD_COUNT": "2",
+        "INTER_OP_THREAD_COUNT": "2",
+    }
+
+
+def test_there_are_configs_to_check() -> None:
+    assert any(path.parent.name == "yolov3_tiny" for path in CONFIGS)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
+class TestTracked:
+    def test_triton_parses_it(self, path: Path) -> None:
+        config = parsed(path.read_text(encoding="utf-8"))
+        assert config.name == path.parent.name
+        assert config.platform in TRITONS_OWN
+        assert config.max_batch_size >= 8
+        assert config.HasField("dynamic_batching")
+        assert config.input
+        assert config.output
+
+    def test_it_names_neither_our_backends_nor_a_path(self, path: Path) -> None:
+        config = parsed(path.read_text(encoding="utf-8"))
+        assert not config.backend
+        assert not config.runtime
+        assert not config.default_model_filename
+        assert not config.cc_model_filenames
+        assert not any("EXECUTION_ENV" in name for name in config.parameters)
+        values = [value.string_value for value in config.parameters.values()]
+        for value in (*values, *(output.label_filename for output in config.output)):
+            assert not re.search(r"(^|\s)[~.]{0,2}/|\\|\$", value), value
+            assert str(BACKENDS) not in value
+
+    def test_it_says_where_the_weights_come_from(self, path: Path) -> None:
+        values = {name: value.string_value for name, value in parsed(path.read_text()).parameters.items()}
+        assert values["weights"] in ("trained", "untrained")
+        assert ("warning" in values) == (values["weights"] == "untrained")
+        assert {"weights_source", "weights_licence", "accuracy"} <= values.keys()
+
+    def test_its_labels_are_there_and_fit(self, path: Path) -> None:
+        for output in parsed(path.read_text()).output:
+            if output.label_filename:
+                labels = (path.parent / output.label_filename).read_text(encoding="utf-8").splitlines()
+                assert all(label.strip() == label != "" for label in labels)
+                if output.data_type == model_config_pb2.TYPE_FP32:
+                    assert [len(labels)] == list(output.dims)

@@ -1,0 +1,60 @@
+"""Golden samples are written once, in a form that survives other machines, and rewritten when the answer is another."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.errors import RepositoryError
+from exporters.golden import Expected, Golden, read_picture, write_golden
+
+COLOURS = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
+GREY = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
+SERIES = np.array([0.1, -2.5], np.float32)
+
+
+def golden(score: float = 0.5) -> Golden:
+    inputs = {"images": COLOURS, "digits": GREY, "windows": SERIES}
+    return Golden(inputs, {"scores": Expected(np.array([score, 0.25], np.float32), atol=0.005)})
+
+
+def test_pictures_and_answers_come_back_as_they_went(tmp_path: Path) -> None:
+    assert write_golden(tmp_path, golden())
+    folder = tmp_path / "golden"
+    assert sorted(path.name for path in folder.iterdir()) == ["answer.json", "digits.png", "images.png", "windows.json"]
+    np.testing.assert_array_equal(read_picture(folder / "images.png"), COLOURS)
+    np.testing.assert_array_equal(read_picture(folder / "digits.png"), GREY)
+    assert json.loads((folder / "windows.json").read_text()) == [0.1, -2.5]
+    assert json.loads((folder / "answer.json").read_text()) == {
+        "outputs": {"scores": {"values": [0.5, 0.25], "atol": 0.005}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("score", "rewritten"),
+    [
+        pytest.param(0.5, False, id="the same answer"),
+        pytest.param(0.5004, False, id="rounded otherwise by another processor"),
+        pytest.param(0.5006, True, id="another answer"),
+    ],
+)
+def test_an_answer_is_rewritten_when_it_is_another(score: float, rewritten: bool, tmp_path: Path) -> None:
+    write_golden(tmp_path, golden())
+    before = (tmp_path / "golden" / "answer.json").read_bytes()
+    assert write_golden(tmp_path, golden(score)) is rewritten
+    assert ((tmp_path / "golden" / "answer.json").read_bytes() != before) is rewritten
+
+
+def test_the_same_pixels_compressed_otherwise_are_left_alone(tmp_path: Path) -> None:
+    write_golden(tmp_path, golden())
+    path = tmp_path / "golden" / "images.png"
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert not write_golden(tmp_path, golden())
+    assert path.read_bytes().endswith(b"\0")
+
+
+def test_a_damaged_picture_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "images.png").write_bytes(b"no picture")
+    with pytest.raises(RepositoryError, match=r"images.png is missing or damaged: restore it \(git checkout\)"):
+        read_picture(tmp_path / "images.png")

@@ -1,0 +1,183 @@
+"""Versions appear whole or not at all, and only when there is something new."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.config import Config, Tensor
+from exporters.errors import ArtefactRefusedError
+from exporters.files import UNFINISHED
+from exporters.golden import Expected, Golden
+from exporters.repository import Exported, publish, versions
+from exporters.weights import Provenance
+
+TRAINED = Provenance(True, "somebody", "MIT", "75 %", sha256="ab" * 32)
+UNTRAINED = Provenance(False, "random", "none", "none")
+
+
+def published(model_dir: Path, content: str | None = "weights", **others: object) -> Exported:
+    def build(path: Path) -> None:
+        path.write_text(content or "")
+
+    tensor = Tensor("x", "TYPE_FP32", (1,))
+    arguments: dict[str, object] = {
+        "filename": "model.pt",
+        "build": build,
+        "config": Config(model_dir.name, "pytorch_libtorch", (tensor,), (tensor,), {"resize_size": "256"}),
+        "golden": Golden({"x": np.ones(1, np.float32)}, {"x": Expected(np.ones(1, np.float32), 0.01)}),
+        "provenance": TRAINED,
+        "labels": ("one", "two"),
+    }
+    return publish(model_dir, **{**arguments, **others})
+
+
+def everything(model_dir: Path) -> dict[str, tuple[int, bytes]]:
+    """Contents and times of change of all files."""
+    files = [path for path in model_dir.rglob("*") if path.is_file()]
+    return {str(path.relative_to(model_dir)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_the_first_version_brings_all_files(tmp_path: Path) -> None:
+    model_dir = tmp_path / "repository" / "my_model"
+    exported = published(model_dir)
+    assert (exported.version, exported.changed, exported.artefact_bytes) == (1, True, 7)
+    assert sorted(everything(model_dir)) == [
+        "1/model.pt",
+        "config.pbtxt",
+        "golden/answer.json",
+        "golden/x.json",
+        "labels.txt",
+    ]
+    assert (model_dir / "labels.txt").read_text() == "one\ntwo\n"
+    assert 'key: "resize_size" value: { string_value: "256" }' in (model_dir / "config.pbtxt").read_text()
+    assert (model_dir / "1").stat().st_mode & 0o777 == 0o755
+
+
+def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
+    published(tmp_path)
+    before = everything(tmp_path)
+    assert not published(tmp_path).changed
+    assert everything(tmp_path) == before
+
+
+def test_another_content_goes_to_the_next_number(tmp_path: Path) -> None:
+    published(tmp_path)
+    assert published(tmp_path, "others").version == 2
+    assert published(tmp_path, "weights").version == 3  # back again is a change too
+    assert versions(tmp_path) == [1, 2, 3]
+    assert (tmp_path / "1" / "model.pt").read_text() == "weights"
+
+
+def test_ten_comes_after_nine(tmp_path: Path) -> None:
+    for name in ("2", "9", "0", "010", "notes", ".git"):
+        (tmp_path / name).mkdir()
+    assert versions(tmp_path) == [2, 9]
+    assert published(tmp_path).version == 10
+    assert published(tmp_path, "others").version == 11
+
+
+def test_formats_whose_bytes_differ_bring_their_own_identity(tmp_path: Path) -> None:
+    published(tmp_path, "model, built at noon")
+    assert not published(tmp_path, "model, built at one", identity=lambda path: path.read_text()[:5]).changed
+
+
+def test_the_config_tells_of_the_weights_that_are_there(tmp_path: Path) -> None:
+    published(tmp_path)
+    text = (tmp_path / "config.pbtxt").read_text()
+    assert 'key: "weights" value: { string_value: "trained" }' in text
+    assert f'key: "weights_sha256" value: {{ string_value: "{"ab" * 32}" }}' in text
+    assert "warning" not in text
+    published(tmp_path, "others", provenance=UNTRAINED)
+    text = (tmp_path / "config.pbtxt").read_text()
+    assert 'key: "weights" value: { string_value: "untrained" }' in text
+    assert 'key: "warning" value: { string_value: "untrained weights: the answers mean nothing" }' in text
+    assert "weights_sha256" not in text
+
+
+def test_an_artefact_that_answers_otherwise_is_not_published(tmp_path: Path) -> None:
+    published(tmp_path)
+    before = everything(tmp_path)
+
+    def verify(path: Path) -> None:
+        assert path.read_text() == "others"
+        raise ArtefactRefusedError("it answers otherwise")
+
+    with pytest.raises(ArtefactRefusedError, match="it answers otherwise"):
+        published(tmp_path, "others", verify=verify, provenance=UNTRAINED)
+    assert everything(tmp_path) == before
+    assert not list(tmp_path.glob(f"{UNFINISHED}*"))
+
+
+def test_an_artefact_with_links_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactRefusedError, match=r"model\.pt is a link"):
+        published(tmp_path, build=lambda path: path.symlink_to("/etc/hosts"))
+    assert everything(tmp_path) == {}
+
+
+# Says that it is half-way and goes on for as long as the file "wait" is there.
+EXPORT = """
+import sys, time
+from pathlib import Path
+sys.path.append({tests!r})
+from test_repository import published
+model_dir, content = Path(sys.argv[1]), sys.argv[2]
+def build(path):
+    path.write_text(content[:2])
+    (model_dir / ".." / ("half-way " + content)).touch()
+    while (model_dir / ".." / "wait").exists():
+        time.sleep(0.01)
+    path.write_text(content)
+print(published(model_dir, build=build).version)
+"""
+
+
+def started(model_dir: Path, content: str) -> subprocess.Popen[str]:
+    script = EXPORT.format(tests=str(Path(__file__).parent))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(model_dir), content]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_killed_export_leaves_no_half_model(tmp_path: Path) -> None:
+    model_dir = tmp_path / "my_model"
+    published(model_dir)
+    before = everything(model_dir)
+    (tmp_path / "wait").touch()
+    process = started(model_dir, "others")
+    until((tmp_path / "half-way others").exists)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert versions(model_dir) == [1]
+    left = [path for path in model_dir.iterdir() if path.name.startswith(UNFINISHED)]
+    assert len(left) == 1  # Triton passes over hidden names
+    assert {name: file for name, file in everything(model_dir).items() if UNFINISHED not in name} == before
+    assert published(model_dir, "others").version == 2
+    assert not list(model_dir.glob(f"{UNFINISHED}*"))
+
+
+def test_two_exports_at_once_take_turns(tmp_path: Path) -> None:
+    model_dir = tmp_path / "my_model"
+    (tmp_path / "wait").touch()
+    first = started(model_dir, "weights")
+    until((tmp_path / "half-way weights").exists)
+    second = started(model_dir, "others")
+    time.sleep(1.5)  # long enough for the second to get in, were nobody keeping it out
+    assert not (tmp_path / "half-way others").exists()
+    (tmp_path / "wait").unlink()
+    assert [first.communicate(timeout=30)[0], second.communicate(timeout=30)[0]] == ["1\n", "2\n"]
+    assert (model_dir / "1" / "model.pt").read_text() == "weights"
+    assert (model_dir / "2" / "model.pt").read_text() == "others"
