@@ -168,7 +168,9 @@ def test_boxes_are_in_pixels_of_the_picture_as_a_person_sees_it(client, coffee, 
 def test_every_mode_and_format_shows_the_same_cup(client, coffee, mode, fmt):
     data = io.BytesIO()
     photo = Image.open(io.BytesIO(coffee))
-    (photo.quantize(256) if mode == "P" else photo.convert(mode)).save(data, fmt, **({"lossless": True} if fmt == "WEBP" else {}))
+    (photo.quantize(256) if mode == "P" else photo.convert(mode)).save(
+        data, fmt, **({"lossless": True} if fmt == "WEBP" else {})
+    )
     (prediction,) = v1(client, [b64(data.getvalue())], score_threshold=0.4)
     assert_cup(prediction["detections"], atol=8)
 

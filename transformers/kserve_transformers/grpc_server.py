@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, unary_unary_rpc_method_handler
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -21,19 +17,15 @@ from kserve.protocol.grpc.servicer import InferenceServicer, to_headers
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from kserve_transformers.deadline import TIMEOUT_HEADER
-from kserve_transformers.errors import BadRequestError
 from kserve_transformers.health import Health
 from kserve_transformers.observe import begin, record
-from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
-from kserve_transformers.protocol.v2 import check_shape, datatype_of, split_bytes, split_windows, to_raw
+from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
 from kserve_transformers.routes.errors import translate
 
 logger = logging.getLogger(__name__)
 
 # Room for what stands around a picture in a message.
 _ENVELOPE_BYTES = 64 * 1024
-# InferParameter.double_param in Triton's grpc_service.proto.
-_DOUBLE_PARAM = 4
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
@@ -80,13 +72,13 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         self, request: pb.ModelInferRequest, headers: dict[str, str], context: ServicerContext
     ) -> pb.ModelInferResponse:
         transformer = self._dataplane.get_model_from_registry(request.model_name)
-        service_request = _parse(transformer.kind, request)
+        service_request = parse_infer_request(transformer.kind, request)
         remaining_s = context.time_remaining()
         if remaining_s is not None and TIMEOUT_HEADER not in headers:
             headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
         answered, _ = await self._dataplane.infer(request.model_name, service_request, headers)
         parameters = {"warning": answered.warning} if answered.warning else {}
-        return _render(request, transformer.tensors(answered), parameters)
+        return render_infer_response(pb.ModelInferResponse(), request, transformer.tensors(answered), parameters)
 
 
 class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
@@ -149,55 +141,3 @@ class GRPCServer:
         """Take no new requests, finish the running ones."""
         if self._server is not None:
             await self._server.stop(self._grace_s)
-
-
-def _parse(kind: InstanceKind, request: pb.ModelInferRequest) -> ServiceRequest:
-    if len(request.inputs) != 1:
-        raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
-    tensor = request.inputs[0]
-    shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
-    parameters = {name: _parameter(name, value) for name, value in request.parameters.items()}
-    return ServiceRequest(_instances(kind, request, shape), parameters)
-
-
-def _parameter(name: str, value: pb.InferParameter) -> Any:
-    """A parameter's value; KServe's proto is older than `double_param`, which comes as an unknown field."""
-    choice = value.WhichOneof("parameter_choice")
-    if choice is not None:
-        return getattr(value, choice)
-    for field in UnknownFieldSet(value):
-        if field.field_number == _DOUBLE_PARAM:
-            return struct.unpack("<d", field.data.to_bytes(8, "little"))[0]
-    raise BadRequestError(f"parameter {name[:40]!r} has no value of a known type")
-
-
-def _instances(kind: InstanceKind, request: pb.ModelInferRequest, shape: list[int]) -> tuple[Any, ...]:
-    contents = request.inputs[0].contents
-    if request.raw_input_contents:
-        if len(request.raw_input_contents) != 1 or request.inputs[0].HasField("contents"):
-            raise BadRequestError("an input has either raw_input_contents or contents, once")
-        raw = request.raw_input_contents[0]
-        return split_bytes(raw, shape[0]) if kind is InstanceKind.IMAGE else split_windows(raw, shape)
-    values = contents.bytes_contents if kind is InstanceKind.IMAGE else contents.fp32_contents
-    if len(values) != int(np.prod(shape)):
-        raise BadRequestError(f"the input has {len(values)} elements, shape {shape} needs {int(np.prod(shape))}")
-    if kind is InstanceKind.IMAGE:
-        return tuple(values)
-    return tuple(finite_window(np.array(values, np.float32).reshape(shape)))
-
-
-def _render(
-    request: pb.ModelInferRequest, tensors: Mapping[str, npt.NDArray[Any]], parameters: Mapping[str, str]
-) -> pb.ModelInferResponse:
-    wanted = [output.name for output in request.outputs] or list(tensors)
-    unknown = set(wanted) - set(tensors)
-    if unknown:
-        raise BadRequestError(f"no output {sorted(unknown)[0][:40]!r}: there are {', '.join(tensors)}")
-    response = pb.ModelInferResponse(model_name=request.model_name, model_version="1", id=request.id)
-    for name in wanted:
-        array = tensors[name]
-        response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
-        response.raw_output_contents.append(to_raw(array))
-    for name, value in parameters.items():
-        response.parameters[name].string_param = value
-    return response

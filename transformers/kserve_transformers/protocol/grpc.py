@@ -1,0 +1,90 @@
+"""The Open Inference Protocol (V2) over gRPC: messages to requests and back."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from kserve_transformers.errors import BadRequestError
+from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
+from kserve_transformers.protocol.v2 import check_shape, datatype_of, split_bytes, split_windows, to_raw
+
+# InferParameter.double_param in Triton's grpc_service.proto.
+_DOUBLE_PARAM = 4
+
+
+def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
+    """Take a ModelInferRequest apart.
+
+    Args:
+        kind: what the service is asked about.
+        request: the message, of KServe's or of Triton's generated code: one process can only have one of them.
+
+    Raises:
+        BadRequestError: it is not a request for this service.
+    """
+    if len(request.inputs) != 1:
+        raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
+    tensor = request.inputs[0]
+    shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
+    parameters = {name: _parameter(name, value) for name, value in request.parameters.items()}
+    return ServiceRequest(_instances(kind, request, shape), parameters)
+
+
+def render_infer_response(
+    response: Any, request: Any, tensors: Mapping[str, npt.NDArray[Any]], parameters: Mapping[str, str]
+) -> Any:
+    """Fill a ModelInferResponse; outputs are raw contents, which all clients read alike.
+
+    Args:
+        response: an empty message.
+        request: what was asked.
+        tensors: outputs by name; BYTES as object arrays of bytes.
+        parameters: of the answer, such as `warning`.
+
+    Raises:
+        BadRequestError: an output was asked for that the service does not have.
+    """
+    wanted = [output.name for output in request.outputs] or list(tensors)
+    unknown = set(wanted) - set(tensors)
+    if unknown:
+        raise BadRequestError(f"no output {sorted(unknown)[0][:40]!r}: there are {', '.join(tensors)}")
+    response.model_name, response.model_version, response.id = request.model_name, "1", request.id
+    for name in wanted:
+        array = tensors[name]
+        response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
+        response.raw_output_contents.append(to_raw(array))
+    for name, value in parameters.items():
+        response.parameters[name].string_param = value
+    return response
+
+
+def _parameter(name: str, value: Any) -> Any:
+    """A parameter's value; KServe's proto is older than `double_param`, which comes as an unknown field."""
+    choice = value.WhichOneof("parameter_choice")
+    if choice is not None:
+        return getattr(value, choice)
+    for field in UnknownFieldSet(value):
+        if field.field_number == _DOUBLE_PARAM:
+            return struct.unpack("<d", field.data.to_bytes(8, "little"))[0]
+    raise BadRequestError(f"parameter {name[:40]!r} has no value of a known type")
+
+
+def _instances(kind: InstanceKind, request: Any, shape: list[int]) -> tuple[Any, ...]:
+    contents = request.inputs[0].contents
+    if request.raw_input_contents:
+        if len(request.raw_input_contents) != 1 or request.inputs[0].HasField("contents"):
+            raise BadRequestError("an input has either raw_input_contents or contents, once")
+        raw = request.raw_input_contents[0]
+        return split_bytes(raw, shape[0]) if kind is InstanceKind.IMAGE else split_windows(raw, shape)
+    values = contents.bytes_contents if kind is InstanceKind.IMAGE else contents.fp32_contents
+    if len(values) != int(np.prod(shape)):
+        raise BadRequestError(f"the input has {len(values)} elements, shape {shape} needs {int(np.prod(shape))}")
+    if kind is InstanceKind.IMAGE:
+        return tuple(values)
+    return tuple(finite_window(np.array(values, np.float32).reshape(shape)))
