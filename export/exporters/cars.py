@@ -1,0 +1,82 @@
+"""cars: a user's own car classifier, or an untrained one."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters import cars_checkpoint, cars_network, saved_model, tensorflow_runtime, training_record
+from exporters.catalog import Model
+from exporters.config import Config, Tensor
+from exporters.errors import WeightsInvalidError
+from exporters.golden import Expected, Golden
+from exporters.parity import probability_tolerance
+from exporters.repository import Exported, publish
+from exporters.samples import sample_picture
+from exporters.training_record import TrainingRecord
+from exporters.weights import Weights, provenance
+
+_SEED = 7
+_INPUT = Tensor("images", "TYPE_UINT8", (cars_network.SIZE, cars_network.SIZE, 3))
+_LABELS = Path(__file__).parent / "stanford_cars.txt"
+
+
+def stanford_labels() -> tuple[str, ...]:
+    """The 196 classes of Stanford Cars, in the dataset's order; spaces and the one slash are underscores."""
+    return tuple(_LABELS.read_text().splitlines())
+
+
+def probabilities(network: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Keras's own answer, without any exported graph: [N,224,224,3] to [N,classes]."""
+    return np.asarray(network(images.astype(np.float32), training=False), np.float32)
+
+
+def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
+    """Export the classifier; without a user's checkpoint it is built untrained.
+
+    Raises:
+        WeightsInvalidError: the checkpoint is no such classifier, or the names of its classes are missing.
+    """
+    if weights is None:
+        tensorflow_runtime.start(_SEED)
+        record, network = TrainingRecord(), cars_network.network()
+    else:
+        path = weights.path(model.files[0].name)
+        record = training_record.read(model.name, path) or TrainingRecord()
+        network = cars_checkpoint.load(path, record.parameters.get("scaling"))
+    labels = _labels(record.labels, network.output_shape[-1])
+    output = Tensor("probabilities", "TYPE_FP32", (len(labels),), labels=True)
+    picture = sample_picture(model.name, _INPUT.name)
+    expected = probabilities(network, picture[np.newaxis])[0]
+    golden = Golden({_INPUT.name: picture}, {output.name: Expected(expected, probability_tolerance(expected))})
+    stated = provenance(model, weights)
+    return publish(
+        model_dir,
+        filename=saved_model.FILENAME,
+        build=lambda target: saved_model.build(target, lambda images: _serve(network, images), _INPUT),
+        config=Config(model.name, model.platform, (_INPUT,), (output,), model.parameters),
+        golden=golden,
+        provenance=dataclasses.replace(stated, accuracy=record.accuracy) if stated.trained else stated,
+        labels=labels,
+        verify=lambda target: saved_model.verify(target, golden),
+    )
+
+
+def _labels(known: Sequence[str], classes: int) -> Sequence[str]:
+    """The names of a classifier's outputs: those of its training record, else Stanford's."""
+    labels = known or stanford_labels()
+    if len(labels) != classes:
+        raise WeightsInvalidError(
+            f"the classifier has {classes} classes, and {len(labels)} names are known: "
+            'write {"labels": ["first", "second", ...]}, in the order of its outputs, into cars_record.json beside it'
+        )
+    return labels
+
+
+def _serve(network: Any, images: Any) -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {"probabilities": network(tf.cast(images, tf.float32), training=False)}

@@ -1,0 +1,158 @@
+"""Car classifiers that people have trained: .keras, .weights.h5, or a folder with a TensorFlow checkpoint."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters import cars_network, tensorflow_runtime
+from exporters.errors import WeightsInvalidError
+
+_ADVICE = "save the whole model instead: model.save('cars.keras')"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+# Keras 2 numbers a model's layers that have weights, in their order: layer_with_weights-0/layer_with_weights-17/gamma.
+_LAYER = re.compile(r"(?:.*/)?((?:layer_with_weights-\d+/)+)(\w+)")
+_IN_ORDER = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")
+
+
+def load(path: Path, scaling: str | None) -> Any:
+    """Load a user's classifier.
+
+    Args:
+        path: of the file or folder.
+        scaling: what its pixels were turned into in training, of cars_network.SCALINGS; None: what is usual.
+
+    Returns:
+        A Keras model of FP32 [N,224,224,3] in 0..255, RGB, to probabilities FP32 [N,classes].
+
+    Raises:
+        WeightsInvalidError: it is no such classifier.
+    """
+    if scaling is not None and scaling not in cars_network.SCALINGS:
+        raise WeightsInvalidError(f"scaling {scaling!r} is unknown: it is one of {', '.join(cars_network.SCALINGS)}")
+    tensorflow_runtime.start(seed=0)
+    if path.is_dir():
+        return _from_checkpoint(path, scaling or "-1..1")
+    if path.name.endswith(".weights.h5"):
+        return _from_weights(path, scaling or "-1..1")
+    if path.suffix == ".keras":
+        return _from_keras(path, scaling)
+    raise WeightsInvalidError(f"{path.name} is neither .keras, .weights.h5 nor a folder with a TensorFlow checkpoint")
+
+
+def _from_keras(path: Path, scaling: str | None) -> Any:
+    import keras
+
+    try:
+        # Safe mode refuses layers that hold Python code.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as exc:
+        raise WeightsInvalidError(f"{path.name} cannot be loaded: {_first_line(exc)}") from exc
+    size = cars_network.SIZE
+    if model.input_shape != (None, size, size, 3) or len(model.output_shape) != 2:
+        raise WeightsInvalidError(
+            f"{path.name} takes {model.input_shape} and gives {model.output_shape}: "
+            f"wanted are {(None, size, size, 3)} and (None, classes)"
+        )
+    if scaling is None and _scales_itself(model):
+        return model
+    factor, offset = cars_network.SCALINGS[scaling or "-1..1"]
+    images = keras.Input((size, size, 3))
+    return keras.Model(images, model(keras.layers.Rescaling(factor, offset=offset)(images)), name="cars")
+
+
+def _scales_itself(model: Any) -> bool:
+    """Whether anything but a convolution's padding or an empty input stands before the first weights."""
+    names = {type(layer).__name__ for layer in model.layers}
+    return not names.isdisjoint({"Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply"})
+
+
+def _from_weights(path: Path, scaling: str) -> Any:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            found: dict[str, tuple[int, ...]] = {}
+            file.visititems(lambda name, item: found.update({name: item.shape}) if hasattr(item, "shape") else None)
+    except OSError as exc:
+        raise WeightsInvalidError(f"{path.name} is damaged: {_first_line(exc)}") from exc
+    # optimizer/ holds a copy of each shape.
+    kernels = {name: shape for name, shape in found.items() if len(shape) == 2 and not name.startswith("optimizer")}
+    hidden, classes = _head([kernels[name] for name in sorted(kernels, key=_natural)], path)
+    reasons = []
+    for nested in (True, False):
+        model = cars_network.network(classes, hidden, scaling, nested=nested)
+        try:
+            model.load_weights(path)
+        except (ValueError, KeyError) as exc:
+            reasons.append(_first_line(exc))
+        else:
+            return model
+    raise WeightsInvalidError(f"{path.name} does not fit ResNet50V2 with dense layers ({reasons[0]}): {_ADVICE}")
+
+
+def _from_checkpoint(folder: Path, scaling: str) -> Any:
+    tf = tensorflow_runtime.start()
+    prefix = tf.train.latest_checkpoint(folder) or next(
+        (
+            str(file.with_suffix(""))
+            for file in sorted(folder.glob("*.index"), key=lambda file: _natural(file.name))[-1:]
+        ),
+        None,
+    )
+    if prefix is None:
+        raise WeightsInvalidError(f"{folder} holds no TensorFlow checkpoint: there is no .index file in it")
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        layers = _layers(reader.get_variable_to_shape_map())
+        arrays = [[reader.get_tensor(name) for name in layer] for layer in layers]
+    except (tf.errors.OpError, ValueError) as exc:
+        raise WeightsInvalidError(f"{prefix} cannot be read: {_first_line(exc)}") from exc
+    kernels = [layer[0].shape for layer in arrays if layer[0].ndim == 2]
+    hidden, classes = _head(kernels, folder)
+    model = cars_network.network(classes, hidden, scaling, nested=False)
+    _assign(model, arrays, folder)
+    return model
+
+
+def _layers(variables: Mapping[str, object]) -> list[list[str]]:
+    """The variables of a Keras 2 checkpoint, without the optimiser's, layer by layer in the network's order."""
+    layers: dict[tuple[int, ...], dict[str, str]] = {}
+    for name in variables:
+        match = _LAYER.fullmatch(name.removesuffix(_VALUE)) if name.endswith(_VALUE) else None
+        if match and ".OPTIMIZER_SLOT" not in name and match[2] in _IN_ORDER:
+            place = tuple(int(number) for number in re.findall(r"\d+", match[1]))
+            layers.setdefault(place, {})[match[2]] = name
+    return [[layer[kind] for kind in _IN_ORDER if kind in layer] for _, layer in sorted(layers.items())]
+
+
+def _assign(model: Any, arrays: Sequence[Sequence[npt.NDArray[np.float32]]], folder: Path) -> None:
+    layers = [layer for layer in model.layers if layer.weights]
+    for layer, values in zip(layers, arrays, strict=False):
+        if [tuple(weight.shape) for weight in layer.weights] != [value.shape for value in values]:
+            shapes = [value.shape for value in values]
+            raise WeightsInvalidError(f"{folder}: {layer.name} does not take weights of {shapes}; {_ADVICE}")
+    if len(layers) != len(arrays):
+        raise WeightsInvalidError(f"{folder} has {len(arrays)} layers with weights, not {len(layers)}: {_ADVICE}")
+    for layer, values in zip(layers, arrays, strict=True):
+        layer.set_weights(list(values))
+
+
+def _head(kernels: Sequence[tuple[int, ...]], path: Path) -> tuple[tuple[int, ...], int]:
+    """The widths of a head's dense layers, and how many classes it knows."""
+    widths = [cars_network.FEATURES, *(shape[1] for shape in kernels)]
+    if not kernels or [shape[0] for shape in kernels] != widths[:-1]:
+        raise WeightsInvalidError(f"{path.name} has dense layers {list(kernels)}, no head of ResNet50V2: {_ADVICE}")
+    return tuple(widths[1:-1]), widths[-1]
+
+
+def _natural(name: str) -> list[int | str]:
+    """dense, dense_1, ... dense_10: in the order in which Keras counts."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).strip().splitlines()[0]

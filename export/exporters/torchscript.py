@@ -1,0 +1,214 @@
+"""ImageNet classifiers as TorchScript: pictures as they are in, probabilities out."""
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters.catalog import Model
+from exporters.config import Config, Tensor
+from exporters.errors import ArtefactRefusedError, WeightsInvalidError
+from exporters.golden import Expected, Golden
+from exporters.parity import probability_tolerance, require_agreement
+from exporters.repository import Exported, publish
+from exporters.samples import sample_picture
+from exporters.weights import Weights, provenance
+
+if TYPE_CHECKING:
+    import torch
+
+FILENAME = "model.pt"
+_SEED = 7
+_SIZE = 224
+_INPUT = Tensor("images__0", "TYPE_UINT8", (_SIZE, _SIZE, 3))
+_OUTPUT = Tensor("probabilities__0", "TYPE_FP32", (1000,), labels=True)
+_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, and the normalisation that its weights expect: (rgb - mean) / std, of pixels in 0..255."""
+
+    build: Callable[[], "torch.nn.Module"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def _torchvision_network(name: str) -> "torch.nn.Module":
+    network: torch.nn.Module = torchvision().models.get_model(name, weights=None)
+    return network
+
+
+def _efficientnet_lite0() -> "torch.nn.Module":
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network: torch.nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    return network
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "wide_resnet50_2": Architecture(
+        functools.partial(_torchvision_network, "wide_resnet50_2"), _IMAGENET_MEAN, _IMAGENET_STD
+    ),
+    "mobilenet_v2": Architecture(
+        functools.partial(_torchvision_network, "mobilenet_v2"), _IMAGENET_MEAN, _IMAGENET_STD
+    ),
+    "efficientnet_lite0": Architecture(_efficientnet_lite0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+}
+
+
+@functools.cache
+def torchvision() -> Any:
+    """Import torchvision.
+
+    Its compiled operators need the CUDA libraries that it was built beside. The networks use none of them, but
+    importing it fails until two of them are at least declared.
+    """
+    import torch
+
+    try:
+        import torchvision as module
+    except RuntimeError:
+        operators: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        for name in ("nms", "qnms"):
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision as module
+
+        module.declared_operators = operators  # They go when this object goes.
+    return module
+
+
+def labels() -> list[str]:
+    """The 1,000 classes of ImageNet, in the order of the outputs, as torchvision names them."""
+    return list(torchvision().models.MobileNet_V2_Weights.DEFAULT.meta["categories"])
+
+
+def load(name: str, weights: Path | None) -> Any:
+    """A network from the catalog, around which nothing is needed but pictures.
+
+    Args:
+        name: of the model.
+        weights: a state dict; None: random weights, the same each time.
+
+    Returns:
+        In evaluation mode: images__0 UINT8 [N,224,224,3], RGB, to probabilities FP32 [N,1000].
+
+    Raises:
+        WeightsInvalidError: the file is no state dict of this network.
+    """
+    import torch
+
+    architecture = ARCHITECTURES[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(_SEED)
+        network = architecture.build()
+    if weights is not None:
+        try:
+            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        except Exception as exc:
+            reason = str(exc).strip().splitlines()[0]
+            raise WeightsInvalidError(f"{weights.name} is no state dict of {name} ({reason})") from exc
+    served = _picture_to_probabilities(network, architecture)
+    return served.eval().to(memory_format=torch.channels_last)
+
+
+def _picture_to_probabilities(network: "torch.nn.Module", architecture: Architecture) -> Any:
+    import torch
+
+    class PictureToProbabilities(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
+            self.scale = torch.nn.Buffer((1 / std).view(1, 3, 1, 1))
+            self.offset = torch.nn.Buffer((-mean / std).view(1, 3, 1, 1))
+
+        def forward(self, images__0: torch.Tensor) -> torch.Tensor:
+            # A view: NHWC bytes are channels_last already, the layout in which the convolutions are fastest.
+            nchw = images__0.permute(0, 3, 1, 2).to(torch.float32)
+            return torch.softmax(self.network(nchw * self.scale + self.offset), dim=1)
+
+    return PictureToProbabilities()
+
+
+def probabilities(network: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Eager PyTorch's answer, [N,224,224,3] to [N,1000]."""
+    import torch
+
+    with torch.inference_mode():
+        return np.asarray(network(torch.from_numpy(images)).numpy(), np.float32)
+
+
+def trace(network: Any) -> Any:
+    """Trace and freeze a network: batch normalisation becomes part of the convolutions, and no device is fixed."""
+    import torch
+
+    with torch.no_grad(), _deprecated_but_served():
+        traced: Any = torch.jit.trace(network, torch.zeros(1, _SIZE, _SIZE, 3, dtype=torch.uint8))  # type: ignore[no-untyped-call]
+        return torch.jit.freeze(traced)
+
+
+def load_artefact(path: Path) -> Any:
+    """Load a TorchScript file for the processor."""
+    import torch
+
+    with _deprecated_but_served():
+        loaded: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        return loaded
+
+
+@contextmanager
+def _deprecated_but_served() -> Iterator[None]:
+    """TorchScript is deprecated; it is still what Triton's PyTorch backend serves without Python."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.", DeprecationWarning)
+        yield
+
+
+def require_device_neutral(scripted: Any) -> None:
+    """Refuse a graph that names a device: it would leave a GPU for the processor that it was traced on.
+
+    Raises:
+        ArtefactRefusedError: it names one.
+    """
+    graph = scripted.inlined_graph  # Kept: its nodes are valid only as long as it is.
+    for node in graph.findAllNodes("prim::Constant"):
+        if str(node.output().type()) == "Device":
+            raise ArtefactRefusedError(f"{FILENAME} is bound to a device: {node.s('value')}")
+
+
+def verify(path: Path, golden: Golden) -> None:
+    """Check that a TorchScript file is bound to no device and answers as its network.
+
+    Raises:
+        ArtefactRefusedError: it is, or does not.
+    """
+    loaded = load_artefact(path)
+    require_device_neutral(loaded)
+    answer = probabilities(loaded, golden.inputs[_INPUT.name][np.newaxis].astype(np.uint8))
+    require_agreement({_OUTPUT.name: answer}, golden)
+
+
+def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
+    """Export a classifier; without weights it is built untrained."""
+    network = load(model.name, weights.path(model.files[0].name) if weights else None)
+    picture = sample_picture(model.name, _INPUT.name)
+    expected = probabilities(network, picture[np.newaxis])[0]
+    golden = Golden({_INPUT.name: picture}, {_OUTPUT.name: Expected(expected, probability_tolerance(expected))})
+    return publish(
+        model_dir,
+        filename=FILENAME,
+        build=lambda target: trace(network).save(str(target)),
+        config=Config(model.name, model.platform, (_INPUT,), (_OUTPUT,), model.parameters),
+        golden=golden,
+        provenance=provenance(model, weights),
+        labels=labels(),
+        verify=lambda target: verify(target, golden),
+    )
