@@ -1,9 +1,10 @@
 """Runs one command and lets nothing of it outlive the stack. Usage: guard.py GRACE_S SHM_PREFIX COMMAND...
 
 The stack holds the other end of this process's standard input. When that closes, however the stack ended (kill -9
-too), the command and everything that it started are killed and its shared-memory files are removed. SIGTERM ends the
-command in order and kills what is left after GRACE_S seconds. As a "subreaper" this process inherits what the command
-orphans (Triton's backend processes can outlive a killed Triton). If the guard is killed, the kernel kills the command.
+too), the command and everything that it started are killed and its shared-memory files are removed. SIGTERM and
+SIGINT are handed to the command, and what is left of it after GRACE_S seconds is killed. As a "subreaper" this
+process inherits what the command orphans: Triton's backend processes can outlive a killed Triton. If the guard itself
+is killed, the kernel kills the command.
 """
 
 from __future__ import annotations
@@ -18,23 +19,32 @@ import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps its regions)
+
+
+def prctl(option: int, argument: int) -> None:
+    """The system call."""
+    ctypes.CDLL(None).prctl(option, argument)
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
     """Run `command`; returns its exit code, or 128 + the signal that ended it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     signals, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
+    for number in (signal.SIGCHLD, *ENDINGS):
         signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stack decides about Ctrl-C
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # no threads here
+        preexec_fn=die_with_parent,  # no threads here
     )
     status = None
     deadline = None
@@ -43,9 +53,10 @@ def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
             ready, _, _ = select.select([sys.stdin.fileno(), signals], [], [], 0.2 if deadline else None)
             if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
                 break
-            if signals in ready and signal.SIGTERM in os.read(signals, 64) and deadline is None:
-                deadline = time.monotonic() + grace_s
-                child.terminate()
+            for received in os.read(signals, 64) if signals in ready else b"":
+                if received in ENDINGS:
+                    deadline = deadline or time.monotonic() + grace_s
+                    child.send_signal(received)
             status = reap(child.pid)
     finally:
         while kill_children():

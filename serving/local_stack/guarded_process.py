@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ class GuardedProcess:
         environment: the whole environment of the process.
         log_file: what it prints is added here.
         folder: its working directory.
-        grace_s: time between SIGTERM and SIGKILL when it is stopped.
+        grace_s: time between the signal to end and SIGKILL when it is stopped.
         shm_prefix: files /dev/shm/PREFIX* are its own and go with it.
     """
 
@@ -66,16 +67,12 @@ class GuardedProcess:
         """Exit code, 128 + N after signal N; None while it runs and before it is started."""
         return None if self._guard is None else self._guard.poll()
 
-    def terminate(self) -> None:
-        """Ask it to end; returns at once."""
-        if self._guard is not None and self._guard.poll() is None:
-            self._guard.terminate()
-
-    def stop(self) -> None:
-        """End it: SIGTERM, the grace time, SIGKILL; returns when nothing of it is left."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it: SIGTERM or SIGINT, the grace time, SIGKILL; returns when nothing of it is left."""
         if self._guard is None:
             return
-        self.terminate()
+        if self._guard.poll() is None:
+            self._guard.send_signal(number)
         try:
             self._guard.wait(self._grace_s + KILL_MARGIN_S)
         except subprocess.TimeoutExpired:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import secrets
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_stack.environment import shared_library
 from local_stack.errors import StartError
 from local_stack.guarded_process import GuardedProcess
+from local_stack.server import LOOPBACK, Server
 from local_stack.triton_distribution import Distribution
 
-LOOPBACK = "127.0.0.1"
 DRAIN_S = 5
 # what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
 RESTRICTED = "model-repository,shared-memory,trace,logging"
@@ -28,20 +26,22 @@ ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^e
 
 @dataclass(frozen=True)
 class TritonSettings:
-    """Where a Triton listens and what it serves."""
+    """Where a Triton listens and what it serves: these models, or all of the repository where none is named."""
 
     repository: Path
     log_file: Path
     http_port: int = 8000
     grpc_port: int = 8001
     metrics_port: int = 8002
-    control_mode: str = "none"
+    models: tuple[str, ...] = ()
     start_timeout_s: float = 180.0
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
 
-class TritonServer:
+class TritonServer(Server):
     """Owns the server process and all that it starts.
+
+    Ready means that Triton says so; it does even when a backend process is dead, so ask with an inference too.
 
     Args:
         distribution: the laid-out Triton.
@@ -51,7 +51,7 @@ class TritonServer:
     def __init__(self, distribution: Distribution, settings: TritonSettings) -> None:
         self.settings = settings
         shm_prefix = f"modelport-{os.getpid()}-{settings.http_port}-"
-        self._process = GuardedProcess(
+        process = GuardedProcess(
             command=[str(distribution.server), *arguments(distribution, settings, shm_prefix)],
             environment=environment(distribution),
             log_file=settings.log_file,
@@ -59,56 +59,13 @@ class TritonServer:
             grace_s=DRAIN_S + 5,
             shm_prefix=shm_prefix,
         )
-
-    def start(self) -> None:
-        """Start the process; returns before it is ready."""
-        self._process.start()
-
-    def wait_until_ready(self) -> None:
-        """Return when the server and every model are ready.
-
-        Raises:
-            StartError: it ended or took too long; the message carries the last errors of its log.
-        """
-        deadline = time.monotonic() + self.settings.start_timeout_s
-        while not self.is_ready():
-            if not self.is_alive():
-                raise StartError(self._complaint("ended while starting"))
-            if time.monotonic() > deadline:
-                raise StartError(self._complaint(f"was not ready after {self.settings.start_timeout_s:.0f} s"))
-            time.sleep(0.05)
-
-    def is_ready(self) -> bool:
-        """Whether Triton says so; it does even when a backend process is dead, so ask with an inference too."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.settings.http_port, timeout=2)
-        try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == http.client.OK
-        except OSError:
-            return False
-        finally:
-            connection.close()
-
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.is_alive()
-
-    def stop(self) -> None:
-        """Finish the requests under way, then end the server and its backends; returns when nothing is left."""
-        self._process.stop()
-
-    def log(self) -> str:
-        """What the server and its backends printed since the last start."""
-        return self._process.log()
+        super().__init__("Triton", process, settings.http_port, settings.start_timeout_s)
 
     def errors(self, last: int = 3) -> list[str]:
-        """The last different error messages in the log, oldest first, without their stack traces."""
+        """The last different error messages in the log, without their stack traces."""
         messages = [match["message"] or match["fatal"] for match in ERROR_LINE.finditer(self.log())]
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         return list(dict.fromkeys(message for message in messages if message not in HARMLESS))[-last:] or lines[-1:]
-
-    def _complaint(self, what: str) -> str:
-        return f"Triton {what}: {'; '.join(self.errors()) or 'its log is empty'} (log: {self.settings.log_file})"
 
 
 def environment(distribution: Distribution) -> dict[str, str]:
@@ -133,8 +90,8 @@ def arguments(distribution: Distribution, settings: TritonSettings, shm_prefix: 
     return [
         f"--model-repository={settings.repository}",
         f"--backend-directory={distribution.backends}",
-        f"--model-control-mode={settings.control_mode}",
-        *(["--load-model=*"] if settings.control_mode == "explicit" else []),
+        f"--model-control-mode={'explicit' if settings.models else 'none'}",
+        *(f"--load-model={model}" for model in settings.models),
         "--exit-on-error=true",
         "--strict-readiness=true",
         "--disable-auto-complete-config",

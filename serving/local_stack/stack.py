@@ -1,0 +1,171 @@
+"""The whole local stack: Triton and the transformer server, started, minded and stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kserve_transformers.settings import CHAINS, SERVICES
+from local_stack import guard
+from local_stack.environment import ROOT, say
+from local_stack.errors import PortTakenError, StackError, StartError
+from local_stack.server import LOOPBACK, Server
+from local_stack.transformer_server import TransformerServer, TransformerSettings
+from local_stack.triton_distribution import lay_out
+from local_stack.triton_server import TritonServer, TritonSettings
+
+LOOK_S = 0.5
+MAX_BACK_OFF_S = 30.0
+STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
+MAX_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """Ports, services and folders of a stack."""
+
+    services: tuple[str, ...] = SERVICES
+    http_port: int = 8080
+    grpc_port: int = 8081
+    triton_http_port: int = 8000
+    triton_grpc_port: int = 8001
+    triton_metrics_port: int = 8002
+    repository: Path = ROOT / "model_repository"
+    logs: Path = ROOT / "build" / "logs"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models behind the services."""
+        return tuple(dict.fromkeys(model for service in self.services for model in CHAINS[service]))
+
+
+class Stack:
+    """Owns the servers. Call check_ports, export_missing, start, then mind until it is time to stop."""
+
+    def __init__(self, settings: StackSettings) -> None:
+        self.settings = settings
+        self._failures: dict[str, int] = {}
+        self._started: dict[str, float] = {}
+        everything = set(settings.services) == set(SERVICES)
+        self.triton = TritonServer(
+            lay_out(),
+            TritonSettings(
+                settings.repository,
+                settings.logs / "triton.log",
+                settings.triton_http_port,
+                settings.triton_grpc_port,
+                settings.triton_metrics_port,
+                models=() if everything else settings.models,
+            ),
+        )
+        self.transformer = TransformerServer(
+            TransformerSettings(
+                settings.services,
+                settings.repository,
+                settings.logs / "transformer.log",
+                settings.triton_http_port,
+                settings.http_port,
+                settings.grpc_port,
+            )
+        )
+        self.servers: tuple[Server, ...] = (self.triton, self.transformer)
+
+    def start(self) -> None:
+        """Start both at once and return when both are ready.
+
+        Raises:
+            StartError: one of them did not become ready; whatever was started is stopped.
+        """
+        try:
+            for server in self.servers:
+                server.start()
+            for server in self.servers:
+                server.wait_until_ready()
+                self._started[server.name] = time.monotonic()
+        except BaseException:
+            self.stop()
+            raise
+
+    def mind(self) -> None:
+        """Look after the servers for ever: start again what ended.
+
+        Raises:
+            StackError: a server ended again and again.
+        """
+        while True:
+            for server in self.servers:
+                if not server.is_alive():
+                    self._revive(server)
+            time.sleep(LOOK_S)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the servers in order: first who calls, then who is called."""
+        for server in reversed(self.servers):
+            server.stop(number)
+
+    def _revive(self, server: Server) -> None:
+        steady = time.monotonic() - self._started[server.name] > STEADY_S
+        failures = 1 if steady else self._failures.get(server.name, 0) + 1
+        self._failures[server.name] = failures
+        if failures > MAX_FAILURES:
+            raise StackError(f"{server.name} ended {failures} times in a row: {'; '.join(server.errors())}")
+        back_off_s = min(2.0 ** (failures - 2), MAX_BACK_OFF_S) if failures > 1 else 0.0
+        say(f"{server.name} ended ({server.ending()}): starting it again" + f" in {back_off_s:g} s" * (back_off_s > 0))
+        time.sleep(back_off_s)
+        began = time.monotonic()
+        server.start()
+        try:
+            server.wait_until_ready()
+            say(f"{server.name} is ready again after {time.monotonic() - began:.1f} s")
+        except StartError as error:
+            say(str(error), error=True)
+            server.stop()
+        self._started[server.name] = time.monotonic()
+
+
+def check_ports(settings: StackSettings) -> None:
+    """Look whether every port is free, before anything is started.
+
+    Raises:
+        PortTakenError: one is not; the message names the variable that moves it.
+    """
+    wanted = (
+        ("PORT", "REST", settings.http_port),
+        ("PORT", "gRPC", settings.grpc_port),
+        ("TRITON_PORT", "Triton's REST", settings.triton_http_port),
+        ("TRITON_PORT", "Triton's gRPC", settings.triton_grpc_port),
+        ("TRITON_PORT", "Triton's metrics", settings.triton_metrics_port),
+    )
+    for variable, purpose, port in wanted:
+        try:
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} ({purpose}) cannot be used ({error.strerror}): "
+                f"end what listens there, or move with make serve {variable}={port + 1000}"
+            ) from error
+
+
+def export_missing(settings: StackSettings) -> None:
+    """Build the artefacts that are not there yet.
+
+    Raises:
+        StackError: the exporters failed; they said why.
+    """
+    missing = [model for model in settings.models if not any((settings.repository / model).glob("[0-9]*/*"))]
+    if not missing:
+        return
+    exporters = [sys.executable, "-m", "exporters", *missing, f"--repository={settings.repository}"]
+    with subprocess.Popen(
+        [sys.executable, "-IS", guard.__file__, "5", "", *exporters],
+        stdin=subprocess.PIPE,  # closes when we end, however we end, and ends the exporters
+        env={**os.environ, "PYTHONPATH": str(ROOT / "export"), "PYTHONSAFEPATH": "1"},
+    ) as export:
+        if export.wait():
+            raise StackError(f"export of {', '.join(missing)} failed, see above; run `make export` to try again")
