@@ -27,8 +27,8 @@ test: setup-dev  ## set everything up and run all tests (ARGS="-k letterbox")
 check: setup-dev  ## format, lint and types
 	@$(RUN) -m ruff format --check . && $(RUN) -m ruff check . && $(RUN) -m mypy
 
-export: setup  ## weights to artefacts in model_repository/ (MODEL="yolov3_tiny mnist")
-	@$(RUN) -m exporters $(MODEL)
+export: setup  ## weights to artefacts in model_repository/ (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")
+	@$(RUN) -m exporters $(MODEL) $(ARGS)
 
 train: setup  ## train a model: MODEL=mnist|anomaly|cars, ARGS="--help" for its options
 	@$(RUN) -m exporters.training $(MODEL) $(ARGS)
