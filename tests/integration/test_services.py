@@ -79,9 +79,9 @@ def test_classify_names_the_cup_and_the_model(client, coffee, form):
 
 def test_untrained_models_are_passed_over_while_a_trained_one_is_ready(client, coffee):
     models = client.get("/v2/models/classifier").json()["parameters"]["models"]
-    trained = [name for name, model in models.items() if model["weights"] == "trained"]
+    trained = [name for name, model in models.items() if model.get("weights") == "trained"]
     answer = client.post("/classifier/classify", files={"file": coffee}).json()
-    assert answer["model"] == trained[0]
+    assert answer["model"] in trained
     assert "warning" not in answer
 
 
@@ -151,6 +151,7 @@ def test_anomaly_says_what_a_window_must_be(client, data):
 # In a process of its own: KServe's and Triton's generated gRPC code cannot live in one.
 KSERVE_CLIENT = """
 import asyncio, base64, sys
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
 url, picture = sys.argv[1], base64.b64encode(open(sys.argv[2], "rb").read()).decode()
 
