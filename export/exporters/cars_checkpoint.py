@@ -1,6 +1,9 @@
 """Car classifiers that people have trained: .keras, .weights.h5, or a folder with a TensorFlow checkpoint."""
 
 import re
+import tempfile
+import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from exporters.errors import WeightsInvalidError
 _ADVICE = "save the whole model instead: model.save('cars.keras')"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 # Keras 2 numbers a model's layers that have weights, in their order: layer_with_weights-0/layer_with_weights-17/gamma.
-_LAYER = re.compile(r"(?:.*/)?((?:layer_with_weights-\d+/)+)(\w+)")
+_LAYER = re.compile(r"layer_with_weights-(\d+)/")
 _IN_ORDER = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")
 
 
@@ -50,7 +53,8 @@ def _from_keras(path: Path, scaling: str | None) -> Any:
         # Safe mode refuses layers that hold Python code.
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as exc:
-        raise WeightsInvalidError(f"{path.name} cannot be loaded: {_first_line(exc)}") from exc
+        # Keras 3 cannot rebuild most models of Keras 2; the weights inside are still of use.
+        return _from_archive(path, scaling or "-1..1", exc)
     size = cars_network.SIZE
     if model.input_shape != (None, size, size, 3) or len(model.output_shape) != 2:
         raise WeightsInvalidError(
@@ -62,6 +66,16 @@ def _from_keras(path: Path, scaling: str | None) -> Any:
     factor, offset = cars_network.SCALINGS[scaling or "-1..1"]
     images = keras.Input((size, size, 3))
     return keras.Model(images, model(keras.layers.Rescaling(factor, offset=offset)(images)), name="cars")
+
+
+def _from_archive(path: Path, scaling: str, why: Exception) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                weights = Path(archive.extract("model.weights.h5", folder))
+        except (OSError, KeyError, zipfile.BadZipFile):
+            raise WeightsInvalidError(f"{path.name} cannot be loaded: {_first_line(why)}") from why
+        return _from_weights(weights, scaling)
 
 
 def _scales_itself(model: Any) -> bool:
@@ -85,12 +99,19 @@ def _from_weights(path: Path, scaling: str) -> Any:
     reasons = []
     for nested in (True, False):
         model = cars_network.network(classes, hidden, scaling, nested=nested)
+        # Keras leaves weights alone that it does not find in the file: what is still no number was not there.
+        model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
         try:
-            model.load_weights(path)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Skipping nested container", UserWarning)
+                model.load_weights(path)
         except (ValueError, KeyError) as exc:
             reasons.append(_first_line(exc))
-        else:
+            continue
+        lacking = [weight.path for weight in model.weights if np.isnan(weight.numpy()).any()]
+        if not lacking:
             return model
+        reasons.append(f"{lacking[0]} is not in it")
     raise WeightsInvalidError(f"{path.name} does not fit ResNet50V2 with dense layers ({reasons[0]}): {_ADVICE}")
 
 
@@ -122,10 +143,10 @@ def _layers(variables: Mapping[str, object]) -> list[list[str]]:
     """The variables of a Keras 2 checkpoint, without the optimiser's, layer by layer in the network's order."""
     layers: dict[tuple[int, ...], dict[str, str]] = {}
     for name in variables:
-        match = _LAYER.fullmatch(name.removesuffix(_VALUE)) if name.endswith(_VALUE) else None
-        if match and ".OPTIMIZER_SLOT" not in name and match[2] in _IN_ORDER:
-            place = tuple(int(number) for number in re.findall(r"\d+", match[1]))
-            layers.setdefault(place, {})[match[2]] = name
+        place = tuple(int(number) for number in _LAYER.findall(name))
+        kind = name.removesuffix(_VALUE).rpartition("/")[2]
+        if place and kind in _IN_ORDER and name.endswith(_VALUE) and ".OPTIMIZER_SLOT" not in name:
+            layers.setdefault(place, {})[kind] = name
     return [[layer[kind] for kind in _IN_ORDER if kind in layer] for _, layer in sorted(layers.items())]
 
 
@@ -155,4 +176,4 @@ def _natural(name: str) -> list[int | str]:
 
 
 def _first_line(exc: BaseException) -> str:
-    return str(exc).strip().splitlines()[0]
+    return str(exc).strip().partition("\n")[0][:200]

@@ -1,5 +1,6 @@
 """Training of the models that have no maker: mnist and anomaly, and of cars on a user's own pictures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class Options:
         output: where the weights and their record go.
         reports: where the report goes, into a folder of the model's name.
         resume: go on from the last checkpoint.
+        report: takes one line of what is going on.
     """
 
     data: Path | None = None
@@ -29,3 +31,4 @@ class Options:
     output: Path = OUTPUT
     reports: Path = REPORTS
     resume: bool = False
+    report: Callable[[str], None] = lambda line: None

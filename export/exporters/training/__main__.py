@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = given.pop("model")
     if given["epochs"] is not None and given["epochs"] < 1:
         parser.error("--epochs is 1 or more")
-    options = Options(**given)
+    options = Options(**given, report=_report)
     try:
         weights = importlib.import_module(f"exporters.training.{model}").train(options)
     except KeyboardInterrupt:
@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"weights: {weights}\nrecord:  {record}\nreport:  {options.reports / model}")
     print(f"serve them: WEIGHTS_DIR={weights.parent} python -m exporters {model}")
     return 0
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

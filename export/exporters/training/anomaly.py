@@ -78,7 +78,7 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
         The weights.
     """
     own = options.data is not None
-    with Fetcher(()) as fetcher:
+    with Fetcher((), report=options.report) as fetcher:
         clean_file = options.data or fetcher.fetch(_TRAIN).path
         test_file = None if own else fetcher.fetch(_TEST).path
     clean = read_column(clean_file, options.column or (None if own else "value"))

