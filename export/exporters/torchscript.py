@@ -1,7 +1,10 @@
 """ImageNet classifiers as TorchScript: pictures as they are in, probabilities out."""
 
 import functools
+import hashlib
+import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 FILENAME = "model.pt"
+_MANGLED = re.compile(rb"\.?___torch_mangle_\d+")
 _SEED = 7
 _SIZE = 224
 _INPUT = Tensor("images__0", "TYPE_UINT8", (_SIZE, _SIZE, 3))
@@ -150,7 +154,7 @@ def trace(network: Any) -> Any:
     """Trace and freeze a network: batch normalisation becomes part of the convolutions, and no device is fixed."""
     import torch
 
-    with torch.no_grad(), _deprecated_but_served():
+    with torch.no_grad(), deprecated_but_served():
         traced: Any = torch.jit.trace(network, torch.zeros(1, _SIZE, _SIZE, 3, dtype=torch.uint8))  # type: ignore[no-untyped-call]
         return torch.jit.freeze(traced)
 
@@ -159,13 +163,13 @@ def load_artefact(path: Path) -> Any:
     """Load a TorchScript file for the processor."""
     import torch
 
-    with _deprecated_but_served():
+    with deprecated_but_served():
         loaded: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
         return loaded
 
 
 @contextmanager
-def _deprecated_but_served() -> Iterator[None]:
+def deprecated_but_served() -> Iterator[None]:
     """TorchScript is deprecated; it is still what Triton's PyTorch backend serves without Python."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.", DeprecationWarning)
@@ -182,6 +186,26 @@ def require_device_neutral(scripted: Any) -> None:
     for node in graph.findAllNodes("prim::Constant"):
         if str(node.output().type()) == "Device":
             raise ArtefactRefusedError(f"{FILENAME} is bound to a device: {node.s('value')}")
+
+
+def identity(path: Path) -> str:
+    """A digest that is equal for the same network.
+
+    TorchScript numbers the classes it makes up in the order in which a process meets them, and stamps every file: both
+    are left out.
+    """
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist(), key=_unnumbered):
+            if not name.endswith(
+                ("/data.pkl", "/.data/serialization_id")
+            ):  # its class's name alone: freezing left no state
+                digest.update(_unnumbered(name).encode() + b"\0" + _MANGLED.sub(b"", archive.read(name)))
+    return digest.hexdigest()
+
+
+def _unnumbered(name: str) -> str:
+    return _MANGLED.sub(b"", name.encode()).decode()
 
 
 def verify(path: Path, golden: Golden) -> None:
@@ -211,4 +235,5 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
         provenance=provenance(model, weights),
         labels=labels(),
         verify=lambda target: verify(target, golden),
+        identity=identity,
     )
