@@ -1,12 +1,28 @@
-"""What all tests share."""
+"""What all tests share: the real stack, started once, and the sample pictures."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from kserve_transformers.settings import SERVICES
+from local_stack.stack import Stack, StackSettings, export_missing
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """Addresses of a running stack. The processes belong to `stack`: who kills one starts it again."""
+
+    stack: Stack
+    http: str
+    grpc: str
+    triton_http: str
+    triton_grpc: str
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +35,26 @@ def free_ports() -> Callable[[int], list[int]]:
             return [one.getsockname()[1] for one in sockets]
 
     return find
+
+
+@pytest.fixture(scope="session")
+def stack(free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Triton and the transformer server with all services, on free ports, once for all tests."""
+    settings = StackSettings(SERVICES, *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
+    export_missing(settings)
+    running = Stack(settings)
+    running.start()
+    yield RunningStack(
+        stack=running,
+        http=f"http://127.0.0.1:{settings.http_port}",
+        grpc=f"127.0.0.1:{settings.grpc_port}",
+        triton_http=f"127.0.0.1:{settings.triton_http_port}",
+        triton_grpc=f"127.0.0.1:{settings.triton_grpc_port}",
+    )
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Path:
+    """The folder of sample photos."""
+    return Path(__file__).parent / "data" / "pictures"

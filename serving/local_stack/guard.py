@@ -56,7 +56,7 @@ def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
             for received in os.read(signals, 64) if signals in ready else b"":
                 if received in ENDINGS:
                     deadline = deadline or time.monotonic() + grace_s
-                    child.send_signal(received)
+                    os.kill(child.pid, received)  # not reaped yet, so that the pid is its own
             status = reap(child.pid)
     finally:
         while kill_children():

@@ -1,11 +1,15 @@
 """TorchScript on CPU for repositories whose config.pbtxt says platform: "pytorch_libtorch"."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from modelport_backend import BackendError, BatchedModel, Tensors, TensorSpec, thread_count
+
+# A request's tensor is read where Triton put it. Modules that write to their input would be the first.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
 
 
 class TritonPythonModel(BatchedModel):

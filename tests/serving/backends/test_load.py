@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,8 +29,26 @@ MISFITS = {
 }
 DAMAGED = {
     "damaged_onnx": (ONNX, "ONNX Runtime cannot load model.onnx"),
+    "damaged_saved_model": (TENSORFLOW, "TensorFlow cannot load model.savedmodel"),
     "damaged_torchscript": (TORCH, "PyTorch cannot load model.pt"),
 }
+
+
+def damage(artefact: Path) -> None:
+    """Replace the link to a good artefact by a copy that has lost its second half."""
+    good = artefact.resolve()
+    artefact.unlink()
+    if good.is_dir():
+        shutil.copytree(good, artefact)
+        damage_file(artefact / "saved_model.pb")
+    else:
+        shutil.copy(good, artefact)
+        damage_file(artefact)
+
+
+def damage_file(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +61,7 @@ def failed(
         add_model(repository, platform, name, replace)
     for name, (platform, _) in DAMAGED.items():
         artefact = add_model(repository, platform, name)
-        content = artefact.read_bytes()
-        artefact.unlink()
-        artefact.write_bytes(content[: len(content) // 2])
+        damage(artefact)
     add_model(repository, ONNX, "missing").unlink()
     server = new_triton(repository)
     server.start()

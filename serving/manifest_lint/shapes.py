@@ -1,0 +1,62 @@
+"""The fields that this project writes in kinds that have no schema on PyPI; `[]` stands for any position in a list.
+
+A new field is added here after a look at its API reference: that look is the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "GatewayClass": {"spec.": "controllerName"},
+    "Gateway": {
+        "spec.": "gatewayClassName",
+        "spec.listeners[].": "name port protocol hostname allowedRoutes.namespaces.from tls.mode",
+        "spec.listeners[].tls.certificateRefs[].": "name kind",
+    },
+    "HTTPRoute": {
+        "spec.": "hostnames[]",
+        "spec.parentRefs[].": "name namespace sectionName",
+        "spec.rules[].": "timeouts.request timeouts.backendRequest",
+        "spec.rules[].matches[].": "path.type path.value",
+        "spec.rules[].backendRefs[].": "group kind name port weight",
+    },
+    "Backend": {"spec.": "fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
+    "BackendTrafficPolicy": {
+        "spec.targetRefs[].": "group kind name",
+        "spec.timeout.": "http.requestTimeout tcp.connectTimeout",
+        "spec.retry.": "numRetries numAttemptsPerPriority retryOn.triggers[] retryOn.httpStatusCodes[]",
+        "spec.retry.perRetry.": "timeout backOff.baseInterval backOff.maxInterval",
+        "spec.healthCheck.": "panicThreshold",
+        "spec.healthCheck.passive.": "baseEjectionTime interval maxEjectionPercent consecutive5XxErrors "
+        "consecutiveGatewayErrors consecutiveLocalOriginFailures splitExternalLocalOriginErrors",
+    },
+    "ClientTrafficPolicy": {
+        "spec.targetRefs[].": "group kind name",
+        "spec.": "connection.bufferLimit timeout.http.requestReceivedTimeout",
+    },
+    "SecurityPolicy": {
+        "spec.targetRefs[].": "group kind name",
+        "spec.cors.": "allowOrigins[] allowMethods[] allowHeaders[] exposeHeaders[] maxAge allowCredentials",
+        "spec.jwt.providers[].": "name issuer audiences[] remoteJWKS.uri",
+    },
+    "PodMonitor": {
+        "spec.": "podTargetLabels[]",
+        "spec.selector.matchLabels.": "app.kubernetes.io/part-of",
+        "spec.podMetricsEndpoints[].": "port path interval",
+        "spec.podMetricsEndpoints[].relabelings[].": "sourceLabels[] targetLabel regex replacement action",
+    },
+    "PrometheusRule": {
+        "spec.groups[].": "name",
+        "spec.groups[].rules[].": "alert expr for labels.severity annotations.summary",
+    },
+    "VerticalPodAutoscaler": {
+        "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",
+    },
+}
+_EVERYWHERE = {"apiVersion", "kind", "metadata.name", "metadata.namespace"}
+
+SHAPES: Mapping[str, frozenset[str]] = {
+    kind: frozenset(_EVERYWHERE | {prefix + name for prefix, names in groups.items() for name in names.split()})
+    for kind, groups in _FIELDS.items()
+}
