@@ -10,6 +10,7 @@ from manifest_lint.findings import Finding, Findings, at, title
 from manifest_lint.pods import TRANSFORMER, TRITON, Pod, flag
 
 REPOSITORY = "/mnt/models"
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a mount point, not a place for files of ours)
 RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
 CLOSED = {
     "--model-control-mode": ("none",),
@@ -139,11 +140,11 @@ def _hardening(pod: Pod) -> Rule:
 
 def _memory(pod: Pod) -> Rule:
     mounts = {mount.get("mountPath"): mount.get("name") for mount in pod.triton.get("volumeMounts") or []}
-    shared = next((volume for volume in pod.volumes if volume.get("name") == mounts.get("/dev/shm")), None)
+    shared = next((volume for volume in pod.volumes if volume.get("name") == mounts.get(SHARED_MEMORY)), None)
     if shared is None or at(shared, "emptyDir.medium") != "Memory" or not at(shared, "emptyDir.sizeLimit"):
         yield (
             f"containers.{TRITON}.volumeMounts",
-            "/dev/shm is the container engine's 64 MiB, too small for the Python backend",
+            f"{SHARED_MEMORY} is the container engine's 64 MiB, too small for the Python backend",
             "Mount an emptyDir with medium Memory and a sizeLimit there",
         )
 
