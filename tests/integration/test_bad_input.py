@@ -3,7 +3,6 @@
 import base64
 import io
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
@@ -15,12 +14,6 @@ V1, V2, OWN = "/v1/models/detector:predict", "/v2/models/detector/infer", "/dete
 JSON, FORM = {"content-type": "application/json"}, {"content-type": "multipart/form-data"}
 GZIP, LATE = {"content-encoding": "gzip"}, "x-request-timeout-ms"
 JPEG, TEXT = {"content-type": "image/jpeg"}, {"content-type": "text/plain"}
-
-
-@pytest.fixture
-def client(stack):
-    with httpx.Client(base_url=stack.http, timeout=60) as client:
-        yield client
 
 
 def png(size, mode="1"):

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
@@ -12,17 +11,6 @@ import tritonclient.http as triton_http
 from PIL import Image
 
 CUP = [149, 23, 278, 285]
-
-
-@pytest.fixture
-def coffee(pictures):
-    return (pictures / "coffee.jpg").read_bytes()
-
-
-@pytest.fixture
-def client(stack):
-    with httpx.Client(base_url=stack.http, timeout=60) as client:
-        yield client
 
 
 def b64(data):

@@ -16,17 +16,6 @@ from PIL import Image
 
 
 @pytest.fixture
-def client(stack):
-    with httpx.Client(base_url=stack.http, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
-def coffee(pictures):
-    return (pictures / "coffee.jpg").read_bytes()
-
-
-@pytest.fixture
 def windows(repository):
     return [json.loads((repository / "anomaly" / "golden" / "windows.json").read_text())] * 3
 
