@@ -30,8 +30,9 @@ check: setup-dev  ## format, lint and types
 export: setup  ## weights to artefacts in model_repository/ (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")
 	@$(RUN) -m exporters $(MODEL) $(ARGS)
 
-train: setup  ## train a model: MODEL=mnist|anomaly|cars, ARGS="--help" for its options
-	@$(RUN) -m exporters.training $(MODEL) $(ARGS)
+train: setup  ## train a model: MODEL=mnist|anomaly|cars, DATA=, COLUMN=, EPOCHS=, SEED=, ARGS="--resume"
+	@$(RUN) -m exporters.training $(MODEL) $(if $(DATA),--data $(DATA)) $(if $(COLUMN),--column $(COLUMN)) \
+	  $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 demo: setup  ## send the sample photos to a running stack, draw what came back into build/demo/
 	@$(RUN) -m local_stack.demo --url http://127.0.0.1:$(PORT)

@@ -1,0 +1,192 @@
+"""`python -m local_stack` as a person runs it: it starts, serves, minds and ends everything, however it ends itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import httpx
+import psutil
+import pytest
+
+from local_stack.environment import ROOT
+from local_stack.guard import SHARED_MEMORY
+
+MARK = "MODELPORT_TEST"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
+COMMAND = [sys.executable, "-m", "local_stack", "--services=detector", "--die-with-parent"]
+# a parent that only waits, as make does
+PARENT = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+
+
+class Serving:
+    """A stack for the detector alone, all that belongs to it and what it prints.
+
+    Args:
+        port: REST; gRPC is the next one.
+        triton_port: REST, gRPC, metrics.
+        under: command that runs the stack, where it is not to be run directly.
+    """
+
+    def __init__(self, port: int, triton_port: int, under: tuple[str, ...] = ()) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.triton_url = f"http://127.0.0.1:{triton_port}"
+        self.mark = uuid.uuid4().hex
+        self.process = subprocess.Popen(
+            [*under, *COMMAND, f"--port={port}", f"--triton-port={triton_port}"],
+            cwd=ROOT,
+            env={**ENVIRONMENT, MARK: self.mark},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+
+    def read_until(self, text: str) -> None:
+        """Read what it prints up to a line with this text."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if text in line:
+                return
+        raise AssertionError(f"{text!r} never came: {self.lines}")
+
+    def members(self, name: str = "") -> list[psutil.Process]:
+        """All of its processes that run, or those of a program."""
+        found = []
+        for process in psutil.process_iter(["status"]):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                ours = process.info["status"] != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == self.mark
+                words = process.cmdline() if ours else []
+                if ours and (not name or ("guard.py" not in str(words) and name in str(words))):
+                    found.append(process)
+        return found
+
+    def regions(self) -> list[str]:
+        """Its shared-memory files: a stack's pid is in their names."""
+        pids = [process.pid for process in self.members("local_stack")]
+        return [path.name for pid in pids for path in SHARED_MEMORY.glob(f"modelport-{pid}-*")]
+
+
+@pytest.fixture
+def new_serving() -> Iterator[Callable[..., Serving]]:
+    """Starts stacks on free ports; what is left of them is killed after the test."""
+    started: list[Serving] = []
+
+    def start(*under: str, port: int | None = None) -> Serving:
+        started.append(Serving(port or free_range(2), free_range(3), under))
+        return started[-1]
+
+    yield start
+    for serving in started:
+        for member in serving.members():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        serving.process.communicate()
+
+
+def free_range(count: int) -> int:
+    """First of some consecutive ports that nobody listens on now, below those that the system gives away."""
+    for first in random.sample(range(20000, 30000, 10), 100):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in range(first, first + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise AssertionError("no free ports")
+
+
+def left_after(seconds: float, serving: Serving, regions: list[str]) -> list[object]:
+    """Processes and shared-memory files that are still there after some seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [*serving.members(), *(path for path in SHARED_MEMORY.glob("modelport-*") if path.name in regions)]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
+def test_output_tells_what_is_served_and_how_to_ask(new_serving: Callable[..., Serving]) -> None:
+    serving = new_serving()
+    serving.read_until("ready: ")
+    assert serving.lines[-1] == f"ready: {serving.url}"
+    table = [line.split() for line in serving.lines]
+    assert ["service", "model", "weights", "state"] in table
+    assert ["detector", "yolov3_tiny", "trained", "ready"] in table
+    (curl,) = [line for line in serving.lines if "curl" in line]
+    answer = subprocess.run(curl, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S602
+    assert '"detections":[' in answer.stdout.replace(" ", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_asked_to_end_it_leaves_nothing(new_serving: Callable[..., Serving], number: signal.Signals) -> None:
+    serving = new_serving()
+    serving.read_until("ready: ")
+    regions = serving.regions()
+    assert regions
+    serving.process.send_signal(number)
+    assert serving.process.wait(30) == 0
+    assert left_after(0, serving, regions) == []
+
+
+@pytest.mark.parametrize("under", [(), (sys.executable, "-c", PARENT)], ids=["the stack itself", "its parent (make)"])
+def test_kill_9_leaves_nothing_within_five_seconds(new_serving: Callable[..., Serving], under: tuple[str, ...]) -> None:
+    serving = new_serving(*under)
+    serving.read_until("ready: ")
+    regions = serving.regions()
+    assert regions
+    assert len(serving.members()) >= 6  # stack, two guards, Triton, its backend process, transformer server
+    serving.process.kill()
+    assert left_after(5, serving, regions) == []
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Serving]) -> None:
+    serving = new_serving()
+    serving.read_until("starting ")
+    time.sleep(0.3)
+    regions = serving.regions()
+    serving.process.send_signal(signal.SIGINT)
+    assert serving.process.wait(30) == 0
+    assert left_after(0, serving, regions) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "name"), [("bin/tritonserver", "Triton"), ("kserve_transformers", "the transformer server")]
+)
+def test_dead_server_is_named_and_replaced(new_serving: Callable[..., Serving], program: str, name: str) -> None:
+    serving = new_serving()
+    serving.read_until("ready: ")
+    (victim,) = serving.members(program)
+    victim.kill()
+    serving.read_until(f"{name} ended (signal SIGKILL): starting it again")
+    serving.read_until(f"{name} is ready again")
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{serving.url}/v2/health/ready").status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert httpx.get(f"{serving.url}/v2/health/ready").status_code == 200
+    assert len(serving.members(program)) == 1
+
+
+def test_taken_port_is_one_line_and_nothing_is_started(new_serving: Callable[..., Serving]) -> None:
+    with socket.create_server(("127.0.0.1", free_range(2))) as taken:
+        port = taken.getsockname()[1]
+        serving = new_serving(port=port)
+        output, _ = serving.process.communicate(timeout=30)
+    assert serving.process.returncode == 1
+    (line,) = output.splitlines()
+    assert re.search(rf"port {port} \(REST\) .*in use.*make serve PORT=\d+", line)
+
+
+def test_unknown_service_names_the_choice() -> None:
+    command = [sys.executable, "-m", "local_stack", "--services=detektor"]
+    run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "choose of detector, classifier, cars, digits, anomaly" in run.stderr

@@ -1,0 +1,98 @@
+"""The server's process, without a Triton behind it: honest about it, closed where it must be, and gone in time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ["--host=127.0.0.1", "--predictor_host=127.0.0.1:9", "--drain_s=1.5", "--cors_origins=https://a.example"]
+
+
+@contextmanager
+def serving(log: Path, ports: list[int], *options: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    command = [sys.executable, "-m", "kserve_transformers", *OPTIONS, *options]
+    command += [f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"}
+    with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=20) as client:
+            deadline = time.monotonic() + 60
+            while not alive(client):
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield process, client
+        process.kill()
+
+
+def alive(client: httpx.Client) -> bool:
+    try:
+        return client.get("/v2/health/live").json() == {"live": True}
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def cars(free_ports, tmp_path_factory):
+    """A server that hosts one service alone."""
+    with serving(tmp_path_factory.mktemp("cars") / "log", free_ports(2), "--services=cars") as (_, client):
+        yield client
+
+
+def test_live_is_not_ready(cars):
+    response = cars.get("/v2/health/ready")
+    assert response.status_code == 503
+    assert response.json()["services"]["cars"]["reason"] == "cars: does not answer in Triton"
+
+
+@pytest.mark.parametrize("path", ["/predict", "/cars/predict"])
+def test_one_service_alone_has_its_routes_at_the_root_too(cars, path):
+    response = cars.post(path, files={"file": b"GIF89a"})
+    assert response.status_code in (400, 503)
+    assert cars.get(path.replace("predict", "health")).json() == {"status": "unhealthy"}
+
+
+@pytest.mark.parametrize("path", ["/detector/api/", "/v1/models/digits:predict", "/v2/models/digits/infer"])
+def test_services_that_are_not_hosted_are_not_there(cars, path):
+    assert cars.post(path, json={"instances": ["AAAA"]}).status_code == 404
+
+
+def test_requests_keep_their_id_and_get_one(cars):
+    assert cars.post("/predict", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
+    made_up = cars.post("/predict", headers={"x-request-id": "a b\tc"}).headers["x-request-id"]
+    assert len(made_up) == 32
+
+
+def test_only_origins_that_the_operator_names_may_call_from_a_browser(cars):
+    ask = {"access-control-request-method": "POST"}
+    named = cars.options("/predict", headers={"origin": "https://a.example", **ask})
+    other = cars.options("/predict", headers={"origin": "https://b.example", **ask})
+    assert named.headers["access-control-allow-origin"] == "https://a.example"
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_callers_cannot_make_up_metric_labels(cars):
+    cars.post("/v1/models/made-up-name:predict", json={})
+    metrics = cars.get("/metrics").text
+    assert "made-up-name" not in metrics
+    assert 'modelport_model_ready{model="cars"} 0.0' in metrics
+
+
+def test_sigterm_says_not_ready_goes_on_serving_and_exits_zero(free_ports, tmp_path):
+    with serving(tmp_path / "log", free_ports(2), "--services=digits", "--log_requests") as (process, client):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert client.get("/v2/health/live").status_code == 200
+        assert client.get("/v2/health/ready").status_code == 503
+        client.post("/predict", headers={"x-request-id": "last"})
+        assert process.wait(30) == 0
+    lines = [orjson.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["id"] for line in lines if line["message"] == "request"] == ["last"]
+    assert not [line for line in lines if line["level"] == "ERROR"]
