@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from kserve_transformers.arrays.headers import check_header, orientation
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
 RGB = npt.NDArray[np.uint8]
@@ -18,14 +20,17 @@ RGB = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # How files of these formats begin; one that does, but cannot be opened, is damaged.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*")
-_EXIF_ORIENTATION = 0x0112
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 # libjpeg computes these from fewer coefficients; other formats are reduced after decoding, so that what is kept of
 # a request's pictures is small.
 _REDUCTIONS = (8, 4, 2)
+# Pixels that are converted at once: what a picture costs beyond Pillow's decoded form and the answer stays small.
+_BAND_PIXELS = 1 << 20
 
 # Our own limit stands in its place: it is lower, and an error instead of a warning.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow warns of damaged metadata, once for each tag of a file: a caller could fill the log.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,12 @@ def decode_picture(
 
     Raises:
         UnsupportedMediaError: not one of `FORMATS`.
-        TooLargeError: more pixels than allowed.
+        TooLargeError: more pixels than allowed, in the picture or in one of its tiles.
         BadRequestError: empty, truncated or damaged data.
     """
     if not data:
         raise BadRequestError("the picture is empty: send the bytes of an image file")
+    check_header(data, max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
@@ -84,7 +90,8 @@ def decode_picture(
             f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down"
         )
     try:
-        return _decode(image, data, needed_scale)
+        with image:
+            return _decode(image, data, needed_scale)
     except UnsupportedMediaError:
         raise
     except Exception as exc:
@@ -92,24 +99,22 @@ def decode_picture(
 
 
 def _decode(image: Image.Image, data: bytes, needed_scale: Callable[[tuple[int, int]], float]) -> Picture:
-    if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-        # libjpeg with warnings as errors: Pillow passes damaged scans, and holds the GIL while it decodes.
-        return _decode_jpeg(data, image.size, image.getexif().get(_EXIF_ORIENTATION, 1), needed_scale)
-    rgb = _to_rgb(ImageOps.exif_transpose(image))
-    reduction = _reduction(needed_scale(rgb.size))
-    return Picture(np.asarray(rgb.reduce(reduction) if reduction > 1 else rgb), rgb.size)
-
-
-def _decode_jpeg(
-    data: bytes, stored_wh: tuple[int, int], orientation: int, needed_scale: Callable[[tuple[int, int]], float]
-) -> Picture:
-    width, height = stored_wh
-    size_wh = (height, width) if orientation in (5, 6, 7, 8) else stored_wh
+    # libjpeg with warnings as errors: Pillow passes damaged scans, and holds the GIL while it decodes.
+    by_libjpeg = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
+    if not by_libjpeg:
+        image.load()  # PNG may say its orientation behind its pixels; TIFF is turned by this
+    turned = 1 if image.format == "TIFF" else orientation(image.info.get("exif", b""))
+    width, height = image.size
+    size_wh = (height, width) if turned in (5, 6, 7, 8) else (width, height)
     reduction = _reduction(needed_scale(size_wh))
-    pixels = simplejpeg.decode_jpeg(
-        data, "RGB", min_width=-(-width // reduction), min_height=-(-height // reduction), strict=True
-    )
-    return Picture(_orient(pixels, orientation), size_wh)
+    if by_libjpeg:
+        smallest = {"min_width": -(-width // reduction), "min_height": -(-height // reduction)}
+        if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
+            raise ValueError("Pillow and libjpeg read different sizes: the limit was checked on the wrong one")
+        pixels: RGB = simplejpeg.decode_jpeg(data, "RGB", **smallest, strict=True)
+    else:
+        pixels = _to_rgb(image, reduction)
+    return Picture(_orient(pixels, turned), size_wh)
 
 
 def _reduction(scale: float) -> int:
@@ -128,12 +133,24 @@ def _orient(rgb: RGB, orientation: int) -> RGB:
     return np.ascontiguousarray(rgb)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, reduction: int) -> RGB:
+    """What a person sees, reduced: band by band, so that a large picture is never there in several modes at once."""
+    if image.mode == "F":
+        raise UnsupportedMediaError("floating-point pictures have no fixed range: send 8 or 16 bits a sample")
+    width, height = image.size
+    rgb = np.empty((-(-height // reduction), -(-width // reduction), 3), np.uint8)
+    rows = max(_BAND_PIXELS // width // _REDUCTIONS[0], 1) * _REDUCTIONS[0]
+    for top in range(0, height, rows):
+        band = _band_to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        reduced = np.asarray(band.reduce(reduction) if reduction > 1 else band)
+        rgb[top // reduction : top // reduction + len(reduced)] = reduced
+    return rgb
+
+
+def _band_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
         samples = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF)
         image = Image.fromarray((samples >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise UnsupportedMediaError("floating-point pictures have no fixed range: send 8 or 16 bits a sample")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -1,0 +1,119 @@
+"""Whatever is sent as a picture: the picture, or one of three errors; soon, quietly, and never another's pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+import warnings
+
+import bombs
+import corpus
+import numpy as np
+import pytest
+from corpus import MAGENTA, Sample
+from PIL import Image
+
+from kserve_transformers.arrays.pictures import decode_picture
+from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
+
+LIMIT = 40_000_000
+REFUSALS = (BadRequestError, TooLargeError, UnsupportedMediaError)
+# Far more than any of these takes on a busy machine, far less than what they ask for.
+BOUND_S = 3.0
+
+_LIBTIFF = re.compile(r"(LZW|ZIP|PackBits)Decode\w*: |_?TIFF\w+: |tempfile\.tif: ")
+
+WHOLE = corpus.whole()
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_server(capfd, caplog):
+    """Warnings of Pillow's are filtered as in the server; nothing may be printed, nor logged as a fault."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        caplog.set_level(logging.WARNING)
+        yield
+    printed, complaints = capfd.readouterr()
+    assert printed == ""
+    # libtiff has lines of its own for a damaged strip, which Pillow gives no way to silence: a few for each decoding.
+    lines = complaints.splitlines()
+    assert all(_LIBTIFF.match(line) for line in lines), complaints
+    assert len(lines) < 300
+    assert caplog.records == []
+
+
+def outcome(data):
+    """The kind of refusal, or the size and a digest of the pixels: whatever is the same for the same file."""
+    started = time.perf_counter()
+    try:
+        picture = decode_picture(data, LIMIT)
+    except REFUSALS as error:
+        result = type(error), str(error)
+    else:
+        magenta = (picture.rgb == MAGENTA).all(axis=2).mean()
+        assert magenta < 0.01, "pixels of another picture"
+        assert picture.rgb.shape[1::-1] == picture.size_wh
+        result = picture.size_wh, hashlib.sha256(picture.rgb.tobytes()).hexdigest()
+    assert time.perf_counter() - started < BOUND_S
+    assert 10 < len(result[1]) < 300
+    return result
+
+
+def poison(fmt):
+    """Decode a magenta picture, so that its pixels lie in whatever memory is used again."""
+    fmt = fmt.partition("/")[0]
+    picture = decode_picture(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
+    assert abs(picture.rgb.astype(int) - MAGENTA).max() < 4
+
+
+@pytest.mark.parametrize("sample", [*WHOLE, *corpus.turned(), *corpus.polyglots()], ids=lambda sample: sample.name)
+def test_a_whole_picture_has_its_size_and_its_pixels(sample: Sample):
+    poison(sample.name if not sample.name.startswith("MPO") else "JPEG")
+    first = outcome(sample.data)
+    assert first[0] == sample.size_wh
+    assert outcome(sample.data) == first
+    if "exif" not in sample.name:
+        # Noise is the hardest for lossy formats and palettes: what must hold is its mean brightness.
+        mean = decode_picture(sample.data, LIMIT).rgb.mean()
+        on_white = "A" in sample.name.rpartition("/")[2] and not sample.name.startswith("BMP")
+        assert abs(mean - (128 * 200 + 255 * 55 if on_white else 128 * 255) / 255) < 6
+
+
+@pytest.mark.parametrize("sample", corpus.animated(), ids=lambda sample: sample.name)
+def test_of_several_frames_the_first_counts(sample: Sample):
+    assert outcome(sample.data)[0] == sample.size_wh
+
+
+@pytest.mark.parametrize("sample", WHOLE, ids=lambda sample: sample.name)
+def test_damage_is_refused_or_gives_the_same_picture_each_time(sample: Sample):
+    poison(sample.name)
+    for what, data in [*corpus.truncated(sample.data), *corpus.flipped(sample.data)]:
+        first = outcome(data)
+        assert outcome(data) == first, what
+        if what.startswith("cut"):
+            assert first[0] in REFUSALS, what
+
+
+@pytest.mark.parametrize(("name", "data"), corpus.foreign(), ids=lambda value: value if isinstance(value, str) else "")
+def test_what_is_no_picture_of_the_list_is_refused(name, data):
+    assert outcome(data)[0] in (UnsupportedMediaError, BadRequestError)
+
+
+@pytest.mark.parametrize("name", bombs.BOMBS)
+def test_a_bomb_is_refused_or_harmless(name):
+    # Where a bomb is only in what goes beside the pixels, the small picture is what comes out.
+    assert outcome(bombs.BOMBS[name]())[0] in (*REFUSALS, (8, 8))
+
+
+def test_the_tests_would_see_another_pictures_pixels():
+    data = corpus.encode(Image.new("RGB", (8, 8), MAGENTA), "PNG")
+    with pytest.raises(AssertionError, match=re.escape("pixels of another picture")):
+        outcome(data)
+
+
+def test_reducing_in_bands_is_reducing_as_a_whole():
+    rgb = corpus.scene((1100, 2047))
+    picture = decode_picture(corpus.encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
+    np.testing.assert_array_equal(picture.rgb, np.asarray(rgb.reduce(2)))
