@@ -28,9 +28,11 @@ logger = logging.getLogger(__name__)
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S = 3.0
+# The first inference of a model that was just loaded takes longer.
+LEARN_TIMEOUT_S = 20.0
 # A model that answered callers well within this time is not probed ...
-PROBE_WHEN_SILENT_S = 3.0
+PROBE_WHEN_SILENT_S = 1.5
 # ... but its golden sample is checked at least this often: a wrong answer is not an error to Triton.
 PROBE_ALWAYS_S = 30.0
 # A caller in more of a hurry than this does not make a model look bad.
@@ -135,11 +137,15 @@ class TritonModel:
             silent = now - self._good_at > PROBE_WHEN_SILENT_S
             if silent or self._reason is not None or now - self._golden_at > PROBE_ALWAYS_S:
                 await self._probe()
-            await asyncio.sleep(0.5 if self._reason else 1.0)
+            await asyncio.sleep(0.5)
 
     async def _probe(self) -> None:
+        started = time.monotonic()
         try:
             reason = await self._golden_answer()
+        except TooLateError as exc:
+            # Under load a probe may wait in the queue while callers get their answers.
+            reason = None if self._good_at > started else str(exc)
         except ServingError as exc:
             reason = str(exc)
         except (InferenceServerException, aiohttp.ClientError, TimeoutError):
@@ -155,7 +161,7 @@ class TritonModel:
 
     async def _golden_answer(self) -> str | None:
         """Ask for the golden sample; returns what is wrong with the answer."""
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
+        async with asyncio.timeout(LEARN_TIMEOUT_S):
             if self._declaration is None:
                 declaration = await learn(self._client, self.name)
                 self._golden = (
