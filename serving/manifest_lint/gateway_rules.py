@@ -11,6 +11,7 @@ from manifest_lint.findings import Document, Finding, Findings, at, title
 
 UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
 PICTURE_BYTES = 20 * 2**20
+PARALLEL_RETRIES = 64
 LEFT_OVER = (":latest", "REPLACE_ME", "TODO", "SERVICE")
 
 
@@ -82,6 +83,13 @@ def _retry(policy: Document) -> Findings:
     for field, (value, problem, cure) in wanted.items():
         if at(policy, field) != value:
             yield Finding(title(policy), field, problem, cure)
+    if at(policy, "spec.circuitBreaker.maxParallelRetries", 0) < PARALLEL_RETRIES:
+        yield Finding(
+            title(policy),
+            "spec.circuitBreaker.maxParallelRetries",
+            "Envoy sends 3 requests at a time again; the others fail with the primary pods",
+            f"Write {PARALLEL_RETRIES} or more",
+        )
     if not at(policy, "spec.retry.perRetry.timeout"):
         yield Finding(
             title(policy), "spec.retry.perRetry.timeout", "a pod that hangs takes the whole time", "Write a share of it"

@@ -25,6 +25,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "BackendTrafficPolicy": {
         "spec.targetRefs[].": "group kind name",
         "spec.timeout.": "http.requestTimeout tcp.connectTimeout",
+        "spec.circuitBreaker.": "maxParallelRetries",
         "spec.retry.": "numRetries numAttemptsPerPriority retryOn.triggers[] retryOn.httpStatusCodes[]",
         "spec.retry.perRetry.": "timeout backOff.baseInterval backOff.maxInterval",
         "spec.healthCheck.": "panicThreshold",

@@ -188,6 +188,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ("no retry", FALLBACK, lambda d: policy(d).pop("retry"), "spec.retry"),
     ("no time for a try", FALLBACK, lambda d: policy(d)["retry"].pop("perRetry"), "perRetry"),
     ("the same pods again", FALLBACK, lambda d: policy(d)["retry"].update(numAttemptsPerPriority=2), "Attempts"),
+    ("three at a time", FALLBACK, lambda d: policy(d).pop("circuitBreaker"), "maxParallelRetries"),
     ("panic", FALLBACK, lambda d: policy(d)["healthCheck"].pop("panicThreshold"), "panicThreshold"),
     ("no ejection", FALLBACK, lambda d: policy(d)["healthCheck"].pop("passive"), "passive"),
     (

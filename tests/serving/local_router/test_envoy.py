@@ -1,0 +1,79 @@
+"""A real Envoy, configured from rendered overlays, splits canaries and falls back as the YAML says."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+CLASSIFY = "/v1/models/classifier:predict"
+PICTURE = b"\xff" * 2_000_000
+
+
+def post(port: int, path: str, body: bytes) -> tuple[int, str]:
+    """Status and body of one request on a connection of its own."""
+    answer = httpx.post(f"http://127.0.0.1:{port}{path}", content=body, timeout=60)
+    return answer.status_code, answer.text
+
+
+def many(port: int, path: str, body: bytes, count: int, at_once: int = 8) -> Counter[tuple[int, str]]:
+    """How often each status and body came back."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client, ThreadPoolExecutor(at_once) as pool:
+        answers = pool.map(lambda _: client.post(path, content=body), range(count))
+        return Counter((answer.status_code, answer.text) for answer in answers)
+
+
+@pytest.mark.parametrize("overlay", ["canary-standard", "canary-knative"])
+def test_a_thousand_requests_are_split_as_the_release_file_says(overlay: str, run_overlay: Callable[..., Any]) -> None:
+    routed = run_overlay(overlay)
+    answers = many(routed.port, "/v1/models/detector:predict", b"picture", 1000)
+    assert set(answers) == {(200, "detector 7"), (200, "detector-canary 7")}
+    assert 70 <= answers[200, "detector-canary 7"] <= 130  # 10 per cent; three standard deviations are 28
+    assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}
+
+
+def test_each_path_reaches_its_service(run_overlay: Callable[..., Any]) -> None:
+    routed = run_overlay("gateway")
+    for service in ("detector", "classifier", "cars", "digits", "anomaly"):
+        for path in (f"/{service}/predict", f"/v1/models/{service}:predict", f"/v2/models/{service}/infer"):
+            assert post(routed.port, path, b"") == (200, f"{service} 0")
+    assert post(routed.port, "/carsharing", b"")[0] == 404
+
+
+@pytest.mark.parametrize("fault", ["500", "reset", "hang", "gone"])
+def test_no_request_fails_when_the_primary_pods_do(fault: str, run_overlay: Callable[..., Any]) -> None:
+    routed = run_overlay("fallback")
+    primary = routed.pods["classifier"]
+    before = many(routed.port, CLASSIFY, PICTURE, 20)
+    if fault == "gone":
+        primary.vanish()
+    else:
+        primary.behaviour = fault
+    after = many(routed.port, CLASSIFY, PICTURE, 60, at_once=16)
+    assert before == {(200, "classifier 2000000"): 20}
+    assert after == {(200, "classifier-light 2000000"): 60}
+
+
+def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay: Callable[..., Any]) -> None:
+    routed = run_overlay("fallback")
+    vanishing = threading.Timer(0.3, routed.pods["classifier"].vanish)
+    vanishing.start()
+    answers = many(routed.port, CLASSIFY, PICTURE, 300, at_once=16)
+    vanishing.join()
+    assert set(answers) == {(200, "classifier 2000000"), (200, "classifier-light 2000000")}
+    assert answers.total() == 300
+
+
+def test_without_the_declared_buffer_pictures_fail(
+    run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local_router.envoy.buffer_bytes", lambda _: 32 * 1024)
+    routed = run_overlay("fallback")
+    routed.pods["classifier"].behaviour = "500"
+    assert post(routed.port, CLASSIFY, b"small") == (200, "classifier-light 5")
+    assert post(routed.port, CLASSIFY, PICTURE)[0] == 500
