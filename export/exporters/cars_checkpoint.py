@@ -73,9 +73,11 @@ def _from_archive(path: Path, scaling: str, why: Exception) -> Any:
         try:
             with zipfile.ZipFile(path) as archive:
                 weights = Path(archive.extract("model.weights.h5", folder))
+            return _from_weights(weights, scaling)
         except (OSError, KeyError, zipfile.BadZipFile):
             raise WeightsInvalidError(f"{path.name} cannot be loaded: {_first_line(why)}") from why
-        return _from_weights(weights, scaling)
+        except WeightsInvalidError as exc:
+            raise WeightsInvalidError(f"{path.name} cannot be loaded ({_first_line(why)}), and its {exc}") from why
 
 
 def _scales_itself(model: Any) -> bool:

@@ -131,8 +131,10 @@ def run_phase(
     epochs = options.epochs or EPOCHS
     while not progress.done and progress.epoch < epochs and progress.epoch - progress.best_epoch < phase.patience:
         options.report(f"{phase.title}: epoch {progress.epoch + 1} of {epochs} at most")
-        # Each epoch has its own seed: one that is repeated after a crash sees the same pictures in the same order.
+        # Each epoch has its own seed: one that is repeated after a crash sees and drops the same as without it.
         seed = options.seed + 1000 * progress.phase + progress.epoch
+        for dropout in (layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)):
+            dropout.seed_generator.state.assign([seed, 0])
         measured = network.fit(
             batches(pictures.of("train"), seed),
             validation_data=validation,

@@ -26,7 +26,8 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raise TrainingDataError(f"{path.name} is no IDX file of bytes: take MNIST's files as they are published")
     dimensions = content[3]
     start = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    if len(shape) != dimensions or len(content) != start + math.prod(shape):
+    header = content[4:start].ljust(4 * dimensions, b"\0")
+    shape = tuple(np.frombuffer(header, ">u4").tolist())
+    if len(content) != start + math.prod(shape):
         raise TrainingDataError(f"{path.name} is cut short: it states {shape}, fetch it again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
