@@ -60,6 +60,6 @@ async def _from_multipart(request: Request) -> bytes:
                 upload = form.get(name)
                 if isinstance(upload, UploadFile):
                     return await upload.read()
-    except (MultipartParseError, HTTPException, KeyError) as exc:
+    except (MultipartParseError, HTTPException, KeyError, UnicodeError) as exc:  # the last: charset=undefined
         raise BadRequestError("the form is malformed: send multipart/form-data with the picture in `file`") from exc
     raise BadRequestError("the form has no file in the field `file`: curl sends one with -F file=@photo.jpg")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from kserve_transformers.errors import BadRequestError, UnsupportedMediaError
+from kserve_transformers.protocol.documents import load_json
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, instance_from_json
 
 _ALLOWED_KEYS = {"instances", "parameters", "signature_name"}
@@ -47,14 +46,14 @@ def parse_json(body: bytes, kind: InstanceKind = InstanceKind.IMAGE) -> Any:
 
     Raises:
         BadRequestError: not JSON, and the service takes no other body.
+        TooLargeError: more lists, objects or values than any request needs.
     """
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        message = f"the body is not JSON ({exc})"
+        return load_json(body)
+    except BadRequestError as exc:
         if kind is InstanceKind.WINDOW:
-            raise BadRequestError(message) from None
-        raise BadRequestError(f"{message}; a raw picture needs a content type such as image/jpeg") from None
+            raise
+        raise BadRequestError(f"{exc}; a raw picture needs a content type such as image/jpeg") from None
 
 
 def check_identity_encoding(headers: Mapping[str, str]) -> None:

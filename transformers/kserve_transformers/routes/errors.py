@@ -15,6 +15,9 @@ from kserve_transformers.errors import BadRequestError, NotFoundError, NotReadyE
 
 logger = logging.getLogger(__name__)
 
+# What callers sent may be quoted in an error; gRPC drops the whole answer where its message is too long.
+_MAX_MESSAGE = 300
+
 
 def translate(exc: Exception) -> ServingError | None:
     """An error of KServe's or FastAPI's in our terms; None where it is a fault of ours."""
@@ -33,6 +36,12 @@ def translate(exc: Exception) -> ServingError | None:
     return None
 
 
+def message(error: ServingError) -> str:
+    """What the caller is told."""
+    text = str(error)
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Register the handler for everything that can be raised."""
 
@@ -41,14 +50,14 @@ def add_error_handlers(app: FastAPI) -> None:
         if known is None:
             logger.error("fault while answering %s", request.url.path, exc_info=exc)
             return JSONResponse({"error": "internal error: it is in the server's log"}, 500)
-        return JSONResponse({"error": str(known)}, known.status, _headers(known))
+        return JSONResponse({"error": message(known)}, known.status, _headers(known))
 
     async def on_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)  # noqa: S101  (registered for nothing else)
-        message = {404: "no such route: GET / lists them", 405: "this route takes another method"}.get(
+        text = {404: "no such route: GET / lists them", 405: "this route takes another method"}.get(
             exc.status_code, str(exc.detail)
         )
-        return JSONResponse({"error": message}, exc.status_code, dict(exc.headers or {}))
+        return JSONResponse({"error": text}, exc.status_code, dict(exc.headers or {}))
 
     known = (ServingError, ModelNotFound, ModelNotReady, InvalidInput, RequestValidationError, ClientDisconnect)
     for error in (*known, Exception):
