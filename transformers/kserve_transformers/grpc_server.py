@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, unary_unary_rpc_method_handler
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -17,10 +18,11 @@ from kserve.protocol.grpc.servicer import InferenceServicer, to_headers
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from kserve_transformers.deadline import TIMEOUT_HEADER
+from kserve_transformers.errors import BadRequestError
 from kserve_transformers.health import Health
 from kserve_transformers.observe import begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
-from kserve_transformers.routes.errors import translate
+from kserve_transformers.routes.errors import message, translate
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +92,11 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:
             return handler
-        behaviour = handler.unary_unary
+        behaviour, parse = handler.unary_unary, handler.request_deserializer
 
-        async def call(request: Any, context: ServicerContext) -> Any:
+        async def call(data: bytes, context: ServicerContext) -> Any:
             try:
-                return await behaviour(request, context)
+                return await behaviour(_parsed(parse, data), context)
             except (aio.AbortError, asyncio.CancelledError):
                 raise
             except Exception as exc:
@@ -103,9 +105,17 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
                     logger.error("fault while answering %s", details.method, exc_info=exc)
                     await context.abort(StatusCode.INTERNAL, "internal error: it is in the server's log")
                 else:
-                    await context.abort(StatusCode[known.grpc_code], str(known))
+                    await context.abort(StatusCode[known.grpc_code], message(known))
 
-        return unary_unary_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)
+        return unary_unary_rpc_method_handler(call, None, handler.response_serializer)
+
+
+def _parsed(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    """The message; parsed here, since gRPC answers UNKNOWN where its own parsing fails, and logs a fault."""
+    try:
+        return parse(data)
+    except DecodeError as exc:
+        raise BadRequestError("the message cannot be parsed: it is not of this method's type") from exc
 
 
 class GRPCServer:
