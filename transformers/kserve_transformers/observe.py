@@ -17,9 +17,12 @@ from kserve_transformers.metrics import REQUESTS, SECONDS
 logger = logging.getLogger("kserve_transformers.requests")
 
 REQUEST_ID = "x-request-id"
-# Handed on to Triton as they came: the W3C trace context, and the request's id.
-_FORWARDED = ("traceparent", "tracestate", REQUEST_ID)
 _SAFE_ID = re.compile(r"[\x21-\x7e]{1,128}")
+# Handed on to Triton where they are well-formed: the W3C trace context (Trace Context 1, section 3).
+_FORWARDED = {
+    "traceparent": re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
+    "tracestate": re.compile(r"[\x20-\x7e]{1,512}"),
+}
 _ROUTES = (
     ("v1", re.compile(r"/v1/models/([^/:]+):predict")),
     ("v2", re.compile(r"/v2/models/([^/]+)/infer")),
@@ -39,7 +42,8 @@ def begin(headers: Mapping[str, str]) -> str:
     request_id = headers.get(REQUEST_ID, "")
     if not _SAFE_ID.fullmatch(request_id):
         request_id = uuid.uuid4().hex
-    _forwarded.set({name: headers[name] for name in _FORWARDED if name in headers} | {REQUEST_ID: request_id})
+    trace = {name: headers[name] for name, form in _FORWARDED.items() if form.fullmatch(headers.get(name, ""))}
+    _forwarded.set(trace | {REQUEST_ID: request_id})
     return request_id
 
 
