@@ -175,6 +175,9 @@ def grpc_request(kind, shape, raws, texts, numbers, parameters):
     return request
 
 
+# InferParameters whose field 4, a double in Triton's proto, is of another wire type.
+NO_DOUBLES = tuple(pb.InferParameter.FromString(raw) for raw in (b"\x22\x01a", b"\x20\x01", b"\x25\0\0\0\0"))
+
 PARAMETERS = st.dictionaries(
     st.text(st.characters(codec="utf-8"), max_size=9),
     st.one_of(
@@ -182,8 +185,7 @@ PARAMETERS = st.dictionaries(
         st.builds(pb.InferParameter, int64_param=st.integers(-(2**63), 2**63 - 1)),
         st.binary(min_size=8, max_size=8).map(lambda raw: pb.InferParameter.FromString(b"\x21" + raw)),
         st.just(pb.InferParameter()),
-        st.just(pb.InferParameter.FromString(b"\x22\x01a\x25\0\0\0\0")),  # unknown fields of other types
-        st.just(pb.InferParameter.FromString(b"\x20\x01")),  # a double that is a varint
+        st.sampled_from(NO_DOUBLES),
     ),
     max_size=2,
 )
@@ -207,6 +209,13 @@ def test_grpc_of_any_message(request, kind):
     parsed = is_refused_or_parsed(lambda: grpc.parse_infer_request(kind, request))
     if parsed is not None:
         holds_instances(kind, parsed)
+
+
+@pytest.mark.parametrize("parameter", NO_DOUBLES)
+def test_a_double_of_another_wire_type_is_refused(parameter):
+    request = grpc_request(InstanceKind.IMAGE, [1], [v2.join_bytes([b"a"])], [], [], {"score_threshold": parameter})
+    with pytest.raises(BadRequestError, match="no value of a known type"):
+        grpc.parse_infer_request(InstanceKind.IMAGE, request)
 
 
 def test_grpc_of_damaged_messages():

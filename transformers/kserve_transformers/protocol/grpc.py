@@ -16,6 +16,8 @@ from kserve_transformers.protocol.v2 import check_shape, datatype_of, split_byte
 
 # InferParameter.double_param in Triton's grpc_service.proto.
 _DOUBLE_PARAM = 4
+# The wire type of a double: others are integers of any size, or bytes.
+_FIXED_64 = 1
 
 
 def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
@@ -70,7 +72,7 @@ def _parameter(name: str, value: Any) -> Any:
     if choice is not None:
         return getattr(value, choice)
     for field in UnknownFieldSet(value):
-        if field.field_number == _DOUBLE_PARAM:
+        if field.field_number == _DOUBLE_PARAM and field.wire_type == _FIXED_64:
             return struct.unpack("<d", field.data.to_bytes(8, "little"))[0]
     raise BadRequestError(f"parameter {name[:40]!r} has no value of a known type")
 
