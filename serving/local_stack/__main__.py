@@ -118,11 +118,11 @@ def _curl_lines(settings: StackSettings) -> list[str]:
     """One command a service that works when it is pasted in the project's folder."""
     url = f"http://{LOOPBACK}:{settings.http_port}"
     post = f"curl -s -H 'Content-Type: application/json' -d @- {url}"
-    photo = PICTURES / "astronaut.jpg"
+    photo = PICTURES / "coffee.jpg"
     window = REPOSITORY / "anomaly" / "golden" / "windows.json"
     lines = {
         "detector": f'echo "{{\\"id\\":1,\\"image\\":\\"$(base64 -w0 {photo})\\"}}" | {post}/detector/api/',
-        "classifier": f"curl -s -F file=@{PICTURES / 'coffee.jpg'} {url}/classifier/classify",
+        "classifier": f"curl -s -F file=@{photo} {url}/classifier/classify",
         "cars": f"curl -s -F file=@{photo} {url}/cars/predict",
         "digits": f"curl -s -F file=@{REPOSITORY / 'mnist' / 'golden' / 'images.png'} {url}/digits/predict",
         "anomaly": f'echo "{{\\"data\\":[$(cat {window})]}}" | {post}/anomaly/predict',

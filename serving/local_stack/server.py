@@ -7,6 +7,7 @@ import json
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from local_stack.errors import StartError
@@ -77,9 +78,16 @@ class Server(ABC):
 
     def get(self, path: str) -> tuple[int | None, Any]:
         """Status and JSON document of a path; None for what does not answer or is no JSON."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=5)
+        return self._ask("GET", path, {}, 5)
+
+    def post(self, path: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int | None, Any]:
+        """Likewise, of an empty POST."""
+        return self._ask("POST", path, headers, timeout_s)
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int | None, Any]:
+        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=timeout_s)
         try:
-            connection.request("GET", path)
+            connection.request(method, path, headers=dict(headers))
             response = connection.getresponse()
             body = response.read()
             return response.status, json.loads(body) if body else None

@@ -15,6 +15,7 @@ from kserve_transformers.settings import CHAINS, SERVICES
 from local_stack import guard
 from local_stack.environment import ROOT, say
 from local_stack.errors import PortTakenError, StackError, StartError
+from local_stack.model_minder import ModelMinder
 from local_stack.server import LOOPBACK, Server
 from local_stack.transformer_server import TransformerServer, TransformerSettings
 from local_stack.triton_distribution import lay_out
@@ -52,7 +53,6 @@ class Stack:
         self.settings = settings
         self._failures: dict[str, int] = {}
         self._started: dict[str, float] = {}
-        everything = set(settings.services) == set(SERVICES)
         self.triton = TritonServer(
             lay_out(),
             TritonSettings(
@@ -61,7 +61,7 @@ class Stack:
                 settings.triton_http_port,
                 settings.triton_grpc_port,
                 settings.triton_metrics_port,
-                models=() if everything else settings.models,
+                models=settings.models,
             ),
         )
         self.transformer = TransformerServer(
@@ -75,6 +75,7 @@ class Stack:
             )
         )
         self.servers: tuple[Server, ...] = (self.triton, self.transformer)
+        self._minder = ModelMinder(self.triton, self.transformer)
 
     def start(self) -> None:
         """Start both at once and return when both are ready.
@@ -93,7 +94,7 @@ class Stack:
             raise
 
     def mind(self) -> None:
-        """Look after the servers for ever: start again what ended.
+        """Look after the servers and their models for ever: start again what ended, replace what went bad.
 
         Raises:
             StackError: a server ended again and again.
@@ -102,6 +103,7 @@ class Stack:
             for server in self.servers:
                 if not server.is_alive():
                     self._revive(server)
+            self._minder.look()
             time.sleep(LOOK_S)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import re
 import secrets
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from local_stack.environment import shared_library
 from local_stack.errors import StartError
@@ -16,6 +20,7 @@ from local_stack.server import LOOPBACK, Server
 from local_stack.triton_distribution import Distribution
 
 DRAIN_S = 5
+REPLACE_TIMEOUT_S = 120.0
 # what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
 RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
@@ -50,16 +55,36 @@ class TritonServer(Server):
 
     def __init__(self, distribution: Distribution, settings: TritonSettings) -> None:
         self.settings = settings
-        shm_prefix = f"modelport-{os.getpid()}-{settings.http_port}-"
+        self._shm_prefix = f"modelport-{os.getpid()}-{settings.http_port}-"
         process = GuardedProcess(
-            command=[str(distribution.server), *arguments(distribution, settings, shm_prefix)],
+            command=[str(distribution.server), *arguments(distribution, settings, self._shm_prefix)],
             environment=environment(distribution),
             log_file=settings.log_file,
             folder=distribution.folder,  # a stub's sys.path begins with its working directory
             grace_s=DRAIN_S + 5,
-            shm_prefix=shm_prefix,
+            shm_prefix=self._shm_prefix,
         )
         super().__init__("Triton", process, settings.http_port, settings.start_timeout_s)
+
+    def replace_model(self, model: str) -> None:
+        """Load a model anew, beside the others, which go on serving.
+
+        Its backend process is killed first: unloading waits for a stalled one for ever.
+
+        Raises:
+            StartError: Triton could not load it.
+        """
+        for process in psutil.process_iter(["cmdline"]):
+            command = " ".join(process.info["cmdline"] or [])
+            if self._shm_prefix in command and f"/{model}/" in command:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        for step in ("unload", "load"):
+            status, answer = self.post(
+                f"/v2/repository/models/{model}/{step}", {SECRET_HEADER: self.settings.secret}, REPLACE_TIMEOUT_S
+            )
+            if status != http.client.OK:
+                raise StartError(f"Triton could not {step} {model}: {answer}")
 
     def errors(self, last: int = 3) -> list[str]:
         """The last different error messages in the log, without their stack traces."""

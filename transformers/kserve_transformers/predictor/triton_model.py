@@ -28,11 +28,13 @@ logger = logging.getLogger(__name__)
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
-PROBE_TIMEOUT_S = 3.0
+PROBE_TIMEOUT_S = 1.5
+# One late answer may be the machine's fault: a stalled model is late twice in a row.
+LATE_PROBES = 2
 # The first inference of a model that was just loaded takes longer.
 LEARN_TIMEOUT_S = 20.0
 # A model that answered callers well within this time is not probed ...
-PROBE_WHEN_SILENT_S = 1.5
+PROBE_WHEN_SILENT_S = 2.0
 # ... but its golden sample is checked at least this often: a wrong answer is not an error to Triton.
 PROBE_ALWAYS_S = 30.0
 # A caller in more of a hurry than this does not make a model look bad.
@@ -62,6 +64,7 @@ class TritonModel:
         self._declaration: Declaration | None = None
         self._golden: GoldenSample | None = None
         self._reason: str | None = "not asked yet"
+        self._late_probes = 0
         self._good_at = self._golden_at = float("-inf")
         MODEL_READY.labels(name).set_function(lambda: float(self.ready))
         BREAKER_OPEN.labels(name).set_function(lambda: float(self._breaker.open))
@@ -137,15 +140,17 @@ class TritonModel:
             silent = now - self._good_at > PROBE_WHEN_SILENT_S
             if silent or self._reason is not None or now - self._golden_at > PROBE_ALWAYS_S:
                 await self._probe()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.0 if self._late_probes == 1 else 0.5)
 
     async def _probe(self) -> None:
         started = time.monotonic()
         try:
             reason = await self._golden_answer()
         except TooLateError as exc:
+            self._late_probes += 1
             # Under load a probe may wait in the queue while callers get their answers.
-            reason = None if self._good_at > started else str(exc)
+            excused = self._good_at > started or self._late_probes < LATE_PROBES
+            reason = self._reason if excused else str(exc)
         except ServingError as exc:
             reason = str(exc)
         except (InferenceServerException, aiohttp.ClientError, TimeoutError):
@@ -177,6 +182,7 @@ class TritonModel:
             if drift.reason is not None:
                 return f"the golden sample's answer is wrong: {drift.reason}"
         self._golden_at = self._good_at = time.monotonic()
+        self._late_probes = 0
         self._breaker.succeed()
         return None
 

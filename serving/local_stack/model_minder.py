@@ -1,0 +1,58 @@
+"""Replaces models that stopped giving right answers: Triton itself goes on saying that they are ready."""
+
+from __future__ import annotations
+
+import time
+
+from local_stack.environment import say
+from local_stack.errors import StartError
+from local_stack.transformer_server import TransformerServer
+from local_stack.triton_server import TritonServer
+
+FIRST_BACK_OFF_S = 5.0  # at least the time in which a replaced model shows that it is well
+MAX_BACK_OFF_S = 60.0
+
+
+class ModelMinder:
+    """Watches the golden samples' verdict, and has one model at a time loaded anew, with back-off.
+
+    A model that was never ready is left alone: it is still being loaded, or its artefact is bad.
+
+    Args:
+        triton: serves the models.
+        transformer: probes them.
+    """
+
+    def __init__(self, triton: TritonServer, transformer: TransformerServer) -> None:
+        self._triton = triton
+        self._transformer = transformer
+        self._well: set[str] = set()
+        self._back_off_s: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Replace the first model that went bad, if there is one and Triton is there to do it."""
+        for report in self._transformer.services().values():
+            for model, state in report["models"].items():
+                if state["ready"]:
+                    self._well.add(model)
+                    if time.monotonic() > self._not_before.get(model, 0) + MAX_BACK_OFF_S:
+                        self._back_off_s.pop(model, None)
+                elif model in self._well and time.monotonic() > self._not_before.get(model, 0):
+                    self._replace(model, state.get("reason", "no reason given"))
+                    return
+
+    def _replace(self, model: str, reason: str) -> None:
+        if not self._triton.is_alive():
+            return
+        back_off_s = self._back_off_s.get(model, FIRST_BACK_OFF_S)
+        self._back_off_s[model] = min(2 * back_off_s, MAX_BACK_OFF_S)
+        say(f"model {model} is not ready ({reason}): replacing its process")
+        began = time.monotonic()
+        try:
+            self._triton.replace_model(model)
+        except StartError as error:
+            say(str(error), error=True)
+        else:
+            say(f"model {model} is loaded again after {time.monotonic() - began:.1f} s")
+        self._not_before[model] = time.monotonic() + back_off_s

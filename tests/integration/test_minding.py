@@ -1,0 +1,102 @@
+"""`make serve` minds its processes: what is killed or stalled is replaced, and callers see honest errors."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from local_stack.environment import ROOT
+
+
+@pytest.fixture(scope="module")
+def serving(stack, free_ports, tmp_path_factory):
+    """`make serve SERVICES=digits` of its own; yields its process and URL. `stack` exported what it needs."""
+    (port, triton_port) = free_ports(2)
+    log = tmp_path_factory.mktemp("minding") / "log"
+    command = [
+        sys.executable,
+        "-m",
+        "local_stack",
+        "--services=digits",
+        f"--port={port}",
+        f"--triton-port={triton_port}",
+    ]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=dict(os.environ))
+    wait_for(lambda: "ready: http" in log.read_text(), log)
+    yield process, f"http://127.0.0.1:{port}"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+
+
+def wait_for(condition, log=None, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text() if log else "waited in vain"
+        time.sleep(0.1)
+
+
+def descendants(process, word):
+    """Running processes below this one with a word in their command, guards aside."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            command = " ".join(child.cmdline()[:3])
+            if word in command and "guard.py" not in command:
+                found.append(child)
+    return found
+
+
+def stubs(process):
+    return descendants(process, "triton_python_backend_stub")
+
+
+def running(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def status(url, picture):
+    try:
+        return httpx.post(
+            f"{url}/predict", files={"file": picture}, headers={"x-request-timeout-ms": "2000"}
+        ).status_code
+    except httpx.TransportError:
+        return 0
+
+
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
+def test_a_models_process_is_replaced(serving, repository, harm):
+    process, url = serving
+    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    wait_for(lambda: status(url, picture) == 200)
+    (stub,) = stubs(process)
+    stub.send_signal(harm)
+    seen = set()
+    wait_for(lambda: (seen.add(status(url, picture)), stubs(process) not in ([], [stub]))[1])
+    assert not running(stub)
+    wait_for(lambda: (seen.add(status(url, picture)), 200 in seen and status(url, picture) == 200)[1])
+    assert seen <= {200, 502, 503, 504}
+
+
+@pytest.mark.parametrize("name", ["tritonserver", "kserve_transformers"])
+def test_a_server_is_started_again(serving, repository, name):
+    process, url = serving
+    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    wait_for(lambda: status(url, picture) == 200)
+    (server,) = descendants(process, name)
+    server.kill()
+    seen = set()
+    wait_for(lambda: not running(server))
+    wait_for(lambda: (seen.add(status(url, picture)), status(url, picture) == 200)[1])
+    assert seen <= {0, 200, 502, 503, 504}
+    if name == "tritonserver":
+        assert 0 not in seen
