@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def stack(free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempP
         triton_http=f"127.0.0.1:{settings.triton_http_port}",
         triton_grpc=f"127.0.0.1:{settings.triton_grpc_port}",
     )
-    running.stop()
+    running.stop(signal.SIGINT)  # at once: nobody has to notice
 
 
 @pytest.fixture(scope="session")
