@@ -1,6 +1,90 @@
 """What the tests of this folder share: the corpus as modules, and a transformer server to break."""
 
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # corpus.py and bombs.py, for the tests and the fuzzer alike
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # bombs.py, corpus.py and wire.py, for the tests and the fuzzer alike
+
+from wire import MAX_BODY_BYTES, TIMEOUT_S  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A transformer server without a Triton: requests that are well-formed are answered 503."""
+
+    process: subprocess.Popen[bytes]
+    http_port: int
+    grpc_port: int
+    log: Path
+
+    def connect(self) -> socket.socket:
+        """A connection to its REST port."""
+        return socket.create_connection(("127.0.0.1", self.http_port), timeout=20)
+
+    def memory_bytes(self) -> int:
+        """What it holds now."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    def faults(self) -> list[str]:
+        """Lines of its log that tell of a fault, or that are not a line of JSON."""
+        return [line for line in self.log.read_text().splitlines() if not _is_harmless(line)]
+
+
+def _is_harmless(line: str) -> bool:
+    try:
+        return json.loads(line)["level"] in ("INFO", "WARNING")
+    except (ValueError, KeyError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def server(free_ports, tmp_path_factory) -> Iterator[Server]:
+    """Started once for a module's tests; at the end it still lives, has logged no fault, and goes on SIGTERM."""
+    http_port, grpc_port = free_ports(2)
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = [sys.executable, "-m", "kserve_transformers", "--services=detector,anomaly", "--host=127.0.0.1"]
+    command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", "--predictor_host=127.0.0.1:1"]
+    command += [
+        f"--request_timeout_s={TIMEOUT_S}",
+        f"--max_body_bytes={MAX_BODY_BYTES}",
+        "--drain_s=0",
+        "--log_requests",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"}
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    try:
+        running = Server(process, http_port, grpc_port, log)
+        _wait(running)
+        yield running
+        assert process.poll() is None
+        assert running.faults() == []
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait(server: Server) -> None:
+    for _ in range(600):
+        assert server.process.poll() is None, server.log.read_text()
+        try:
+            server.connect().close()
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(server.log.read_text())

@@ -1,18 +1,28 @@
-"""Limits on a request's body: its bytes, counted as they come, and the time that they may take to come."""
+"""Limits on a request's bytes, counted as they come, and on the time that they may take to come."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kserve_transformers.errors import TooLargeError, TooLateError
+from kserve_transformers.errors import BusyError, TooLargeError, TooLateError
+
+# Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
+_BODIES_HELD = 8
+# Of a request's head: its parser has no limit of its own.
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_S = 10.0
 
 
 class BodyLimit:
     """ASGI middleware that ends a request as soon as its body is known to be too large or too slow.
 
-    It holds for chunked bodies without a length, too, and before anything is parsed.
+    It holds for chunked bodies without a length, too, and before anything is parsed. What all requests together hold
+    is limited as well, so that a flood of large bodies is answered 429 and takes no more memory.
 
     Args:
         app: what is protected.
@@ -24,6 +34,7 @@ class BodyLimit:
         self._app = app
         self._max_bytes = max_bytes
         self._max_s = max_s
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting."""
@@ -32,7 +43,7 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         until = asyncio.get_running_loop().time() + self._max_s
-        received, complete = 0, False
+        received, complete = 0, False  # received is what this request holds
 
         async def counted() -> Message:
             nonlocal received, complete
@@ -46,12 +57,86 @@ class BodyLimit:
             except TimeoutError:
                 raise TooLateError(f"the body did not come within {self._max_s:g} s") from None
             received += len(message.get("body", b""))
+            self._held += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if received > self._max_bytes:
                 raise self._too_large()
+            if self._held > _BODIES_HELD * self._max_bytes:
+                raise BusyError("the server holds as many pictures as it can: try again shortly")
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= received
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller pictures")
+
+
+class BoundedHead(HttpToolsProtocol):
+    """Uvicorn's HTTP/1.1 with limits on a request's head, and errors in our form.
+
+    A connection that sends no head within `MAX_HEAD_S` is closed: before its first request, and while one is on its
+    way; between requests uvicorn's own keep-alive timeout counts.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first head is awaited from here."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes while there is no whole head."""
+        super().data_received(data)
+        if self._head_timer is not None and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(f"the request's path and headers are larger than {MAX_HEAD_BYTES} bytes")
+
+    def on_message_begin(self) -> None:
+        """Another head."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The error in the form of all others, and the end of the connection."""
+        self._stop_waiting()
+        body = orjson.dumps({"error": msg if "request's" in msg else "this is not a well-formed HTTP/1.1 request"})
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that is not offered is not taken; nobody needs a line in the log for that."""
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(MAX_HEAD_S, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._await_head()  # reading is paused until the requests before it are answered
+        else:
+            self.send_400_response(f"the request's head did not come within {MAX_HEAD_S:g} s")

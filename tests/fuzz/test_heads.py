@@ -1,0 +1,125 @@
+"""The head of a request has limits of its own: bytes and seconds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+from wire import read_answer, request, send
+
+from kserve_transformers import limits
+from kserve_transformers.limits import MAX_HEAD_BYTES, BoundedHead
+
+
+async def app(scope, receive, send):
+    """Answers every request with its path."""
+    assert scope["type"] == "http", scope["type"]
+    message = {"more_body": True}
+    while message.get("more_body"):
+        message = await receive()
+    headers = [(b"content-length", str(len(scope["raw_path"])).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": scope["raw_path"]})
+
+
+class Running:
+    def __init__(self, port):
+        config = uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            http=BoundedHead,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            loop="uvloop",
+        )
+        self.uvicorn, self.port = uvicorn.Server(config), port
+        self.thread = threading.Thread(target=self.uvicorn.run)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+
+@pytest.fixture
+def server(free_ports, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_HEAD_S", 0.6)
+    running = Running(*free_ports(1))
+    running.thread.start()
+    while not running.uvicorn.started:
+        time.sleep(0.01)
+    yield running
+    running.uvicorn.should_exit = True
+    running.thread.join(30)
+
+
+def ask(server, data):
+    with server.connect() as connection:
+        send(connection, data)
+        return read_answer(connection)[0]
+
+
+def test_ordinary_requests_on_one_connection(server):
+    with server.connect() as connection:
+        for path in ("/a", "/b" * 9000, "/c"):
+            send(connection, request(path, b"x" * 300_000))
+            answer, rest = read_answer(connection)
+            assert (answer.status, answer.body, rest) == (200, path.encode(), b"")
+        send(connection, b"".join(request(f"/{index}", b"y") for index in range(50)))
+        rest = b""
+        for index in range(50):
+            answer, rest = read_answer(connection, rest)
+            assert answer.body == f"/{index}".encode()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: aaaaaaaa\r\n" * 2_000_000, id="headers without end"),
+        pytest.param(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 20_000_000, id="a header without end"),
+        pytest.param(b"GET /" + b"a" * 20_000_000, id="a path without end"),
+    ],
+)
+def test_a_head_without_end_is_refused(server, head):
+    answer = ask(server, head)
+    # The server may have closed before the client could read: what counts is that it did not go on reading.
+    assert answer is None or (answer.status == 400 and str(MAX_HEAD_BYTES) in answer.error)
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_a_head_that_does_not_come_is_given_up(server, start):
+    started = time.monotonic()
+    answer = ask(server, start)
+    assert answer.status == 400
+    assert "did not come" in answer.error
+    assert 0.5 < time.monotonic() - started < 10
+
+
+def test_a_slow_second_head_is_given_up_too(server):
+    with server.connect() as connection:
+        send(connection, request("/a"))
+        assert read_answer(connection)[0].status == 200
+        send(connection, b"GET /b HTT")
+        assert "did not come" in read_answer(connection)[0].error
+
+
+def test_a_body_may_take_its_time(server):
+    with server.connect() as connection:
+        send(connection, request("/a", b"12345")[:-2])
+        time.sleep(1.0)
+        send(connection, b"45")
+        assert read_answer(connection)[0].status == 200
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00", b"GET /\xff HTTP/1.1\r\n\r\n", b"HELLO\r\n\r\n"])
+def test_what_is_not_http_is_told_so_in_json(server, data):
+    assert ask(server, data).error == "this is not a well-formed HTTP/1.1 request"
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_upgrades_are_not_taken(server, protocol):
+    upgrade = ["Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: QUJD"]
+    assert ask(server, request("/a", b"", *upgrade, method="GET")).status == 200
