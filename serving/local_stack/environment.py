@@ -156,7 +156,7 @@ def pip_failure(name: str, lines: list[str]) -> str:
     if any(NO_NETWORK.search(line) for line in lines):
         return f"no network: pip cannot reach its package index; connect, or set PIP_INDEX_URL, and run again {where}"
     if any("No space left on device" in line for line in lines):
-        return f"the disk is full: .venv needs 3 GB, 7 GB with the CUDA build of PyTorch: make room and run again {where}"
+        return f"the disk is full: .venv needs 3 GB (with CUDA 7 GB), make room and run again {where}"
     errors = [line for line in lines if line.startswith("ERROR: ")] or lines[-1:] or ["no message"]
     return f"pip failed on requirements/{name}: {errors[0].removeprefix('ERROR: ')} {where}"
 
