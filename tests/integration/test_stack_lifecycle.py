@@ -79,7 +79,7 @@ class Serving:
 
 @pytest.fixture
 def new_serving() -> Iterator[Callable[..., Serving]]:
-    """Starts stacks on free ports; what is left of them is killed after the test."""
+    """Starts stacks on free ports; they are ended after the test, and what is left of them is killed."""
     started: list[Serving] = []
 
     def start(*under: str, port: int | None = None) -> Serving:
@@ -88,6 +88,9 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
 
     yield start
     for serving in started:
+        serving.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            serving.process.communicate(timeout=30)
         for member in serving.members():
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
