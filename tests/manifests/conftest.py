@@ -1,17 +1,32 @@
-"""Overlays, each rendered once by a real kubectl."""
+"""Overlays, each rendered once by a real kubectl, and the processes that their pods declare."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from kserve_transformers.settings import CHAINS
+from local_stack.guarded_process import GuardedProcess
+from local_stack.stack import StackSettings, export_missing
+from local_stack.triton_distribution import lay_out
+from local_stack.triton_server import environment
+from manifest_lint.pods import Pod, pods
 from manifest_lint.rendering import render
 
 Documents = list[dict[str, Any]]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +34,73 @@ def rendered() -> Callable[[str], Documents]:
     """A copy of an overlay's documents."""
     once = cache(render)
     return lambda overlay: copy.deepcopy(once(overlay))
+
+
+@dataclass(frozen=True)
+class DeclaredPod:
+    """A pod's two containers as processes of this machine; each declared port is a free one here."""
+
+    pod: Pod
+    triton: GuardedProcess
+    transformer: GuardedProcess
+    ports: Mapping[int, int]
+
+    def probe(self, container: Mapping[str, Any], kind: str) -> bool:
+        """Whether a declared probe succeeds, as the kubelet asks."""
+        declared = container[kind]
+        get = declared["httpGet"]
+        try:
+            url = f"http://127.0.0.1:{self.ports[get['port']]}{get['path']}"
+            return httpx.get(url, timeout=declared.get("timeoutSeconds", 1)).is_success
+        except httpx.TransportError:
+            return False
+
+    def wait_for(self, container: Mapping[str, Any], kind: str, wanted: bool, seconds: float) -> bool:
+        """Whether a probe comes to say what is wanted within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self.probe(container, kind) is not wanted:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
+
+
+@pytest.fixture
+def detector_pod(
+    rendered: Callable[[str], Documents], free_ports: Callable[[int], list[int]], tmp_path: Path
+) -> Iterator[DeclaredPod]:
+    """The detector's pod of an overlay, started from its declared commands."""
+    pod = next(pod for pod in pods(rendered("storage-pvc")) if pod.name == "detector")
+    ports = dict(zip((8080, 8081, 8000, 8001, 8002), free_ports(5), strict=True))
+    models = tmp_path / "models"
+    models.mkdir()
+    export_missing(StackSettings(("detector",), *ports.values(), logs=tmp_path))
+    for name in CHAINS["detector"]:
+        (models / name).symlink_to(ROOT / "model_repository" / name)
+    values = {"/mnt/models": str(models), "$(ADMIN_KEY)": secrets.token_hex(8), "0.0.0.0": "127.0.0.1"}
+
+    def here(argument: str) -> str:
+        for declared, local in values.items():
+            argument = argument.replace(declared, local)
+        return re.sub(r"(?<=[:=])80(80|81|00|01|02)$", lambda port: str(ports[int(port[0])]), argument)
+
+    distribution = lay_out()
+    triton = GuardedProcess(
+        [str(distribution.server), *map(here, pod.triton["args"]), f"--backend-directory={distribution.backends}"],
+        environment(distribution),
+        tmp_path / "triton.log",
+        distribution.folder,
+        grace_s=10,
+    )
+    transformer = GuardedProcess(
+        [sys.executable, "-m", "kserve_transformers", *map(here, pod.transformer_arguments())],
+        {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"},
+        tmp_path / "transformer.log",
+        ROOT,
+        grace_s=45,
+    )
+    triton.start()
+    transformer.start()
+    yield DeclaredPod(pod, triton, transformer, ports)
+    transformer.stop()
+    triton.stop()

@@ -1,0 +1,124 @@
+"""The transformer's Dockerfile, built for real without an engine, and the server run from the image's file system.
+
+The base is a Debian of debootstrap's, kept in build/images/ with the wheels. Takes minutes, so it runs where IMAGES=1
+(as in CI) and buildah, debootstrap and root are there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "build" / "images"
+BASE, IMAGE = "localhost/modelport-base:1", "localhost/modelport-transformer:test"
+PYTHON_SLIM_BYTES, LIMIT_BYTES = 130_000_000, 500_000_000
+CONFINED = """
+mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/tmp" && mount --rbind /dev "$1/dev"
+mount -o remount,ro,bind "$1" && root=$1 && shift && exec chroot --userspec=1000:1000 "$root" env -i PATH=/usr/bin "$@"
+"""
+MISSING = [tool for tool in ("buildah", "debootstrap", "unshare") if shutil.which(tool) is None]
+pytestmark = [
+    pytest.mark.skipif(os.environ.get("IMAGES") != "1", reason="images are built where IMAGES=1 says so"),
+    pytest.mark.skipif(bool(MISSING), reason=f"images cannot be built: apt-get install {' '.join(MISSING)}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root: the base is made by debootstrap"),
+    pytest.mark.timeout(1200),
+]
+
+
+def buildah(*arguments: str | Path) -> str:
+    """One buildah command, with a storage of the project's own."""
+    result = subprocess.run(
+        ["buildah", *map(str, arguments)],
+        env={**os.environ, "BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(FOLDER / "storage.conf")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout.strip()
+
+
+def make_base() -> None:
+    """A small Debian with Python, pip and strip."""
+    tree = FOLDER / "base"
+    if not (tree / "usr/bin/python3").exists():
+        include = "--include=python3,python3-pip,binutils,ca-certificates"
+        subprocess.run(["debootstrap", "--variant=minbase", include, "bookworm", str(tree)], check=True)
+        for waste in ("usr/share/doc", "usr/share/locale", "var/lib/apt/lists", "var/cache/apt/archives"):
+            shutil.rmtree(tree / waste, ignore_errors=True)
+    container = buildah("from", "scratch")
+    buildah("add", container, tree, "/")
+    buildah("commit", container, BASE)
+    buildah("rm", container)
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Path]:
+    """The image's own file system, mounted."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    places = f'graphroot = "{FOLDER / "storage"}"\nrunroot = "{FOLDER / "run"}"\n'
+    (FOLDER / "storage.conf").write_text(f'[storage]\ndriver = "vfs"\n{places}')
+    (FOLDER / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    wheels, requirements = FOLDER / "wheels", ROOT / "requirements" / "transformers.txt"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    subprocess.run([*pip, f"--dest={wheels}", f"--requirement={requirements}"], check=True)
+    make_base()
+    secret = f"id=pip.conf,src={FOLDER / 'pip.conf'}"
+    build = ["bud", "--quiet", "--file=transformers/Dockerfile", f"--build-arg=BASE={BASE}", f"--secret={secret}"]
+    buildah(*build, f"--volume={wheels}:/wheels:ro", f"--tag={IMAGE}", ".")
+    container = buildah("from", IMAGE)
+    yield Path(buildah("mount", container))
+    buildah("rm", container)
+
+
+def inspect(image: str, field: str) -> str:
+    return buildah("inspect", "--type=image", f"--format={{{{{field}}}}}", image)
+
+
+def test_size_user_and_entry(image: Path) -> None:
+    files = (path.lstat().st_size for top in ("packages", "app") for path in (image / top).rglob("*"))
+    assert sum(files) + PYTHON_SLIM_BYTES < LIMIT_BYTES
+    assert inspect(IMAGE, ".OCIv1.Config.User") == "1000:1000"
+    assert inspect(IMAGE, ".OCIv1.Config.Entrypoint") == "[python3 -m kserve_transformers]"
+    assert {path.name for path in (image / "app").iterdir()} == {"kserve_transformers"}
+    assert not list(image.glob("*.txt"))  # the requirements stay in the first stage
+
+
+def test_it_serves_non_root_from_a_read_only_root_and_drains(
+    image: Path, free_ports: Callable[[int], list[int]]
+) -> None:
+    rest, grpc, nobody = free_ports(3)
+    settings = inspect(IMAGE, "range .OCIv1.Config.Env}}{{.}} {{end").split()
+    flags = ["--services=digits", "--host=127.0.0.1", "--drain_s=1", f"--predictor_host=127.0.0.1:{nobody}"]
+    server = ["python3", "-m", "kserve_transformers", *flags, f"--http_port={rest}", f"--grpc_port={grpc}"]
+    command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
+    with subprocess.Popen([*command, *settings[1:], *server]) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not _live(rest):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            assert "Uid:\t1000\t1000" in Path(f"/proc/{process.pid}/status").read_text()
+            assert httpx.get(f"http://127.0.0.1:{rest}/v2/health/ready").status_code == 503  # there is no Triton
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def _live(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/v2/health/live").is_success
+    except httpx.TransportError:
+        return False
