@@ -34,19 +34,23 @@ def probabilities(network: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np
     return np.asarray(network(images.astype(np.float32), training=False), np.float32)
 
 
+def load(model: Model, weights: Weights | None) -> tuple[Any, TrainingRecord]:
+    """The network of these weights, or an untrained one, and what is known about it."""
+    if weights is None:
+        tensorflow_runtime.start(_SEED)
+        return cars_network.network(), TrainingRecord()
+    path = weights.path(model.files[0].name)
+    record = training_record.read(model.name, path) or TrainingRecord()
+    return cars_checkpoint.load(path, record.parameters.get("scaling")), record
+
+
 def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     """Export the classifier; without a user's checkpoint it is built untrained.
 
     Raises:
         WeightsInvalidError: the checkpoint is no such classifier, or the names of its classes are missing.
     """
-    if weights is None:
-        tensorflow_runtime.start(_SEED)
-        record, network = TrainingRecord(), cars_network.network()
-    else:
-        path = weights.path(model.files[0].name)
-        record = training_record.read(model.name, path) or TrainingRecord()
-        network = cars_checkpoint.load(path, record.parameters.get("scaling"))
+    network, record = load(model, weights)
     labels = _labels(record.labels, network.output_shape[-1])
     output = Tensor("probabilities", "TYPE_FP32", (len(labels),), labels=True)
     picture = sample_picture(model.name, _INPUT.name)

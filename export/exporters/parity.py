@@ -37,6 +37,7 @@ def require_agreement(outputs: Mapping[str, npt.NDArray[np.generic]], golden: Go
 def probability_tolerance(probabilities: npt.NDArray[np.float32]) -> float:
     """How far a served probability may be off: 0.005, less where a flat answer would make that meaningless.
 
-    Another processor's arithmetic moves probabilities by 1e-4 or so, wrong pre-processing or weights by much more.
+    Another processor's arithmetic moves probabilities by a thousandth of their spread or less, wrong pre-processing or
+    weights by much more than the twentieth that is taken here.
     """
-    return round(min(0.005, 0.05 * float(probabilities.max())), 6)
+    return float(f"{min(0.005, 0.05 * float(np.ptp(probabilities))):.2g}")

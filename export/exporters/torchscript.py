@@ -112,6 +112,8 @@ def load(name: str, weights: Path | None) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
         network = architecture.build()
+        if weights is None:
+            _settle(network)
     if weights is not None:
         try:
             network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
@@ -120,6 +122,21 @@ def load(name: str, weights: Path | None) -> Any:
             raise WeightsInvalidError(f"{weights.name} is no state dict of {name} ({reason})") from exc
     served = _picture_to_probabilities(network, architecture)
     return served.eval().to(memory_format=torch.channels_last)
+
+
+def _settle(network: "torch.nn.Module") -> None:
+    """Give an untrained network's batch normalisation the averages of noise.
+
+    Without them MobileNetV2's activations vanish on the way: it would answer every picture alike, and no golden sample
+    could tell a wrong input.
+    """
+    import torch
+
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # The average of all batches: of the one that follows.
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, 112, 112))
 
 
 def _picture_to_probabilities(network: "torch.nn.Module", architecture: Architecture) -> Any:

