@@ -117,14 +117,14 @@ def _table(stack: Stack) -> str:
 def _curl_lines(settings: StackSettings) -> list[str]:
     """One command a service that works when it is pasted in the project's folder."""
     url = f"http://{LOOPBACK}:{settings.http_port}"
-    post = f"curl -s -H 'Content-Type: application/json' -d @- {url}"
+    post = f"curl -s -w '\\n' -H 'Content-Type: application/json' -d @- {url}"
     photo = PICTURES / "coffee.jpg"
     window = REPOSITORY / "anomaly" / "golden" / "windows.json"
     lines = {
         "detector": f'echo "{{\\"id\\":1,\\"image\\":\\"$(base64 -w0 {photo})\\"}}" | {post}/detector/api/',
-        "classifier": f"curl -s -F file=@{photo} {url}/classifier/classify",
-        "cars": f"curl -s -F file=@{photo} {url}/cars/predict",
-        "digits": f"curl -s -F file=@{REPOSITORY / 'mnist' / 'golden' / 'images.png'} {url}/digits/predict",
+        "classifier": f"curl -s -w '\\n' -F file=@{photo} {url}/classifier/classify",
+        "cars": f"curl -s -w '\\n' -F file=@{photo} {url}/cars/predict",
+        "digits": f"curl -s -w '\\n' -F file=@{REPOSITORY / 'mnist' / 'golden' / 'images.png'} {url}/digits/predict",
         "anomaly": f'echo "{{\\"data\\":[$(cat {window})]}}" | {post}/anomaly/predict',
     }
     return [lines[service] for service in settings.services]

@@ -22,6 +22,7 @@ from local_stack.triton_distribution import lay_out
 from local_stack.triton_server import TritonServer, TritonSettings
 
 LOOK_S = 0.5
+SPARES_S = 10.0
 MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
 MAX_FAILURES = 5
@@ -89,9 +90,19 @@ class Stack:
             for server in self.servers:
                 server.wait_until_ready()
                 self._started[server.name] = time.monotonic()
+            self._let_spares_follow()
         except BaseException:
             self.stop()
             raise
+
+    def _let_spares_follow(self) -> None:
+        """A service is ready with one model of its chain: give the others a little time, so that people see all."""
+        deadline = time.monotonic() + SPARES_S
+        while time.monotonic() < deadline:
+            reports = self.transformer.services().values()
+            if all(model["ready"] for report in reports for model in report["models"].values()):
+                return
+            time.sleep(0.1)
 
     def mind(self) -> None:
         """Look after the servers and their models for ever: start again what ended, replace what went bad.
