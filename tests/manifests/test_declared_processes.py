@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
+Documents = list[dict[str, Any]]
 
-def test_probes_say_what_is_so_from_start_to_end(detector_pod: Any, pictures: Path) -> None:
+
+def test_probes_say_what_is_so_from_start_to_end(
+    detector_pod: Any, pictures: Path, rendered: Callable[[str], Documents]
+) -> None:
     pod, port = detector_pod.pod, detector_pod.ports[8080]
     triton, transformer = pod.triton, pod.transformer
 
@@ -30,6 +36,12 @@ def test_probes_say_what_is_so_from_start_to_end(detector_pod: Any, pictures: Pa
     )
     assert answer.status_code == 200, answer.text
     assert "predictions" in json.loads(answer.text)
+
+    # what alerts, dashboard and KEDA ask for exists on the ports that are scraped
+    asked = re.findall(r"\b((?:modelport|nv)_[a-z0-9_]+)", str([*rendered("monitoring"), *rendered("keda")]))
+    told = "".join(httpx.get(f"http://127.0.0.1:{detector_pod.ports[port]}/metrics").text for port in (8080, 8002))
+    assert len(set(asked)) >= 8
+    assert {name for name in asked if not re.search(rf"(?m)^(# TYPE )?{name}\b", told)} == set()
 
     # a backend process that is dead: Triton calls itself ready, the declared probes do not
     stubs = [p for p in psutil.process_iter(["name"]) if _is_stub_of(p, detector_pod.triton.log_file)]

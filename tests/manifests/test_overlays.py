@@ -1,0 +1,72 @@
+"""What overlays promise beyond the linter's rules: canaries follow the release file, names stand once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kserve_transformers.settings import SERVICES
+from manifest_lint.pods import pods
+from manifest_lint.rendering import documents, kubectl, overlays
+
+Documents = list[dict[str, Any]]
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+COMPONENTS = {path.parent.name for path in (MANIFESTS / "components").glob("*/kustomization.yaml")}
+
+
+def render_with(tmp_path: Path, overlay: str, **releases: str) -> dict[str, dict[str, Any]]:
+    """InferenceServices of an overlay after the release file was edited."""
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    file = tmp_path / "manifests" / "releases" / "releases.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["data"].update({key.replace("_", "-"): value for key, value in releases.items()})
+    file.write_text(yaml.safe_dump(content))
+    folder = tmp_path / "manifests" / "overlays" / overlay
+    text = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
+    return {d["metadata"]["name"]: d["spec"] for d in documents(text) if d["kind"] == "InferenceService"}
+
+
+def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
+    edit = {"cars_stable": "r1", "cars_canary": "r2", "cars_percent": "25", "detector_percent": "0"}
+    standard = render_with(tmp_path / "s", "canary-standard", **edit)
+    knative = render_with(tmp_path / "k", "canary-knative", **edit)
+
+    assert standard["cars"]["predictor"]["model"]["storageUri"] == "s3://modelport-models/cars/r1"
+    (canary,) = standard["cars"]["canary"]
+    assert canary["trafficPercent"] == 25
+    assert canary["predictor"]["model"]["storageUri"] == "s3://modelport-models/cars/r2"
+    assert {name for name, spec in standard.items() if "canary" in spec} == {"cars"}
+
+    assert knative["cars"]["predictor"]["canaryTrafficPercent"] == 25
+    assert knative["cars"]["predictor"]["model"]["storageUri"] == "s3://modelport-models/cars/r2"
+    assert {name for name, spec in knative.items() if "canaryTrafficPercent" in spec["predictor"]} == {"cars"}
+
+
+@pytest.mark.parametrize("overlay", overlays())
+def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
+    found = {pod.name: pod for pod in pods(rendered(overlay))}
+    assert set(SERVICES) <= set(found)
+    for service in SERVICES:
+        assert f"--model_name={service}" in found[service].transformer_arguments()
+        assert f"/{service}" in found[service].triton.get("storageUri", "")
+
+
+def test_each_component_is_used_and_has_its_line() -> None:
+    lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
+    used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
+    parts = {"canary", "http-services", "every-service"}
+    assert set(lines) == COMPONENTS
+    assert len(lines) == len(set(lines))
+    assert set(used) | parts >= COMPONENTS
+
+
+def test_images_are_named_in_one_place() -> None:
+    files = [path for path in MANIFESTS.rglob("*.yaml") if re.search(r"(?m)^\s+newTag:", path.read_text())]
+    assert {str(path.parent.relative_to(MANIFESTS)) for path in files} == {"images", "components/triton-25.02"}
