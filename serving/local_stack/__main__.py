@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from kserve_transformers.settings import SERVICES
+from kserve_transformers.settings import CHAINS, SERVICES, parse_chain
 from local_stack import guard
 from local_stack.environment import ROOT, SetupError
 from local_stack.server import LOOPBACK
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     settings = StackSettings(
         services=options.services,
+        chains={**CHAINS, **dict(options.chain)},
         http_port=options.port,
         grpc_port=options.port + 1,
         triton_http_port=options.triton_port,
@@ -78,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--services", type=_services, default=SERVICES, help=f"comma-separated, of {','.join(SERVICES)} (default: all)")
+    add(
+        "--chain", type=_chain, action="append", default=[], help="SERVICE=MODEL[,MODEL]: models of a service, in order"
+    )
     add("--port", type=_port, default=os.environ.get("PORT", "8080"), help="REST; gRPC is the next one")
     add("--triton-port", type=_port, default=os.environ.get("TRITON_PORT", "8000"), help="REST, gRPC, metrics")
     add("--repository", type=Path, default=ROOT / REPOSITORY, help="model repository")
@@ -95,6 +99,13 @@ def _services(text: str) -> tuple[str, ...]:
     if unknown or not names:
         raise argparse.ArgumentTypeError(f"{text!r}: choose of {', '.join(SERVICES)}")
     return names
+
+
+def _chain(text: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        return parse_chain(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _port(text: str) -> int:

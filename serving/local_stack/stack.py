@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kserve_transformers.settings import CHAINS, SERVICES
@@ -40,11 +41,12 @@ class StackSettings:
     triton_metrics_port: int = 8002
     repository: Path = ROOT / "model_repository"
     logs: Path = ROOT / "build" / "logs"
+    chains: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(CHAINS))
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models behind the services."""
-        return tuple(dict.fromkeys(model for service in self.services for model in CHAINS[service]))
+        return tuple(dict.fromkeys(model for service in self.services for model in self.chains[service]))
 
 
 class Stack:
@@ -67,7 +69,7 @@ class Stack:
         )
         self.transformer = TransformerServer(
             TransformerSettings(
-                settings.services,
+                {service: settings.chains[service] for service in settings.services},
                 settings.repository,
                 settings.logs / "transformer.log",
                 settings.triton_http_port,

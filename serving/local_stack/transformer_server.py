@@ -20,7 +20,7 @@ GRACE_S = 45  # its own drain and the longest request
 class TransformerSettings:
     """Where a transformer server listens and what it hosts."""
 
-    services: tuple[str, ...]
+    chains: Mapping[str, tuple[str, ...]]
     repository: Path
     log_file: Path
     triton_port: int = 8000
@@ -34,7 +34,7 @@ class TransformerServer(Server):
 
     def __init__(self, settings: TransformerSettings) -> None:
         options = {
-            "services": ",".join(settings.services),
+            "services": ",".join(settings.chains),
             "host": LOOPBACK,
             "http_port": settings.http_port,
             "grpc_port": settings.grpc_port,
@@ -47,6 +47,7 @@ class TransformerServer(Server):
                 "-m",
                 "kserve_transformers",
                 *(f"--{key}={value}" for key, value in options.items()),
+                *(f"--chain={service}={','.join(models)}" for service, models in settings.chains.items()),
             ],
             environment={**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"},
             log_file=settings.log_file,

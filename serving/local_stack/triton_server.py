@@ -19,6 +19,7 @@ from local_stack.guarded_process import GuardedProcess
 from local_stack.server import LOOPBACK, Server
 from local_stack.triton_distribution import Distribution
 
+STUB = "triton_python_backend_stub"
 DRAIN_S = 5
 REPLACE_TIMEOUT_S = 120.0
 # what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
@@ -76,7 +77,7 @@ class TritonServer(Server):
         """
         for process in psutil.process_iter(["cmdline"]):
             command = " ".join(process.info["cmdline"] or [])
-            if self._shm_prefix in command and f"/{model}/" in command:
+            if STUB in command and self._shm_prefix in command and f"/{model}/" in command:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         for step in ("unload", "load"):

@@ -88,12 +88,10 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     unknown = [name for name in services if name not in SERVICES]
     if unknown:
         parser.error(f"no service {unknown[0]!r}: there are {', '.join(SERVICES)}")
-    chains = dict(CHAINS)
-    for chain in options.chain:
-        service, _, models = chain.partition("=")
-        if service not in SERVICES or not _names(models):
-            parser.error(f"--chain {chain!r}: write SERVICE=MODEL[,MODEL], for example classifier=mobilenet_v2")
-        chains[service] = _names(models)
+    try:
+        chains = {**CHAINS, **dict(map(parse_chain, options.chain))}
+    except ValueError as exc:
+        parser.error(f"--chain {exc}")
     if options.model_repository is not None and not options.model_repository.is_dir():
         parser.error(f"--model_repository {options.model_repository}: no such folder")
     for name in ("max_body_bytes", "max_pixels", "max_instances", "request_timeout_s", "queue_size", "decode_threads"):
@@ -121,6 +119,18 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
             options.queue_size,
         ),
     )
+
+
+def parse_chain(text: str) -> tuple[str, tuple[str, ...]]:
+    """A service and its models, in the order in which they are tried, from SERVICE=MODEL[,MODEL].
+
+    Raises:
+        ValueError: it is not of that form; the message says what to write.
+    """
+    service, _, models = text.partition("=")
+    if service not in SERVICES or not _names(models):
+        raise ValueError(f"{text!r}: write SERVICE=MODEL[,MODEL], for example classifier=mobilenet_v2")
+    return service, _names(models)
 
 
 def _names(text: str) -> tuple[str, ...]:
