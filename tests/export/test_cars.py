@@ -197,24 +197,6 @@ def test_what_is_no_such_classifier_is_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_a_users_network_is_exported_with_its_own_labels(tmp_path: Path) -> None:
-    tensorflow_runtime.start(seed=1)
-    network = cars_network.network(3, (8,))
-    network.save_weights(tmp_path / "cars.weights.h5")
-    (tmp_path / "cars_record.json").write_text('{"labels": ["van", "bus", "kart"]}')
-    picture = sample_picture("cars", "images")
-
-    with Fetcher([CARS], user_dir=tmp_path) as fetcher:
-        exported = cars.export(CARS, fetcher.obtain(CARS), tmp_path / "cars")
-
-    assert exported.provenance.trained
-    assert (tmp_path / "cars" / "labels.txt").read_text() == "van\nbus\nkart\n"
-    assert "dims: [3]" in (tmp_path / "cars" / "config.pbtxt").read_text()
-    batch = np.stack([picture, picture[:, ::-1]])
-    found = saved_model.answer(tmp_path / "cars" / "1" / saved_model.FILENAME, "images", batch)["probabilities"]
-    np.testing.assert_allclose(found, cars.probabilities(network, batch), rtol=0, atol=ATOL)
-
-
 def test_a_network_whose_classes_have_no_names_is_refused(tmp_path: Path) -> None:
     tensorflow_runtime.start(seed=1)
     cars_network.network(3, (8,)).save_weights(tmp_path / "cars.weights.h5")
@@ -223,8 +205,28 @@ def test_a_network_whose_classes_have_no_names_is_refused(tmp_path: Path) -> Non
         cars.export(CARS, fetcher.obtain(CARS), tmp_path / "cars")
 
 
+def test_labels_and_scaling_may_be_written_by_hand(tmp_path: Path) -> None:
+    tensorflow_runtime.start(seed=1)
+    cars_network.network(3, (8,)).save_weights(tmp_path / "cars.weights.h5")
+    (tmp_path / "cars_record.json").write_text('{"labels": ["van", "bus", "kart"], "parameters": {"scaling": "0..1"}}')
+
+    with Fetcher([CARS], user_dir=tmp_path) as fetcher:
+        network, record = cars.load(CARS, fetcher.obtain(CARS))
+
+    assert record.labels == ("van", "bus", "kart")
+    assert next(layer for layer in network.layers if layer.name.startswith("rescaling")).offset == 0
+
+
+def test_an_unknown_scaling_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsInvalidError, match=r"one of -1\.\.1, 0\.\.1, 0\.\.255"):
+        cars_checkpoint.load(tmp_path / "cars.weights.h5", "0..2")
+
+
 def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path: Path) -> None:
     exported = cars.export(CARS, None, tmp_path / "cars")
+    picture = sample_picture("cars", "images")
+    batch = np.stack([picture, picture[:, ::-1], np.zeros_like(picture)])
+    found = saved_model.answer(tmp_path / "cars" / "1" / saved_model.FILENAME, "images", batch)["probabilities"]
 
     assert not exported.provenance.trained
     for name in ("config.pbtxt", "labels.txt"):
@@ -234,3 +236,5 @@ def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path: Path) -> None:
         for folder in (tmp_path / "cars", REPOSITORY / "cars")
     ]
     np.testing.assert_allclose(*answers, rtol=0, atol=1e-5)
+    network, _ = cars.load(CARS, None)
+    np.testing.assert_allclose(found, cars.probabilities(network, batch), rtol=0, atol=ATOL)

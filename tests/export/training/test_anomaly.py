@@ -33,8 +33,8 @@ def write_csv(path: Path, values: np.ndarray) -> Path:
 
 
 def test_a_column_is_trained_on_and_a_disturbance_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write_csv(tmp_path / "own.csv", pressure(1500))
-    arguments = ["--data", str(data), "--column", "pressure", "--epochs", "25"]
+    data = write_csv(tmp_path / "own.csv", pressure(1000))
+    arguments = ["--data", str(data), "--column", "pressure", "--epochs", "15"]
 
     code = command.main(
         ["anomaly", *arguments, "--output", str(tmp_path / "out"), "--reports", str(tmp_path / "reports")]
@@ -46,7 +46,7 @@ def test_a_column_is_trained_on_and_a_disturbance_is_found(tmp_path: Path, capsy
     record = training_record.read("anomaly", weights)
     assert record is not None
     network, threshold = anomaly.load(weights), float(record.parameters["threshold"])
-    clean = np.concatenate([anomaly.rebuild(network, windows)[1] for windows in split(pressure(1500))])
+    clean = np.concatenate([anomaly.rebuild(network, windows)[1] for windows in split(pressure(1000))])
     assert threshold == pytest.approx(MARGIN * clean.max(), rel=1e-3)
     disturbed = pressure(200)[50:114].copy()
     disturbed[20:32] += 30
