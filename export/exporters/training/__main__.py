@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     record = weights.with_name(f"{model}_record.json")
     print(f"weights: {weights}\nrecord:  {record}\nreport:  {options.reports / model}")
-    print(f"serve them: WEIGHTS_DIR={weights.parent} python -m exporters {model}")
+    print(f"put them into the model repository: make export MODEL={model} WEIGHTS_DIR={weights.parent.resolve()}")
     return 0
 
 
