@@ -74,7 +74,7 @@ def detector_pod(
     ports = dict(zip((8080, 8081, 8000, 8001, 8002), free_ports(5), strict=True))
     models = tmp_path / "models"
     models.mkdir()
-    export_missing(StackSettings(("detector",), *ports.values(), logs=tmp_path))
+    export_missing(StackSettings(("detector",), logs=tmp_path))
     for name in CHAINS["detector"]:
         (models / name).symlink_to(ROOT / "model_repository" / name)
     values = {"/mnt/models": str(models), "$(ADMIN_KEY)": secrets.token_hex(8), "0.0.0.0": "127.0.0.1"}

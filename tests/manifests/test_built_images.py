@@ -1,4 +1,4 @@
-"""The transformer's Dockerfile, built for real without an engine, and the server run from the image's file system.
+"""Both Dockerfiles, built for real without an engine, and the transformer run from its image's file system.
 
 The base is a Debian of debootstrap's, kept in build/images/ with the wheels. Takes minutes, so it runs where IMAGES=1
 (as in CI) and buildah, debootstrap and root are there.
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "images"
-BASE, IMAGE = "localhost/modelport-base:1", "localhost/modelport-transformer:test"
+BASE = "localhost/modelport-base:1"
+TRANSFORMER, TRITON = "localhost/modelport-transformer:test", "localhost/modelport-triton:test"
 PYTHON_SLIM_BYTES, LIMIT_BYTES = 130_000_000, 500_000_000
 CONFINED = """
 mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/tmp" && mount --rbind /dev "$1/dev"
@@ -63,22 +65,33 @@ def make_base() -> None:
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[Path]:
-    """The image's own file system, mounted."""
+def base() -> None:
+    """The base image, and a package index of nothing but wheels that were downloaded beforehand."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     places = f'graphroot = "{FOLDER / "storage"}"\nrunroot = "{FOLDER / "run"}"\n'
     (FOLDER / "storage.conf").write_text(f'[storage]\ndriver = "vfs"\n{places}')
     (FOLDER / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
-    wheels, requirements = FOLDER / "wheels", ROOT / "requirements" / "transformers.txt"
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps"]
-    subprocess.run([*pip, f"--dest={wheels}", f"--requirement={requirements}"], check=True)
     make_base()
-    secret = f"id=pip.conf,src={FOLDER / 'pip.conf'}"
-    build = ["bud", "--quiet", "--file=transformers/Dockerfile", f"--build-arg=BASE={BASE}", f"--secret={secret}"]
-    buildah(*build, f"--volume={wheels}:/wheels:ro", f"--tag={IMAGE}", ".")
-    container = buildah("from", IMAGE)
-    yield Path(buildah("mount", container))
+
+
+@contextmanager
+def built(dockerfile: str, requirements: str, image: str) -> Iterator[tuple[str, Path]]:
+    """A container of the image that a Dockerfile makes, and its file system, mounted."""
+    wheels = FOLDER / "wheels"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    subprocess.run([*pip, f"--dest={wheels}", f"--requirement={ROOT / 'requirements' / requirements}"], check=True)
+    mounts = [f"--secret=id=pip.conf,src={FOLDER / 'pip.conf'}", f"--volume={wheels}:/wheels:ro"]
+    buildah("bud", "--quiet", f"--file={dockerfile}", f"--build-arg=BASE={BASE}", *mounts, f"--tag={image}", ".")
+    container = buildah("from", image)
+    yield container, Path(buildah("mount", container))
     buildah("rm", container)
+
+
+@pytest.fixture(scope="module")
+def image(base: None) -> Iterator[Path]:
+    """The transformer image's own file system."""
+    with built("transformers/Dockerfile", "transformers.txt", TRANSFORMER) as (_, folder):
+        yield folder
 
 
 def inspect(image: str, field: str) -> str:
@@ -88,8 +101,8 @@ def inspect(image: str, field: str) -> str:
 def test_size_user_and_entry(image: Path) -> None:
     files = (path.lstat().st_size for top in ("packages", "app") for path in (image / top).rglob("*"))
     assert sum(files) + PYTHON_SLIM_BYTES < LIMIT_BYTES
-    assert inspect(IMAGE, ".OCIv1.Config.User") == "1000:1000"
-    assert inspect(IMAGE, ".OCIv1.Config.Entrypoint") == "[python3 -m kserve_transformers]"
+    assert inspect(TRANSFORMER, ".OCIv1.Config.User") == "1000:1000"
+    assert inspect(TRANSFORMER, ".OCIv1.Config.Entrypoint") == "[python3 -m kserve_transformers]"
     assert {path.name for path in (image / "app").iterdir()} == {"kserve_transformers"}
     assert not list(image.glob("*.txt"))  # the requirements stay in the first stage
 
@@ -98,7 +111,7 @@ def test_it_serves_non_root_from_a_read_only_root_and_drains(
     image: Path, free_ports: Callable[[int], list[int]]
 ) -> None:
     rest, grpc, nobody = free_ports(3)
-    settings = inspect(IMAGE, "range .OCIv1.Config.Env}}{{.}} {{end").split()
+    settings = inspect(TRANSFORMER, "range .OCIv1.Config.Env}}{{.}} {{end").split()
     flags = ["--services=digits", "--host=127.0.0.1", "--drain_s=1", f"--predictor_host=127.0.0.1:{nobody}"]
     server = ["python3", "-m", "kserve_transformers", *flags, f"--http_port={rest}", f"--grpc_port={grpc}"]
     command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
@@ -115,6 +128,16 @@ def test_it_serves_non_root_from_a_read_only_root_and_drains(
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+def test_the_triton_image_adds_our_backend_and_what_it_imports(base: None) -> None:
+    with built("serving/Dockerfile", "backends.txt", TRITON) as (container, folder):
+        backends = folder / "opt" / "tritonserver" / "backends"
+        assert (backends / "tensorflow" / "model.py").is_file()
+        assert (backends / "python" / "modelport_backend.py").is_file()
+        script = "import numpy, tensorflow; print(tensorflow.constant(numpy.arange(3)).numpy().sum())"
+        assert buildah("run", "--user=1000:1000", container, "--", "python3", "-c", script).endswith("3")
+        assert inspect(TRITON, ".OCIv1.Config.User") == "1000:1000"
 
 
 def _live(port: int) -> bool:
