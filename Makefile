@@ -1,14 +1,16 @@
 # Every command stands on the environment that the first one sets up; the logic is in Python.
 PYTHON ?= python3
 PORT ?= 8080
+TAG ?= 0.1.0
+KUBECTL := .venv/bin/kubectl
 export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help setup setup-dev serve test check export train demo clean
+.PHONY: help setup setup-dev serve test check export train demo lint-manifests render deploy undeploy images smoke publish-images move-images clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
@@ -36,6 +38,34 @@ train: setup  ## train a model: MODEL=mnist|anomaly|cars, DATA=, COLUMN=, EPOCHS
 
 demo: setup  ## send the sample photos to a running stack, draw what came back into build/demo/
 	@$(RUN) -m local_stack.demo --url http://127.0.0.1:$(PORT)
+
+lint-manifests: setup-dev  ## render and check all overlays, or OVERLAY=name
+	@$(RUN) -m manifest_lint $(OVERLAY)
+
+render: setup-dev  ## print what an overlay declares: OVERLAY=name
+	@$(RUN) -m manifest_lint --render $(OVERLAY)
+
+deploy: setup-dev  ## apply an overlay, after a dry run on the server: OVERLAY=name
+	@$(KUBECTL) apply -f manifests/base/namespace.yaml
+	@$(KUBECTL) apply --server-side --dry-run=server -k manifests/overlays/$(OVERLAY)
+	@$(KUBECTL) apply --server-side -k manifests/overlays/$(OVERLAY)
+
+undeploy: setup-dev  ## take an overlay down again: OVERLAY=name
+	@$(KUBECTL) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
+
+images:  ## build both images with Docker (TAG=0.1.0)
+	@docker build -f transformers/Dockerfile -t modelport-transformer:$(TAG) .
+	@docker build -f serving/Dockerfile -t modelport-triton:$(TAG) .
+
+smoke: setup  ## start compose.yaml, send the sample photos, stop it
+	@docker compose up -d --wait && $(RUN) -m local_stack.demo --url http://127.0.0.1:8080; s=$$?; docker compose down; exit $$s
+
+publish-images:  ## build and push both images with SBOM and provenance: REGISTRY=host/name TAG=
+	@for n in transformer:transformers triton:serving; do docker buildx build --push --sbom=true --provenance=mode=max \
+	  -f $${n#*:}/Dockerfile -t $(REGISTRY)/modelport-$${n%%:*}:$(TAG) . || exit 1; done
+
+move-images: setup-dev  ## name published images in manifests/images: REGISTRY=host/name TAG=
+	@$(RUN) -m manifest_lint.images "$(REGISTRY)" "$(TAG)"
 
 clean:  ## remove what was built, not the environment
 	@rm -rf build model_repository/*/[0-9]*

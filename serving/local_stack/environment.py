@@ -34,7 +34,7 @@ STEPS = (
     ("torch.txt", ("--prefer-binary",)),
     ("extras.txt", (*HASHED, "--no-deps")),
 )
-DEVELOPMENT_STEPS = (("dev.txt", HASHED),)
+DEVELOPMENT_STEPS = (("dev.txt", HASHED), ("manifests.txt", HASHED))
 NO_NETWORK = re.compile(
     "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|Network is unreachable"
     "|Temporary failure in name resolution|Connection refused|Max retries exceeded"
