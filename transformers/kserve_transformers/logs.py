@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
-import warnings
 from datetime import UTC, datetime
 
 
@@ -48,5 +47,3 @@ def configure_logging(log_requests: bool) -> None:
     )
     # KServe configures its own loggers, to text, unless it finds a handler there.
     logging.getLogger("kserve").addHandler(logging.NullHandler())
-    # KServe's V1 routes answer with a response class that FastAPI has come to call deprecated.
-    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")

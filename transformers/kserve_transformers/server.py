@@ -15,18 +15,19 @@ import kserve
 import uvicorn
 import uvloop
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
 from kserve.protocol.rest.server import RESTServer, metrics_handler
-from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from starlette.middleware.cors import CORSMiddleware
 from tritonclient.http.aio import InferenceServerClient
 
 from kserve_transformers.grpc_server import GRPCServer, Servicer
 from kserve_transformers.health import Health
-from kserve_transformers.limits import BodyLimit
+from kserve_transformers.limits import BodyLimit, BoundedHead
 from kserve_transformers.observe import Observed
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.routes.errors import add_error_handlers
 from kserve_transformers.routes.seeds import seed_router, seed_routes
+from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
 from kserve_transformers.services import build_service
 from kserve_transformers.services.transformer import Transformer
@@ -41,7 +42,7 @@ GRACE_S = 30
 
 
 class RestServer(RESTServer):  # type: ignore[misc]
-    """KServe's REST server on its FastAPI app: its V1 routes, our V2 routes and the services' own."""
+    """KServe's REST server on its FastAPI app, with V1, V2 and the services' own routes."""
 
     def __init__(self, server: kserve.ModelServer, services: Services, health: Health, settings: Settings) -> None:
         super().__init__(
@@ -52,6 +53,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
             grace_period=GRACE_S,
         )
         self.config.host = settings.host
+        self.config.http = BoundedHead
         self._services = services
         self._health = health
         self._settings = settings
@@ -64,8 +66,9 @@ class RestServer(RESTServer):  # type: ignore[misc]
 
     def _register_endpoints(self, app: FastAPI) -> None:
         app.router.routes.clear()  # the SDK's app has documents of routes that we do not offer
+        app.router.default_response_class = JSONResponse  # the SDK's is deprecated
         app.include_router(v2_router(self.dataplane, self._health))
-        register_v1_endpoints(app, self.dataplane, self.model_repository_extension)
+        app.include_router(v1_router(self.dataplane))
         app.add_api_route("/metrics", metrics_handler, methods=["GET"])
         for name, service in self._services.items():
             app.include_router(seed_router(service, self.dataplane, f"/{name}"))
