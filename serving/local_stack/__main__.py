@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from kserve_transformers.settings import CHAINS, SERVICES, parse_chain
 from local_stack import guard
@@ -38,21 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     began = time.monotonic()
-    settings = StackSettings(
-        services=options.services,
-        chains={**CHAINS, **dict(options.chain)},
-        http_port=options.port,
-        grpc_port=options.port + 1,
-        triton_http_port=options.triton_port,
-        triton_grpc_port=options.triton_port + 1,
-        triton_metrics_port=options.triton_port + 2,
-        repository=options.repository,
-    )
     stack = None
     try:
+        settings, kind = _settings(options)
         check_ports(settings)
         export_missing(settings)
-        stack = Stack(settings)
+        stack = kind(settings)
         print(f"starting Triton and the transformers (logs: {os.path.relpath(settings.logs)}/)", flush=True)
         stack.start()
         print(_table(stack), "", *_curl_lines(settings), "", sep="\n")
@@ -75,6 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], Stack]]:
+    """What to run, and the class that runs it."""
+    told = {
+        "services": options.services,
+        "chains": {**CHAINS, **dict(options.chain)},
+        "http_port": options.port,
+        "grpc_port": options.port + 1,
+        "triton_http_port": options.triton_port,
+        "triton_grpc_port": options.triton_port + 1,
+        "triton_metrics_port": options.triton_port + 2,
+        "repository": options.repository,
+    }
+    if not options.overlay:
+        return StackSettings(**told), Stack
+    from local_stack import overlay  # it needs what only `make test` and the manifests' commands install
+
+    settings = overlay.OverlaySettings(**told, overlay=options.overlay)
+    print(*overlay.route_lines(settings), sep="\n", flush=True)
+    return settings, overlay.OverlayStack
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
@@ -82,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--chain", type=_chain, action="append", default=[], help="SERVICE=MODEL[,MODEL]: models of a service, in order"
     )
+    add("--overlay", help="serve as manifests/overlays/NAME declares, behind Envoy; chains come from there")
     add("--port", type=_port, default=os.environ.get("PORT", "8080"), help="REST; gRPC is the next one")
     add("--triton-port", type=_port, default=os.environ.get("TRITON_PORT", "8000"), help="REST, gRPC, metrics")
     add("--repository", type=Path, default=ROOT / REPOSITORY, help="model repository")
@@ -116,11 +130,13 @@ def _port(text: str) -> int:
 
 def _table(stack: Stack) -> str:
     rows = [("service", "model", "weights", "state")]
-    for service, report in stack.transformer.services().items():
+    reports = [(server.name, *report) for server in stack.transformers for report in server.services().items()]
+    for server, service, report in reports:
         for name, model in report["models"].items():
             parameters = (stack.triton.get(f"/v2/models/{name}/config")[1] or {}).get("parameters", {})
             weights = parameters.get("weights", {}).get("string_value", "unknown")
-            rows.append((service, name, weights, "ready" if model["ready"] else f"not ready: {model.get('reason')}"))
+            state = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
+            rows.append((service if len(stack.transformers) == 1 else server, name, weights, state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from local_stack.environment import say
 from local_stack.errors import StartError
@@ -20,19 +21,19 @@ class ModelMinder:
 
     Args:
         triton: serves the models.
-        transformer: probes them.
+        transformers: probe them.
     """
 
-    def __init__(self, triton: TritonServer, transformer: TransformerServer) -> None:
+    def __init__(self, triton: TritonServer, transformers: Sequence[TransformerServer]) -> None:
         self._triton = triton
-        self._transformer = transformer
+        self._transformers = transformers
         self._well: set[str] = set()
         self._back_off_s: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
 
     def look(self) -> None:
         """Replace the first model that went bad, if there is one and Triton is there to do it."""
-        for report in self._transformer.services().values():
+        for report in (r for transformer in self._transformers for r in transformer.services().values()):
             for model, state in report["models"].items():
                 if state["ready"]:
                     self._well.add(model)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 
 from kserve_transformers.settings import CHAINS, SERVICES
 from local_stack import guard
@@ -48,6 +49,25 @@ class StackSettings:
         """The models behind the services."""
         return tuple(dict.fromkeys(model for service in self.services for model in self.chains[service]))
 
+    @property
+    def transformers(self) -> tuple[TransformerSettings, ...]:
+        """The transformer servers: here one, which hosts all services."""
+        chains = {service: self.chains[service] for service in self.services}
+        log_file = self.logs / "transformer.log"
+        ports = (self.triton_http_port, self.http_port, self.grpc_port)
+        return (TransformerSettings(chains, self.repository, log_file, *ports),)
+
+    @property
+    def ports(self) -> tuple[tuple[str, str, int], ...]:
+        """Every port: the variable that moves it, its purpose, its number."""
+        return (
+            ("PORT", "REST", self.http_port),
+            ("PORT", "gRPC", self.grpc_port),
+            ("TRITON_PORT", "Triton's REST", self.triton_http_port),
+            ("TRITON_PORT", "Triton's gRPC", self.triton_grpc_port),
+            ("TRITON_PORT", "Triton's metrics", self.triton_metrics_port),
+        )
+
 
 class Stack:
     """Owns the servers. Call check_ports, export_missing, start, then mind until it is time to stop."""
@@ -67,18 +87,9 @@ class Stack:
                 models=settings.models,
             ),
         )
-        self.transformer = TransformerServer(
-            TransformerSettings(
-                {service: settings.chains[service] for service in settings.services},
-                settings.repository,
-                settings.logs / "transformer.log",
-                settings.triton_http_port,
-                settings.http_port,
-                settings.grpc_port,
-            )
-        )
-        self.servers: tuple[Server, ...] = (self.triton, self.transformer)
-        self._minder = ModelMinder(self.triton, self.transformer)
+        self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
+        self.servers: tuple[Server, ...] = (self.triton, *self.transformers)
+        self._minder = ModelMinder(self.triton, self.transformers)
 
     def start(self) -> None:
         """Start both at once and return when both are ready.
@@ -101,7 +112,7 @@ class Stack:
         """A service is ready with one model of its chain: give the others a little time, so that people see all."""
         deadline = time.monotonic() + SPARES_S
         while time.monotonic() < deadline:
-            reports = self.transformer.services().values()
+            reports = [report for transformer in self.transformers for report in transformer.services().values()]
             if all(model["ready"] for report in reports for model in report["models"].values()):
                 return
             time.sleep(0.1)
@@ -120,7 +131,12 @@ class Stack:
             time.sleep(LOOK_S)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the servers in order: first who calls, then who is called."""
+        """End the servers in order: the transformers, which drain, all at once, then who is called."""
+        draining = [Thread(target=server.stop, args=(number,), daemon=True) for server in self.transformers]
+        for thread in draining:
+            thread.start()
+        for thread in draining:
+            thread.join()
         for server in reversed(self.servers):
             server.stop(number)
 
@@ -150,14 +166,7 @@ def check_ports(settings: StackSettings) -> None:
     Raises:
         PortTakenError: one is not; the message names the variable that moves it.
     """
-    wanted = (
-        ("PORT", "REST", settings.http_port),
-        ("PORT", "gRPC", settings.grpc_port),
-        ("TRITON_PORT", "Triton's REST", settings.triton_http_port),
-        ("TRITON_PORT", "Triton's gRPC", settings.triton_grpc_port),
-        ("TRITON_PORT", "Triton's metrics", settings.triton_metrics_port),
-    )
-    for variable, purpose, port in wanted:
+    for variable, purpose, port in settings.ports:
         try:
             socket.create_server((LOOPBACK, port)).close()
         except OSError as error:

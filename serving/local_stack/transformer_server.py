@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ GRACE_S = 45  # its own drain and the longest request
 
 @dataclass(frozen=True)
 class TransformerSettings:
-    """Where a transformer server listens and what it hosts."""
+    """Where a transformer server listens and what it hosts.
+
+    Args:
+        chains: services and their models; empty where `declared` says it.
+        declared: a command line from elsewhere; what is said here comes after it and wins.
+        variables: environment variables from elsewhere.
+    """
 
     chains: Mapping[str, tuple[str, ...]]
     repository: Path
@@ -27,6 +33,9 @@ class TransformerSettings:
     http_port: int = 8080
     grpc_port: int = 8081
     start_timeout_s: float = 120.0
+    name: str = "the transformer server"
+    declared: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class TransformerServer(Server):
@@ -34,7 +43,7 @@ class TransformerServer(Server):
 
     def __init__(self, settings: TransformerSettings) -> None:
         options = {
-            "services": ",".join(settings.chains),
+            **({"services": ",".join(settings.chains)} if settings.chains else {}),
             "host": LOOPBACK,
             "http_port": settings.http_port,
             "grpc_port": settings.grpc_port,
@@ -46,15 +55,21 @@ class TransformerServer(Server):
                 sys.executable,
                 "-m",
                 "kserve_transformers",
+                *settings.declared,
                 *(f"--{key}={value}" for key, value in options.items()),
                 *(f"--chain={service}={','.join(models)}" for service, models in settings.chains.items()),
             ],
-            environment={**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"},
+            environment={
+                **os.environ,
+                **settings.variables,
+                "PYTHONPATH": str(ROOT / "transformers"),
+                "PYTHONSAFEPATH": "1",
+            },
             log_file=settings.log_file,
             folder=ROOT,
             grace_s=GRACE_S,
         )
-        super().__init__("the transformer server", process, settings.http_port, settings.start_timeout_s)
+        super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
 
     def services(self) -> Mapping[str, Any]:
         """Readiness by service and model, as the server reports it; empty where it does not answer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,12 +82,12 @@ def run_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
             ports = free_ports(2)
             folder: Path = tmp_path_factory.mktemp("envoy")
             addresses = {name: ("127.0.0.1", pod.server_address[1]) for name, pod in pods.items()}
-            envoy = Envoy(documents, addresses, ("127.0.0.1", ports[0]), ("127.0.0.1", ports[1]), folder)
+            envoy = Envoy(documents, addresses, *ports, folder)
             for pod in pods.values():
                 stack.callback(pod.vanish)
             stack.callback(envoy.stop)
             envoy.start()
-            time.sleep(0.1)
+            envoy.wait_until_ready()
             return Routed(pods, ports[0])
 
         yield run

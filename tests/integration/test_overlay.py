@@ -1,0 +1,174 @@
+"""What an overlay declares is what runs: its transformers, and a real Envoy that shares and falls back as it says."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from kserve_transformers.settings import SERVICES
+from local_stack.environment import ROOT
+from local_stack.errors import PortTakenError
+from local_stack.overlay import OverlaySettings, OverlayStack
+from local_stack.stack import check_ports, export_missing
+from manifest_lint.rendering import overlays
+
+REQUESTS = 400
+
+
+@pytest.fixture
+def run_overlay(tmp_path: Path) -> Iterator[Callable[..., OverlayStack]]:
+    """Starts overlays on free ports, as `make serve OVERLAY=name` does."""
+    with contextlib.ExitStack() as started:
+
+        def run(overlay: str, *services: str) -> OverlayStack:
+            settings = free_settings(overlay, services, tmp_path)
+            export_missing(settings)
+            stack = OverlayStack(settings)
+            started.callback(stack.stop, signal.SIGINT)
+            stack.start()
+            return stack
+
+        yield run
+
+
+def free_settings(overlay: str, services: tuple[str, ...], logs: Path) -> OverlaySettings:
+    for port in random.sample(range(20000, 30000, 50), 100):
+        settings = OverlaySettings(services, port, port + 1, port + 2, port + 3, port + 4, logs=logs, overlay=overlay)
+        with contextlib.suppress(PortTakenError):
+            check_ports(settings)
+            return settings
+    raise AssertionError("no free ports")
+
+
+def answered(stack: OverlayStack, service: str) -> dict[str, int]:
+    """How many V1 requests each predictor's transformer answered well."""
+    line = rf'modelport_requests_total{{outcome="200",protocol="v1",service="{service}"}} (\S+)'
+    found = {}
+    for transformer in stack.transformers:
+        match = re.search(line, httpx.get(f"http://127.0.0.1:{transformer.http_port}/metrics").text)
+        found[transformer.name] = int(float(match[1])) if match else 0
+    return found
+
+
+def post_v1(client: httpx.Client, service: str, picture: bytes) -> httpx.Response:
+    return client.post(f"/v1/models/{service}:predict", content=picture, headers={"content-type": "image/jpeg"})
+
+
+def test_a_canary_gets_its_declared_share_of_real_predictions(
+    run_overlay: Callable[..., OverlayStack], coffee: bytes
+) -> None:
+    stack = run_overlay("canary-standard", "detector")
+    (service,) = [d for d in stack.settings.documents if d["kind"] == "InferenceService"]
+    (percent,) = [canary["trafficPercent"] for canary in service["spec"]["canary"]]
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
+        with ThreadPoolExecutor(4) as pool:
+            statuses = Counter(pool.map(lambda _: post_v1(client, "detector", coffee).status_code, range(REQUESTS)))
+        found = client.post("/detector/api/", content=coffee, headers={"content-type": "image/jpeg"}).json()
+    assert statuses == {200: REQUESTS}
+    assert "cup" in [detection["label"] for detection in found["detections"]]
+    counts = answered(stack, "detector")
+    assert set(counts) == {"detector", "detector-canary"}
+    assert sum(counts.values()) == REQUESTS
+    share, sigma = percent / 100, math.sqrt(REQUESTS * percent / 100 * (1 - percent / 100))
+    assert abs(counts["detector-canary"] - REQUESTS * share) <= 4 * sigma
+
+
+def test_no_request_fails_when_the_primary_predictor_does(
+    run_overlay: Callable[..., OverlayStack], coffee: bytes
+) -> None:
+    stack = run_overlay("fallback", "classifier")
+    declared = {t.name: stack.settings.predictors[t.name].transformer_arguments() for t in stack.transformers}
+    chains = {name: at_flag(arguments, "--chain").split("=")[1].split(",") for name, arguments in declared.items()}
+    primary, light = chains["classifier"], chains["classifier-light"]
+    assert not set(primary) & set(light)
+
+    seen: list[tuple[int, str]] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
+            while not over.is_set():
+                response = client.post("/classifier/classify", content=coffee, headers={"content-type": "image/jpeg"})
+                seen.append((response.status_code, response.json().get("model")))
+
+    callers = [threading.Thread(target=ask) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        wait_until(lambda: len(seen) >= 10)
+        assert {model for _, model in seen} == set(primary)
+        (transformer,) = running("kserve_transformers", f"--http_port={stack.transformers[0].http_port}")
+        transformer.kill()
+        wait_until(lambda: len(seen) >= 40)
+    finally:
+        over.set()
+        for caller in callers:
+            caller.join()
+    assert {status for status, _ in seen} == {200}
+    assert {model for _, model in seen[-20:]} <= set(light)
+
+
+def test_no_request_fails_when_the_primary_models_process_dies(
+    run_overlay: Callable[..., OverlayStack], coffee: bytes
+) -> None:
+    stack = run_overlay("fallback", "classifier")
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
+        first = post_v1(client, "classifier", coffee).json()
+        (stub,) = running("triton_python_backend_stub", "/wide_resnet50_2/", f"-{stack.settings.triton_http_port}-")
+        stub.kill()
+        answers = [post_v1(client, "classifier", coffee) for _ in range(20)]
+    assert first["predictions"][0]["model"] == "wide_resnet50_2"
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert "wide_resnet50_2" not in {answer.json()["predictions"][0]["model"] for answer in answers}
+
+
+@pytest.mark.parametrize("overlay", overlays())
+def test_what_an_overlay_declares_reaches_its_processes(overlay: str, tmp_path: Path) -> None:
+    settings = free_settings(overlay, SERVICES, tmp_path)
+    assert set(settings.predictors) >= set(SERVICES)
+    for transformer in settings.transformers:
+        declared = settings.predictors[transformer.name].transformer_arguments()
+        assert list(transformer.declared) == declared
+        assert {"--request_timeout_s=30", "--drain_s=5"} <= set(declared)
+    assert len({port for _, _, port in settings.ports}) == len(settings.ports)
+
+
+def test_an_overlay_that_is_not_there_is_one_line() -> None:
+    command = [sys.executable, "-m", "local_stack", "--overlay=nothing"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: no overlay 'nothing': there are canary-knative, ")
+    assert run.stderr.count("\n") == 1
+
+
+def at_flag(arguments: list[str], name: str) -> str:
+    (value,) = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{name}=")]
+    return value
+
+
+def running(*words: str) -> list[psutil.Process]:
+    """Processes with all these words in their command, guards aside."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if "guard.py" not in command and all(word in command for word in words):
+            found.append(process)
+    return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    assert any(condition() or threading.Event().wait(0.1) for _ in range(int(seconds * 10))), "waited in vain"
