@@ -61,7 +61,7 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
         model_dir,
         filename=saved_model.FILENAME,
         build=lambda target: saved_model.build(target, lambda images: _serve(network, images), _INPUT),
-        config=Config(model.name, model.platform, (_INPUT,), (output,), model.parameters),
+        config=Config(model.name, model.platform, (_INPUT,), (output,), model.parameters, gpu_instances=1),
         golden=golden,
         provenance=dataclasses.replace(stated, accuracy=record.accuracy) if stated.trained else stated,
         labels=labels,

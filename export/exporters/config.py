@@ -36,7 +36,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Config:
-    """What Triton and the transformers need to know about a model; parameters are strings for both."""
+    """What Triton and the transformers need to know about a model; parameters are strings for both.
+
+    Attributes:
+        gpu_instances: on each GPU, where Triton takes its GPU configurations; 0: the model is too small to gain.
+    """
 
     name: str
     platform: Platform
@@ -46,11 +50,18 @@ class Config:
     max_batch_size: int = 8
     threads: int = 1
     instances: int = 1
+    gpu_instances: int = 0
 
 
-def to_pbtxt(config: Config) -> str:
-    """Write a config in protobuf's text format, parameters in alphabetical order."""
-    threads = {name: str(config.threads) for name in _THREADS[config.platform]}
+def to_pbtxt(config: Config, gpu: bool = False) -> str:
+    """Write a config in protobuf's text format, parameters in alphabetical order.
+
+    Args:
+        config: what to say.
+        gpu: place the instances on GPUs; how many threads a processor's instance has is not said then.
+    """
+    threads = {} if gpu else {name: str(config.threads) for name in _THREADS[config.platform]}
+    instances = f"count: {config.gpu_instances} kind: KIND_GPU" if gpu else f"count: {config.instances}"
     return "".join(
         (
             f"name: {_quoted(config.name)}\n",
@@ -58,7 +69,7 @@ def to_pbtxt(config: Config) -> str:
             f"max_batch_size: {config.max_batch_size}\n",
             *(_tensor("input", tensor) for tensor in config.inputs),
             *(_tensor("output", tensor) for tensor in config.outputs),
-            f"instance_group [ {{ count: {config.instances} }} ]\n",
+            f"instance_group [ {{ {instances} }} ]\n",
             "dynamic_batching { }\n",
             *(
                 f"parameters {{ key: {_quoted(key)} value: {{ string_value: {_quoted(value)} }} }}\n"

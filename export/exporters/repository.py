@@ -16,6 +16,7 @@ from exporters.safety import refuse_dangerous
 from exporters.weights import PROJECT, Provenance
 
 REPOSITORY = PROJECT / "model_repository"
+GPU_CONFIG = Path("configs") / "gpu.pbtxt"  # what Triton takes instead with --model-config-name=gpu
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def publish(
     verify: Callable[[Path], None] = lambda artefact: None,
     identity: Callable[[Path], str] = content_sha256,
 ) -> Exported:
-    """Bring one model up to date: artefact, config.pbtxt, labels.txt and golden sample. What is right is left alone.
+    """Bring one model up to date: artefact, configs, labels.txt and golden sample. What is right is left alone.
 
     Args:
         model_dir: the model's folder; it is made where it is missing.
@@ -102,8 +103,11 @@ def write_version(
 
 
 def write_config(model_dir: Path, config: Config) -> bool:
-    """Write config.pbtxt. Returns whether it changed."""
-    return replace_file(model_dir / "config.pbtxt", to_pbtxt(config).encode())
+    """Write config.pbtxt, and configs/gpu.pbtxt for a model that gains by a GPU. Returns whether one changed."""
+    changed = replace_file(model_dir / "config.pbtxt", to_pbtxt(config).encode())
+    if config.gpu_instances:
+        changed |= replace_file(model_dir / GPU_CONFIG, to_pbtxt(config, gpu=True).encode())
+    return changed
 
 
 def write_labels(model_dir: Path, labels: Sequence[str]) -> bool:

@@ -242,7 +242,7 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
         model_dir,
         filename=FILENAME,
         build=lambda target: trace(network).save(str(target)),
-        config=Config(model.name, model.platform, (_INPUT,), (_OUTPUT,), model.parameters),
+        config=Config(model.name, model.platform, (_INPUT,), (_OUTPUT,), model.parameters, gpu_instances=1),
         golden=golden,
         provenance=provenance(model, weights),
         labels=labels(),

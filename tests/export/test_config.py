@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from exporters.config import Config, Tensor, to_pbtxt
-from exporters.repository import REPOSITORY
+from exporters.repository import GPU_CONFIG, REPOSITORY
 
 CONFIGS = sorted(REPOSITORY.glob("*/config.pbtxt"))
+ON_GPU = {"yolov3_tiny", "wide_resnet50_2", "mobilenet_v2", "efficientnet_lite0", "cars"}
 TRITONS_OWN = {"onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"}
 BACKENDS = REPOSITORY.parent / "serving" / "backends"
 
@@ -53,6 +54,22 @@ def test_a_config_says_to_triton_what_was_meant() -> None:
 
 def test_there_are_configs_to_check() -> None:
     assert any(path.parent.name == "yolov3_tiny" for path in CONFIGS)
+    assert {path.parents[1].name for path in REPOSITORY.glob("*/configs/gpu.pbtxt")} == ON_GPU
+
+
+@pytest.mark.parametrize("model", sorted(ON_GPU))
+def test_a_gpu_config_differs_in_where_the_model_runs_only(model: str) -> None:
+    plain = parsed((REPOSITORY / model / "config.pbtxt").read_text(encoding="utf-8"))
+    gpu = parsed((REPOSITORY / model / GPU_CONFIG).read_text(encoding="utf-8"))
+    assert [(group.kind, group.count) for group in gpu.instance_group] == [(ModelInstanceGroup.KIND_GPU, 1)]
+    assert {name for name in plain.parameters if "THREAD" in name.upper()} == set(plain.parameters) - set(
+        gpu.parameters
+    )
+    gpu.ClearField("instance_group")
+    plain.ClearField("instance_group")
+    for name in set(plain.parameters) - set(gpu.parameters):
+        del plain.parameters[name]
+    assert gpu == plain
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)

@@ -48,6 +48,7 @@ def export_detector(cfg: Path, weights: Path, names: Path, model_dir: Path, prov
             Tensor("classes", "TYPE_INT32", (PAIRS,), labels=True),
         ),
         instances=_INSTANCES,
+        gpu_instances=1,
     )
     return publish(
         model_dir,
