@@ -58,6 +58,17 @@ def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Cal
         assert f"/{service}" in found[service].triton.get("storageUri", "")
 
 
+@pytest.mark.parametrize("overlay", overlays())
+def test_callers_from_outside_come_in_where_they_are_meant_to(
+    overlay: str, rendered: Callable[[str], Documents]
+) -> None:
+    documents = rendered(overlay)
+    outside = {d["spec"].get("type") for d in documents if d["kind"] == "Service"} & {"NodePort", "LoadBalancer"}
+    (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy"]
+    open_rules = [rule for rule in policy["ingress"] if "from" not in rule]
+    assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
+
+
 def test_each_component_is_used_and_has_its_line() -> None:
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
