@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,8 +16,8 @@ from google.protobuf import descriptor_pool
 from kserve_transformers.settings import SERVICES
 from local_stack.stack import Stack, StackSettings, export_missing
 
-# KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them: Triton's client gets a
-# pool of its own here, so that tests of both can run in one process.
+# KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them. Triton's client
+# gets a pool of its own here, so that tests of both can run in one process.
 _default_pool = descriptor_pool.Default
 _tritons_pool = descriptor_pool.DescriptorPool()
 descriptor_pool.Default = lambda: _tritons_pool
