@@ -31,8 +31,20 @@ class ModelMinder:
         self._back_off_s: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
 
+    def settle(self) -> None:
+        """Let the models of a server that was started again show that they are well."""
+        for model in self._well:
+            self._not_before[model] = max(self._not_before.get(model, 0), time.monotonic() + FIRST_BACK_OFF_S)
+
     def look(self) -> None:
-        """Replace the first model that went bad, if there is one and Triton is there to do it."""
+        """Replace the first model that went bad, if there is one and Triton is there to do it.
+
+        One of several processes of a model may be gone while the others answer the golden sample.
+        """
+        for model in self._triton.crippled_models():
+            if time.monotonic() > self._not_before.get(model, 0):
+                self._replace(model, "a process of it is gone or stopped")
+                return
         for report in (r for transformer in self._transformers for r in transformer.services().values()):
             for model, state in report["models"].items():
                 if state["ready"]:
@@ -44,7 +56,7 @@ class ModelMinder:
                     return
 
     def _replace(self, model: str, reason: str) -> None:
-        if not self._triton.is_alive():
+        if not self._triton.is_alive() or self._triton.is_stalled():
             return
         back_off_s = self._back_off_s.get(model, FIRST_BACK_OFF_S)
         self._back_off_s[model] = min(2 * back_off_s, MAX_BACK_OFF_S)

@@ -15,6 +15,8 @@ from local_stack.guarded_process import GuardedProcess
 
 LOOPBACK = "127.0.0.1"
 READY_PATH = "/v2/health/ready"
+LIVE_PATH = "/v2/health/live"
+LIVE_TIMEOUT_S = 2.0
 
 
 class Server(ABC):
@@ -63,6 +65,20 @@ class Server(ABC):
         """Whether the process runs."""
         return self._process.is_alive()
 
+    def is_stalled(self) -> bool:
+        """Whether it takes connections and says nothing. One that takes none is starting, or finishing what runs."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=LIVE_TIMEOUT_S)
+        try:
+            connection.request("GET", LIVE_PATH)
+            connection.getresponse().read()
+        except TimeoutError:
+            return True
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return False
+
     def ending(self) -> str:
         """How the process ended."""
         code = self._process.exit_code()
@@ -71,6 +87,10 @@ class Server(ABC):
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it in order; returns when nothing of it is left."""
         self._process.stop(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
 
     def log(self) -> str:
         """What it printed since its last start."""

@@ -28,6 +28,7 @@ SPARES_S = 10.0
 MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
 MAX_FAILURES = 5
+STALLED_LOOKS = 2  # a busy machine may be late once
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Stack:
         self.settings = settings
         self._failures: dict[str, int] = {}
         self._started: dict[str, float] = {}
+        self._stalled: dict[str, int] = {}
         self.triton = TritonServer(
             lay_out(),
             TritonSettings(
@@ -126,7 +128,10 @@ class Stack:
         while True:
             for server in self.servers:
                 if not server.is_alive():
-                    self._revive(server)
+                    self._revive(server, f"ended ({server.ending()})")
+                elif self._is_stalled(server):
+                    server.kill()
+                    self._revive(server, "stopped answering")
             self._minder.look()
             time.sleep(LOOK_S)
 
@@ -140,14 +145,18 @@ class Stack:
         for server in reversed(self.servers):
             server.stop(number)
 
-    def _revive(self, server: Server) -> None:
+    def _is_stalled(self, server: Server) -> bool:
+        self._stalled[server.name] = self._stalled.get(server.name, 0) + 1 if server.is_stalled() else 0
+        return self._stalled[server.name] >= STALLED_LOOKS
+
+    def _revive(self, server: Server, why: str) -> None:
         steady = time.monotonic() - self._started[server.name] > STEADY_S
         failures = 1 if steady else self._failures.get(server.name, 0) + 1
         self._failures[server.name] = failures
         if failures > MAX_FAILURES:
-            raise StackError(f"{server.name} ended {failures} times in a row: {'; '.join(server.errors())}")
+            raise StackError(f"{server.name} failed {failures} times in a row: {'; '.join(server.errors())}")
         back_off_s = min(2.0 ** (failures - 2), MAX_BACK_OFF_S) if failures > 1 else 0.0
-        say(f"{server.name} ended ({server.ending()}): starting it again" + f" in {back_off_s:g} s" * (back_off_s > 0))
+        say(f"{server.name} {why}: starting it again" + f" in {back_off_s:g} s" * (back_off_s > 0))
         time.sleep(back_off_s)
         began = time.monotonic()
         server.start()
@@ -158,6 +167,8 @@ class Stack:
             say(str(error), error=True)
             server.stop()
         self._started[server.name] = time.monotonic()
+        self._stalled[server.name] = 0
+        self._minder.settle()
 
 
 def check_ports(settings: StackSettings) -> None:

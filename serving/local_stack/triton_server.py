@@ -8,6 +8,8 @@ import os
 import re
 import secrets
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,7 @@ REPLACE_TIMEOUT_S = 120.0
 RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
 STUB_TIMEOUT_S = 120  # Triton's 30 s are few for several frameworks that import at once on two cores
+ENDED_OR_STOPPED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
 HARMLESS = ("CudaDriverHelper has not been initialized.",)  # said by every start without a GPU
 ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^error: (?P<fatal>.*)', re.MULTILINE)
 
@@ -66,6 +69,28 @@ class TritonServer(Server):
             shm_prefix=self._shm_prefix,
         )
         super().__init__("Triton", process, settings.http_port, settings.start_timeout_s)
+        self._stubs_seen: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Start the process; returns before it is ready."""
+        self._stubs_seen.clear()
+        super().start()
+
+    def crippled_models(self) -> list[str]:
+        """Models that have fewer running backend processes than they had: Triton goes on giving those their share."""
+        running = Counter(model for model, process in self._stubs() if process.status() not in ENDED_OR_STOPPED)
+        self._stubs_seen |= running
+        return [model for model, count in self._stubs_seen.items() if running[model] < count]
+
+    def _stubs(self) -> Iterator[tuple[str, psutil.Process]]:
+        """The backend processes of the models that were named when Triton was started."""
+        for process in psutil.process_iter(["cmdline"]):
+            command = " ".join(process.info["cmdline"] or [])
+            if STUB in command and self._shm_prefix in command:
+                for model in self.settings.models:
+                    if f"/{model}/" in command:
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            yield model, process
 
     def replace_model(self, model: str) -> None:
         """Load a model anew, beside the others, which go on serving.
@@ -75,11 +100,11 @@ class TritonServer(Server):
         Raises:
             StartError: Triton could not load it.
         """
-        for process in psutil.process_iter(["cmdline"]):
-            command = " ".join(process.info["cmdline"] or [])
-            if STUB in command and self._shm_prefix in command and f"/{model}/" in command:
+        for owner, process in self._stubs():
+            if owner == model:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+        self._stubs_seen.pop(model, None)
         for step in ("unload", "load"):
             status, answer = self.post(
                 f"/v2/repository/models/{model}/{step}", {SECRET_HEADER: self.settings.secret}, REPLACE_TIMEOUT_S

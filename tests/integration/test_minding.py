@@ -87,13 +87,14 @@ def test_a_models_process_is_replaced(serving, repository, harm):
     assert seen <= {200, 502, 503, 504}
 
 
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
 @pytest.mark.parametrize("name", ["tritonserver", "kserve_transformers"])
-def test_a_server_is_started_again(serving, repository, name):
+def test_a_server_is_started_again(serving, repository, name, harm):
     process, url = serving
     picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
     wait_for(lambda: status(url, picture) == 200)
     (server,) = descendants(process, name)
-    server.kill()
+    server.send_signal(harm)
     seen = set()
     wait_for(lambda: not running(server))
     wait_for(lambda: (seen.add(status(url, picture)), status(url, picture) == 200)[1])

@@ -19,7 +19,8 @@ from tritonclient.utils import InferenceServerException
 
 from local_stack import guard
 from local_stack.errors import StartError
-from local_stack.triton_server import SECRET_HEADER, TritonServer
+from local_stack.triton_distribution import Distribution
+from local_stack.triton_server import SECRET_HEADER, TritonServer, TritonSettings
 
 SERVING = Path(guard.__file__).parents[1]
 STACK = """
@@ -185,3 +186,35 @@ def test_start_that_fails_says_why(new_triton: Callable[[Path], TritonServer], t
     server.start()
     with pytest.raises(StartError, match=r"Triton ended while starting .*config\.pbtxt"):
         server.wait_until_ready()
+
+
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_one_of_a_models_processes_that_is_gone_is_seen(
+    add_model: Callable[..., Path],
+    distribution: Distribution,
+    free_ports: Callable[[int], list[int]],
+    tmp_path: Path,
+    harm: signal.Signals,
+) -> None:
+    add_model(tmp_path / "models", "onnxruntime_onnx", "pair", ("count: 1", "count: 2"))
+    settings = TritonSettings(tmp_path / "models", tmp_path / "triton.log", *free_ports(3), models=("pair",))
+    server = TritonServer(distribution, settings)
+    server.start()
+    try:
+        server.wait_until_ready()
+        assert server.crippled_models() == []
+        stubs = [
+            process
+            for process in processes_of("/pair/")
+            if f"modelport-{os.getpid()}-{settings.http_port}-" in " ".join(process.cmdline())
+        ]
+        assert len(stubs) == 2
+        stubs[0].send_signal(harm)
+        deadline = time.monotonic() + 5
+        while server.crippled_models() != ["pair"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        server.replace_model("pair")
+        assert server.crippled_models() == []
+    finally:
+        server.stop()
