@@ -88,6 +88,14 @@ def _in_gif(parts: bytes) -> bytes:
     return gif[:at] + parts + gif[at:]
 
 
+def _gif_frame(side: int) -> bytes:
+    """A GIF whose frame is larger than its screen."""
+    gif = bytearray(encode(_SMALL.convert("P"), "GIF"))
+    at = gif.index(b",\0\0\0\0") + 5
+    gif[at : at + 4] = struct.pack("<HH", side, side)
+    return bytes(gif)
+
+
 def _header(fmt: str, side: int) -> bytes:
     """A picture whose header says that it is huge; the rest is of a small one."""
     data = bytearray(encode(_SMALL.convert("P") if fmt == "GIF" else _SMALL, fmt))
@@ -121,6 +129,8 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
     "PNG/huge header": lambda: _header("PNG", 2**31 - 1),
     "PNG/header over the limit": lambda: _header("PNG", 40_000),
     "GIF/huge header": lambda: _header("GIF", 65_535),
+    "GIF/huge frame": lambda: _gif_frame(65_535),
+    "GIF/frame over the limit": lambda: _gif_frame(10_000),
     "BMP/huge header": lambda: _header("BMP", 2**31 - 1),
     "BMP/negative height": lambda: _header("BMP", -(2**31)),
     "JPEG/huge header": lambda: _header("JPEG", 65_535),

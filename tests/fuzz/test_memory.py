@@ -84,6 +84,7 @@ def test_the_largest_allowed_picture(tmp_path, make, scale, bytes_per_pixel):
     "name",
     [
         "GIF/four million comments",
+        "GIF/frame over the limit",
         "JPEG/five million segments",
         "PNG/a million and a half chunks",
         "PNG/zTXt",

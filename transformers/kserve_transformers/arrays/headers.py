@@ -60,11 +60,11 @@ def check_header(data: bytes, max_pixels: int) -> None:
 
     Args:
         data: an encoded picture of any format.
-        max_pixels: of a tile.
+        max_pixels: of a tile or a frame.
 
     Raises:
         BadRequestError: too many blocks, or blocks that lie outside the file.
-        TooLargeError: a tile is larger than a picture may be.
+        TooLargeError: a tile or a frame is larger than a picture may be.
         UnsupportedMediaError: a compression that is not read.
     """
     for signature, check in _CHECKS.items():
@@ -130,6 +130,10 @@ def _check_gif(data: bytes, max_pixels: int) -> None:
                 raise _too_many("blocks")
             length = data[at] if at < len(data) else 0
             at += 1 + length
+    if data[at : at + 1] == b"," and at + 9 <= len(data):
+        left, top, width, height = struct.unpack_from("<4H", data, at + 1)
+        if (left + width) * (top + height) > max_pixels:  # it need not lie within the picture
+            raise TooLargeError(f"the GIF picture's frame has more than {max_pixels} pixels: scale it down")
 
 
 def _check_bmp(data: bytes, max_pixels: int) -> None:

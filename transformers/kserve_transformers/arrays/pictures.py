@@ -27,8 +27,6 @@ _REDUCTIONS = (8, 4, 2)
 # Pixels that are converted at once: what a picture costs beyond Pillow's decoded form and the answer stays small.
 _BAND_PIXELS = 1 << 20
 
-# Our own limit stands in its place: it is lower, and an error instead of a warning.
-Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of damaged metadata, once for each tag of a file: a caller could fill the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -70,7 +68,7 @@ def decode_picture(
 
     Raises:
         UnsupportedMediaError: not one of `FORMATS`.
-        TooLargeError: more pixels than allowed, in the picture or in one of its tiles.
+        TooLargeError: more pixels than allowed, in the picture, its frame or one of its tiles.
         BadRequestError: empty, truncated or damaged data.
     """
     if not data:
@@ -82,6 +80,8 @@ def decode_picture(
         if data.startswith(_SIGNATURES):
             raise BadRequestError("the picture is truncated or damaged: its header cannot be read") from None
         raise UnsupportedMediaError(f"not a picture that is read here: send one of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:  # Pillow's own limit, 4 times ours: some codecs need memory to open a file
+        raise TooLargeError(f"the picture has far more than {max_pixels} pixels: scale it down") from None
     except Exception as exc:  # codecs raise whatever they like on damaged headers
         raise BadRequestError("the picture's header is damaged") from exc
     width, height = image.size
