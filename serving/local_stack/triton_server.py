@@ -78,7 +78,7 @@ class TritonServer(Server):
 
     def crippled_models(self) -> list[str]:
         """Models that have fewer running backend processes than they had: Triton goes on giving those their share."""
-        running = Counter(model for model, process in self._stubs() if process.status() not in ENDED_OR_STOPPED)
+        running = Counter(model for model, process in self._stubs() if _runs(process))
         self._stubs_seen |= running
         return [model for model, count in self._stubs_seen.items() if running[model] < count]
 
@@ -89,8 +89,7 @@ class TritonServer(Server):
             if STUB in command and self._shm_prefix in command:
                 for model in self.settings.models:
                     if f"/{model}/" in command:
-                        with contextlib.suppress(psutil.NoSuchProcess):
-                            yield model, process
+                        yield model, process
 
     def replace_model(self, model: str) -> None:
         """Load a model anew, beside the others, which go on serving.
@@ -117,6 +116,12 @@ class TritonServer(Server):
         messages = [match["message"] or match["fatal"] for match in ERROR_LINE.finditer(self.log())]
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         return list(dict.fromkeys(message for message in messages if message not in HARMLESS))[-last:] or lines[-1:]
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() not in ENDED_OR_STOPPED
+    return False
 
 
 def environment(distribution: Distribution) -> dict[str, str]:
