@@ -17,7 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # bombs.py, corpus.py and wire.py, for the tests and the fuzzer alike
 
-from wire import MAX_BODY_BYTES, TIMEOUT_S  # noqa: E402
+from wire import MAX_BODY_BYTES, TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 

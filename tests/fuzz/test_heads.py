@@ -32,7 +32,6 @@ class Running:
             host="127.0.0.1",
             port=port,
             http=BoundedHead,
-            ws="none",
             lifespan="off",
             log_config=None,
             loop="uvloop",

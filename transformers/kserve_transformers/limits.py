@@ -122,6 +122,10 @@ class BoundedHead(HttpToolsProtocol):
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.close()
 
+    def _should_upgrade_to_ws(self) -> bool:
+        """There are no WebSockets here: such a request is answered as if it asked for nothing else."""
+        return False
+
     def _unsupported_upgrade_warning(self) -> None:
         """An upgrade that is not offered is not taken; nobody needs a line in the log for that."""
 

@@ -1,0 +1,26 @@
+"""A few seconds of the fuzzer; by hand it runs for as long as one likes."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install atheris==3.0.0"
+)
+def test_a_few_seconds_find_nothing(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/transformers:{ROOT}/tests/fuzz"}
+    command = [sys.executable, "tests/fuzz/fuzz_front_door.py", "--seconds=5", f"--findings={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(tmp_path.iterdir()) == []
+    ran = re.search(r"Done (\d+) runs", done.stderr)
+    assert ran, done.stderr[-3000:]
+    assert int(ran[1]) > 200
