@@ -28,7 +28,7 @@ class Limits:
     pixels: int = 40_000_000
     instances: int = 32
     timeout_s: float = 30.0
-    queue_size: int = 64
+    queue_size: int = 32
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from kserve_transformers.arrays.budget import Budget
 from kserve_transformers.arrays.headers import check_header, orientation
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
@@ -26,6 +27,11 @@ _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 _REDUCTIONS = (8, 4, 2)
 # Pixels that are converted at once: what a picture costs beyond Pillow's decoded form and the answer stays small.
 _BAND_PIXELS = 1 << 20
+# Bytes a pixel while a picture is decoded, its answer unreduced and turned: as measured by tests/fuzz/test_memory.py.
+_BYTES_PER_PIXEL = {"WEBP": 16, "GIF": 5}
+_BYTES_PER_PIXEL_OTHERS = 10
+# Of all pictures that are decoded at once, by however many threads: one of 40 megapixels in the costliest format.
+DECODING = Budget(16 * 40_000_000)
 
 # Pillow warns of damaged metadata, once for each tag of a file: a caller could fill the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -90,7 +96,7 @@ def decode_picture(
             f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down"
         )
     try:
-        with image:
+        with image, DECODING.spend(_cost(image)):
             return _decode(image, data, needed_scale)
     except UnsupportedMediaError:
         raise
@@ -115,6 +121,15 @@ def _decode(image: Image.Image, data: bytes, needed_scale: Callable[[tuple[int, 
     else:
         pixels = _to_rgb(image, reduction)
     return Picture(_orient(pixels, turned), size_wh)
+
+
+def _cost(image: Image.Image) -> int:
+    """Bytes that decoding takes at most."""
+    per_pixel = _BYTES_PER_PIXEL.get(image.format or "", _BYTES_PER_PIXEL_OTHERS)
+    if image.format in ("JPEG", "MPO"):  # the coefficients of a progressive one are all there at once
+        per_pixel = 6 + ((6 if image.mode != "CMYK" else 8) if "progressive" in image.info else 0)
+        per_pixel += 4 if image.mode == "CMYK" else 0
+    return per_pixel * image.width * image.height
 
 
 def _reduction(scale: float) -> int:

@@ -28,9 +28,8 @@ logger = logging.getLogger(__name__)
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
-PROBE_TIMEOUT_S = 1.5
-# One late answer may be the machine's fault: a stalled model is late twice in a row.
-LATE_PROBES = 2
+# One late answer may be a full queue's fault: a stalled model is late twice in a row, the second time with more time.
+PROBE_TIMEOUTS_S = (1.5, 2.5)
 # The first inference of a model that was just loaded takes longer.
 LEARN_TIMEOUT_S = 20.0
 # A model that answered callers well within this time is not probed ...
@@ -98,6 +97,11 @@ class TritonModel:
             return "gave no answer of late"
         return self._reason
 
+    @property
+    def room(self) -> int:
+        """How many more batches it takes at present."""
+        return max(0, self._queue_size - self._in_flight)
+
     async def infer(self, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
         """Ask the model.
 
@@ -149,7 +153,7 @@ class TritonModel:
         except TooLateError as exc:
             self._late_probes += 1
             # Under load a probe may wait in the queue while callers get their answers.
-            excused = self._good_at > started or self._late_probes < LATE_PROBES
+            excused = self._good_at > started or self._late_probes < len(PROBE_TIMEOUTS_S)
             reason = self._reason if excused else str(exc)
         except ServingError as exc:
             reason = str(exc)
@@ -175,7 +179,9 @@ class TritonModel:
                 self._declaration = declaration
         spec = self._declaration.input
         batch = self._golden.batch if self._golden else np.zeros((1, *spec.shape), spec.dtype)
-        outputs = await self._ask(batch, Deadline.after(PROBE_TIMEOUT_S))
+        outputs = await self._ask(
+            batch, Deadline.after(PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)])
+        )
         if self._golden is not None:
             drift = self._golden.drift(outputs)
             GOLDEN_DRIFT.labels(self.name).set(drift.share)

@@ -98,6 +98,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         self.chain = tuple(chain)
         self._limits = limits
         self._threads = threads
+        self._decoding = 0  # requests whose instances are being decoded: each will want a place in a model's queue
 
     @abstractmethod
     def parse_options(self, parameters: Mapping[str, Any]) -> Options:
@@ -153,6 +154,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> _Work[Decoded, Options]:
         """Wire format off, limits and options checked, instances decoded."""
+        self._check_room()
         headers = headers or {}
         deadline = Deadline.of_request(headers, self._limits.timeout_s)
         started = time.perf_counter()
@@ -161,7 +163,11 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
         options = self.parse_options(request.parameters)
-        instances = await self._each(self.decode, request.instances, deadline)
+        self._decoding += 1
+        try:
+            instances = await self._each(self.decode, request.instances, deadline)
+        finally:
+            self._decoding -= 1
         work: _Work[Decoded, Options] = _Work(instances, options, deadline, v1)
         self._took(work, "decode", started)
         return work
@@ -207,17 +213,28 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             return answered
         return {"predictions": with_warning(self.predictions(answered), answered.warning)}
 
+    def _check_room(self) -> None:
+        """Refuse what no model's queue will have a place for, before work is done for it."""
+        rooms = [model.room for model, passed_over in self._standing() if passed_over is None]
+        if rooms and self._decoding >= max(rooms):
+            raise BusyError(f"{self.name} is busy: its queue is full, try again shortly")
+
     def _candidates(self) -> Iterator[TritonModel]:
-        """The models worth asking, in order; untrained ones only where no trained one is ready."""
-        ready = [model for model in self.chain if model.ready]
-        trained_ready = any(model.declaration.trained for model in ready)
-        for model in self.chain:
-            if model not in ready:
-                FALLBACKS.labels(self.name, model.name, "not ready").inc()
-            elif trained_ready and not model.declaration.trained:
-                FALLBACKS.labels(self.name, model.name, "untrained").inc()
-            else:
+        """The models worth asking, in order."""
+        for model, passed_over in self._standing():
+            if passed_over is None:
                 yield model
+            else:
+                FALLBACKS.labels(self.name, model.name, passed_over).inc()
+
+    def _standing(self) -> Iterator[tuple[TritonModel, str | None]]:
+        """The chain, each model with why it is passed over; untrained ones are while a trained one is ready."""
+        trained_ready = any(model.ready and model.declaration.trained for model in self.chain)
+        for model in self.chain:
+            if not model.ready:
+                yield model, "not ready"
+            else:
+                yield model, "untrained" if trained_ready and not model.declaration.trained else None
 
     async def _infer(
         self, model: TritonModel, declaration: Declaration, rows: list[npt.NDArray[Any]], deadline: Deadline
