@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psutil
 import pytest
 from corpus import encode, scene
+from PIL import Image
+
+from kserve_transformers.arrays import pictures
 
 pytestmark = pytest.mark.stack
 
@@ -47,3 +52,23 @@ def test_v1_of_a_ready_service(client, status, path, content, headers):
     assert response.status_code == status, response.text
     assert len(response.content) < 1000
     assert time.monotonic() - started < 4, "the event loop was held"
+
+
+def test_a_flood_of_the_costliest_pictures_stays_within_the_budget(stack, client):
+    """Twelve at once; each takes 600 MB while it is decoded, but only one is at a time."""
+    worst = encode(Image.new("RGBA", (8000, 5000), (200, 30, 40, 255)), "WEBP", lossless=True, method=0)
+    port = int(stack.http.rpartition(":")[2])
+    (server,) = [
+        psutil.Process(connection.pid)
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    ]
+    before, peak = server.memory_info().rss, 0
+    with ThreadPoolExecutor(12) as threads:
+        answers = [threads.submit(client.post, V1, content=worst, headers=PICTURE) for _ in range(12)]
+        while not all(answer.done() for answer in answers):
+            peak = max(peak, server.memory_info().rss)
+            time.sleep(0.01)
+    assert {answer.result().status_code for answer in answers} <= {200, 504}
+    assert 200 in {answer.result().status_code for answer in answers}
+    assert peak - before < pictures.DECODING.limit + 100 * 2**20

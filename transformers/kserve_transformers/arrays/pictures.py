@@ -12,7 +12,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from kserve_transformers.arrays.budget import Budget
+from kserve_transformers.arrays.budget import Budget, give_back_blocks
 from kserve_transformers.arrays.headers import check_header, orientation
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
@@ -35,6 +35,7 @@ DECODING = Budget(16 * 40_000_000)
 
 # Pillow warns of damaged metadata, once for each tag of a file: a caller could fill the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+give_back_blocks(8 * 2**20)  # Pillow takes a picture's memory in blocks of 16 MB
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,17 @@ def decode_picture(
         raise TooLargeError(
             f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down"
         )
-    try:
-        with image, DECODING.spend(_cost(image)):
+    file_format = image.format
+    with DECODING.spend(_cost(image)):
+        try:
             return _decode(image, data, needed_scale)
-    except UnsupportedMediaError:
-        raise
-    except Exception as exc:
-        raise BadRequestError(f"the {image.format} picture is truncated or damaged") from exc
+        except UnsupportedMediaError:
+            raise
+        except Exception as exc:
+            raise BadRequestError(f"the {file_format} picture is truncated or damaged") from exc
+        finally:
+            image.close()
+            del image  # a codec's own memory, which `close` leaves, must be gone before the next picture is begun
 
 
 def _decode(image: Image.Image, data: bytes, needed_scale: Callable[[tuple[int, int]], float]) -> Picture:
