@@ -1,0 +1,101 @@
+"""Faults in processes: killed, stalled, asked to end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+
+from torture.load import Load, RunningLoad
+from torture.outcome import Outcome, judge
+from torture.served import CHAIN, TRANSFORMER, TRITON, Served, wait_for
+
+NOTICE_S = 5.0  # the promise
+SLACK_S = 2.0  # of our own looking, on a machine that does other things too
+RECOVER_S = 60.0
+BEFORE_S, AFTER_S = 1.5, 1.5
+
+
+def _harmed(
+    served: Served,
+    victim: psutil.Process,
+    harm: signal.Signals,
+    load: Load | None = None,
+    server_killed: bool = False,
+    allowed: frozenset[str] | None = None,
+) -> Outcome:
+    running = RunningLoad(served.url, load or Load())
+    try:
+        time.sleep(BEFORE_S)
+        began = time.monotonic()
+        victim.send_signal(harm)
+        noticed_s = wait_for(lambda: not served.well(), 20)
+        recovered = wait_for(served.well, RECOVER_S) is not None
+        recovered_s = time.monotonic() - began if recovered else None
+        time.sleep(AFTER_S)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.send_signal(signal.SIGCONT)
+        records = running.stop()
+    outcome = judge(records, **({"allowed": allowed} if allowed else {}), server_killed=server_killed)
+    broken = list(outcome.broken)
+    if noticed_s is None or noticed_s > NOTICE_S + SLACK_S:
+        broken.append("not noticed in time")
+    if recovered_s is None:
+        broken.append(f"not well again after {RECOVER_S:g} s")
+    elif records[-1].outcome != "200":
+        broken.append("the last request still failed")
+    return dataclasses.replace(outcome, noticed_s=noticed_s, recovered_s=recovered_s, broken=tuple(broken))
+
+
+def detector(harm: signal.Signals) -> Callable[[Served], Outcome]:
+    """The process of a service's only model."""
+    return lambda served: _harmed(served, served.stub("yolov3_tiny"), harm)
+
+
+def chain(harm: signal.Signals) -> Callable[[Served], Outcome]:
+    """The process of a chain's first model: no request fails."""
+    load = Load(kinds=("classifier",))
+    return lambda served: _harmed(served, served.stub(CHAIN[0]), harm, load, allowed=frozenset({"200"}))
+
+
+def triton(harm: signal.Signals) -> Callable[[Served], Outcome]:
+    """All models at once."""
+    return lambda served: _harmed(served, served.server(TRITON), harm)
+
+
+def transformer(harm: signal.Signals) -> Callable[[Served], Outcome]:
+    """The server that callers talk to: their connections end, and nobody else's."""
+    return lambda served: _harmed(served, served.server(TRANSFORMER), harm, server_killed=True)
+
+
+def terminated(served: Served) -> Outcome:
+    """SIGTERM: not ready at once, and everything that comes before the drain's end is answered.
+
+    Callers stop shortly before that, as a balancer that looks at readiness does; the last ones ask for so much that it
+    takes longer.
+    """
+    victim = served.server(TRANSFORMER)
+    running = RunningLoad(served.url, Load())
+    time.sleep(BEFORE_S)
+    victim.terminate()
+    began = time.monotonic()
+    noticed_s = wait_for(lambda: not served.well() or served.get("/v2/health/ready")[0] == 503, 5)
+    time.sleep(max(0.0, began + 2.0 - time.monotonic()))
+    last = RunningLoad(served.url, Load(rate=2, kinds=("detector many",), timeout_ms=30_000))
+    time.sleep(max(0.0, began + 4.5 - time.monotonic()))
+    running.end()
+    last.end()
+    records = running.stop() + last.stop()
+    overtime_s = max((record.at + record.seconds for record in records), default=0.0) - began
+    ended = wait_for(lambda: not victim.is_running(), 40) is not None
+    recovered_s = time.monotonic() - began if ended and wait_for(served.well, RECOVER_S) is not None else None
+    outcome = judge(records, frozenset({"200", "429", "504"}))
+    broken = (*outcome.broken, *(() if recovered_s else ("not started again",)))
+    broken += () if "exit code 0" in served.log() else ("did not end with exit code 0",)
+    note = f"last answer {overtime_s:.1f} s after SIGTERM"
+    return dataclasses.replace(outcome, noticed_s=noticed_s, recovered_s=recovered_s, broken=broken, note=note)
