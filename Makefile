@@ -7,7 +7,7 @@ export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help setup setup-dev serve test check export train demo lint-manifests render deploy undeploy images smoke publish-images move-images clean
+.PHONY: help setup setup-dev serve test check export train demo torture lint-manifests render deploy undeploy images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ train: setup  ## train a model: MODEL=mnist|anomaly|cars, DATA=, COLUMN=, EPOCHS
 
 demo: setup  ## send the sample photos to a running stack, draw what came back into build/demo/
 	@$(RUN) -m local_stack.demo --url http://127.0.0.1:$(PORT)
+
+torture: setup-dev  ## break a stack of its own on purpose, under load, and print what callers saw (ARGS=--short)
+	@$(RUN) -m torture $(ARGS)
 
 lint-manifests: setup-dev  ## render and check all overlays, or OVERLAY=name
 	@$(RUN) -m manifest_lint $(OVERLAY)
