@@ -20,7 +20,7 @@ class Outcome:
 
     Attributes:
         seen: what the callers of the constant load saw.
-        noticed_s: until readiness said so; None where readiness has no reason to.
+        noticed_s: until readiness or the stack said so; None where they have no reason to.
         recovered_s: until all models were ready again, from the fault on.
         broken: promises that did not hold.
     """
