@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -107,23 +108,29 @@ def test_size_user_and_entry(image: Path) -> None:
     assert not list(image.glob("*.txt"))  # the requirements stay in the first stage
 
 
-def test_it_serves_non_root_from_a_read_only_root_and_drains(
-    image: Path, free_ports: Callable[[int], list[int]]
+def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
+    image: Path, stack: Any, free_ports: Callable[[int], list[int]]
 ) -> None:
-    rest, grpc, nobody = free_ports(3)
+    rest, grpc = free_ports(2)
     settings = inspect(TRANSFORMER, "range .OCIv1.Config.Env}}{{.}} {{end").split()
-    flags = ["--services=digits", "--host=127.0.0.1", "--drain_s=1", f"--predictor_host=127.0.0.1:{nobody}"]
+    flags = ["--services=digits", "--host=127.0.0.1", "--drain_s=1", f"--predictor_host={stack.triton_http}"]
     server = ["python3", "-m", "kserve_transformers", *flags, f"--http_port={rest}", f"--grpc_port={grpc}"]
     command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
     with subprocess.Popen([*command, *settings[1:], *server]) as process:
         try:
             deadline = time.monotonic() + 60
-            while not _live(rest):
+            while not _ready(rest):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
             assert "Uid:\t1000\t1000" in Path(f"/proc/{process.pid}/status").read_text()
-            assert httpx.get(f"http://127.0.0.1:{rest}/v2/health/ready").status_code == 503  # there is no Triton
+            digit = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
+            asked = [
+                httpx.post(f"{url}/digits/predict", files={"file": digit})
+                for url in (stack.http, f"http://127.0.0.1:{rest}")
+            ]
+            assert asked[0].is_success
+            assert asked[1].json() == asked[0].json()
             process.terminate()
             assert process.wait(20) == 0
         finally:
@@ -140,8 +147,8 @@ def test_the_triton_image_adds_our_backend_and_what_it_imports(base: None) -> No
         assert inspect(TRITON, ".OCIv1.Config.User") == "1000:1000"
 
 
-def _live(port: int) -> bool:
+def _ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/v2/health/live").is_success
+        return httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").is_success
     except httpx.TransportError:
         return False
