@@ -7,7 +7,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from kserve.errors import ModelNotFound, ModelNotReady
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -27,8 +27,6 @@ def translate(exc: Exception) -> ServingError | None:
         return NotFoundError("no such service here: GET /v2/models lists them")
     if isinstance(exc, ModelNotReady):
         return NotReadyError("the service is not ready: try again shortly")
-    if isinstance(exc, InvalidInput):
-        return BadRequestError("the body is not JSON; a raw picture needs a content type such as image/jpeg")
     if isinstance(exc, ClientDisconnect):
         return BadRequestError("the caller left before the body was complete")
     if isinstance(exc, RequestValidationError):
@@ -59,7 +57,7 @@ def add_error_handlers(app: FastAPI) -> None:
         )
         return JSONResponse({"error": text}, exc.status_code, dict(exc.headers or {}))
 
-    known = (ServingError, ModelNotFound, ModelNotReady, InvalidInput, RequestValidationError, ClientDisconnect)
+    known = (ServingError, ModelNotFound, ModelNotReady, RequestValidationError, ClientDisconnect)
     for error in (*known, Exception):
         app.add_exception_handler(error, on_error)
     app.add_exception_handler(HTTPException, on_http_error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -76,7 +76,7 @@ class TopKTransformer(PictureTransformer[None, TopK]):
     def tensors(self, answered: Answered[TopK]) -> Tensors:
         """`label` BYTES [N,5] and `score` FP32 [N,5]."""
         return {
-            "label": _rows([strings(answer.labels) for answer in answered.answers]),
+            "label": np.stack([strings(answer.labels) for answer in answered.answers]),
             "score": np.array([answer.scores for answer in answered.answers], np.float32),
         }
 
@@ -85,7 +85,3 @@ def resize_rule(model: Declaration) -> ResizeRule:
     """The rule that travels with the model's weights."""
     height, width, _ = model.input.shape
     return ResizeRule.from_parameters(model.parameters, (width, height))
-
-
-def _rows(rows: Sequence[npt.NDArray[np.object_]]) -> npt.NDArray[np.object_]:
-    return np.stack(rows)
