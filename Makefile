@@ -7,17 +7,18 @@ export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help setup setup-dev serve test check export train demo torture lint-manifests render deploy undeploy images smoke publish-images move-images clean
+.PHONY: help python setup setup-dev serve test check export train demo torture lint-manifests render deploy undeploy images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:
+python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+
+setup: python
 	@$(PYTHON) serving/local_stack/environment.py
 
-setup-dev:
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+setup-dev: python
 	@$(PYTHON) serving/local_stack/environment.py --dev
 
 serve: $(if $(OVERLAY),setup-dev,setup)  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
