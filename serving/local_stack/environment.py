@@ -34,7 +34,7 @@ STEPS = (
     ("torch.txt", ("--prefer-binary",)),
     ("extras.txt", (*HASHED, "--no-deps")),
 )
-DEVELOPMENT_STEPS = (("dev.txt", HASHED), ("manifests.txt", HASHED))
+DEVELOPMENT_STEPS = tuple((f"{name}.txt", HASHED) for name in ("dev", "manifests", "releases", "bench"))
 NO_NETWORK = re.compile(
     "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|Network is unreachable"
     "|Temporary failure in name resolution|Connection refused|Max retries exceeded"
