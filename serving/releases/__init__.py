@@ -1,0 +1,1 @@
+"""Releases: immutable, content-addressed model repositories of one service, and what is done with them."""
