@@ -70,7 +70,8 @@ def to_pbtxt(config: Config, gpu: bool = False) -> str:
             *(_tensor("input", tensor) for tensor in config.inputs),
             *(_tensor("output", tensor) for tensor in config.outputs),
             f"instance_group [ {{ {instances} }} ]\n",
-            "dynamic_batching { }\n",
+            # a request whose time is up while it waits for a batch is turned away, not worked for
+            "dynamic_batching { default_queue_policy { allow_timeout_override: true } }\n",
             *(
                 f"parameters {{ key: {_quoted(key)} value: {{ string_value: {_quoted(value)} }} }}\n"
                 for key, value in sorted({**threads, **config.parameters}.items())

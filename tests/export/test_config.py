@@ -42,7 +42,7 @@ def test_a_config_says_to_triton_what_was_meant() -> None:
     )
     assert (probabilities.data_type, list(probabilities.dims)) == (model_config_pb2.TYPE_FP32, [1000])
     assert probabilities.label_filename == "labels.txt"
-    assert found.HasField("dynamic_batching")
+    assert found.dynamic_batching.default_queue_policy.allow_timeout_override
     assert [group.count for group in found.instance_group] == [3]
     assert {name: value.string_value for name, value in found.parameters.items()} == {
         "weights_source": 'a "quoted" back\\slash, Zürich',
@@ -79,7 +79,7 @@ class TestTracked:
         assert config.name == path.parent.name
         assert config.platform in TRITONS_OWN
         assert config.max_batch_size >= 8
-        assert config.HasField("dynamic_batching")
+        assert config.dynamic_batching.default_queue_policy.allow_timeout_override
         assert config.input
         assert config.output
 

@@ -1,8 +1,9 @@
-"""Limits on a request's bytes, counted as they come, and on the time that they may take to come."""
+"""Limits on requests, before their bodies are read and while they come: bytes, time, and room in the queues."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kserve_transformers.errors import BusyError, TooLargeError, TooLateError
+from kserve_transformers.observe import route
+from kserve_transformers.routes.errors import answer
+from kserve_transformers.services.transformer import Transformer
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
 _BODIES_HELD = 8
@@ -72,6 +76,31 @@ class BodyLimit:
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller pictures")
+
+
+class Admission:
+    """ASGI middleware that turns a request away while its service's queues are full, before its body is read.
+
+    Args:
+        app: what is protected.
+        services: by name.
+    """
+
+    def __init__(self, app: ASGIApp, services: Mapping[str, Transformer[Any, Any, Any]]) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            service = self._services.get(route(scope["path"], self._services)[0])
+            try:
+                if service is not None:
+                    service.check_room()
+            except BusyError as error:
+                await answer(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class BoundedHead(HttpToolsProtocol):

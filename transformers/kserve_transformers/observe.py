@@ -65,6 +65,16 @@ def record(service: str, protocol: str, outcome: str, seconds: float, request_id
     )
 
 
+def route(path: str, services: Collection[str]) -> tuple[str, str]:
+    """Which service's inference a POST to a path asks for, "none" where it is none of these, and by which protocol."""
+    for protocol, pattern in _ROUTES:
+        match = pattern.fullmatch(path)
+        if match:
+            return (match[1] if match[1] in services else "none"), protocol
+    only = next(iter(services)) if len(services) == 1 else "none"
+    return only, "own"
+
+
 class Observed:
     """ASGI middleware around everything else.
 
@@ -95,12 +105,4 @@ class Observed:
         try:
             await self._app(scope, receive, observed)
         finally:
-            record(*self._route(scope["path"]), outcome, time.perf_counter() - started, request_id)
-
-    def _route(self, path: str) -> tuple[str, str]:
-        for protocol, pattern in _ROUTES:
-            match = pattern.fullmatch(path)
-            if match:
-                return (match[1] if match[1] in self._services else "none"), protocol
-        only = next(iter(self._services)) if len(self._services) == 1 else "none"
-        return only, "own"
+            record(*route(scope["path"], self._services), outcome, time.perf_counter() - started, request_id)

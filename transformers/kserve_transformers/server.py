@@ -22,7 +22,7 @@ from tritonclient.http.aio import InferenceServerClient
 
 from kserve_transformers.grpc_server import GRPCServer, Servicer
 from kserve_transformers.health import Health
-from kserve_transformers.limits import BodyLimit, BoundedHead
+from kserve_transformers.limits import Admission, BodyLimit, BoundedHead
 from kserve_transformers.observe import Observed
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.routes.errors import add_error_handlers
@@ -79,6 +79,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
             app.include_router(_index(self._services))
 
     def _add_middlewares(self, app: FastAPI) -> None:
+        app.add_middleware(Admission, services=self._services)  # the innermost
         if self._settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from kserve_transformers.observe import forwarded_headers
 from kserve_transformers.predictor.breaker import Breaker
 from kserve_transformers.predictor.declaration import Declaration, learn
 from kserve_transformers.predictor.golden import GoldenSample
+from kserve_transformers.predictor.queue import Queue
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,23 @@ BLAME_AFTER_S = 2.0
 FRESH_S = 10.0
 
 
+class _NotTakenError(NotReadyError):
+    """The request was surely not carried out: nobody took it, or the process that had it is dead."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A model's answer.
+
+    Attributes:
+        outputs: all of them by name, each [N, ...] of the declared shape.
+        queued_s: how long the batch waited for its turn, in seconds.
+    """
+
+    outputs: Outputs
+    queued_s: float
+
+
 class TritonModel:
     """A model as the transformers ask it.
 
@@ -57,8 +76,7 @@ class TritonModel:
         self.name = name
         self._client = client
         self._repository = repository
-        self._queue_size = queue_size
-        self._in_flight = 0
+        self._queue = Queue(name, queue_size)
         self._breaker = Breaker()
         self._declaration: Declaration | None = None
         self._golden: GoldenSample | None = None
@@ -67,7 +85,7 @@ class TritonModel:
         self._good_at = self._golden_at = float("-inf")
         MODEL_READY.labels(name).set_function(lambda: float(self.ready))
         BREAKER_OPEN.labels(name).set_function(lambda: float(self._breaker.open))
-        IN_FLIGHT.labels(name).set_function(lambda: float(self._in_flight))
+        IN_FLIGHT.labels(name).set_function(lambda: float(len(self._queue)))
 
     @property
     def declaration(self) -> Declaration:
@@ -100,17 +118,15 @@ class TritonModel:
     @property
     def room(self) -> int:
         """How many more batches it takes at present."""
-        return max(0, self._queue_size - self._in_flight)
+        return self._queue.room
 
-    async def infer(self, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
-        """Ask the model.
+    async def infer(self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline) -> Inference:
+        """Ask the model, when it is this batch's turn; once more where the first attempt was surely not carried out.
 
         Args:
+            declaration: the one that the batch was prepared for.
             batch: [N, ...], of the model's input dtype, 1 <= N <= max_batch_size.
             deadline: for the answer.
-
-        Returns:
-            All outputs by name, each [N, ...] of the declared shape.
 
         Raises:
             BusyError: the queue is full; nothing was sent.
@@ -120,22 +136,21 @@ class TritonModel:
         """
         if self._breaker.open:
             raise NotReadyError(f"model {self.name} failed repeatedly and is being checked: try again shortly")
-        if self._in_flight >= self._queue_size:
-            raise BusyError(f"model {self.name} is busy: its queue of {self._queue_size} is full")
-        patience_s = deadline.remaining_s()
-        self._in_flight += 1
-        try:
-            outputs = await self._ask(batch, deadline)
-        except (BadAnswerError, NotReadyError, TooLateError) as exc:
-            to_blame = not isinstance(exc, TooLateError) or patience_s >= BLAME_AFTER_S
-            if to_blame and self._breaker.fail():
-                self._reason = "failed repeatedly"
-            raise
-        finally:
-            self._in_flight -= 1
+        async with self._queue.turn(deadline) as queued_s:
+            patience_s = deadline.remaining_s()
+            try:
+                try:
+                    outputs = await self._ask(declaration, batch, deadline)
+                except _NotTakenError:
+                    outputs = await self._ask(declaration, batch, deadline)
+            except (BadAnswerError, NotReadyError, TooLateError) as exc:
+                to_blame = not isinstance(exc, TooLateError) or patience_s >= BLAME_AFTER_S
+                if to_blame and self._breaker.fail():
+                    self._reason = "failed repeatedly"
+                raise
         self._breaker.succeed()
         self._good_at = time.monotonic()
-        return outputs
+        return Inference(outputs, queued_s)
 
     async def watch(self) -> None:
         """Learn the model's declaration and probe it, for ever."""
@@ -179,9 +194,8 @@ class TritonModel:
                 self._declaration = declaration
         spec = self._declaration.input
         batch = self._golden.batch if self._golden else np.zeros((1, *spec.shape), spec.dtype)
-        outputs = await self._ask(
-            batch, Deadline.after(PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)])
-        )
+        patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]
+        outputs = await self._ask(self._declaration, batch, Deadline.after(patience_s))
         if self._golden is not None:
             drift = self._golden.drift(outputs)
             GOLDEN_DRIFT.labels(self.name).set(drift.share)
@@ -192,8 +206,7 @@ class TritonModel:
         self._breaker.succeed()
         return None
 
-    async def _ask(self, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
-        declaration = self.declaration
+    async def _ask(self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
         tensor = InferInput(declaration.input.name, list(batch.shape), declaration.input.datatype)
         tensor.set_data_from_numpy(batch)
         wanted = [InferRequestedOutput(name) for name in declaration.outputs]
@@ -201,7 +214,7 @@ class TritonModel:
         try:
             async with asyncio.timeout(remaining_s):
                 result = await self._client.infer(
-                    self.name,
+                    declaration.name,
                     [tensor],
                     outputs=wanted,
                     timeout=int(remaining_s * 1_000_000),
@@ -212,7 +225,8 @@ class TritonModel:
         except InferenceServerException as exc:
             raise self._refusal(exc) from exc
         except aiohttp.ClientError as exc:
-            raise NotReadyError(f"model {self.name} cannot be reached: try again shortly") from exc
+            kind = _NotTakenError if isinstance(exc, aiohttp.ClientConnectorError) else NotReadyError
+            raise kind(f"model {self.name} cannot be reached: try again shortly") from exc
         return self._checked(result, declaration, len(batch))
 
     def _refusal(self, exc: InferenceServerException) -> ServingError:
@@ -222,6 +236,8 @@ class TritonModel:
             return BusyError(f"model {self.name} is busy: its queue in Triton is full")
         if "timeout" in message.lower() and "expired" in message.lower():
             return TooLateError(f"model {self.name} did not get to the request before its deadline")
+        if "is not healthy" in message:
+            return _NotTakenError(f"model {self.name} lost its process: try again shortly")
         logger.warning("model %s answered %s: %s", self.name, exc.status(), message[:300])
         return BadAnswerError(f"model {self.name} answered an error: the request was not carried out")
 

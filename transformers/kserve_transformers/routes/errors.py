@@ -40,6 +40,13 @@ def message(error: ServingError) -> str:
     return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
 
 
+def answer(error: ServingError) -> JSONResponse:
+    """An error as callers see it."""
+    # the rest of a body that was too large is not read: the connection cannot be used again
+    close = {"Connection": "close"} if isinstance(error, TooLargeError) else {}
+    return JSONResponse({"error": message(error)}, error.status, {**error.headers, **close})
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Register the handler for everything that can be raised."""
 
@@ -48,7 +55,7 @@ def add_error_handlers(app: FastAPI) -> None:
         if known is None:
             logger.error("fault while answering %s", request.url.path, exc_info=exc)
             return JSONResponse({"error": "internal error: it is in the server's log"}, 500)
-        return JSONResponse({"error": message(known)}, known.status, _headers(known))
+        return answer(known)
 
     async def on_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)  # noqa: S101  (registered for nothing else)
@@ -61,8 +68,3 @@ def add_error_handlers(app: FastAPI) -> None:
     for error in (*known, Exception):
         app.add_exception_handler(error, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
-
-
-def _headers(error: ServingError) -> dict[str, str]:
-    """The rest of a body that was too large is not read: the connection cannot be used again."""
-    return {**error.headers, **({"Connection": "close"} if isinstance(error, TooLargeError) else {})}

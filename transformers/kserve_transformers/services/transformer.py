@@ -154,7 +154,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> _Work[Decoded, Options]:
         """Wire format off, limits and options checked, instances decoded."""
-        self._check_room()
+        self.check_room()
         headers = headers or {}
         deadline = Deadline.of_request(headers, self._limits.timeout_s)
         started = time.perf_counter()
@@ -169,7 +169,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         finally:
             self._decoding -= 1
         work: _Work[Decoded, Options] = _Work(instances, options, deadline, v1)
-        self._took(work, "decode", started)
+        self._took(work, "decode", time.perf_counter() - started)
         return work
 
     async def predict(
@@ -183,13 +183,14 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
                 share = payload.deadline.share(len(candidates) - position + 1)
                 declaration = model.declaration
                 rows = await self._each(partial(self.prepare, model=declaration), payload.instances, share)
-                outputs = await self._infer(model, declaration, rows, share)
+                outputs, queued_s = await self._infer(model, declaration, rows, share)
             except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
                 if position == len(candidates):
                     raise
                 FALLBACKS.labels(self.name, model.name, _CAUSES[type(exc)]).inc()
             else:
-                self._took(payload, "infer", started)
+                self._took(payload, "queue", queued_s)
+                self._took(payload, "infer", time.perf_counter() - started - queued_s)
                 return payload, model, declaration, outputs
         raise NotReadyError(f"{self.name} is not ready: no model of its chain can answer yet, try again shortly")
 
@@ -206,15 +207,19 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             self.answer({name: array[row] for name, array in outputs.items()}, decoded, work.options, declaration)
             for row, decoded in enumerate(work.instances)
         ]
-        self._took(work, "postprocess", started)
+        self._took(work, "postprocess", time.perf_counter() - started)
         answered = Answered(answers, model.name, model is not self.chain[0], declaration.warning, work.timings_ms)
         response_headers["server-timing"] = ", ".join(f"{k};dur={v:.1f}" for k, v in work.timings_ms.items())
         if not work.v1:
             return answered
         return {"predictions": with_warning(self.predictions(answered), answered.warning)}
 
-    def _check_room(self) -> None:
-        """Refuse what no model's queue will have a place for, before work is done for it."""
+    def check_room(self) -> None:
+        """Refuse what no model's queue will have a place for, before work is done for it.
+
+        Raises:
+            BusyError: the queues are full.
+        """
         rooms = [model.room for model, passed_over in self._standing() if passed_over is None]
         if rooms and self._decoding >= max(rooms):
             raise BusyError(f"{self.name} is busy: its queue is full, try again shortly")
@@ -238,13 +243,15 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
 
     async def _infer(
         self, model: TritonModel, declaration: Declaration, rows: list[npt.NDArray[Any]], deadline: Deadline
-    ) -> Tensors:
+    ) -> tuple[Tensors, float]:
+        """Outputs of all rows, and the seconds that the last of their batches waited for its turn."""
         size = declaration.max_batch_size
         batches = [np.stack(rows[at : at + size]) for at in range(0, len(rows), size)]
-        if len(batches) == 1:
-            return dict(await model.infer(batches[0], deadline))
-        parts = await _all([model.infer(batch, deadline) for batch in batches])
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        parts = await _all([model.infer(declaration, batch, deadline) for batch in batches])
+        queued_s = max(part.queued_s for part in parts)
+        if len(parts) == 1:
+            return dict(parts[0].outputs), queued_s
+        return {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}, queued_s
 
     async def _each(self, function: Callable[[Any], Result], items: Sequence[Any], deadline: Deadline) -> list[Result]:
         loop = asyncio.get_running_loop()
@@ -254,8 +261,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         except TimeoutError:
             raise TooLateError("the request's deadline passed before its pictures were decoded") from None
 
-    def _took(self, work: _Work[Decoded, Options], stage: str, started: float) -> None:
-        seconds = time.perf_counter() - started
+    def _took(self, work: _Work[Decoded, Options], stage: str, seconds: float) -> None:
         work.timings_ms[stage] = seconds * 1000
         STAGES.labels(self.name, stage).observe(seconds)
 
