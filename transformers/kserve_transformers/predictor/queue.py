@@ -45,7 +45,7 @@ class Queue:
     @property
     def at_work_limit(self) -> int:
         """How many batches may be at work at present."""
-        return int(self._limit)
+        return round(self._limit)
 
     @property
     def room(self) -> int:
