@@ -43,7 +43,7 @@ def client(stack):
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[1e400]]}', JSON, id="infinite"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[1e39]]}', JSON, id="infinite as float32"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[]]}', JSON, id="an empty window"),
-        pytest.param(400, "/v1/models/anomaly:predict", PNG, PICTURE, id="a picture where windows are taken"),
+        pytest.param(415, "/v1/models/anomaly:predict", PNG, PICTURE, id="a picture where windows are taken"),
     ],
 )
 def test_v1_of_a_ready_service(client, status, path, content, headers):

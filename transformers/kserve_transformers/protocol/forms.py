@@ -10,11 +10,12 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from kserve_transformers.errors import BadRequestError, UnsupportedMediaError
+from kserve_transformers.errors import BadRequestError
+from kserve_transformers.protocol.media import Body, declared_body, seen_body
 from kserve_transformers.protocol.requests import image_from_json
-from kserve_transformers.protocol.v1 import check_identity_encoding, parse_json
+from kserve_transformers.protocol.v1 import parse_json
 
-_FIELDS = ("file", "image")
+FIELDS = ("file", "image")
 
 
 @dataclass(frozen=True)
@@ -29,34 +30,29 @@ async def read_picture_form(request: Request) -> PictureForm:
     """Read a picture from a request's body.
 
     Taken are multipart/form-data with a file in the field `file` or `image`, JSON {"image": base64, ...}, and
-    the picture's own bytes with a content type image/* or application/octet-stream.
+    the picture's own bytes.
 
     Raises:
         BadRequestError: the form or the JSON is malformed, or has no picture.
         UnsupportedMediaError: another content type.
     """
-    check_identity_encoding(request.headers)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
+    declared = declared_body(request.headers, tuple(Body))
+    if declared is Body.FORM:
         return PictureForm(await _from_multipart(request))
     body = await request.body()
-    if content_type.startswith("image/") or content_type == "application/octet-stream":
+    if (declared or seen_body(body)) is Body.PICTURE:
         return PictureForm(body)
-    if content_type.endswith("json") or body[:64].lstrip()[:1] == b"{":
-        document = parse_json(body)
-        if not isinstance(document, dict) or "image" not in document:
-            raise BadRequestError('the body must be {"image": "<base64>"}')
-        extra = {key: value for key, value in document.items() if key != "image"}
-        return PictureForm(image_from_json(document["image"]), extra)
-    raise UnsupportedMediaError(
-        "send the picture as multipart/form-data (field file), as JSON, or as it is with a content type image/*"
-    )
+    document = parse_json(body)
+    if not isinstance(document, dict) or "image" not in document:
+        raise BadRequestError('the body must be {"image": "<base64>"}')
+    extra = {key: value for key, value in document.items() if key != "image"}
+    return PictureForm(image_from_json(document["image"]), extra)
 
 
 async def _from_multipart(request: Request) -> bytes:
     try:
         async with request.form(max_files=4, max_fields=16) as form:
-            for name in _FIELDS:
+            for name in FIELDS:
                 upload = form.get(name)
                 if isinstance(upload, UploadFile):
                     return await upload.read()

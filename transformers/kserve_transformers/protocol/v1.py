@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kserve_transformers.errors import BadRequestError, UnsupportedMediaError
+from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.documents import load_json
+from kserve_transformers.protocol.media import Body, declared_body, seen_body
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, instance_from_json
 
-_ALLOWED_KEYS = {"instances", "parameters", "signature_name"}
+ALLOWED_KEYS = {"instances", "parameters", "signature_name"}
+BODIES = {InstanceKind.IMAGE: (Body.JSON, Body.PICTURE), InstanceKind.WINDOW: (Body.JSON,)}
 
 
 def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) -> ServiceRequest:
@@ -22,15 +24,15 @@ def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) ->
 
     Raises:
         BadRequestError: the JSON is not a V1 request.
-        UnsupportedMediaError: raw bytes for a service that does not look at pictures.
+        UnsupportedMediaError: a body of another kind than the service reads, or a compressed one.
     """
     if isinstance(payload, bytes):
-        if kind is InstanceKind.IMAGE and not _looks_like_json(payload, headers.get("content-type", "")):
+        if (declared_body(headers, BODIES[kind]) or seen_body(payload)) is Body.PICTURE:
             return ServiceRequest((payload,))
         payload = parse_json(payload, kind)
     if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
         raise BadRequestError(f'the body must be {{"instances": [...]}}, each one {_example(kind)}')
-    unknown = set(payload) - _ALLOWED_KEYS
+    unknown = set(payload) - ALLOWED_KEYS
     if unknown:
         raise BadRequestError(f'unknown key {sorted(unknown)[0]!r}: options go into "parameters"')
     parameters = payload.get("parameters", {})
@@ -54,23 +56,6 @@ def parse_json(body: bytes, kind: InstanceKind = InstanceKind.IMAGE) -> Any:
         if kind is InstanceKind.WINDOW:
             raise
         raise BadRequestError(f"{exc}; a raw picture needs a content type such as image/jpeg") from None
-
-
-def check_identity_encoding(headers: Mapping[str, str]) -> None:
-    """Refuse compressed bodies: a small one can unfold into any size.
-
-    Raises:
-        UnsupportedMediaError: the request has a content encoding.
-    """
-    if headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaError("compressed bodies are not read: send it without Content-Encoding")
-
-
-def _looks_like_json(body: bytes, content_type: str) -> bool:
-    """Curl's default content type is a form's: then the first byte decides."""
-    if content_type.startswith("image/"):
-        return False
-    return "json" in content_type or body[:64].lstrip()[:1] in (b"{", b"[")
 
 
 def _example(kind: InstanceKind) -> str:

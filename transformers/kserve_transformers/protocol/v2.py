@@ -18,7 +18,7 @@ from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, 
 
 JSON_LENGTH_HEADER = "inference-header-content-length"
 # Parameters of the protocol itself, and of Triton's clients: not options of a service.
-_PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
+PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
 _DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "INT32": np.dtype("<i4"),
@@ -82,7 +82,7 @@ def parse_infer_request(kind: InstanceKind, body: bytes, json_length: str | None
     parameters = _object(document, "parameters")
     tensor = _only_input(kind, document.get("inputs"))
     instances = _instances(kind, tensor, binary)
-    options = {name: value for name, value in parameters.items() if name not in _PROTOCOL_PARAMETERS}
+    options = {name: value for name, value in parameters.items() if name not in PROTOCOL_PARAMETERS}
     request_id = document.get("id", "")
     if not isinstance(request_id, str):
         raise BadRequestError('"id" must be a string')
@@ -241,18 +241,25 @@ def _flatten(data: object) -> list[Any]:
 
 
 def _output_choice(document: dict[str, Any], parameters: dict[str, Any]) -> OutputChoice:
-    default = bool(parameters.get("binary_data_output", False))
-    outputs = document.get("outputs") or []
+    default = _flag(parameters, "binary_data_output", False)
+    outputs = [] if document.get("outputs") is None else document["outputs"]
     if not isinstance(outputs, list) or not all(
         isinstance(output, dict) and isinstance(output.get("name"), str) for output in outputs
     ):
         raise BadRequestError('"outputs" must be a list of {"name": "..."}')
-    binary = {output["name"]: bool(_object(output, "parameters").get("binary_data", default)) for output in outputs}
+    binary = {output["name"]: _flag(_object(output, "parameters"), "binary_data", default) for output in outputs}
     return OutputChoice(binary, default)
 
 
 def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
-    value = parent.get(key) or {}
-    if not isinstance(value, dict):
+    value = parent.get(key)
+    if not isinstance(value, dict | None):
         raise BadRequestError(f'"{key}" must be an object')
+    return value or {}
+
+
+def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise BadRequestError(f'"{name}" must be true or false')
     return value

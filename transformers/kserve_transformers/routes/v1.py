@@ -10,8 +10,6 @@ from fastapi.responses import Response
 from kserve.errors import ModelNotReady
 from kserve.protocol.dataplane import DataPlane
 
-from kserve_transformers.protocol.v1 import check_identity_encoding
-
 
 def v1_router(dataplane: DataPlane) -> APIRouter:
     """All V1 routes; there is no :explain."""
@@ -31,7 +29,6 @@ def v1_router(dataplane: DataPlane) -> APIRouter:
     async def predict(service: str, request: Request) -> Response:
         if not await dataplane.model_ready(service, True):
             raise ModelNotReady(service)
-        check_identity_encoding(request.headers)
         predictions, headers = await dataplane.infer(service, await request.body(), dict(request.headers))
         return Response(orjson.dumps(predictions), headers=headers, media_type="application/json")
 

@@ -10,7 +10,7 @@ from kserve.protocol.dataplane import DataPlane
 
 from kserve_transformers.errors import NotReadyError
 from kserve_transformers.health import Health
-from kserve_transformers.protocol.v1 import check_identity_encoding
+from kserve_transformers.protocol.media import Body, declared_body
 from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER, parse_infer_request, render_infer_response
 from kserve_transformers.services.transformer import Transformer
 
@@ -57,7 +57,7 @@ def v2_router(dataplane: DataPlane, health: Health) -> APIRouter:
     @router.post("/models/{service}/infer")
     async def infer(service: str, request: Request) -> Response:
         transformer: Transformer[Any, Any, Any] = dataplane.get_model_from_registry(service)
-        check_identity_encoding(request.headers)
+        declared_body(request.headers, (Body.JSON,))
         parsed = parse_infer_request(transformer.kind, await request.body(), request.headers.get(JSON_LENGTH_HEADER))
         answered, headers = await dataplane.infer(service, parsed.request, dict(request.headers))
         parameters = {"warning": answered.warning} if answered.warning else {}
