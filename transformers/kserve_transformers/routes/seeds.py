@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,20 +11,21 @@ from kserve.protocol.dataplane import DataPlane
 
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.forms import read_picture_form
+from kserve_transformers.protocol.media import Body, declared_body
 from kserve_transformers.protocol.requests import ServiceRequest, window_from_json
-from kserve_transformers.protocol.v1 import check_identity_encoding, parse_json
+from kserve_transformers.protocol.v1 import parse_json
+from kserve_transformers.services.detector import Detector
+from kserve_transformers.services.predictions import Prediction
 from kserve_transformers.services.transformer import Transformer, with_warning
 
 # Infers and gives the JSON of all instances, and the answer's headers.
-Infer = Callable[[ServiceRequest, Request], Awaitable[tuple[list[dict[str, Any]], dict[str, str]]]]
+Infer = Callable[[ServiceRequest, Request], Awaitable[tuple[Sequence[Prediction], dict[str, str]]]]
 Handler = Callable[[Infer, Request], Awaitable[Response]]
-
-_THRESHOLDS = ("score_threshold", "iou_threshold")
 
 
 async def _detect(infer: Infer, request: Request) -> Response:
     form = await read_picture_form(request)
-    parameters = {name: form.extra[name] for name in _THRESHOLDS if name in form.extra}
+    parameters = {name: form.extra[name] for name in Detector.parameters if name in form.extra}
     (found,), headers = await infer(ServiceRequest((form.picture,), parameters), request)
     return JSONResponse({"id": form.extra.get("id"), **found}, headers=headers)
 
@@ -36,7 +37,7 @@ async def _look(infer: Infer, request: Request) -> Response:
 
 
 async def _watch(infer: Infer, request: Request) -> Response:
-    check_identity_encoding(request.headers)
+    declared_body(request.headers, (Body.JSON,))
     document = parse_json(await request.body())
     if not isinstance(document, dict) or not isinstance(document.get("data"), list) or not document["data"]:
         raise BadRequestError('the body must be {"data": [[...], ...]}: one list of numbers a window')
@@ -72,7 +73,7 @@ def seed_router(transformer: Transformer[Any, Any, Any], dataplane: DataPlane, p
     router = APIRouter(prefix=prefix, tags=[name])
     path, handler = _POST[name]
 
-    async def infer(service_request: ServiceRequest, request: Request) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    async def infer(service_request: ServiceRequest, request: Request) -> tuple[Sequence[Prediction], dict[str, str]]:
         answered, headers = await dataplane.infer(name, service_request, dict(request.headers))
         return with_warning(transformer.predictions(answered), answered.warning), headers
 

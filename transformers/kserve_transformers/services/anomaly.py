@@ -12,7 +12,9 @@ import numpy.typing as npt
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import InstanceKind, Window
-from kserve_transformers.services.transformer import Answered, OutputType, Tensors, Transformer, no_options
+from kserve_transformers.services.parameters import check_parameters
+from kserve_transformers.services.predictions import AnomalyPrediction
+from kserve_transformers.services.transformer import Answered, OutputType, Tensors, Transformer
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ class Anomaly(Transformer[Window, None, Verdict]):
         "threshold": ("FP32", [-1]),
         "anomaly": ("BOOL", [-1]),
     }
+    prediction = AnomalyPrediction
 
     def parse_options(self, parameters: Mapping[str, Any]) -> None:
         """There are none."""
-        return no_options(self.name, parameters)
+        return check_parameters(self.name, self.parameters, parameters)
 
     def decode(self, instance: bytes | Window) -> Window:
         """A window is decoded already."""
@@ -59,7 +62,7 @@ class Anomaly(Transformer[Window, None, Verdict]):
         """The error against the threshold in the model's config."""
         return Verdict(float(outputs["mae"].reshape(-1)[0]), float(model.parameters["threshold"]))
 
-    def predictions(self, answered: Answered[Verdict]) -> list[dict[str, Any]]:
+    def predictions(self, answered: Answered[Verdict]) -> list[AnomalyPrediction]:
         """{"mae", "threshold", "anomaly"}."""
         return [{"mae": one.mae, "threshold": one.threshold, "anomaly": one.anomaly} for one in answered.answers]
 

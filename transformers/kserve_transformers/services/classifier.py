@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from kserve_transformers.services.pictures import TOP_K, TopK, TopKTransformer
+from kserve_transformers.services.pictures import TopK, TopKTransformer
+from kserve_transformers.services.predictions import TOP_K, ClassifierPrediction
 from kserve_transformers.services.transformer import Answered, OutputType, Tensors, strings
 
 
@@ -20,8 +21,9 @@ class Classifier(TopKTransformer):
         "model": ("BYTES", [-1]),
         "fallback": ("BOOL", [-1]),
     }
+    prediction = ClassifierPrediction
 
-    def predictions(self, answered: Answered[TopK]) -> list[dict[str, Any]]:
+    def predictions(self, answered: Answered[TopK]) -> list[ClassifierPrediction]:
         """{"model", "fallback", "predictions": [{"label", "score"} x 5]}."""
         return [
             {

@@ -13,10 +13,16 @@ import numpy.typing as npt
 from kserve_transformers.arrays.boxes import class_wise_nms, xyxy_to_xywh
 from kserve_transformers.arrays.letterbox import Letterbox, fit_scale
 from kserve_transformers.arrays.pictures import Picture
-from kserve_transformers.errors import BadRequestError
 from kserve_transformers.predictor import Declaration, Outputs, TritonModel
+from kserve_transformers.services.parameters import Number, Parameter, check_parameters
 from kserve_transformers.services.pictures import PictureTransformer
-from kserve_transformers.services.transformer import Answered, OutputType, Tensors, strings
+from kserve_transformers.services.predictions import DetectorPrediction
+from kserve_transformers.services.transformer import (
+    Answered,
+    OutputType,
+    Tensors,
+    strings,
+)
 from kserve_transformers.settings import Limits
 
 
@@ -63,6 +69,11 @@ class Detector(PictureTransformer[Thresholds, Detections]):
         "label": ("BYTES", [-1]),
         "image_index": ("INT32", [-1]),
     }
+    prediction = DetectorPrediction
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "score_threshold": Number(0, 1, "Lowest confidence of a detection."),
+        "iou_threshold": Number(0, 1, "Overlap above which the weaker of two boxes of a class is dropped."),
+    }
 
     def __init__(
         self, name: str, chain: Sequence[TritonModel], limits: Limits, threads: Executor, thresholds: Thresholds
@@ -71,13 +82,8 @@ class Detector(PictureTransformer[Thresholds, Detections]):
         self._thresholds = thresholds
 
     def parse_options(self, parameters: Mapping[str, Any]) -> Thresholds:
-        """`score_threshold` and `iou_threshold`, each 0..1."""
-        known = vars(self._thresholds)
-        for name, value in parameters.items():
-            if name not in known:
-                raise BadRequestError(f"no parameter {name!r}: there are {', '.join(known)}")
-            if type(value) not in (int, float) or not 0 <= value <= 1:
-                raise BadRequestError(f"{name} must be a number between 0 and 1")
+        """The thresholds that the request names, the server's for the others."""
+        check_parameters(self.name, self.parameters, parameters)
         return replace(self._thresholds, **parameters)
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
@@ -98,7 +104,7 @@ class Detector(PictureTransformer[Thresholds, Detections]):
             xyxy_to_xywh(boxes[kept]), scores[kept], tuple(model.label(int(index)) for index in classes[kept])
         )
 
-    def predictions(self, answered: Answered[Detections]) -> list[dict[str, Any]]:
+    def predictions(self, answered: Answered[Detections]) -> list[DetectorPrediction]:
         """{"detections": [{"label", "confidence", "bbox": [x, y, width, height]}]}, whole pixels."""
         return [
             {

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from kserve_transformers.arrays import ink
 from kserve_transformers.arrays.pictures import Picture
 from kserve_transformers.predictor import Declaration, Outputs
+from kserve_transformers.services.parameters import check_parameters
 from kserve_transformers.services.pictures import PictureTransformer
-from kserve_transformers.services.transformer import Answered, OutputType, Tensors, no_options
+from kserve_transformers.services.predictions import DigitsPrediction
+from kserve_transformers.services.transformer import Answered, OutputType, Tensors
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Digits(PictureTransformer[None, Digit]):
         "digit": ("INT32", [-1]),
         "confidence": ("FP32", [-1]),
     }
+    prediction = DigitsPrediction
 
     def parse_options(self, parameters: Mapping[str, Any]) -> None:
         """There are none."""
-        return no_options(self.name, parameters)
+        return check_parameters(self.name, self.parameters, parameters)
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """Enough for the ink, which is then cropped."""
@@ -50,7 +53,7 @@ class Digits(PictureTransformer[None, Digit]):
         best = int(probabilities.argmax())
         return Digit(best, float(probabilities[best]))
 
-    def predictions(self, answered: Answered[Digit]) -> list[dict[str, Any]]:
+    def predictions(self, answered: Answered[Digit]) -> list[DigitsPrediction]:
         """{"predicted_digit", "confidence"}."""
         return [{"predicted_digit": one.digit, "confidence": round(one.confidence, 4)} for one in answered.answers]
 

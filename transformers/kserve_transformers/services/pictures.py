@@ -13,9 +13,9 @@ from kserve_transformers.arrays.crop import ResizeRule
 from kserve_transformers.arrays.pictures import Picture, decode_picture
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
-from kserve_transformers.services.transformer import Answered, Tensors, Transformer, no_options, strings
-
-TOP_K = 5
+from kserve_transformers.services.parameters import check_parameters
+from kserve_transformers.services.predictions import TOP_K
+from kserve_transformers.services.transformer import Answered, Tensors, Transformer, strings
 
 Options = TypeVar("Options")
 Answer = TypeVar("Answer")
@@ -55,7 +55,7 @@ class TopKTransformer(PictureTransformer[None, TopK]):
 
     def parse_options(self, parameters: Mapping[str, Any]) -> None:
         """There are none."""
-        return no_options(self.name, parameters)
+        return check_parameters(self.name, self.parameters, parameters)
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """As the model's resize rule needs it."""

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import (
     BadAnswerError,
-    BadRequestError,
     BusyError,
     NotReadyError,
     ServingError,
@@ -30,6 +29,8 @@ from kserve_transformers.predictor import Declaration, Outputs, TritonModel
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, Window
 from kserve_transformers.protocol.v1 import parse_v1
 from kserve_transformers.protocol.v2 import input_type
+from kserve_transformers.services.parameters import Parameter
+from kserve_transformers.services.predictions import Prediction
 from kserve_transformers.settings import Limits
 
 # What a service decodes an instance into, its options, and what it answers for one instance.
@@ -92,6 +93,8 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
 
     kind: ClassVar[InstanceKind] = InstanceKind.IMAGE
     outputs: ClassVar[Mapping[str, OutputType]]
+    prediction: ClassVar[type[Prediction]]
+    parameters: ClassVar[Mapping[str, Parameter]] = {}
 
     def __init__(self, name: str, chain: Sequence[TritonModel], limits: Limits, threads: Executor) -> None:
         super().__init__(name, return_response_headers=True)
@@ -117,7 +120,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         """One row of the model's outputs to an answer."""
 
     @abstractmethod
-    def predictions(self, answered: Answered[Answer]) -> list[dict[str, Any]]:
+    def predictions(self, answered: Answered[Answer]) -> Sequence[Prediction]:
         """The answers in JSON, one for each instance."""
 
     @abstractmethod
@@ -277,17 +280,7 @@ async def _all(awaitables: Sequence[Any]) -> list[Any]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def no_options(service: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse all parameters.
-
-    Raises:
-        BadRequestError: there are some.
-    """
-    if parameters:
-        raise BadRequestError(f"{service} has no parameter {next(iter(parameters))!r}")
-
-
-def with_warning(predictions: list[dict[str, Any]], warning: str | None) -> list[dict[str, Any]]:
+def with_warning(predictions: Sequence[Prediction], warning: str | None) -> Sequence[Prediction]:
     """The predictions, each with the warning where there is one."""
     return [{**prediction, "warning": warning} for prediction in predictions] if warning else predictions
 
