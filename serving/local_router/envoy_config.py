@@ -1,14 +1,16 @@
-"""Envoy's static configuration for routes, as Envoy Gateway writes it from the same objects."""
+"""Envoy's configuration for routes, as Envoy Gateway writes it from the same objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from local_router.routes import Match, Route, seconds
 from manifest_lint.findings import at
 
 Address = tuple[str, int]
+ROUTES = "routes"
 _TYPE = "type.googleapis.com/envoy.extensions."
 _OUTLIER = {
     "consecutive5XxErrors": "consecutive_5xx",
@@ -19,32 +21,27 @@ _OUTLIER = {
 }
 
 
-def envoy_config(
-    routes: Sequence[Route], buffer_bytes: int, addresses: Mapping[str, Address], listen: Address, admin: Address
-) -> dict[str, Any]:
-    """The whole configuration.
+def bootstrap(buffer_bytes: int, listen: Address, admin: Address, clusters: Path, routes: Path) -> dict[str, Any]:
+    """What Envoy is started with. Clusters and routes are files that it follows: a change takes effect without a restart.
 
     Args:
-        routes: in the order in which they are tried.
         buffer_bytes: how much of a request is kept to send it again.
-        addresses: host and port of each endpoint.
         listen: where callers come in.
         admin: where Envoy tells about itself.
+        clusters, routes: those files, each to be replaced as a whole.
     """
     manager = {
         "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
-        "route_config": {
-            "virtual_hosts": [
-                {"name": "all", "domains": ["*"], "routes": [r for route in routes for r in _route_entries(route)]}
-            ]
-        },
+        "rds": {"route_config_name": ROUTES, "config_source": _followed(routes)},
         "http_filters": [
             {"name": "router", "typed_config": {"@type": _TYPE + "filters.http.router.v3.Router"}},
         ],
     }
     return {
+        "node": {"id": "local", "cluster": "local"},
         "admin": {"address": _address(admin)},
+        "dynamic_resources": {"cds_config": _followed(clusters)},
         "static_resources": {
             "listeners": [
                 {
@@ -54,9 +51,35 @@ def envoy_config(
                     "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
                 }
             ],
-            "clusters": [cluster for route in routes for cluster in _clusters(route, addresses)],
         },
     }
+
+
+def clusters(routes: Sequence[Route], addresses: Mapping[str, Address]) -> dict[str, Any]:
+    """The clusters of routes by name; `addresses` has host and port of each endpoint."""
+    return {cluster["name"]: cluster for route in routes for cluster in _clusters(route, addresses)}
+
+
+def clusters_file(clusters: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """What the file of clusters holds."""
+    resources = [{"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", **c} for c in clusters.values()]
+    return {"version_info": version, "resources": resources}
+
+
+def routes_file(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """What the file of routes holds; they are tried in order."""
+    table = {
+        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "virtual_hosts": [
+            {"name": "all", "domains": ["*"], "routes": [entry for route in routes for entry in _route_entries(route)]}
+        ],
+    }
+    return {"version_info": version, "resources": [table]}
+
+
+def _followed(path: Path) -> dict[str, Any]:
+    return {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
 
 
 def _route_entries(route: Route) -> list[dict[str, Any]]:

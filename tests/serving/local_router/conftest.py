@@ -67,8 +67,8 @@ class _Pod(BaseHTTPRequestHandler):
 class Routed:
     """An overlay that runs: Envoy in front of a server for each endpoint."""
 
-    def __init__(self, pods: dict[str, PodServer], port: int) -> None:
-        self.pods, self.port = pods, port
+    def __init__(self, envoy: Envoy, pods: dict[str, PodServer], port: int) -> None:
+        self.envoy, self.pods, self.port = envoy, pods, port
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def run_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
             stack.callback(envoy.stop)
             envoy.start()
             envoy.wait_until_ready()
-            return Routed(pods, ports[0])
+            return Routed(envoy, pods, ports[0])
 
         yield run
 

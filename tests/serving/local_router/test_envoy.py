@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+from local_stack.errors import StartError
+from manifest_lint.rendering import render
 
 CLASSIFY = "/v1/models/classifier:predict"
 PICTURE = b"\xff" * 2_000_000
@@ -77,3 +81,50 @@ def test_without_the_declared_buffer_pictures_fail(
     routed.pods["classifier"].behaviour = "500"
     assert post(routed.port, CLASSIFY, b"small") == (200, "classifier-light 5")
     assert post(routed.port, CLASSIFY, PICTURE)[0] == 500
+
+
+def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_overlay: Callable[..., Any]) -> None:
+    routed = run_overlay("canary-standard")
+    rendered = render("canary-standard")
+    alone = json.loads(json.dumps(rendered))
+    del next(d for d in alone if d["metadata"]["name"] == "detector" and d["kind"] == "InferenceService")["spec"][
+        "canary"
+    ]
+    addresses = {name: ("127.0.0.1", pod.server_address[1]) for name, pod in routed.pods.items()}
+    moved = {**addresses, "detector": addresses["detector-canary"]}
+    seen: Counter[tuple[int, str]] = Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{routed.port}", timeout=60) as client:
+            while not over.is_set():
+                answer = client.post("/v1/models/detector:predict", content=b"picture")
+                seen[answer.status_code, answer.text] += 1
+
+    callers = [threading.Thread(target=ask) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    try:
+        for _ in range(5):
+            routed.envoy.move(alone, moved)
+            after = many(routed.port, "/v1/models/detector:predict", b"", 20)
+            assert after == {(200, "detector-canary 0"): 20}
+            routed.envoy.move(alone, addresses)
+            assert many(routed.port, "/v1/models/detector:predict", b"", 20) == {(200, "detector 0"): 20}
+            routed.envoy.move(rendered, addresses)
+    finally:
+        over.set()
+        for caller in callers:
+            caller.join()
+    assert set(seen) == {(200, "detector 7"), (200, "detector-canary 7")}
+    assert seen.total() > 100
+
+
+def test_routes_that_envoy_refuses_change_nothing(
+    run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routed = run_overlay("canary-standard")
+    monkeypatch.setattr("local_router.envoy.MOVE_TIMEOUT_S", 1.0)
+    with pytest.raises(StartError, match="did not take other routes"):
+        routed.envoy.move(render("canary-standard"), {name: ("127.0.0.1", 99999) for name in routed.pods})
+    assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}
