@@ -7,7 +7,7 @@ export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help python setup setup-dev serve test check export train demo torture lint-manifests render deploy undeploy images smoke publish-images move-images clean
+.PHONY: help python setup setup-dev serve test check export train demo torture lint-manifests render deploy undeploy canary promote rollback releases images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,19 @@ deploy: setup-dev  ## apply an overlay, after a dry run on the server: OVERLAY=n
 
 undeploy: setup-dev  ## take an overlay down again: OVERLAY=name
 	@$(KUBECTL) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
+
+canary: setup-dev  ## try a release on a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
+	@$(RUN) -m releases canary "$(SERVICE)" "$(RELEASE)" "$(PERCENT)" $(if $(WHY),--why "$(WHY)") \
+	  $(if $(UNCHECKED),--unchecked) $(if $(UNTRAINED),--untrained)
+
+promote: setup-dev  ## let the canary serve all requests: SERVICE=digits [WHY="..."]
+	@$(RUN) -m releases promote "$(SERVICE)" $(if $(WHY),--why "$(WHY)")
+
+rollback: setup-dev  ## end the canary, or else go back to the release before: SERVICE=digits [WHY="..."]
+	@$(RUN) -m releases rollback "$(SERVICE)" $(if $(WHY),--why "$(WHY)")
+
+releases: setup-dev  ## list releases, what serves and the latest changes (SERVICE=digits)
+	@$(RUN) -m releases list $(SERVICE)
 
 images:  ## build both images with Docker (TAG=0.1.0)
 	@docker build -f transformers/Dockerfile -t modelport-transformer:$(TAG) .

@@ -22,13 +22,14 @@ _OUTLIER = {
 
 
 def bootstrap(buffer_bytes: int, listen: Address, admin: Address, clusters: Path, routes: Path) -> dict[str, Any]:
-    """What Envoy is started with. Clusters and routes are files that it follows: a change takes effect without a restart.
+    """What Envoy is started with. It follows the files of clusters and routes: a change needs no restart.
 
     Args:
         buffer_bytes: how much of a request is kept to send it again.
         listen: where callers come in.
         admin: where Envoy tells about itself.
-        clusters, routes: those files, each to be replaced as a whole.
+        clusters: that file, always replaced as a whole.
+        routes: likewise.
     """
     manager = {
         "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporters.errors import ExportError
 from local_stack.environment import SetupError
-from releases.commands import verify
+from releases.commands import canary, list, promote, rollback, verify
 from releases.errors import ReleaseError
 
 
@@ -27,6 +27,10 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, Command] = {
     "verify": verify,
+    "canary": canary,
+    "promote": promote,
+    "rollback": rollback,
+    "list": list,
 }
 
 

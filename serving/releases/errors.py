@@ -4,7 +4,8 @@ ReleaseError
 ├── NoReleaseError         there is no such service, model or release
 ├── GateError              the release must not go out
 ├── ReleaseInvalidError    files and release.json, or the signature, do not belong together
-└── StoreError             the storage cannot be reached, read or written
+├── StoreError             the storage cannot be reached, read or written
+└── ChoiceError            what serves cannot be changed so
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class ReleaseInvalidError(ReleaseError):
 
 class StoreError(ReleaseError):
     """The storage cannot be reached, read or written."""
+
+
+class ChoiceError(ReleaseError):
+    """What serves cannot be changed so."""

@@ -126,5 +126,5 @@ def test_routes_that_envoy_refuses_change_nothing(
     routed = run_overlay("canary-standard")
     monkeypatch.setattr("local_router.envoy.MOVE_TIMEOUT_S", 1.0)
     with pytest.raises(StartError, match="did not take other routes"):
-        routed.envoy.move(render("canary-standard"), {name: ("127.0.0.1", 99999) for name in routed.pods})
+        routed.envoy.move(render("canary-standard"), dict.fromkeys(routed.pods, ("127.0.0.1", 99999)))
     assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}
