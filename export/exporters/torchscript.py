@@ -2,8 +2,10 @@
 
 import functools
 import hashlib
+import pickletools
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
     import torch
 
 FILENAME = "model.pt"
+# What TorchScript's own pickles name, and operations that reach outside.
+_PICKLED = re.compile(
+    r"__torch__\..*|torch \w+Storage|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|collections OrderedDict"
+)
+_OUTWARD = frozenset(
+    {f"aten::{name}" for name in ("from_file", "save", "_print", "warn")}
+    | {f"prim::{name}" for name in ("Print", "PythonOp", "IgnoredPythonOp", "CallMethod", "CallFunction")}
+)
 _MANGLED = re.compile(r"___torch_mangle_\d+\.")
 _SEED = 7
 _SIZE = 224
@@ -206,6 +216,42 @@ def require_device_neutral(scripted: Any) -> None:
             raise ArtefactRefusedError(f"{FILENAME} is bound to a device: {node.s('value')}")
 
 
+def refuse_dangerous(path: Path) -> None:
+    """Refuse a TorchScript file that does more than arithmetic when it is loaded or called.
+
+    Its pickles are read before anything else is: a Python that loads them would do what they name.
+
+    Raises:
+        ArtefactRefusedError: names the operation.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            content = archive.read(name) if name.endswith(("pkl", ".py")) else b""
+            if name.endswith(".py") and b"def __setstate__" in content:
+                raise ArtefactRefusedError(f"{path.name} runs code when it is loaded (__setstate__): freeze it")
+            if name.endswith("pkl"):
+                _refuse_foreign_pickle(path.name, content)
+    nodes = list(_nodes(load_artefact(path).inlined_graph))
+    outward = sorted({kind for kind in nodes if kind in _OUTWARD or not kind.startswith(("aten::", "prim::"))})
+    if outward:
+        raise ArtefactRefusedError(f"{path.name} uses {', '.join(outward)}: a network needs arithmetic only")
+
+
+def _refuse_foreign_pickle(name: str, pickled: bytes) -> None:
+    for opcode, argument, _ in pickletools.genops(pickled):
+        named = opcode.name == "GLOBAL" and _PICKLED.fullmatch(str(argument))
+        if opcode.name in ("GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4") and not named:
+            raise ArtefactRefusedError(f"{name} has a pickle that calls {argument or opcode.name}: export it again")
+
+
+def _nodes(block: Any) -> Iterator[str]:
+    """The operations of a graph and all blocks in it."""
+    for node in block.nodes():
+        yield node.kind()
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
 def identity(path: Path) -> str:
     """A digest of a file's graph and weights, equal for the same network.
 
@@ -221,11 +267,12 @@ def identity(path: Path) -> str:
 
 
 def verify(path: Path, golden: Golden) -> None:
-    """Check that a TorchScript file is bound to no device and answers as its network.
+    """Check that a TorchScript file is harmless, bound to no device and answers as its network.
 
     Raises:
-        ArtefactRefusedError: it is, or does not.
+        ArtefactRefusedError: it is not, is, or does not.
     """
+    refuse_dangerous(path)
     loaded = load_artefact(path)
     require_device_neutral(loaded)
     answer = probabilities(loaded, golden.inputs[_INPUT.name][np.newaxis].astype(np.uint8))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporters.errors import ExportError
 from local_stack.environment import SetupError
-from releases.commands import canary, list, promote, rollback, verify
+from releases.commands import build, canary, list, promote, rollback, verify
 from releases.errors import ReleaseError
 
 
@@ -26,6 +26,7 @@ class Command(Protocol):
 
 
 COMMANDS: Mapping[str, Command] = {
+    "build": build,
     "verify": verify,
     "canary": canary,
     "promote": promote,

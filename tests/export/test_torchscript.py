@@ -4,6 +4,8 @@ import functools
 import hashlib
 import json
 import pickle
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +204,62 @@ def test_files_that_are_no_weights_are_refused_and_never_run(
     with pytest.raises(WeightsInvalidError, match=r"own\.pth is no state dict of mobilenet_v2"):
         torchscript.load("mobilenet_v2", tmp_path / "own.pth")
     assert not (tmp_path / "exploded").exists()
+
+
+def script(path: Path, module: torch.nn.Module) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(module.eval()).save(str(path))
+    return path
+
+
+class Reading(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.from_file("/etc/hostname", size=1, dtype=torch.uint8)
+
+
+class Printing(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool(x.sum() > 0):
+            print("seen")
+        return x
+
+
+class Waking(torch.nn.Module):
+    @torch.jit.export
+    def __getstate__(self) -> bool:
+        return True
+
+    @torch.jit.export
+    def __setstate__(self, state: bool) -> None:
+        self.training = state
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("module", "complaint"),
+    [
+        pytest.param(Reading(), "uses aten::from_file", id="reads a file"),
+        pytest.param(Printing(), "uses prim::Print", id="prints, in a branch"),
+        pytest.param(Waking(), "runs code when it is loaded", id="runs when loaded"),
+    ],
+)
+def test_what_does_more_than_arithmetic_is_refused(module: torch.nn.Module, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactRefusedError, match=complaint):
+        torchscript.refuse_dangerous(script(tmp_path / "model.pt", module))
+
+
+class Calling:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("run",)
+
+
+def test_a_pickle_that_calls_python_is_refused_unread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = script(tmp_path / "model.pt", torch.nn.ReLU())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/extra.pkl", pickle.dumps(Calling()))
+    with pytest.raises(ArtefactRefusedError, match="has a pickle that calls"):
+        torchscript.refuse_dangerous(path)
+    assert capsys.readouterr().out == ""

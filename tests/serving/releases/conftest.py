@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from local_stack.stack import StackSettings, export_missing
+from releases.building import Built, build
 from releases.release import RELEASE_FILE, FileRecord, ModelRecord, Release, content_digest
+
+sys.path.insert(0, str(Path(__file__).parent))  # toy_model.py
 
 CONTENTS = {
     "toy/config.pbtxt": b'name: "toy"\n',
@@ -36,3 +41,17 @@ def toy(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The model repository, with the artefacts of the small models."""
+    settings = StackSettings(("digits", "anomaly"))
+    export_missing(settings)
+    return settings.repository
+
+
+@pytest.fixture(scope="session")
+def digits(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The release of digits, built once, through the whole gate."""
+    return build("digits", repository, tmp_path_factory.mktemp("releases"))

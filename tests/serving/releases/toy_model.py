@@ -1,0 +1,73 @@
+"""A model small enough to be checked in every way that a release can be wrong: x FP32 [2] to y FP32 [3]."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+WEIGHTS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+CONFIG = """name: "{name}"
+platform: "{platform}"
+max_batch_size: 8
+input {{
+  name: "x__0"
+  data_type: TYPE_FP32
+  dims: [2]
+}}
+output {{
+  name: "y__0"
+  data_type: TYPE_FP32
+  dims: [3]
+  label_filename: "labels.txt"
+}}
+parameters {{ key: "weights" value: {{ string_value: "trained" }} }}
+"""
+
+
+def save_onnx(version_dir: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    x = helper.make_tensor_value_info("x__0", TensorProto.FLOAT, ["N", 2])
+    y = helper.make_tensor_value_info("y__0", TensorProto.FLOAT, ["N", 3])
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, [2, 3], WEIGHTS.tobytes(), raw=True)
+    graph = helper.make_graph([helper.make_node("MatMul", ["x__0", "weights"], ["y__0"])], "toy", [x], [y], [weights])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), version_dir / "model.onnx"
+    )
+
+
+def save_torchscript(version_dir: Path) -> None:
+    import torch
+
+    class Toy(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = torch.nn.Buffer(torch.from_numpy(WEIGHTS))
+
+        def forward(self, x__0: torch.Tensor) -> torch.Tensor:
+            return x__0 @ self.weights
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.freeze(torch.jit.trace(Toy().eval(), torch.ones(2, 2))).save(str(version_dir / "model.pt"))
+
+
+SAVE = {"onnxruntime_onnx": save_onnx, "pytorch_libtorch": save_torchscript}
+
+
+def add_model(repository: Path, platform: str = "onnxruntime_onnx", name: str = "toy") -> Path:
+    """Adds the model to a repository, right in every way. Returns its folder."""
+    folder = repository / name
+    for part in ("1", "golden"):
+        (folder / part).mkdir(parents=True)
+    SAVE[platform](folder / "1")
+    (folder / "config.pbtxt").write_text(CONFIG.format(name=name, platform=platform))
+    (folder / "labels.txt").write_text("one\ntwo\nthree\n")
+    (folder / "golden" / "x__0.json").write_text("[1.0, 2.0]\n")
+    answer = {"outputs": {"y__0": {"values": [9.0, 12.0, 15.0], "atol": 0.001}}}
+    (folder / "golden" / "answer.json").write_text(json.dumps(answer))
+    return folder
