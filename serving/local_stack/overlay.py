@@ -1,63 +1,182 @@
-"""The local stack as a rendered overlay declares it: `make serve OVERLAY=name`.
+"""What a rendered overlay declares, as processes of this machine: `make serve OVERLAY=name`.
 
 Read from the same YAML that `kubectl apply -k` sends: each predictor's transformer command line (service, chain,
-thresholds, limits, timeouts, drain, threads) and plain environment variables, and the routes with their shares,
-retries, fallback, time limits and buffer, by which a real Envoy stands on PORT. Each predictor (stable, canary,
-fallback) is a transformer process of its own.
+thresholds, limits, timeouts, drain, threads) and plain environment variables, the release of its models, and the routes
+with their shares, retries, fallback, time limits and buffer, by which a real Envoy stands on PORT.
 
 Replaced by what this machine has:
 - addresses and ports: --host, --http_port, --grpc_port, --predictor_host; gRPC does not pass Envoy;
-- paths and releases: --model_repository and every storageUri become this repository;
+- storage: the release that a storageUri names is a folder of build/releases; `initial` is the model repository;
 - replicas: one process a predictor; what scales, places or limits pods means nothing here;
-- Triton: one for all predictors, with the stack's own options (tests/manifests runs the declared ones);
+- Triton: one for each release, with the stack's own options (tests/manifests runs the declared ones);
 - host names: without HTTPRoutes, KServe tells services apart by host name, Envoy here by path.
 CORS and JWT policies are left out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from kserve_transformers.settings import Settings, parse_settings
-from local_router.envoy import Envoy
-from local_router.routes import Route, endpoints, read_routes
+from local_router.routes import Route, RouteError, endpoints, read_routes
+from local_stack.environment import ROOT
 from local_stack.errors import StackError
-from local_stack.server import LOOPBACK
-from local_stack.stack import Stack, StackSettings
+from local_stack.stack import StackSettings
 from local_stack.transformer_server import TransformerSettings
 from manifest_lint.findings import Document, at
 from manifest_lint.pods import Pod, pods
-from manifest_lint.rendering import RenderError, render
+from manifest_lint.release_file import FIRST_RELEASE, ReleaseFileError, read, release_file
+from manifest_lint.rendering import MANIFESTS, RenderError, render
 
-FIRST_PORT = 10  # the transformers' ports begin so far above Envoy's
+RELEASES = ROOT / "build" / "releases"
+_SERVICE_AND_RELEASE = re.compile(r"/([\w-]+)[/:]([\w.-]+)$")  # the end of a storageUri, an OCI image's too
+
+
+Stamp = tuple[int, int]  # changes whenever a file is written or replaced
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A pod of an overlay, as far as this machine runs it. Two that are equal are served by the same processes.
+
+    Args:
+        endpoint: as the routes name it.
+        release: of its models.
+        repository: where those are.
+        arguments: of its transformer.
+        variables: of its transformer's environment.
+    """
+
+    endpoint: str
+    release: str
+    repository: Path
+    arguments: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.endpoint if self.release == FIRST_RELEASE else f"{self.endpoint}@{self.release}"
+
+    def transformer(self, logs: Path, triton_port: int, port: int) -> TransformerSettings:
+        """Its transformer, with REST on a port and gRPC on the next one."""
+        return TransformerSettings(
+            chains={},
+            repository=self.repository,
+            log_file=logs / f"{self.name}.log",
+            triton_port=triton_port,
+            http_port=port,
+            grpc_port=port + 1,
+            name=self.name,
+            declared=self.arguments,
+            variables=dict(self.variables),
+        )
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an overlay says at one time.
+
+    Args:
+        documents: of the services that are wanted.
+        predictors: the pod behind each endpoint of the routes.
+        stamp: of the release file before it was read.
+    """
+
+    documents: Sequence[Document]
+    predictors: tuple[Predictor, ...]
+    stamp: Stamp
+
+    @cached_property
+    def routes(self) -> Sequence[Route]:
+        """Where requests go."""
+        return read_routes(self.documents)
+
+    def lines(self) -> list[str]:
+        """A line for each route: who gets how much of it, and who comes next."""
+        names = {predictor.endpoint: predictor.name for predictor in self.predictors}
+        lines = []
+        for route in self.routes:
+            total = sum(share.weight for share in route.shares)
+            shares = ", ".join(f"{names[share.endpoint]} {100 * share.weight / total:g} %" for share in route.shares)
+            then = "".join(f", then {names[endpoint]}" for endpoint in route.fallback)
+            lines.append(f"{route.matches[0].path}: {shares}{then}")
+        return lines
 
 
 @dataclass(frozen=True)
 class OverlaySettings(StackSettings):
-    """A stack whose transformers and routes come from an overlay. Envoy has `http_port`, its admin the next one.
+    """A stack whose predictors and routes come from an overlay. Envoy has `http_port`, its admin the next one.
 
     Args:
         overlay: its name.
+        manifests: where it is, and the release file that it is rendered from.
+        releases: folders SERVICE/RELEASE.
     """
 
     overlay: str = ""
+    manifests: Path = MANIFESTS
+    releases: Path = RELEASES
 
     @cached_property
-    def documents(self) -> Sequence[Document]:
-        """What the overlay says of the services that are wanted.
+    def first(self) -> Declared:
+        """What the overlay declared when it was first asked.
 
         Raises:
-            StackError: there is no such overlay, or kubectl refuses it.
+            StackError: see read.
+        """
+        return self.read()
+
+    def stamp(self) -> Stamp:
+        """Of the release file now."""
+        state = release_file(self.manifests).stat()
+        return state.st_mtime_ns, state.st_ino
+
+    def read(self) -> Declared:
+        """What the overlay declares now of the services that are wanted.
+
+        Raises:
+            StackError: there is no such overlay, kubectl refuses it, or a release is not on this machine.
         """
         try:
-            documents = render(self.overlay)
-        except RenderError as error:
+            stamp = self.stamp()
+            documents = self._wanted(render(self.overlay, self.manifests))
+            stable = {service: choice.stable for service, choice in read(self.manifests).items()}
+            found = dict(chain.from_iterable(_predictors(pod, stable) for pod in pods(documents)))
+            routes = read_routes(documents)
+        except (RenderError, ReleaseFileError, RouteError, FileNotFoundError) as error:
             raise StackError(str(error)) from error
-        unwanted = {pod.name for pod in pods(documents) if not set(self._parsed(pod).services) & set(self.services)}
+        return Declared(documents, tuple(self._predictor(name, *found[name]) for name in endpoints(routes)), stamp)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The models of all chains."""
+        parsed = [_parsed(predictor.arguments) for predictor in self.first.predictors]
+        return tuple(dict.fromkeys(m for one in parsed for service in one.services for m in one.chains[service]))
+
+    @property
+    def transformers(self) -> tuple[TransformerSettings, ...]:
+        """None that is known before the overlay is read."""
+        return ()
+
+    def models_of(self, repository: Path) -> tuple[str, ...]:
+        """What the Triton over a repository loads: of a release, all that is in it."""
+        if repository == self.repository:
+            return self.models
+        return tuple(sorted(config.parent.name for config in repository.glob("*/config.pbtxt")))
+
+    def _wanted(self, documents: Sequence[Document]) -> list[Document]:
+        unwanted = {
+            pod.name
+            for pod in pods(documents)
+            if not set(_parsed(pod.transformer_arguments()).services) & set(self.services)
+        }
         return [
             document
             for document in documents
@@ -65,78 +184,42 @@ class OverlaySettings(StackSettings):
             or at(document, "metadata.name") not in unwanted
         ]
 
-    @cached_property
-    def routes(self) -> Sequence[Route]:
-        """Where requests go."""
-        return read_routes(self.documents)
-
-    @cached_property
-    def predictors(self) -> Mapping[str, Pod]:
-        """The pod behind each endpoint of the routes."""
-        found = dict(chain.from_iterable(map(_predictors, pods(self.documents))))
-        return {endpoint: found[endpoint] for endpoint in endpoints(self.routes)}
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The models of all chains."""
-        parsed = map(self._parsed, self.predictors.values())
-        return tuple(dict.fromkeys(m for one in parsed for service in one.services for m in one.chains[service]))
-
-    @property
-    def transformers(self) -> tuple[TransformerSettings, ...]:
-        """One for each predictor."""
-        return tuple(
-            TransformerSettings(
-                chains={},
-                repository=self.repository,
-                log_file=self.logs / f"{endpoint}.log",
-                triton_port=self.triton_http_port,
-                http_port=self.http_port + FIRST_PORT + 2 * index,
-                grpc_port=self.http_port + FIRST_PORT + 2 * index + 1,
-                name=endpoint,
-                declared=tuple(pod.transformer_arguments()),
-                variables={v["name"]: v["value"] for v in pod.transformer.get("env") or [] if "value" in v},
+    def _predictor(self, endpoint: str, pod: Pod, stable: str | None) -> Predictor:
+        uri = str(at(pod.predictor, "model.storageUri", ""))
+        named = _SERVICE_AND_RELEASE.search(uri)
+        if named is None:
+            raise StackError(f"{endpoint}: {uri!r} does not end in SERVICE/RELEASE")
+        service, release = named[1], stable or named[2]
+        repository = self.repository if release == FIRST_RELEASE else self.releases / service / release
+        if not repository.is_dir():
+            raise StackError(
+                f"{endpoint} is to serve release {release} of {service}, which is not in {self.releases}: "
+                f"build it with `make release SERVICE={service}`, or choose another one (`make releases`)"
             )
-            for index, (endpoint, pod) in enumerate(self.predictors.items())
+        return Predictor(
+            endpoint,
+            release,
+            repository,
+            tuple(pod.transformer_arguments()),
+            tuple((v["name"], v["value"]) for v in pod.transformer.get("env") or [] if "value" in v),
         )
 
-    @property
-    def ports(self) -> tuple[tuple[str, str, int], ...]:
-        """Every port: the variable that moves it, its purpose, its number."""
-        own = [("PORT", f"{t.name}'s", port) for t in self.transformers for port in (t.http_port, t.grpc_port)]
-        return (*super().ports, *own)
 
-    def _parsed(self, pod: Pod) -> Settings:
-        return parse_settings([*pod.transformer_arguments(), f"--model_repository={self.repository}"])
+def _parsed(arguments: Sequence[str]) -> Settings:
+    return parse_settings([*arguments, "--model_repository=."])
 
 
-class OverlayStack(Stack):
-    """Triton, a transformer for each predictor, and Envoy in front."""
+def _predictors(pod: Pod, stable: Mapping[str, str]) -> Iterator[tuple[str, tuple[Pod, str | None]]]:
+    """A service's stable predictor and its canaries, which take over what they do not say themselves.
 
-    def __init__(self, settings: OverlaySettings) -> None:
-        super().__init__(settings)
-        addresses = {transformer.name: (LOOPBACK, transformer.http_port) for transformer in settings.transformers}
-        envoy = Envoy(settings.documents, addresses, settings.http_port, settings.http_port + 1, settings.logs)
-        self.servers = (self.triton, envoy, *self.transformers)
-
-
-def route_lines(settings: OverlaySettings) -> list[str]:
-    """A line for each route: who gets how much of it, and who comes next."""
-    lines = []
-    for route in settings.routes:
-        total = sum(share.weight for share in route.shares)
-        shares = ", ".join(f"{share.endpoint} {100 * share.weight / total:g} %" for share in route.shares)
-        lines.append(f"{route.matches[0].path}: {shares}" + "".join(f", then {name}" for name in route.fallback))
-    return lines
-
-
-def _predictors(pod: Pod) -> Iterator[tuple[str, Pod]]:
-    """A service's stable predictor and its canaries, which take over what they do not say themselves."""
-    yield pod.name, pod
+    With each its release, where the documents do not say it.
+    """
     spec: Mapping[str, Any] = pod.service["spec"]
+    knative = "canaryTrafficPercent" in pod.predictor  # the documents are the canary; the rest has the revision before
+    yield pod.name, (pod, stable[pod.name] if knative else None)
     for canary in spec.get("canary") or []:
         predictor = {**pod.predictor, **canary["predictor"]}
         name = f"{pod.name}-{predictor['name']}"
-        yield name, Pod({**pod.service, "spec": {**spec, "predictor": predictor}}, pod.runtime)
-    if "canaryTrafficPercent" in pod.predictor:  # Knative: the revision before this one has the rest
-        yield f"{pod.name}-canary", pod
+        yield name, (Pod({**pod.service, "spec": {**spec, "predictor": predictor}}, pod.runtime), None)
+    if knative:
+        yield f"{pod.name}-canary", (pod, None)

@@ -76,6 +76,11 @@ class TransformerServer(Server):
         _, report = self.get(READY_PATH)
         return report["services"] if isinstance(report, dict) else {}
 
+    def all_models_ready(self) -> bool:
+        """Whether every model of its chains gave its golden sample's answer; a service is ready with one of them."""
+        reports = self.services().values()
+        return bool(reports) and all(model["ready"] for report in reports for model in report["models"].values())
+
     def errors(self, last: int = 3) -> list[str]:
         """The services that are not ready and why, or else the last lines of its log."""
         reasons = [f"{name}: {state.get('reason')}" for name, state in self.services().items() if not state["ready"]]

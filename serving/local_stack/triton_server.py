@@ -35,7 +35,10 @@ ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^e
 
 @dataclass(frozen=True)
 class TritonSettings:
-    """Where a Triton listens and what it serves: these models, or all of the repository where none is named."""
+    """Where a Triton listens and what it serves: these models, or all of the repository where none is named.
+
+    A stack has names for its Tritons by which a person, and the stack, tell them apart.
+    """
 
     repository: Path
     log_file: Path
@@ -44,6 +47,7 @@ class TritonSettings:
     metrics_port: int = 8002
     models: tuple[str, ...] = ()
     start_timeout_s: float = 180.0
+    name: str = "Triton"
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
 
@@ -68,7 +72,7 @@ class TritonServer(Server):
             grace_s=DRAIN_S + 5,
             shm_prefix=self._shm_prefix,
         )
-        super().__init__("Triton", process, settings.http_port, settings.start_timeout_s)
+        super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
         self._stubs_seen: Counter[str] = Counter()
 
     def start(self) -> None:

@@ -13,9 +13,8 @@ from pathlib import Path
 import yaml
 
 from manifest_lint.findings import at
-from manifest_lint.rendering import ROOT
+from manifest_lint.rendering import MANIFESTS
 
-MANIFESTS = ROOT / "manifests"
 FIRST_RELEASE = "initial"  # what is served before anything was released: the model repository of the checkout
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = ROOT / "manifests" / "overlays"
+MANIFESTS = ROOT / "manifests"
+OVERLAYS = MANIFESTS / "overlays"
 
 
 class RenderError(Exception):
@@ -24,13 +25,17 @@ def overlays() -> list[str]:
     return sorted(path.parent.name for path in OVERLAYS.glob("*/kustomization.yaml"))
 
 
-def render(overlay: str) -> list[dict[str, Any]]:
+def render(overlay: str, manifests: Path = MANIFESTS) -> list[dict[str, Any]]:
     """The documents of an overlay, as `kubectl apply -k` would send them.
+
+    Args:
+        overlay: its name.
+        manifests: the folder of all manifests.
 
     Raises:
         RenderError: there is no such overlay, or kubectl refuses it.
     """
-    folder = OVERLAYS / overlay
+    folder = manifests / "overlays" / overlay
     if not folder.is_dir():
         raise RenderError(f"no overlay {overlay!r}: there are {', '.join(overlays())}")
     result = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False)

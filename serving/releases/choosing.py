@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.files import staged
-from manifest_lint.release_file import FIRST_RELEASE, MANIFESTS, Choice, ReleaseFileError, edited, parse, release_file
+from manifest_lint.release_file import FIRST_RELEASE, Choice, ReleaseFileError, edited, parse, release_file
+from manifest_lint.rendering import MANIFESTS
 from releases import log
 from releases.errors import ChoiceError, NoReleaseError
 from releases.release import NAME, RELEASES, built

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import pytest
 from kserve_transformers.settings import SERVICES
 from local_stack.environment import ROOT
 from local_stack.errors import PortTakenError
-from local_stack.overlay import OverlaySettings, OverlayStack
+from local_stack.overlay import OverlaySettings
+from local_stack.overlay_stack import OverlayStack
 from local_stack.stack import check_ports, export_missing
 from manifest_lint.rendering import overlays
 
@@ -72,7 +73,7 @@ def test_a_canary_gets_its_declared_share_of_real_predictions(
     run_overlay: Callable[..., OverlayStack], coffee: bytes
 ) -> None:
     stack = run_overlay("canary-standard", "detector")
-    (service,) = [d for d in stack.settings.documents if d["kind"] == "InferenceService"]
+    (service,) = [d for d in stack.declared.documents if d["kind"] == "InferenceService"]
     (percent,) = [canary["trafficPercent"] for canary in service["spec"]["canary"]]
     with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
         with ThreadPoolExecutor(4) as pool:
@@ -91,8 +92,7 @@ def test_no_request_fails_when_the_primary_predictor_does(
     run_overlay: Callable[..., OverlayStack], coffee: bytes
 ) -> None:
     stack = run_overlay("fallback", "classifier")
-    declared = {t.name: stack.settings.predictors[t.name].transformer_arguments() for t in stack.transformers}
-    chains = {name: at_flag(arguments, "--chain").split("=")[1].split(",") for name, arguments in declared.items()}
+    chains = {p.name: at_flag(p.arguments, "--chain").split("=")[1].split(",") for p in stack.declared.predictors}
     primary, light = chains["classifier"], chains["classifier-light"]
     assert not set(primary) & set(light)
 
@@ -139,12 +139,14 @@ def test_no_request_fails_when_the_primary_models_process_dies(
 @pytest.mark.parametrize("overlay", overlays())
 def test_what_an_overlay_declares_reaches_its_processes(overlay: str, tmp_path: Path) -> None:
     settings = free_settings(overlay, SERVICES, tmp_path)
-    assert set(settings.predictors) >= set(SERVICES)
-    for transformer in settings.transformers:
-        declared = settings.predictors[transformer.name].transformer_arguments()
-        assert list(transformer.declared) == declared
-        assert {"--request_timeout_s=30", "--drain_s=5"} <= set(declared)
-    assert len({port for _, _, port in settings.ports}) == len(settings.ports)
+    stack = OverlayStack(settings)
+    assert {predictor.endpoint for predictor in stack.declared.predictors} >= set(SERVICES)
+    for predictor, transformer in zip(stack.declared.predictors, stack.transformers, strict=True):
+        assert {"--request_timeout_s=30", "--drain_s=5"} <= set(predictor.arguments)
+        assert predictor.transformer(tmp_path, 1, 2).declared == predictor.arguments
+        assert transformer.name == predictor.name
+    ports = [server.http_port for server in stack.servers]
+    assert len(set(ports)) == len(ports)
 
 
 def test_an_overlay_that_is_not_there_is_one_line() -> None:
@@ -155,7 +157,7 @@ def test_an_overlay_that_is_not_there_is_one_line() -> None:
     assert run.stderr.count("\n") == 1
 
 
-def at_flag(arguments: list[str], name: str) -> str:
+def at_flag(arguments: Sequence[str], name: str) -> str:
     (value,) = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{name}=")]
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from manifest_lint.release_file import MANIFESTS
+from manifest_lint.rendering import MANIFESTS
 from releases.choosing import Decide, Place, change
 from releases.release import RELEASES
 
