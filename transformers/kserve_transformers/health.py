@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from kserve_transformers.metrics import SERVICE_READY
 from kserve_transformers.services.transformer import Transformer
 
 
@@ -18,6 +20,8 @@ class Health:
     def __init__(self, services: Mapping[str, Transformer[Any, Any, Any]]) -> None:
         self._services = services
         self.draining = False
+        for name, service in services.items():
+            SERVICE_READY.labels(name).set_function(partial(_ready, service))
 
     @property
     def ready(self) -> bool:
@@ -53,3 +57,7 @@ class Health:
                 }
             models[model.name] = entry
         return models
+
+
+def _ready(service: Transformer[Any, Any, Any]) -> float:
+    return float(service.unready_reason is None)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+from kserve_transformers.errors import ServingError
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -18,5 +22,29 @@ FALLBACKS = Counter(
 )
 MODEL_READY = Gauge("modelport_model_ready", "1 where the golden sample's answer was right of late", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
+SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])
+MODEL = Info("modelport_model", "What serves: its version, its release, and whether its weights are trained", ["model"])
 BREAKER_OPEN = Gauge("modelport_breaker_open", "1 where a model is left alone after failures in a row", ["model"])
 IN_FLIGHT = Gauge("modelport_in_flight", "Batches that a model has at present", ["model"])
+
+# Why a model of a chain can be passed over.
+FALLBACK_CAUSES = ("untrained", "not ready", "queue full", "error", "too late")
+
+
+def count_from_zero(chains: Mapping[str, Sequence[str]]) -> None:
+    """Let counters of rare events exist before the first one: a rate needs two samples of a series.
+
+    Args:
+        chains: the models of each service.
+    """
+    errors = ServingError.__subclasses__()
+    http = ("200", "gone", *dict.fromkeys(str(error.status) for error in errors))
+    outcomes = {"own": http, "v1": http, "v2": http, "grpc": ("OK", *dict.fromkeys(e.grpc_code for e in errors))}
+    for service, chain in chains.items():
+        for protocol in outcomes:
+            SECONDS.labels(service, protocol)
+            for outcome in outcomes[protocol]:
+                REQUESTS.labels(service, protocol, outcome)
+        for model in chain:
+            for cause in FALLBACK_CAUSES:
+                FALLBACKS.labels(service, model, cause)

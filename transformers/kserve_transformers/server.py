@@ -23,6 +23,7 @@ from tritonclient.http.aio import InferenceServerClient
 from kserve_transformers.grpc_server import GRPCServer, Servicer
 from kserve_transformers.health import Health
 from kserve_transformers.limits import Admission, BodyLimit, BoundedHead
+from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import Observed
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.routes.errors import add_error_handlers
@@ -119,6 +120,7 @@ async def _serve_services(settings: Settings, services: Services, models: list[T
     for service in services.values():
         server.register_model(service)
     health = Health(services)
+    count_from_zero({name: settings.chains[name] for name in services})
     rest = RestServer(server, services, health, settings)
     grpc = GRPCServer(
         f"{settings.host}:{settings.grpc_port}",

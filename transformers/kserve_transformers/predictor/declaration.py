@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,14 @@ async def learn(client: InferenceServerClient, name: str) -> Declaration:
         parameters={key: value["string_value"] for key, value in config.get("parameters", {}).items()},
         labels=await _labels(client, name, next(iter(inputs.values())), outputs[labelled]) if labelled else (),
     )
+
+
+def release_of(repository: Path | None) -> str:
+    """The name of the release that a repository is (release.json at its root); "none" where it is not one."""
+    try:
+        return str(json.loads((repository / "release.json").read_text())["name"]) if repository else "none"
+    except FileNotFoundError:
+        return "none"
 
 
 def _specs(tensors: list[dict[str, Any]], batched: bool) -> list[TensorSpec]:

@@ -19,10 +19,10 @@ from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, BusyError, NotReadyError, ServingError, TooLateError
-from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL_READY
+from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL, MODEL_READY
 from kserve_transformers.observe import forwarded_headers
 from kserve_transformers.predictor.breaker import Breaker
-from kserve_transformers.predictor.declaration import Declaration, learn
+from kserve_transformers.predictor.declaration import Declaration, learn, release_of
 from kserve_transformers.predictor.golden import GoldenSample
 from kserve_transformers.predictor.queue import Queue
 
@@ -192,6 +192,8 @@ class TritonModel:
                     GoldenSample.load(self._repository / self.name, declaration.input) if self._repository else None
                 )
                 self._declaration = declaration
+                told = {"version": declaration.version, "weights": "trained" if declaration.trained else "untrained"}
+                MODEL.labels(self.name).info(told | {"release": release_of(self._repository)})
         spec = self._declaration.input
         batch = self._golden.batch if self._golden else np.zeros((1, *spec.shape), spec.dtype)
         patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]

@@ -1,0 +1,44 @@
+"""Counters of rare events exist before the first one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from kserve_transformers.metrics import FALLBACK_CAUSES
+from kserve_transformers.services import transformer
+
+ROOT = Path(__file__).parents[2]
+COUNT = """
+from prometheus_client import generate_latest
+from kserve_transformers.metrics import count_from_zero
+count_from_zero({"cars": ["cars"]})
+print(generate_latest().decode())
+"""
+
+
+def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "transformers")}
+    told = subprocess.run([sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=True)
+    requests = set(
+        re.findall(r'modelport_requests_total{outcome="(\w+)",protocol="(\w+)",service="cars"} 0.0', told.stdout)
+    )
+    for protocol in ("own", "v1", "v2"):
+        assert {
+            ("200", protocol),
+            ("429", protocol),
+            ("502", protocol),
+            ("504", protocol),
+            ("gone", protocol),
+        } <= requests
+    assert {("OK", "grpc"), ("UNAVAILABLE", "grpc"), ("DEADLINE_EXCEEDED", "grpc")} <= requests
+    causes = re.findall(r'modelport_fallbacks_total{cause="([\w ]+)",model="cars",service="cars"} 0.0', told.stdout)
+    assert sorted(causes) == sorted(FALLBACK_CAUSES)
+    assert 'modelport_request_seconds_count{protocol="grpc",service="cars"} 0.0' in told.stdout
+
+
+def test_no_model_is_passed_over_for_another_cause() -> None:
+    assert set(transformer._CAUSES.values()) <= set(FALLBACK_CAUSES)
