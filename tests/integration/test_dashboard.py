@@ -1,0 +1,109 @@
+"""Every query of the dashboard and every alert, asked of a real Prometheus that reads the running stack under load."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.prometheus import Pod, Prometheus
+from monitoring.queries import COMPONENTS, Panel, dashboard, filled_in, panels, rules, selectors, unfiltered
+from monitoring.traffic import Traffic
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None, reason="prometheus is not installed: apt-get install prometheus"
+    ),
+]
+LOAD_S = 15
+RATE_INTERVAL = "30s"
+ALL = list(panels(dashboard()))
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    stack: Any, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Has read the stack under load."""
+    settings = stack.stack.settings
+    pod = Pod("local-0", "local", settings.http_port, settings.triton_metrics_port)
+    running = Prometheus(pod, tmp_path_factory.mktemp("prometheus"), *free_ports(1))
+    running.start()
+    with Traffic(stack.http, stack.grpc) as traffic:
+        time.sleep(LOAD_S)
+    assert {"200", "OK", "504"} <= set(traffic.outcomes), traffic.outcomes
+    time.sleep(2)  # the last requests are read, and the rules evaluated
+    yield running
+    running.stop()
+
+
+def complaints(prometheus: Prometheus, expr: str, labels: Collection[str] = ()) -> list[str]:
+    """What is wrong with a query: a series that does not exist, no answer, no number, or a label without a value."""
+    found = [f"nothing is called {selector}" for selector in selectors(expr) if not prometheus.query(selector)]
+    result = prometheus.query(expr)
+    if not any(math.isfinite(float(series["value"][1])) for series in result):
+        found.append(f"{len(result)} series, none with a number")
+    found += [f"no label {label}" for label in labels if not all(series["metric"].get(label) for series in result)]
+    return found
+
+
+@pytest.mark.parametrize("panel", ALL, ids=lambda panel: f"{panel.row}: {panel.title}")
+def test_a_panel_shows_something(panel: Panel, prometheus: Prometheus) -> None:
+    for query in panel.queries:
+        assert complaints(prometheus, filled_in(query.expr, RATE_INTERVAL), query.labels) == []
+
+
+@pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("alert", rule.get("record")))
+def test_a_rule_has_something_to_watch(rule: dict[str, Any], prometheus: Prometheus) -> None:
+    summary = rule.get("annotations", {}).get("summary", "")
+    labels = [word.split(".")[1].rstrip("} ") for word in summary.split() if word.startswith("$labels.")]
+    assert complaints(prometheus, unfiltered(rule["expr"]), labels) == []
+
+
+def test_a_chosen_service_narrows_its_panels(prometheus: Prometheus) -> None:
+    query = next(panel for panel in ALL if panel.title == "Requests by service").queries[0]
+    chosen = prometheus.query(filled_in(query.expr, RATE_INTERVAL, service="cars", pod="local-0"))
+    assert [series["metric"]["service"] for series in chosen] == ["cars"]
+    assert prometheus.query(filled_in(query.expr, RATE_INTERVAL, pod="another")) == []
+
+
+def test_keda_has_something_to_scale_on(prometheus: Prometheus) -> None:
+    (patch,) = yaml.safe_load((COMPONENTS / "keda" / "kustomization.yaml").read_text())["patches"]
+    (metric,) = yaml.safe_load(patch["patch"])["spec"]["predictor"]["autoScaling"]["metrics"]
+    query = metric["external"]["metric"]["query"]
+    assert complaints(prometheus, query.replace("SERVICE", "local")) == []
+
+
+def test_the_pod_monitor_picks_the_two_containers(prometheus: Prometheus) -> None:
+    labels = [target["labels"] for target in prometheus.targets() if target["health"] == "up"]
+    assert sorted(found["container"] for found in labels) == ["kserve-container", "transformer-container"]
+    for found in labels:
+        assert (found["job"], found["namespace"], found["pod"]) == ("modelport/modelport", "modelport", "local-0")
+        assert found["serving_kserve_io_inferenceservice"] == "local"
+
+
+def test_prometheus_evaluates_the_rules(prometheus: Prometheus) -> None:
+    evaluated = {rule["name"]: (rule["health"], rule.get("lastError", "")) for rule in prometheus.rules()}
+    assert set(evaluated) == {rule.get("alert", rule.get("record")) for rule in rules()}
+    assert set(evaluated.values()) == {("ok", "")}
+
+
+@pytest.mark.parametrize(
+    ("expr", "labels", "expected"),
+    [
+        pytest.param("sum(rate(modelport_request_total[1m]))", [], "nothing is called", id="wrong name"),
+        pytest.param('modelport_stage_seconds_sum{stage="inference"}', [], "nothing is called", id="wrong value"),
+        pytest.param("modelport_in_flight or modelport_waiting", [], "nothing is called", id="hidden by or"),
+        pytest.param("modelport_in_flight * on (service) modelport_service_ready", [], "0 series", id="wrong join"),
+        pytest.param("sum by (service) (modelport_in_flight)", ["service"], "no label", id="wrong label"),
+        pytest.param("0 * modelport_in_flight / 0", [], "none with a number", id="no number"),
+    ],
+)
+def test_a_mistake_is_found(expr: str, labels: list[str], expected: str, prometheus: Prometheus) -> None:
+    assert expected in " ".join(complaints(prometheus, expr, labels))
