@@ -130,6 +130,24 @@ def test_anomaly_answers_each_window(client, windows, stack):
         assert outputs["anomaly"].tolist() == [one["anomaly"] for one in answer["predictions"]]
 
 
+def test_anomaly_gives_its_reconstruction_where_it_is_asked_for(client, windows, stack, repository):
+    golden = json.loads((repository / "anomaly" / "golden" / "answer.json").read_text())["outputs"]["reconstruction"]
+    body = {"instances": windows, "parameters": {"reconstruction": True}}
+    predictions = client.post("/v1/models/anomaly:predict", json=body).json()["predictions"]
+    rebuilt = [prediction["reconstruction"] for prediction in predictions]
+    np.testing.assert_allclose(rebuilt, [golden["values"]] * 3, atol=golden["atol"])
+
+    length = client.get("/v2/models/anomaly").json()["inputs"][0]["shape"][1]
+    with triton_http.InferenceServerClient(stack.http.removeprefix("http://")) as triton:
+        tensor = triton_http.InferInput("window", [3, length], "FP32")
+        tensor.set_data_from_numpy(np.array(windows, np.float32))
+        result = triton.infer("anomaly", [tensor], parameters={"reconstruction": True})
+    np.testing.assert_allclose(result.as_numpy("reconstruction"), rebuilt, rtol=1e-5)
+
+    refused = client.post("/v1/models/anomaly:predict", json=body | {"parameters": {"reconstruction": 1}})
+    assert refused.json() == {"error": "reconstruction must be true or false"}
+
+
 @pytest.mark.parametrize("data", [[], [[]], [[1.0, 2.0]], [["a"]], "x", [[None]]])
 def test_anomaly_says_what_a_window_must_be(client, data):
     response = client.post("/anomaly/predict", json={"data": data})

@@ -78,3 +78,6 @@ class AnomalyPrediction(Prediction):
     mae: Annotated[float, Field(ge=0, description="Mean absolute error of the reconstruction.")]
     threshold: Annotated[float, Field(description="Above it a window is an anomaly.")]
     anomaly: bool
+    reconstruction: NotRequired[
+        Annotated[list[float], Field(description="The window as the model rebuilt it, asked for by a parameter.")]
+    ]
