@@ -58,6 +58,12 @@ def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Cal
         assert f"/{service}" in found[service].triton.get("storageUri", "")
 
 
+def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> None:
+    off = {pod.name: "--no_page" in pod.transformer_arguments() for pod in pods(rendered("production"))}
+    assert set(SERVICES) <= set(off)
+    assert all(off.values())
+
+
 @pytest.mark.parametrize("overlay", overlays())
 def test_callers_from_outside_come_in_where_they_are_meant_to(
     overlay: str, rendered: Callable[[str], Documents]

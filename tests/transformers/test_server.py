@@ -64,6 +64,19 @@ def test_services_that_are_not_hosted_are_not_there(cars, path):
     assert cars.post(path, json={"instances": ["AAAA"]}).status_code == 404
 
 
+def test_browsers_get_the_page_of_what_is_hosted_and_others_json(cars):
+    for path in ("/", "/cars/"):
+        assert '["cars"]' in cars.get(path, headers={"accept": "text/html"}).text.replace("&quot;", '"')
+        assert cars.get(path).json()["service"] == "cars"
+    assert cars.get("/cars/page/app.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_the_page_can_be_switched_off(free_ports, tmp_path):
+    with serving(tmp_path / "log", free_ports(2), "--services=cars", "--no_page") as (_, client):
+        assert client.get("/", headers={"accept": "text/html"}).json()["service"] == "cars"
+        assert client.get("/page/app.js").status_code == 404
+
+
 def test_requests_keep_their_id_and_get_one(cars):
     assert cars.post("/predict", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
     made_up = cars.post("/predict", headers={"x-request-id": "a b\tc"}).headers["x-request-id"]

@@ -27,6 +27,7 @@ from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import Observed
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.routes.errors import add_error_handlers
+from kserve_transformers.routes.page import Page
 from kserve_transformers.routes.seeds import seed_router, seed_routes
 from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
@@ -81,6 +82,8 @@ class RestServer(RESTServer):  # type: ignore[misc]
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(Admission, services=self._services)  # the innermost
+        if self._settings.page:
+            app.add_middleware(Page, settings=self._settings)
         if self._settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,

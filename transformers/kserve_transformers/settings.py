@@ -48,6 +48,7 @@ class Settings:
     decode_threads: int = 2
     drain_s: float = 5.0
     log_requests: bool = False
+    page: bool = True
     limits: Limits = field(default_factory=Limits)
 
 
@@ -76,6 +77,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         "--drain_s", type=float, default=default.drain_s, help="seconds of service after SIGTERM (default: %(default)s)"
     )
     add("--log_requests", action="store_true", help="one line of JSON a request")
+    add("--page", action="store_true", default=default.page, help="a page for browsers to try the services (default)")
+    add("--no_page", dest="page", action="store_false", help="JSON alone")
     limits = default.limits
     add("--max_body_bytes", type=int, default=limits.body_bytes, help="(default: %(default)s)")
     add("--max_pixels", type=int, default=limits.pixels, help="of one picture (default: %(default)s)")
@@ -111,6 +114,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         decode_threads=options.decode_threads,
         drain_s=options.drain_s,
         log_requests=options.log_requests,
+        page=options.page,
         limits=Limits(
             options.max_body_bytes,
             options.max_pixels,

@@ -1,0 +1,117 @@
+"""The page to try the services on: for browsers at / and /SERVICE/, where programs go on getting their JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kserve_transformers.settings import Settings
+
+FOLDER = Path(__file__).parents[1] / "page"
+_INDEX = "index.html"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# Nothing is loaded from elsewhere, and no script or style stands in the markup.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # kept, but asked for again: a new server's page is never half an old one's
+}
+
+
+@dataclass(frozen=True)
+class _File:
+    content: bytes
+    media_type: str
+    etag: str
+
+
+class Page:
+    """ASGI middleware that answers browsers with the page, and passes on what everybody else asks.
+
+    The page names its files relative to its own address, so that it works behind a gateway that passes on /SERVICE/
+    alone.
+
+    Args:
+        app: what answers all other requests.
+        settings: of the server: what it hosts and what a request may ask for, which the page must know.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        files = {path.name: _read(path, settings) for path in FOLDER.iterdir() if path.suffix in _TYPES}
+        self._index = files.pop(_INDEX)
+        self._addresses = {"/", *(f"/{service}/" for service in settings.services)}
+        self._files = {f"{address}page/{name}": file for address in self._addresses for name, file in files.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a browser, or pass the request on."""
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        file = self._files.get(scope["path"])
+        if file is not None:
+            await _respond(file, headers, {})(scope, receive, send)
+        elif scope["path"] not in self._addresses:
+            await self._app(scope, receive, send)
+        elif "text/html" in headers.get("accept", ""):
+            await _respond(self._index, headers, {"Vary": "Accept"})(scope, receive, send)
+        else:
+            await self._app(scope, receive, _varying(send))
+
+
+def _read(path: Path, settings: Settings) -> _File:
+    content = path.read_bytes()
+    if path.name == _INDEX:
+        content = content.replace(b"{{settings}}", html.escape(_settings(settings)).encode())
+    return _File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _settings(settings: Settings) -> str:
+    """What the page must know of the server, in JSON."""
+    known = {
+        "services": settings.services,
+        "maxBodyBytes": settings.limits.body_bytes,
+        "maxInstances": settings.limits.instances,
+        "scoreThreshold": settings.score_threshold,
+        "iouThreshold": settings.iou_threshold,
+    }
+    return orjson.dumps(known).decode()
+
+
+def _respond(file: _File, asked: Headers, extra: Mapping[str, str]) -> Response:
+    headers = {**_HEADERS, "ETag": file.etag, **extra}
+    if file.etag in asked.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, headers=headers, media_type=file.media_type)
+
+
+def _varying(send: Send) -> Send:
+    """Tell caches that the answer at this address depends on what the caller accepts."""
+
+    async def varying(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).add_vary_header("Accept")
+        await send(message)
+
+    return varying
