@@ -7,7 +7,7 @@ export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help python setup setup-dev serve test check export train demo torture prometheus release lint-manifests render deploy undeploy canary promote rollback releases images smoke publish-images move-images clean
+.PHONY: help python setup setup-dev serve test check export train demo torture prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,14 @@ demo: setup  ## send the sample photos to a running stack, draw what came back i
 torture: setup-dev  ## break a stack of its own on purpose, under load, and print what callers saw (ARGS=--short)
 	@$(RUN) -m torture $(ARGS)
 
-release: setup-dev  ## build and check a release of a service's models: SERVICE=detector (ARGS="--force --sign-key key.pem")
-	@$(RUN) -m releases build $(SERVICE) $(ARGS)
 prometheus: setup  ## a real Prometheus with our alerts on a running stack, on 127.0.0.1:9090 (Debian's package; PORT=, TRITON_PORT=)
 	@exec $(RUN) -m monitoring --stack-port $(PORT) --triton-port $(or $(TRITON_PORT),8000) $(ARGS)
+
+release: setup-dev  ## build and check a release of a service's models: SERVICE=detector (ARGS="--force --sign-key key.pem")
+	@$(RUN) -m releases build $(SERVICE) $(ARGS)
+
+publish: setup-dev  ## put a release into storage: SERVICE=detector TO=s3://bucket|gs://|az://|file:///|oci:/// (RELEASE=, ARGS=--archive)
+	@$(RUN) -m releases publish $(SERVICE) $(if $(RELEASE),--release $(RELEASE)) --to "$(TO)" $(ARGS)
 
 lint-manifests: setup-dev  ## render and check all overlays, or OVERLAY=name
 	@$(RUN) -m manifest_lint $(OVERLAY)

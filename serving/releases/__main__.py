@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporters.errors import ExportError
 from local_stack.environment import SetupError
-from releases.commands import build, canary, list, promote, rollback, verify
+from releases.commands import build, canary, list, promote, publish, rollback, verify
 from releases.errors import ReleaseError
 
 
@@ -27,6 +27,7 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, Command] = {
     "build": build,
+    "publish": publish,
     "verify": verify,
     "canary": canary,
     "promote": promote,

@@ -71,3 +71,19 @@ def sha256(chunks: Iterable[bytes]) -> str:
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def copy(source: Source, folder: Path) -> None:
+    """Copy all files of a place into a folder, which may not be told to put them anywhere else.
+
+    Raises:
+        ReleaseInvalidError: a path leaves the folder.
+    """
+    for path in source.sizes():
+        target = folder / path
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise ReleaseInvalidError(f"{source.address} holds {path!r}, which leaves the folder: do not use it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as stream:
+            for chunk in source.chunks(path):
+                stream.write(chunk)
