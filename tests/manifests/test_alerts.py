@@ -49,11 +49,12 @@ def steady(name: str, value: float, labels: str = 'model="cars"') -> Series:
     return {f"{name}{{{POD},{labels}}}": f"{value}+0x120"}
 
 
-def waiting(microseconds: int) -> Series:
+def waiting(seconds: float) -> Series:
     """60 requests a minute that each wait so long."""
+    labels = f'{POD},service="cars",stage="queue"'
     return {
-        f'nv_inference_queue_duration_us{{{POD},model="cars",version="1"}}': f"0+{60 * microseconds}x60",
-        f'nv_inference_request_success{{{POD},model="cars",version="1"}}': "0+60x60",
+        f"modelport_stage_seconds_sum{{{labels}}}": f"0+{60 * seconds}x60",
+        f"modelport_stage_seconds_count{{{labels}}}": "0+60x60",
     }
 
 
@@ -81,13 +82,7 @@ FIRING = [
     Case("ModelportFailingSlowly", requests(_200=96, _504=4), "7h", CARS, "cars: 4% of the requests fail"),
     Case("ModelportSlow", seconds(0, 60), "30m", CARS, "cars: 1 request in 100 takes 9.95s and more"),
     Case("ModelportBusy", requests(_200=90, _429=10), "30m", CARS, "cars: 10% of the requests are told to come back"),
-    Case(
-        "ModelportQueue",
-        waiting(1_000_000),
-        "30m",
-        MODEL,
-        "cars in cars-1: requests wait half a second and more in Triton",
-    ),
+    Case("ModelportQueue", waiting(0.75), "30m", CARS, "cars: requests wait 750ms for their turn at the model"),
     Case(
         "ModelportModelNotReady",
         steady("modelport_model_ready", 0),
@@ -170,7 +165,7 @@ SILENT = [
     Case("ModelportFailingSlowly", requests(_200=98, _504=2), "7h"),
     Case("ModelportSlow", seconds(60, 0), "30m"),
     Case("ModelportBusy", requests(_200=96, _429=4), "30m"),
-    Case("ModelportQueue", waiting(400_000), "30m"),
+    Case("ModelportQueue", waiting(0.25), "30m"),
     Case("ModelportModelNotReady", steady("modelport_model_ready", 1), "10m"),
     Case(
         "ModelportFallback",

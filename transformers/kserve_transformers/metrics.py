@@ -25,7 +25,7 @@ GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])
 MODEL = Info("modelport_model", "What serves: its version, its release, and whether its weights are trained", ["model"])
 BREAKER_OPEN = Gauge("modelport_breaker_open", "1 where a model is left alone after failures in a row", ["model"])
-IN_FLIGHT = Gauge("modelport_in_flight", "Batches that a model has at present", ["model"])
+IN_FLIGHT = Gauge("modelport_in_flight", "Batches that wait for a model or are at work", ["model"])
 
 # Why a model of a chain can be passed over.
 FALLBACK_CAUSES = ("untrained", "not ready", "queue full", "error", "too late")

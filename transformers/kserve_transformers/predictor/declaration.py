@@ -97,11 +97,11 @@ async def learn(client: InferenceServerClient, name: str) -> Declaration:
 
 
 def release_of(repository: Path | None) -> str:
-    """The name of the release that a repository is (release.json at its root); "none" where it is not one."""
+    """The name of the release that a repository is (release.json at its root); "none" where it says none."""
     try:
         return str(json.loads((repository / "release.json").read_text())["name"]) if repository else "none"
-    except FileNotFoundError:
-        return "none"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "none"  # for people to see; what is wrong with a release is found before it is served
 
 
 def _specs(tensors: list[dict[str, Any]], batched: bool) -> list[TensorSpec]:
