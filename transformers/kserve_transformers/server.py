@@ -25,7 +25,9 @@ from kserve_transformers.health import Health
 from kserve_transformers.limits import Admission, BodyLimit, BoundedHead
 from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import Observed
+from kserve_transformers.openapi.operations import Hosted
 from kserve_transformers.predictor import TritonModel
+from kserve_transformers.routes.documents import answer_head, documents_router
 from kserve_transformers.routes.errors import add_error_handlers
 from kserve_transformers.routes.page import Page
 from kserve_transformers.routes.seeds import seed_router, seed_routes
@@ -69,16 +71,16 @@ class RestServer(RESTServer):  # type: ignore[misc]
     def _register_endpoints(self, app: FastAPI) -> None:
         app.router.routes.clear()  # the SDK's app has documents of routes that we do not offer
         app.router.default_response_class = JSONResponse  # the SDK's is deprecated
-        app.include_router(v2_router(self.dataplane, self._health))
-        app.include_router(v1_router(self.dataplane))
-        app.add_api_route("/metrics", metrics_handler, methods=["GET"])
-        for name, service in self._services.items():
-            app.include_router(seed_router(service, self.dataplane, f"/{name}"))
+        app.router.redirect_slashes = False  # a redirect repeats the Host that the caller made up
+        routers = [v2_router(self.dataplane, self._health), v1_router(self.dataplane)]
+        routers += [seed_router(service, self.dataplane, f"/{name}") for name, service in self._services.items()]
         if len(self._services) == 1:
-            (service,) = self._services.values()
-            app.include_router(seed_router(service, self.dataplane, ""))
-        else:
-            app.include_router(_index(self._services))
+            routers += [seed_router(service, self.dataplane, "") for service in self._services.values()]
+        routers.append(_server_router(self._services))
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits), page=True)
+        for router in (*routers, documents):
+            answer_head(router)
+            app.include_router(router)
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(Admission, services=self._services)  # the innermost
@@ -166,11 +168,14 @@ class _Drain:
         self._server.should_exit = True
 
 
-def _index(services: Services) -> APIRouter:
-    router = APIRouter()
+def _server_router(services: Services) -> APIRouter:
+    """The metrics; and an index, where no service alone has the root."""
+    router = APIRouter(tags=["server"])
+    router.add_api_route("/metrics", metrics_handler, methods=["GET"], name="metrics")
+    if len(services) > 1:
 
-    @router.get("/")
-    async def index() -> dict[str, Any]:
-        return {"services": {name: f"POST /{name}{seed_routes(name)}" for name in services}}
+        @router.get("/")
+        async def index() -> dict[str, Any]:
+            return {"services": {name: f"POST /{name}{seed_routes(name)}" for name in services}}
 
     return router

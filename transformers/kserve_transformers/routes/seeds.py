@@ -46,6 +46,8 @@ async def _watch(infer: Infer, request: Request) -> Response:
     return JSONResponse({"predictions": predictions}, headers=headers)
 
 
+# Services whose own route takes an "id" and answers it.
+REPEATS_ID = ("detector",)
 # Service to its route and what answers there.
 _POST: Mapping[str, tuple[str, Handler]] = {
     "detector": ("/api/", _detect),
@@ -93,5 +95,7 @@ def seed_router(transformer: Transformer[Any, Any, Any], dataplane: DataPlane, p
     if path.endswith("/"):
         router.add_api_route(path.removesuffix("/"), post, methods=["POST"], include_in_schema=False)
     router.add_api_route("/", state, methods=["GET"])
+    if prefix:
+        router.add_api_route("", state, methods=["GET"], include_in_schema=False)
     router.add_api_route("/health", health, methods=["GET"])
     return router

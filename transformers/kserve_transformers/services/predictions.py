@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -33,6 +33,12 @@ class DetectorPrediction(Prediction):
     """The objects in one picture, by descending confidence."""
 
     detections: list[Detection]
+
+
+class DetectorAnswer(DetectorPrediction):
+    """What the detector's own route answers: the `id` that was sent, too."""
+
+    id: Any
 
 
 class LabelScore(TypedDict):

@@ -1,0 +1,235 @@
+"""The OpenAPI document against the running stack: what it says of answers, errors and routes is so.
+
+`RECORD_EXAMPLES=1 pytest tests/integration/test_document.py` writes the answers that the document shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import schemathesis
+import tritonclient.http as triton
+from openapi_spec_validator import validate
+
+from kserve_transformers.errors import (
+    BadAnswerError,
+    BadRequestError,
+    BusyError,
+    NotFoundError,
+    NotReadyError,
+    ServingError,
+    TooLargeError,
+    TooLateError,
+    UnsupportedMediaError,
+)
+from kserve_transformers.openapi import examples
+from kserve_transformers.openapi.operations import ERRORS, error_name
+from kserve_transformers.settings import SERVICES
+
+pytestmark = pytest.mark.stack
+
+TIMEOUT = "x-request-timeout-ms"
+KEYS = {"own_post": "own", "V1_predict": "v1", "V2_infer": "v2"}
+
+
+@pytest.fixture(scope="module")
+def document(stack) -> dict[str, Any]:
+    schema = schemathesis.openapi.from_url(f"{stack.http}/openapi.json")
+    return schema.raw_schema
+
+
+@pytest.fixture(scope="module")
+def operations(stack):
+    schema = schemathesis.openapi.from_url(f"{stack.http}/openapi.json")
+    return {
+        operation["operationId"]: schema[path][method.upper()]
+        for path, methods in schema.raw_schema["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def example_of(operation) -> Any:
+    return operation.definition.raw["requestBody"]["content"]["application/json"]["example"]
+
+
+def posts(operations, kind):
+    """Operations that infer, by service."""
+    return {service: operations[f"{service}_{kind}"] for service in SERVICES}
+
+
+def picture_for(service: str) -> bytes:
+    return (examples.FOLDER / ("digit.png" if service == "digits" else "picture.webp")).read_bytes()
+
+
+def close(found: Any, wanted: Any) -> bool:
+    """Equal, but for what numbers of another machine may be off."""
+    if isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(close(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(close, found, wanted))
+    if isinstance(wanted, float):
+        return bool(np.isclose(found, wanted, rtol=0.02, atol=0.01))
+    return bool(found == wanted)
+
+
+def test_it_is_openapi_and_names_what_is_hosted(document):
+    validate(document)
+    assert [tag["name"] for tag in document["tags"]] == ["server", *SERVICES]
+    assert "20971520 bytes" in document["info"]["description"]
+
+
+@pytest.mark.parametrize("kind", ["own_post", "V1_predict", "V2_infer"])
+def test_every_example_is_answered_as_shown(operations, kind):
+    recorded = {}
+    for service, operation in posts(operations, kind).items():
+        case = operation.Case(body=example_of(operation), media_type="application/json")
+        response = case.call_and_validate()
+        assert response.status_code == 200
+        recorded[f"{service}_{KEYS[kind]}"] = response.json()
+    if os.environ.get("RECORD_EXAMPLES"):
+        everything = dict(sorted({**json.loads(examples.ANSWERS.read_text()), **recorded}.items()))
+        examples.ANSWERS.write_text(json.dumps(everything, indent=1) + "\n")
+        return
+    for service, operation in posts(operations, kind).items():
+        shown = operation.definition.raw["responses"]["200"]["content"]["application/json"]["example"]
+        found = recorded[f"{service}_{KEYS[kind]}"]
+        # with weights of the user's own the classifier and cars may rightly say something else
+        if service not in ("classifier", "cars") or "untrained" in json.dumps(found):
+            assert close(found, shown), (found, shown)
+
+
+def test_every_get_answers_as_documented(operations, document):
+    asked = 0
+    for path, methods in document["paths"].items():
+        if "get" in methods:
+            response = operations[methods["get"]["operationId"]].Case().call_and_validate()
+            assert response.status_code == 200, path
+            asked += 1
+    assert asked == 9 + 5 * len(SERVICES)
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "anomaly"])
+def test_every_documented_picture_type_is_read(operations, client, service):
+    picture = picture_for(service)
+    for kind in ("own_post", "V1_predict"):
+        operation = operations[f"{service}_{kind}"]
+        for media_type in operation.definition.raw["requestBody"]["content"]:
+            if media_type not in ("application/json", "multipart/form-data"):
+                response = client.post(operation.path, content=picture, headers={"content-type": media_type})
+                operation.validate_response(response)
+                assert response.status_code == 200, media_type
+
+
+@pytest.mark.parametrize("field", ["file", "image"])
+def test_the_documented_form_is_read(operations, field):
+    operation = operations["digits_own_post"]
+    case = operation.Case(body={field: picture_for("digits")}, media_type="multipart/form-data")
+    assert case.call_and_validate().json()["predicted_digit"] == 5
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_binary_form_is_as_documented(operations, stack, service):
+    """Sent by Triton's own client; the answer's binary outputs are those that the JSON names."""
+    operation = operations[f"{service}_V2_infer"]
+    (wanted,) = example_of(operation)["inputs"]
+    if wanted["datatype"] == "BYTES":
+        array = np.array([picture_for(service)], object)
+    else:
+        array = np.array([wanted["data"]], np.float32)
+    tensor = triton.InferInput(wanted["name"], list(array.shape), wanted["datatype"])
+    tensor.set_data_from_numpy(array)
+    body, json_length = triton.InferenceServerClient.generate_request_body([tensor])
+    headers = {"inference-header-content-length": str(json_length)}
+    case = operation.Case(body=body, headers=headers, media_type="application/octet-stream")
+    response = case.call_and_validate()
+    assert response.status_code == 200
+    assert response.headers["content-type"] == ["application/octet-stream"]
+    length = int(response.headers["inference-header-content-length"][0])
+    outputs = json.loads(response.content[:length])["outputs"]
+    assert sum(output["parameters"]["binary_data_size"] for output in outputs) == len(response.content) - length
+
+
+@pytest.fixture(scope="module")
+def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A server that cannot do what is asked: a model of another service's, one place in a queue, no classifier."""
+    http_port, grpc_port = free_ports(2)
+    command = [sys.executable, "-m", "kserve_transformers", "--services=cars,detector,classifier", "--host=127.0.0.1"]
+    command += ["--chain=cars=mnist", "--chain=classifier=nothing", "--queue_size=1", "--drain_s=0"]
+    command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
+    with (
+        (tmp_path_factory.mktemp("troubled") / "log").open("wb") as log,
+        subprocess.Popen(command, stderr=log) as process,
+    ):
+        with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as client:
+            until = time.monotonic() + 60
+            while not ready(client, "cars", "detector"):
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.1)
+            yield client
+        process.terminate()
+
+
+def ready(client: httpx.Client, *services: str) -> bool:
+    try:
+        report = client.get("/v2/health/ready").json()["services"]
+    except httpx.TransportError:
+        return False
+    return all(report[service]["ready"] for service in services)
+
+
+def nameless(text: str) -> str:
+    """The message of whichever service and model."""
+    return re.sub("|".join([*SERVICES, "yolov3_tiny", "mnist"]), "_", text)
+
+
+def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Client) -> tuple[str, httpx.Response]:
+    """The operation that was asked, and its answer."""
+
+    def send(**headers: str) -> dict[str, Any]:
+        return {"content": picture_for("detector"), "headers": {"content-type": "image/webp", **headers}}
+
+    picture, _compressed = send(), send(**{"content-encoding": "gzip"})
+    ask = {
+        BadRequestError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "soon"}))),
+        NotFoundError: lambda: ("detector_V1_predict", client.post("/v1/models/boats:predict", **picture)),
+        TooLargeError: lambda: (
+            "detector_V1_predict",
+            client.post("/v1/models/detector:predict", json={"instances": ["QUJD"] * 33}),
+        ),
+        UnsupportedMediaError: lambda: (
+            "cars_own_post",
+            client.post("/cars/predict", **send(**{"content-encoding": "gzip"})),
+        ),
+        BadAnswerError: lambda: ("cars_own_post", troubled.post("/cars/predict", **picture)),
+        NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **picture)),
+        TooLateError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "1"}))),
+    }
+    if error is not BusyError:
+        return ask[error]()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: troubled.post("/detector/api/", **picture), range(16)))
+    return "detector_own_post", next(answer for answer in answers if answer.status_code == 429)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error.status))
+def test_every_documented_error_can_be_met(operations, document, client, troubled, error):
+    key, response = provoke(error, client, troubled)
+    assert response.status_code == error.status
+    shown = document["components"]["responses"][error_name(error)]["content"]["application/json"]["example"]
+    assert list(response.json()) == ["error"]
+    if error is not TooLateError:  # it says what was not done in time, which is not the same each time
+        assert nameless(response.json()["error"]) == nameless(shown["error"])
+    assert ("retry-after" in response.headers) == (error.retry_after_s is not None)
+    if error is not NotFoundError:  # the documented paths are those that are there
+        operations[key].validate_response(response)

@@ -1,0 +1,139 @@
+"""The OpenAPI document against the server's routes, and the page made from it: no model is asked."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+
+import kserve
+import orjson
+import pytest
+from fastapi import FastAPI
+from openapi_spec_validator import validate
+from starlette.testclient import TestClient
+from tritonclient.http.aio import InferenceServerClient
+
+from kserve_transformers.errors import ServingError
+from kserve_transformers.health import Health
+from kserve_transformers.openapi.operations import ERRORS, OPERATIONS
+from kserve_transformers.predictor import TritonModel
+from kserve_transformers.server import RestServer
+from kserve_transformers.services import build_service
+from kserve_transformers.settings import SERVICES, Settings, parse_settings
+
+
+async def app_of(settings: Settings) -> FastAPI:
+    """The server's app, with models that nobody has asked yet."""
+    async with InferenceServerClient("127.0.0.1:9") as client:
+        names = {name for service in settings.services for name in settings.chains[service]}
+        models = {name: TritonModel(client, name, None, 4) for name in names}
+        server = kserve.ModelServer()
+        with ThreadPoolExecutor(1) as threads:
+            services = {name: build_service(name, models, settings, threads) for name in settings.services}
+            for service in services.values():
+                server.register_model(service)
+            rest = RestServer(server, services, Health(services), settings)
+            app = FastAPI()
+            rest._register_endpoints(app)
+            return app
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate Operation ID")  # FastAPI's own, of GET and HEAD of a route
+@pytest.mark.parametrize("services", [SERVICES, ("digits",), ("anomaly", "detector")], ids="+".join)
+async def test_routes_and_document_tell_the_same(services):
+    app = await app_of(parse_settings([f"--services={','.join(services)}"]))
+    with TestClient(app) as client:
+        document = client.get("/openapi.json").json()
+    validate(document)
+    documented = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    routes = {
+        (path.replace("{service}", service), method)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if method != "head"
+        for service in services
+    }
+    assert documented == routes
+    ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_only_what_is_hosted_is_named():
+    app = await app_of(parse_settings(["--services=digits", "--max_body_bytes=12345", "--max_instances=7"]))
+    with TestClient(app) as client:
+        text = client.get("/openapi.json").text
+    for other in set(SERVICES) - {"digits"}:
+        assert f"/{other}" not in text
+        assert other.capitalize() + "Prediction" not in text
+    document = orjson.loads(text)
+    assert "body 12345 bytes" in document["info"]["description"]
+    v1 = document["paths"]["/v1/models/digits:predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert v1["properties"]["instances"]["maxItems"] == 7
+    assert {"/predict", "/digits/predict"} <= document["paths"].keys()
+
+
+async def test_references_lead_somewhere():
+    with TestClient(await app_of(parse_settings([]))) as client:
+        text = client.get("/openapi.json").text
+    document = orjson.loads(text)
+    for reference in set(re.findall(r'"\$ref":"#/([^"]+)"', text)):
+        node = document
+        for key in reference.split("/"):
+            node = node[key]
+
+
+def test_every_error_has_an_example():
+    assert set(ERRORS) == set(ServingError.__subclasses__())
+
+
+async def test_every_description_is_used():
+    with TestClient(await app_of(parse_settings([]))) as client:
+        document = client.get("/openapi.json").json()
+    used = {operation["operationId"] for methods in document["paths"].values() for operation in methods.values()}
+    for key in OPERATIONS:
+        assert any(name.endswith(key) for name in used), key
+
+
+class _Outline(HTMLParser):
+    """Identifiers, links, and tags that are open."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.addresses, self.open = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        self.addresses += [values[name] for name in ("href", "src", "action") if name in values]
+        assert "style" not in values
+        assert not any(name.startswith("on") for name in values)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+async def test_the_page_shows_every_operation_and_needs_nothing_from_elsewhere():
+    with TestClient(await app_of(parse_settings([]))) as client:
+        document, response = client.get("/openapi.json").json(), client.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    outline = _Outline()
+    outline.feed(response.text)
+    assert outline.open == []
+    assert outline.addresses == ["/openapi.json"]
+    assert len(outline.ids) == len(set(outline.ids))
+    for methods in document["paths"].values():
+        assert {operation["operationId"] for operation in methods.values()} <= set(outline.ids)
+
+
+async def test_head_is_answered_and_other_methods_name_the_right_one():
+    with TestClient(await app_of(parse_settings([]))) as client:
+        assert client.head("/v2").status_code == 200
+        assert client.get("/detector", follow_redirects=False).json()["service"] == "detector"
+        assert client.get("/nowhere/", follow_redirects=False).status_code == 404
+        refused = client.delete("/v2/health/live")
+        assert refused.status_code == 405
+        assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}

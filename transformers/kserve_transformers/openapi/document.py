@@ -1,0 +1,123 @@
+"""The OpenAPI document, put together from a server's routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from kserve_transformers.deadline import TIMEOUT_HEADER
+from kserve_transformers.limits import MAX_HEAD_BYTES
+from kserve_transformers.observe import REQUEST_ID
+from kserve_transformers.openapi import schemas
+from kserve_transformers.openapi.operations import ANSWER_TYPES, ERRORS, OPERATIONS, Hosted, error_example, error_name
+from kserve_transformers.protocol.documents import MAX_CONTAINERS, MAX_VALUES
+from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER
+from kserve_transformers.routes.seeds import REPEATS_ID
+from kserve_transformers.services.predictions import DetectorAnswer
+from kserve_transformers.settings import Limits
+
+_SERVICE = "{service}"
+
+
+def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, Any]:
+    """The document of what these routers serve.
+
+    A route that no operation describes is a KeyError: the document tells of all, or is not there.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for route in _routes(routers):
+        tag = str(route.tags[0])
+        own = tag in hosted.services
+        describe = OPERATIONS[f"{'own' if own else tag}_{route.name}"]
+        for name in hosted.services if _SERVICE in route.path else [tag if own else None]:
+            path = route.path.replace(_SERVICE, name or "")
+            operation = describe(hosted, name) | {"tags": [name or "server"]}
+            operation["operationId"] = _operation_id(tag, route, name, path)
+            paths.setdefault(path, {})[_method(route).lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Modelport", "version": "1", "description": _description(hosted.limits)},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": "server"}, *({"name": name} for name in hosted.services)],
+        "paths": paths,
+        "components": _components(hosted),
+    }
+
+
+def _routes(routers: Iterable[APIRouter]) -> Iterator[APIRoute]:
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                yield route
+
+
+def _method(route: APIRoute) -> str:
+    (method,) = set(route.methods or ()) - {"HEAD"}
+    return method
+
+
+def _operation_id(tag: str, route: APIRoute, name: str | None, path: str) -> str:
+    if name is None:
+        return f"{tag}_{route.name}"
+    own = "own" if path.startswith(f"/{name}/") else "root"
+    return f"{name}_{own if tag == name else tag}_{route.name}"
+
+
+def _components(hosted: Hosted) -> dict[str, Any]:
+    answers: list[type] = [service.prediction for service in hosted.services.values()]
+    answers += [DetectorAnswer for name in hosted.services if name in REPEATS_ID]
+    return {
+        "schemas": schemas.typed_schemas([*ANSWER_TYPES, *answers]),
+        "parameters": {header["name"]: header for header in _request_headers(hosted.limits)},
+        "headers": _ANSWER_HEADERS,
+        "responses": {
+            error_name(error): {
+                "description": f"{error.__doc__}",
+                "content": {
+                    "application/json": {"schema": schemas.ref("Error"), "example": error_example(error, hosted)}
+                },
+                "headers": {
+                    name: {"$ref": f"#/components/headers/{name}"}
+                    for name in (REQUEST_ID, *(("retry-after",) if error.retry_after_s else ()))
+                },
+            }
+            for error in ERRORS
+        },
+    }
+
+
+def _request_headers(limits: Limits) -> Sequence[dict[str, Any]]:
+    def header(name: str, schema: dict[str, Any], text: str) -> dict[str, Any]:
+        return {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
+
+    return (
+        header(
+            TIMEOUT_HEADER,
+            {"type": "integer", "minimum": 1},
+            f"Milliseconds after which the answer is not wanted any more; at most {limits.timeout_s:g} s count.",
+        ),
+        header(REQUEST_ID, {"type": "string"}, "Up to 128 printable characters that logs and the answer repeat."),
+        header("traceparent", {"type": "string"}, "W3C trace context, handed on to the models' server."),
+        header("tracestate", {"type": "string"}, "Beside traceparent."),
+        header(JSON_LENGTH_HEADER, {"type": "integer", "minimum": 0}, "Of the binary form: bytes that are JSON."),
+    )
+
+
+_ANSWER_HEADERS: dict[str, Any] = {
+    REQUEST_ID: {"schema": {"type": "string"}, "description": "As it was sent, or made up; of every POST."},
+    "server-timing": {"required": True, "schema": {"type": "string"}, "description": "Milliseconds by stage."},
+    "retry-after": {"required": True, "schema": {"type": "integer", "minimum": 1}, "description": "Seconds to wait."},
+}
+
+
+def _description(limits: Limits) -> str:
+    return f"""\
+Pictures and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed is 404,
+another method 405 with Allow; GET routes answer HEAD, too. Bodies are read uncompressed.
+
+Limits: body {limits.body_bytes} bytes, picture {limits.pixels} pixels, {limits.instances} instances a request,
+{limits.timeout_s:g} s, path and headers {MAX_HEAD_BYTES} bytes, JSON of {MAX_CONTAINERS} lists and objects and \
+{MAX_VALUES} values."""

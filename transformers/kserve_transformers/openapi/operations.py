@@ -1,0 +1,237 @@
+"""What the document says of each route: a table from the route's name to what it takes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kserve_transformers.deadline import TIMEOUT_HEADER
+from kserve_transformers.errors import (
+    BadAnswerError,
+    BadRequestError,
+    BusyError,
+    NotFoundError,
+    NotReadyError,
+    ServingError,
+    TooLargeError,
+    TooLateError,
+    UnsupportedMediaError,
+)
+from kserve_transformers.observe import REQUEST_ID
+from kserve_transformers.openapi import examples, schemas
+from kserve_transformers.openapi.schemas import Schema, Service, ref
+from kserve_transformers.protocol import answers
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER
+from kserve_transformers.routes.seeds import REPEATS_ID
+from kserve_transformers.services.predictions import DetectorAnswer
+from kserve_transformers.settings import Limits
+
+# Every error that a request can meet, and what its caller reads.
+ERRORS: Mapping[type[ServingError], str] = {
+    BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
+    NotFoundError: "no such service here: GET /v2/models lists them",
+    TooLargeError: "{too_many} instances; the limit is {instances} a request",
+    UnsupportedMediaError: "compressed bodies are not read: send it without Content-Encoding",
+    BusyError: "{service} is busy: its queue is full, try again shortly",
+    BadAnswerError: "model {model} answered an error: the request was not carried out",
+    NotReadyError: "{service} is not ready: no model of its chain can answer yet, try again shortly",
+    TooLateError: "the request's deadline passed before an answer was there",
+}
+_INFER_ERRORS = tuple(error for error in ERRORS if error is not NotFoundError)
+# Answers that are not predictions.
+ANSWER_TYPES = (
+    answers.Error,
+    answers.Live,
+    answers.ModelList,
+    answers.ServiceReady,
+    answers.ServerMetadata,
+    answers.Readiness,
+    answers.ServiceMetadata,
+    answers.OwnState,
+    answers.OwnHealth,
+    answers.Index,
+)
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """What the document is about."""
+
+    services: Mapping[str, Service]
+    limits: Limits
+
+    def service(self, name: str | None) -> Service:
+        """The service that a route belongs to."""
+        assert name is not None  # noqa: S101  (the route's path or tag names one)
+        return self.services[name]
+
+
+Operation = dict[str, Any]
+Describe = Callable[[Hosted, str | None], Operation]
+
+
+def error_name(error: type[ServingError]) -> str:
+    """An error's place among the document's responses."""
+    return error.__name__.removesuffix("Error")
+
+
+def error_example(error: type[ServingError], hosted: Hosted) -> dict[str, str]:
+    """What a caller of the first service reads."""
+    service, limit = next(iter(hosted.services.values())), hosted.limits.instances
+    names = {"service": service.name, "model": service.chain[0].name, "instances": limit, "too_many": limit + 1}
+    return {"error": ERRORS[error].format_map(names)}
+
+
+def _json(schema: Schema, example: object = None) -> dict[str, Any]:
+    return {"application/json": {"schema": schema, **({} if example is None else {"example": example})}}
+
+
+def _answer(text: str, content: Mapping[str, Any], headers: Sequence[str] = ()) -> dict[str, Any]:
+    named = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+    return {"description": text, "content": dict(content), **({"headers": named} if named else {})}
+
+
+def _get(summary: str, answer: type, unready: type | type[ServingError] | None = None) -> Describe:
+    """A GET route: what it answers, and with which status 503 it says that something is not ready."""
+
+    def describe(hosted: Hosted, name: str | None) -> Operation:
+        responses: dict[str, Any] = {"200": _answer("As asked.", _json(ref(answer.__name__)))}
+        if unready is NotReadyError:
+            responses["503"] = {"$ref": "#/components/responses/NotReady"}
+        elif unready:
+            responses["503"] = _answer("Not ready.", _json(ref(unready.__name__)))
+        return {"summary": summary.format(service=name), "responses": responses}
+
+    return describe
+
+
+def _post(
+    summary: str,
+    key: str,
+    body: Callable[[Hosted, Service], dict[str, Any]],
+    answer: Callable[[Service, object], dict[str, Any]],
+    headers: Sequence[str] = (),
+) -> Describe:
+    """A POST route that infers."""
+
+    def describe(hosted: Hosted, name: str | None) -> Operation:
+        service = hosted.service(name)
+        recorded = examples.answers().get(f"{name}_{key}") if examples.instance(service) is not None else None
+        common = (TIMEOUT_HEADER, REQUEST_ID, "traceparent", "tracestate", *headers)
+        return {
+            "summary": summary.format(service=name),
+            "parameters": [{"$ref": f"#/components/parameters/{header}"} for header in common],
+            "requestBody": {"required": True, "content": body(hosted, service)},
+            "responses": {
+                "200": _answer("The answer.", answer(service, recorded), (REQUEST_ID, "server-timing")),
+                **{
+                    str(error.status): {"$ref": f"#/components/responses/{error_name(error)}"}
+                    for error in _INFER_ERRORS
+                },
+            },
+        }
+
+    return describe
+
+
+def _pictures() -> dict[str, Any]:
+    file = {"type": "string", "format": "binary"}
+    return {media_type: {"schema": file} for media_type in (*schemas.PICTURE_TYPES, "application/octet-stream")}
+
+
+def _own_body(hosted: Hosted, service: Service) -> dict[str, Any]:
+    content = _json(schemas.own_request(service, hosted.limits.instances), _example(examples.own_request, service))
+    if service.kind is InstanceKind.IMAGE:
+        content["multipart/form-data"] = {"schema": schemas.form_request()}
+        content |= _pictures()
+    return content
+
+
+def _own_answer(service: Service, recorded: object) -> dict[str, Any]:
+    prediction = ref(service.prediction.__name__)
+    if service.kind is InstanceKind.WINDOW:
+        return _json(_predictions(prediction), recorded)
+    return _json(ref(DetectorAnswer.__name__) if service.name in REPEATS_ID else prediction, recorded)
+
+
+def _v1_body(hosted: Hosted, service: Service) -> dict[str, Any]:
+    content = _json(schemas.v1_request(service, hosted.limits.instances), _example(examples.v1_request, service))
+    return content | (_pictures() if service.kind is InstanceKind.IMAGE else {})
+
+
+def _v2_body(hosted: Hosted, service: Service) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary", "description": _BINARY}
+    return {
+        **_json(schemas.v2_request(service, hosted.limits.instances), _example(examples.v2_request, service)),
+        "application/octet-stream": {"schema": binary},
+    }
+
+
+_BINARY = (
+    f"The JSON, then the tensors' raw data; {JSON_LENGTH_HEADER} says how many bytes are JSON, each tensor's parameter"
+    " binary_data_size how many are its own. BYTES elements follow their length in 4 bytes, little-endian."
+)
+
+
+def _v2_answer(service: Service, recorded: object) -> dict[str, Any]:
+    binary = {"schema": {"type": "string", "format": "binary", "description": _BINARY}}
+    return {**_json(schemas.v2_answer(service), recorded), "application/octet-stream": binary}
+
+
+def _predictions(prediction: Schema) -> Schema:
+    return {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": {"type": "array", "minItems": 1, "items": prediction}},
+        "additionalProperties": False,
+    }
+
+
+def _example(make: Callable[[Service], Any], service: Service) -> Any:
+    return make(service) if examples.instance(service) is not None else None
+
+
+def _metrics(hosted: Hosted, name: str | None) -> Operation:
+    text = {"schema": {"type": "string"}}
+    content = {"text/plain": text, "application/openmetrics-text": text}
+    return {"summary": "Prometheus metrics.", "responses": {"200": _answer("By the Accept header.", content)}}
+
+
+def _document(hosted: Hosted, name: str | None) -> Operation:
+    return {"summary": "This document.", "responses": {"200": _answer("OpenAPI 3.1.", _json({"type": "object"}))}}
+
+
+def _docs(hosted: Hosted, name: str | None) -> Operation:
+    content = {"text/html": {"schema": {"type": "string"}}}
+    return {"summary": "This document as a page.", "responses": {"200": _answer("HTML.", content)}}
+
+
+# By the route's tag and the function that answers; "own" is a service's own router.
+OPERATIONS: Mapping[str, Describe] = {
+    "own_post": _post("Ask {service}, as its users always did.", "own", _own_body, _own_answer),
+    "own_state": _get("Whether {service} is ready, and where it takes requests.", answers.OwnState, answers.OwnState),
+    "own_health": _get("Whether {service} is ready.", answers.OwnHealth, answers.OwnHealth),
+    "V1_models": _get("The services of this server.", answers.ModelList),
+    "V1_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
+    "V1_predict": _post(
+        "Ask {service} by KServe's V1 protocol.",
+        "v1",
+        _v1_body,
+        lambda service, recorded: _json(_predictions(ref(service.prediction.__name__)), recorded),
+    ),
+    "V2_server_metadata": _get("What this server is.", answers.ServerMetadata),
+    "V2_live": _get("Whether the event loop answers.", answers.Live),
+    "V2_ready": _get("Whether every service is ready, by its golden sample.", answers.Readiness, answers.Readiness),
+    "V2_models": _get("The services of this server.", answers.ModelList),
+    "V2_model_metadata": _get("Inputs, outputs and models of {service}.", answers.ServiceMetadata),
+    "V2_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
+    "V2_infer": _post(
+        "Ask {service} by the Open Inference Protocol (V2).", "v2", _v2_body, _v2_answer, (JSON_LENGTH_HEADER,)
+    ),
+    "server_index": _get("Where each service takes requests.", answers.Index),
+    "server_metrics": _metrics,
+    "server_document": _document,
+    "server_docs": _docs,
+}

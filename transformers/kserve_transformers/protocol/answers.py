@@ -1,0 +1,114 @@
+"""What the routes answer beside predictions, in JSON: published in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+
+class Error(TypedDict):
+    """What every error is: it says what to do."""
+
+    error: str
+
+
+class Live(TypedDict):
+    """The event loop answers."""
+
+    live: Literal[True]
+
+
+class ModelList(TypedDict):
+    """The services of this server."""
+
+    models: list[str]
+
+
+class ServiceReady(TypedDict):
+    """The service's golden sample gave its answer of late."""
+
+    name: str
+    ready: Literal[True]
+
+
+class ServerMetadata(TypedDict):
+    """What V2 clients ask of a server."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ModelState(TypedDict):
+    """One model of a service's chain."""
+
+    ready: bool
+    reason: NotRequired[str]
+    version: NotRequired[str]
+    weights: NotRequired[str]
+    accuracy: NotRequired[str]
+    weights_licence: NotRequired[str]
+    weights_source: NotRequired[str]
+    warning: NotRequired[str]
+
+
+class ServiceState(TypedDict):
+    """A service, and the models that may answer for it."""
+
+    ready: bool
+    reason: NotRequired[str]
+    models: dict[str, ModelState]
+
+
+class Readiness(TypedDict):
+    """Whether every service is ready, and which is not."""
+
+    ready: bool
+    services: dict[str, ServiceState]
+
+
+class Tensor(TypedDict):
+    """An input or output: -1 where a size varies."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ServiceParameters(TypedDict):
+    """What V2's metadata has no field for."""
+
+    models: dict[str, ModelState]
+
+
+class ServiceMetadata(TypedDict):
+    """What V2 clients ask of a service."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    parameters: ServiceParameters
+
+
+class OwnState(TypedDict):
+    """Whether a service is ready, and where it takes requests."""
+
+    service: str
+    status: Literal["ready", "not ready"]
+    post: str
+    reason: NotRequired[str]
+
+
+class OwnHealth(TypedDict):
+    """Whether a service is ready, in the seeds' words."""
+
+    status: Literal["healthy", "unhealthy"]
+
+
+class Index(TypedDict):
+    """Where each service takes requests."""
+
+    services: dict[str, str]
