@@ -49,7 +49,8 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "PrometheusRule": {
         "spec.groups[].": "name",
-        "spec.groups[].rules[].": "alert expr for labels.severity annotations.summary",
+        "spec.groups[].rules[].": "alert record expr for labels.severity",
+        "spec.groups[].rules[].annotations.": "summary description runbook",
     },
     "VerticalPodAutoscaler": {
         "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",

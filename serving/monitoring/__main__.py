@@ -1,4 +1,4 @@
-"""A real Prometheus on the stack that `make serve` runs, with our alerts; Ctrl-C ends it.
+"""A real Prometheus on the stack that `make serve` runs (no overlay), with our alerts; Ctrl-C ends it.
 
 With --pictures it sends a mixed load for a while, draws the dashboard's panel groups and ends.
 """

@@ -74,7 +74,7 @@ def _lines(axes: Axes, panel: Panel, prometheus: Prometheus, start: float, end: 
         times, values = np.array(one["values"], dtype=float).T
         axes.plot(times - start, values, label=_named(query.legend, one["metric"]), linewidth=1.5)
     axes.set_title(panel.title, fontsize=11, loc="left")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, None if any(_peak(one) for _, one in found) else 1)
     axes.set_xlim(0, end - start)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: UNITS[panel.unit](value)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
@@ -104,9 +104,9 @@ def _table(axes: Axes, panel: Panel, prometheus: Prometheus, start: float, end: 
     cells = sorted([row[name] for name in columns] for row in rows)
     axes.set_title(panel.title, fontsize=11, loc="left")
     axes.axis("off")
-    table = axes.table(cells, colLabels=columns, cellLoc="left", bbox=Bbox.unit(), colWidths=[3, 1, 2, 2])
+    table = axes.table(cells, colLabels=columns, cellLoc="left", bbox=Bbox.unit(), colWidths=[4, 2, 3, 3])
     table.auto_set_font_size(False)
-    table.set_fontsize(9)
+    table.set_fontsize(8)
 
 
 _KINDS = {"timeseries": _lines, "stat": _number, "table": _table}
