@@ -25,6 +25,7 @@ from kserve_transformers.predictor.breaker import Breaker
 from kserve_transformers.predictor.declaration import Declaration, learn, release_of
 from kserve_transformers.predictor.golden import GoldenSample
 from kserve_transformers.predictor.queue import Queue
+from kserve_transformers.predictor.release import ReleasedFiles
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class TritonModel:
         self.name = name
         self._client = client
         self._repository = repository
+        self._released = ReleasedFiles(repository, name) if repository else None
         self._queue = Queue(name, queue_size)
         self._breaker = Breaker()
         self._declaration: Declaration | None = None
@@ -184,7 +186,11 @@ class TritonModel:
         self._reason = reason
 
     async def _golden_answer(self) -> str | None:
-        """Ask for the golden sample; returns what is wrong with the answer."""
+        """Ask for the golden sample; returns what is wrong with the answer, or with the model's files."""
+        if self._declaration is None and self._released is not None:
+            complaint = await asyncio.to_thread(self._released.complaint)
+            if complaint is not None:
+                return complaint
         async with asyncio.timeout(LEARN_TIMEOUT_S):
             if self._declaration is None:
                 declaration = await learn(self._client, self.name)
