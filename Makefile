@@ -46,8 +46,8 @@ torture: setup-dev  ## break a stack of its own on purpose, under load, and prin
 prometheus: setup  ## a real Prometheus with our alerts on a running stack, on 127.0.0.1:9090 (Debian's package; PORT=, TRITON_PORT=)
 	@exec $(RUN) -m monitoring --stack-port $(PORT) --triton-port $(or $(TRITON_PORT),8000) $(ARGS)
 
-release: setup-dev  ## build and check a release of a service's models: SERVICE=detector (ARGS="--force --sign-key key.pem")
-	@$(RUN) -m releases build $(SERVICE) $(ARGS)
+release: setup-dev  ## build and check a release of a service's models: SERVICE=detector (WEIGHTS_DIR=, ARGS="--force --sign-key key.pem")
+	@$(RUN) -m releases build "$(SERVICE)" $(if $(WEIGHTS_DIR),--weights-dir $(WEIGHTS_DIR)) $(ARGS)
 
 publish: setup-dev  ## put a release into storage: SERVICE=detector TO=s3://bucket|gs://|az://|file:///|oci:/// (RELEASE=, ARGS=--archive)
 	@$(RUN) -m releases publish $(SERVICE) $(if $(RELEASE),--release $(RELEASE)) --to "$(TO)" $(ARGS)

@@ -85,7 +85,7 @@ def known_release(place: Place, service: str, name: str, unchecked: bool, untrai
     Args:
         place: where releases and the log are.
         service: whose release.
-        name: its name, or a beginning or an end that no other one has.
+        name: its name, or a part of it that no other one has.
         unchecked: believe a full name that is not known here: it was built and published elsewhere.
         untrained: take one with untrained weights, too.
 
@@ -97,7 +97,7 @@ def known_release(place: Place, service: str, name: str, unchecked: bool, untrai
     on_disk = {release.name: release for release in built(service, place.releases)}
     logged = [c.after for c in log.read(place.log) if c.service == service]
     known = {FIRST_RELEASE, *on_disk, *(c.stable for c in logged), *(c.canary for c in logged)}
-    found = [name] if name in known else sorted(k for k in known if name and (k.startswith(name) or k.endswith(name)))
+    found = [name] if name in known else sorted(k for k in known if name and name in k)
     if not found and unchecked and NAME.fullmatch(name):
         return name
     if len(found) != 1:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from exporters.repository import REPOSITORY
+from exporters.weights import PROJECT, WEIGHTS_DIR
 from kserve_transformers.settings import CHAINS
 from releases.assembly import models_of
 from releases.building import build
+from releases.errors import GateError
 from releases.release import RELEASES, SIGNATURE_FILE
+
+# Kept, so that the same weights give the same artefact and with it the same release.
+OWN_WEIGHTS = PROJECT / "build" / "repository"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("service", metavar="SERVICE", help=f"of {', '.join(CHAINS)}")
-    parser.add_argument("--repository", type=Path, default=REPOSITORY, metavar="DIR", help="model repository")
+    parser.add_argument("--repository", type=Path, metavar="DIR", help="model repository (default: model_repository)")
+    parser.add_argument(
+        "--weights-dir",
+        type=Path,
+        metavar="DIR",
+        help="export these weights first, into a repository beside that of the checkout (default: build/repository)",
+    )
     parser.add_argument("--releases", type=Path, default=RELEASES, metavar="DIR", help="where releases are built")
     parser.add_argument(
         "--force", action="store_true", help="let untrained weights go out; the release says so for ever"
@@ -27,11 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Build, and say what came of it."""
-    models = ", ".join(models_of(options.service))
-    print(f"releasing {options.service} ({models}) from {options.repository} to {options.releases / options.service}/")
+    models = models_of(options.service)
+    repository = options.repository or (OWN_WEIGHTS if options.weights_dir else REPOSITORY)
+    if options.weights_dir:
+        _export(models, options.weights_dir, repository)
+    target = options.releases / options.service
+    print(f"releasing {options.service} ({', '.join(models)}) from {repository} to {target}/", flush=True)
     built = build(
         options.service,
-        options.repository,
+        repository,
         options.releases,
         options.force,
         options.sign_key,
@@ -46,3 +65,16 @@ def run(options: argparse.Namespace) -> int:
     size = f"{len(built.release.files)} files, {built.release.size / 1e6:.1f} MB{signed}"
     print(f"{what}: {built.folder} ({size})")
     return 0
+
+
+def _export(models: Sequence[str], weights_dir: Path, repository: Path) -> None:
+    """Export by a process of its own: the frameworks are of no use afterwards.
+
+    Raises:
+        GateError: there is no such folder, or the exporters failed; they said why.
+    """
+    if not weights_dir.is_dir():
+        raise GateError(f"{weights_dir} is not a folder: name the one that `make train` wrote weights to")
+    command = [sys.executable, "-m", "exporters", *models, f"--repository={repository}"]
+    if subprocess.run(command, env={**os.environ, WEIGHTS_DIR: str(weights_dir.resolve())}, check=False).returncode:
+        raise GateError(f"export of {', '.join(models)} failed, see above")

@@ -11,7 +11,7 @@ from releases.commands import choices
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     choices.add_change(parser)
-    parser.add_argument("release", help="its name, or a beginning or an end that no other one has")
+    parser.add_argument("release", help="its name, or a part of it that no other one has")
     parser.add_argument("percent", type=_percent, help="its share of the requests, 1 to 99")
     parser.add_argument("--unchecked", action="store_true", help="it is published, but not on this machine")
     parser.add_argument("--untrained", action="store_true", help="even if its models are untrained")
