@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 import re
 import signal
 import subprocess
@@ -21,22 +20,23 @@ import pytest
 
 from kserve_transformers.settings import SERVICES
 from local_stack.environment import ROOT
-from local_stack.errors import PortTakenError
 from local_stack.overlay import OverlaySettings
 from local_stack.overlay_stack import OverlayStack
-from local_stack.stack import check_ports, export_missing
+from local_stack.stack import export_missing
 from manifest_lint.rendering import overlays
 
 REQUESTS = 400
 
 
 @pytest.fixture
-def run_overlay(tmp_path: Path) -> Iterator[Callable[..., OverlayStack]]:
+def run_overlay(
+    overlay_settings: Callable[..., OverlaySettings],
+) -> Iterator[Callable[..., OverlayStack]]:
     """Starts overlays on free ports, as `make serve OVERLAY=name` does."""
     with contextlib.ExitStack() as started:
 
         def run(overlay: str, *services: str) -> OverlayStack:
-            settings = free_settings(overlay, services, tmp_path)
+            settings = overlay_settings(overlay, services)
             export_missing(settings)
             stack = OverlayStack(settings)
             started.callback(stack.stop, signal.SIGINT)
@@ -44,15 +44,6 @@ def run_overlay(tmp_path: Path) -> Iterator[Callable[..., OverlayStack]]:
             return stack
 
         yield run
-
-
-def free_settings(overlay: str, services: tuple[str, ...], logs: Path) -> OverlaySettings:
-    for port in random.sample(range(20000, 30000, 50), 100):
-        settings = OverlaySettings(services, port, port + 1, port + 2, port + 3, port + 4, logs=logs, overlay=overlay)
-        with contextlib.suppress(PortTakenError):
-            check_ports(settings)
-            return settings
-    raise AssertionError("no free ports")
 
 
 def answered(stack: OverlayStack, service: str) -> dict[str, int]:
@@ -137,9 +128,10 @@ def test_no_request_fails_when_the_primary_models_process_dies(
 
 
 @pytest.mark.parametrize("overlay", overlays())
-def test_what_an_overlay_declares_reaches_its_processes(overlay: str, tmp_path: Path) -> None:
-    settings = free_settings(overlay, SERVICES, tmp_path)
-    stack = OverlayStack(settings)
+def test_what_an_overlay_declares_reaches_its_processes(
+    overlay: str, overlay_settings: Callable[..., OverlaySettings], tmp_path: Path
+) -> None:
+    stack = OverlayStack(overlay_settings(overlay, SERVICES))
     assert {predictor.endpoint for predictor in stack.declared.predictors} >= set(SERVICES)
     for predictor, transformer in zip(stack.declared.predictors, stack.transformers, strict=True):
         assert {"--request_timeout_s=30", "--drain_s=5"} <= set(predictor.arguments)
