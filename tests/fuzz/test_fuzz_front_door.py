@@ -12,13 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install atheris==3.0.0"
-)
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is there for Python 3.11 alone")
 def test_a_few_seconds_find_nothing(tmp_path):
     findings = tmp_path / "findings"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}/transformers:{ROOT}/tests/fuzz", "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "tests/fuzz/fuzz_front_door.py", "--seconds=3", f"--findings={findings}"]
+    command = [sys.executable, "tests/fuzz/fuzz_front_door.py", "--seconds=8", f"--findings={findings}"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(findings.iterdir()) == []
