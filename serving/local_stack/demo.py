@@ -14,31 +14,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from kserve_transformers.client.drawing import draw_detections
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests" / "data" / "pictures"
-_GREEN, _BLACK = (90, 220, 60), (0, 0, 0)
-_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.55
-
-
-def draw_detections(bgr: npt.NDArray[np.uint8], detections: list[dict[str, Any]]) -> npt.NDArray[np.uint8]:
-    """A copy of a picture with its detections drawn over it.
-
-    Args:
-        bgr: [h, w, 3].
-        detections: as the detector answers them: label, confidence, bbox [x, y, width, height] in pixels.
-    """
-    drawn = bgr.copy()
-    for detection in detections:
-        x, y, width, height = detection["bbox"]
-        text = f"{detection['label']} {detection['confidence']:.2f}"
-        (text_w, text_h), below = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
-        top = max(y, text_h + below)
-        cv2.rectangle(drawn, (x, y), (x + width, y + height), _GREEN, 2)
-        cv2.rectangle(drawn, (x, top - text_h - below), (x + text_w, top), _GREEN, cv2.FILLED)
-        cv2.putText(drawn, text, (x, top - below // 2), _FONT, _FONT_SCALE, _BLACK, 1, cv2.LINE_AA)
-    return drawn
 
 
 def ask(url: str, body: Mapping[str, Any] | None = None) -> Any:

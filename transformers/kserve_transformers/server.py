@@ -77,7 +77,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         if len(self._services) == 1:
             routers += [seed_router(service, self.dataplane, "") for service in self._services.values()]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits), page=True)
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits), self._settings.page)
         for router in (*routers, documents):
             answer_head(router)
             app.include_router(router)

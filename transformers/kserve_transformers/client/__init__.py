@@ -1,0 +1,1 @@
+"""The command-line client: files, folders or standard input to JSON lines."""

@@ -1,0 +1,169 @@
+"""Ask a running server about files, folders or standard input; results are JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+
+from kserve_transformers.arrays.pictures import decode_picture
+from kserve_transformers.client.drawing import draw_prediction
+from kserve_transformers.client.inputs import PICTURES, SERIES, Input, cut_windows, find_inputs, read_series
+from kserve_transformers.client.results import Result, answered_before, summary
+from kserve_transformers.client.service import AskError, Service
+from kserve_transformers.settings import SERVICES, Limits
+
+Ask = Callable[[Input], Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Ask about every input; 1 where one of them has no answer, 2 where nothing can be asked."""
+    options = _parse(arguments)
+    with Service(options.url, options.service, options.timeout, options.threads) as service:
+        try:
+            length = service.window_length()
+            inputs = list(find_inputs(options.inputs, PICTURES if length is None else SERIES))
+            done = answered_before(options.out) if options.out else set()
+        except (AskError, OSError, ValueError) as exc:
+            print(f"error: {exc}", file=sys.stderr)
+            return 2
+        if done:
+            print(f"{sum(one.name in done for one in inputs)} of {len(inputs)} have an answer already", file=sys.stderr)
+        ask = _picture_asker(service, options) if length is None else _series_asker(service, length, options.column)
+        return _run([one for one in inputs if one.name not in done], ask, options)
+
+
+def _run(inputs: Sequence[Input], ask: Ask, options: argparse.Namespace) -> int:
+    started, results = time.monotonic(), []
+    with _open(options.out) as out, _progress(len(inputs)) as step:
+        for result in _ask_all(inputs, ask, options.threads):
+            print(result.line(), file=out, flush=True)
+            results.append(result)
+            step()
+    for line in summary(results, time.monotonic() - started):
+        print(line, file=sys.stderr)
+    return 1 if any(result.error is not None for result in results) else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m kserve_transformers.client", description=__doc__)
+    add = parser.add_argument
+    add("service", choices=SERVICES)
+    add("inputs", nargs="+", metavar="FILE|FOLDER|-", help="pictures; for anomaly CSV or a JSON list of numbers")
+    add("--url", default="http://127.0.0.1:8080", help="of the server (default: %(default)s)")
+    add("--out", type=Path, help="append the results to this file, and skip what has an answer there")
+    add("--draw", type=Path, metavar="FILE|FOLDER", help="draw answers: a file for one picture, else a folder")
+    add("--threads", type=int, default=1, help="requests at a time (default: %(default)s)")
+    add("--timeout", type=float, default=60.0, help="seconds for one answer, busy servers included (%(default)s)")
+    add("--column", help="of a CSV, by name (default: the last)")
+    options = parser.parse_args(arguments)
+    if options.threads < 1 or options.timeout <= 0:
+        parser.error("--threads and --timeout must be positive")
+    if options.draw and options.service == "anomaly":
+        parser.error("--draw is for pictures")
+    return options
+
+
+def _picture_asker(service: Service, options: argparse.Namespace) -> Ask:
+    one_file = len(options.inputs) == 1 and not Path(options.inputs[0]).is_dir()
+
+    def ask(one: Input) -> Any:
+        data = one.read()
+        prediction = service.ask_picture(data)
+        if options.draw:
+            target = options.draw if one_file else (options.draw / one.relative).with_suffix(".jpg")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            rgb = decode_picture(data, Limits.pixels).rgb
+            if not cv2.imwrite(str(target), draw_prediction(np.ascontiguousarray(rgb[..., ::-1]), prediction)):
+                raise OSError(f"{target} could not be written")
+        return prediction
+
+    return ask
+
+
+def _series_asker(service: Service, length: int, column: str | None) -> Ask:
+    def ask(one: Input) -> Any:
+        windows = cut_windows(read_series(one.read(), column), length)
+        predictions = service.ask_windows(list(windows.values()))
+        return [{"start": start, **found} for start, found in zip(windows, predictions, strict=True)]
+
+    return ask
+
+
+def _ask_all(inputs: Sequence[Input], ask: Ask, threads: int) -> Iterator[Result]:
+    """Results as they come; inputs are read by the threads, so that no more than one a thread is in memory."""
+    waiting: queue.SimpleQueue[Input] = queue.SimpleQueue()
+    for one in inputs:
+        waiting.put(one)
+    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+
+    def work(thread: int) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                results.put(_ask_one(waiting.get_nowait(), ask, thread))
+
+    for thread in range(min(threads, len(inputs))):
+        threading.Thread(target=work, args=(thread,), daemon=True).start()
+    for _ in inputs:
+        yield results.get()
+
+
+def _ask_one(one: Input, ask: Ask, thread: int) -> Result:
+    started = time.monotonic()
+    try:
+        answer = ask(one)
+    except Exception as exc:  # every input has a result, whatever is wrong with it
+        return Result(one.name, thread, time.monotonic() - started, error=str(exc))
+    return Result(one.name, thread, time.monotonic() - started, answer)
+
+
+@contextlib.contextmanager
+def _open(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[], object]]:
+    """A bar where tqdm is there, else a line every second; nothing for one input."""
+    if total < 2:
+        yield lambda: None
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield _Lines(total).step
+    else:
+        with tqdm(total=total, file=sys.stderr, unit="file") as bar:
+            yield bar.update
+
+
+class _Lines:
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._told = total, 0, time.monotonic()
+
+    def step(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._told >= 1:
+            self._told = time.monotonic()
+            print(f"{self._done} of {self._total}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # what has an answer is in --out
