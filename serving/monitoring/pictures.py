@@ -33,7 +33,7 @@ UNITS: Mapping[str, Callable[[float], str]] = {
     "s": _seconds,
     "µs": lambda value: _seconds(value / 1e6),
     "percentunit": lambda value: f"{value * 100:g} %",
-    "bytes": lambda value: f"{value / 2**20:g} MiB",
+    "bytes": lambda value: f"{value / 2**20:.0f} MiB",
     "reqps": lambda value: f"{value:g}/s",
     "cps": lambda value: f"{value:g}/s",
     "none": lambda value: f"{value:g}",
