@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from local_stack import guard
 
@@ -87,6 +90,15 @@ class GuardedProcess:
         if self._guard is not None and self._guard.poll() is None and self._guard.stdin is not None:
             self._guard.stdin.close()
             self._guard.wait()
+
+    def memory_bytes(self) -> int:
+        """Of all that it started, guard aside: proportional set size, in which shared pages count once."""
+        total = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._guard.pid).children(recursive=True) if self._guard else ():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    total += process.memory_full_info().pss
+        return total
 
     def log(self) -> str:
         """What it printed since its last start."""

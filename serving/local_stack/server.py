@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,6 +19,13 @@ LOOPBACK = "127.0.0.1"
 READY_PATH = "/v2/health/ready"
 LIVE_PATH = "/v2/health/live"
 LIVE_TIMEOUT_S = 2.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody listens on now."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
 
 
 class Server(ABC):
@@ -91,6 +100,10 @@ class Server(ABC):
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+    def memory_bytes(self) -> int:
+        """Of all its processes, proportional set size."""
+        return self._process.memory_bytes()
 
     def log(self) -> str:
         """What it printed since its last start."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporters.errors import ExportError
 from local_stack.environment import SetupError
-from releases.commands import build, canary, list, promote, publish, rollback, verify
+from releases.commands import build, canary, compare, list, promote, publish, rollback, verify
 from releases.errors import ReleaseError
 
 
@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "promote": promote,
     "rollback": rollback,
     "list": list,
+    "compare": compare,
 }
 
 

@@ -5,7 +5,8 @@ ReleaseError
 ├── GateError              the release must not go out
 ├── ReleaseInvalidError    files and release.json, or the signature, do not belong together
 ├── StoreError             the storage cannot be reached, read or written
-└── ChoiceError            what serves cannot be changed so
+├── ChoiceError            what serves cannot be changed so
+└── ComparisonError        two releases cannot be compared
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class GateError(ReleaseError):
 
 class ReleaseInvalidError(ReleaseError):
     """Files and release.json, or the signature, do not belong together."""
+
+
+class ComparisonError(ReleaseError):
+    """Two releases cannot be compared."""
 
 
 class StoreError(ReleaseError):

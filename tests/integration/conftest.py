@@ -1,17 +1,23 @@
 """What the tests against the real stack share."""
 
 import contextlib
+import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from exporters import tensorflow_runtime
 from local_stack.errors import PortTakenError
 from local_stack.overlay import OverlaySettings
-from local_stack.stack import check_ports
+from local_stack.stack import StackSettings, check_ports, export_missing
+from releases.assembly import copy_models, describe
+from releases.release import RELEASE_FILE
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +53,52 @@ def overlay_settings(tmp_path: Path) -> Callable[..., OverlaySettings]:
         raise AssertionError("no free ports")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def digits_release(repository: Path) -> Callable[..., Path]:
+    """Makes a release of digits in a folder of releases, past the gate: of the network as it is, or of another one.
+
+    The other network says 3 for what is a 5, and 5 for a 3; its golden answer says so, too, unless it shall be wrong.
+    """
+    export_missing(StackSettings(("digits",)))
+
+    def make(releases: Path, other: bool = False, wrong_golden: bool = False, truncated: bool = False) -> Path:
+        folder = releases / "digits" / "new"
+        copy_models(repository, ("mnist",), folder)
+        graph = next(folder.glob("mnist/*/model.savedmodel/saved_model.pb"))
+        answer = folder / "mnist" / "golden" / "answer.json"
+        if other:
+            graph.write_bytes(_swap_classes(graph.read_bytes(), 3, 5))
+        if other != wrong_golden:
+            document = json.loads(answer.read_text())
+            values = document["outputs"]["probabilities"]["values"]
+            values[3], values[5] = values[5], values[3]
+            answer.write_text(json.dumps(document))
+        if truncated:
+            graph.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
+        release = describe("digits", folder)
+        (folder / RELEASE_FILE).write_bytes(release.to_json())
+        if folder.with_name(release.name).exists():
+            shutil.rmtree(folder)
+            return folder.with_name(release.name)
+        return folder.rename(folder.with_name(release.name))
+
+    return make
+
+
+def _swap_classes(saved_model: bytes, one: int, other: int) -> bytes:
+    """The frozen mnist graph with two of its ten classes in each other's place, by the last layer's weights."""
+    tensorflow_runtime.start()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel.FromString(saved_model)
+    order = list(range(10))
+    order[one], order[other] = other, one
+    for node in model.meta_graphs[0].graph_def.node:
+        tensor = node.attr["value"].tensor
+        shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+        if node.op == "Const" and shape in ((64, 10), (10,)):
+            values = np.frombuffer(tensor.tensor_content, np.float32).reshape(shape)
+            tensor.tensor_content = np.ascontiguousarray(values[..., order]).tobytes()
+    return model.SerializeToString(deterministic=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +13,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from kserve_transformers.predictor.declaration import TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
 from local_stack.errors import StartError
-from local_stack.server import LOOPBACK
+from local_stack.server import LOOPBACK, free_ports
 from local_stack.triton_distribution import lay_out
 from local_stack.triton_server import TritonServer, TritonSettings
 from releases.errors import GateError
@@ -55,11 +53,9 @@ def check_golden_answers(folder: Path, models: Iterable[str]) -> str:
         GateError: Triton does not serve a model, or it answers another thing.
         SetupError: Triton could not be laid out.
     """
-    with tempfile.TemporaryDirectory(prefix="modelport-gate-") as logs, contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(3)]
-        ports = [one.getsockname()[1] for one in sockets]
-        held.close()
-        settings = TritonSettings(folder, Path(logs) / "triton.log", *ports)
+    with tempfile.TemporaryDirectory(prefix="modelport-gate-") as logs:
+        http, grpc, metrics = free_ports(3)
+        settings = TritonSettings(folder, Path(logs) / "triton.log", http, grpc, metrics)
         triton = TritonServer(lay_out(), settings)
         try:
             triton.start()

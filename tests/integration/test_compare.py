@@ -1,0 +1,58 @@
+"""`make compare`: two releases on a real Triton each, asked about the same samples."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from releases.__main__ import main
+from releases.commands import compare
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory, repository):
+    """Sixty pictures of one five, each by another shade of paper."""
+    folder = tmp_path_factory.mktemp("digits")
+    ink = cv2.imread(str(repository / "mnist" / "golden" / "images.png"), cv2.IMREAD_GRAYSCALE)
+    for shade in range(60):
+        cv2.imwrite(str(folder / f"five-{shade}.png"), np.maximum(ink, shade))
+    (folder / "damaged.png").write_bytes(b"\x89PNG no more")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("other", "exit_code", "agreement"),
+    [
+        pytest.param(False, 0, 1.0, id="the same network"),
+        pytest.param(True, 3, 0.0, id="another network"),
+    ],
+)
+def test_two_networks_are_told_apart(
+    digits, digits_release, tmp_path, capsys, monkeypatch, other, exit_code, agreement
+):
+    monkeypatch.setattr(compare, "RULES", [rule for rule in compare.RULES if rule.measure != "latency ratio"])
+    release = digits_release(tmp_path / "releases", other=other)
+    out = tmp_path / "out"
+    command = ["compare", "digits", "initial", release.name, f"--data={digits}", f"--out={out}"]
+    assert main([*command, f"--releases={tmp_path / 'releases'}"]) == exit_code
+    printed = capsys.readouterr().out
+    results = json.loads((out / "results.json").read_text())
+    measured = results["measures"]["agreement"]
+    assert measured["value"] == agreement
+    assert measured["count"] == 60
+    assert measured["low"] <= agreement <= measured["high"]
+    assert 50 < results["measures"]["new memory, MiB"]["value"] < 2000
+    assert list(results["refused"]) == ["damaged.png"]
+    assert results["verdict"] in printed
+    assert ("only the old one says: 5 60" in printed) == other
+    assert ("![five-" in (out / "report.md").read_text()) == other
+    assert len(list(out.glob("differs-*.jpg"))) == (8 if other else 0)
+
+
+def test_a_changed_release_is_not_served(digits_release, tmp_path, capsys):
+    release = digits_release(tmp_path)
+    labels = release / "mnist" / "labels.txt"
+    labels.write_text(labels.read_text()[::-1])
+    assert main(["compare", "digits", "initial", release.name, f"--releases={tmp_path}"]) == 1
+    assert "labels.txt was changed" in capsys.readouterr().err
