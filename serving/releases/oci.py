@@ -1,8 +1,8 @@
 """A release as an OCI image in a layout folder: one uncompressed tar layer with everything under /models.
 
-That is what KServe mounts (oci+native://, an image volume) and what its storage initializer unpacks (oci:// where its
-fetch mode is on). It has no shell, which KServe's older modelcar sidecar needs. A layout is a folder of files: any tool
-pushes it, `skopeo copy oci:FOLDER/SERVICE:NAME docker://REGISTRY/modelport/SERVICE:NAME`.
+KServe mounts its models folder (oci+native://, an image volume) or unpacks it (oci+fetch://); it has no shell, which
+the older modelcar sidecar needs (oci+modelcar://). A layout is a folder of files, which any tool pushes:
+`skopeo copy oci:FOLDER/SERVICE:NAME docker://REGISTRY/modelport/SERVICE:NAME`.
 """
 
 from __future__ import annotations

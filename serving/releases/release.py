@@ -149,16 +149,17 @@ def built(service: str, root: Path = RELEASES) -> list[Release]:
 
 
 def find(service: str, name: str | None = None, root: Path = RELEASES) -> Path:
-    """The folder of a release on this machine: the one of this name, or the newest.
+    """The folder of a release on this machine: the one whose name has this part and no other has, or the newest.
 
     Raises:
-        NoReleaseError: there is none.
+        NoReleaseError: there is none, or several have it.
     """
     names = [release.name for release in built(service, root)]
     if name is None and names:
         return root / service / names[0]
-    if name in names:
-        return root / service / str(name)
+    found = [one for one in names if name is not None and name in one]
+    if len(found) == 1:
+        return root / service / found[0]
     raise NoReleaseError(
         f"there is no release {name or ''} of {service} in {root}".replace("  ", " ")
         + f": choose of {', '.join(names) or 'none'}, or build one with `make release SERVICE={service}`"

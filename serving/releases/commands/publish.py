@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("service", metavar="SERVICE")
-    parser.add_argument("--release", metavar="NAME", help="of those built here; the newest by default")
+    parser.add_argument("--release", metavar="NAME", help="or a part of it; the newest by default")
     parser.add_argument("--to", required=True, metavar="ADDRESS", help="s3://, gs://, az://, file:/// or oci:///")
     parser.add_argument("--archive", action="store_true", help="as one file, SERVICE/RELEASE.tar, for KServe over HTTP")
     parser.add_argument("--releases", type=Path, default=RELEASES, metavar="DIR", help="where releases were built")

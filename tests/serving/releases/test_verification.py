@@ -10,7 +10,7 @@ import pytest
 
 from exporters.files import content_sha256
 from releases.__main__ import main
-from releases.errors import ReleaseInvalidError
+from releases.errors import NoReleaseError, ReleaseInvalidError
 from releases.release import RELEASE_FILE, find, read
 from releases.sources import Folder
 from releases.verification import verify
@@ -100,5 +100,8 @@ def test_a_folder_without_release_json_is_named(toy: Toy, capsys: pytest.Capture
 
 def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
     newest = toy()
-    toy(day="2026-11-20")
+    older = toy(day="2026-11-20")
     assert find("digits", root=tmp_path) == newest
+    assert find("digits", "11-20", root=tmp_path) == older
+    with pytest.raises(NoReleaseError, match="choose of 2026-11-21-"):
+        find("digits", newest.name[-12:], root=tmp_path)
