@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,17 +24,17 @@ CONTENTS = {
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the folder of a release; `weights` as config.pbtxt states them."""
+    """Makes the folder of a release."""
 
-    def make(weights: str = "trained", root: Path = tmp_path, day: str = "2026-11-21") -> Path:
+    def make(root: Path = tmp_path, day: str = "2026-11-21", contents: Mapping[str, bytes] = CONTENTS) -> Path:
         files = {
-            path: FileRecord(hashlib.sha256(content).hexdigest(), len(content)) for path, content in CONTENTS.items()
+            path: FileRecord(hashlib.sha256(content).hexdigest(), len(content)) for path, content in contents.items()
         }
         name = f"{day}-{content_digest(files)[:12]}"
-        model = ModelRecord(1, "onnxruntime_onnx", {"weights": weights}, {})
+        model = ModelRecord(1, "onnxruntime_onnx", {"weights": "trained"}, {})
         release = Release("digits", name, f"{day}T10:00:00+00:00", {"toy": model}, files)
         folder = root / "digits" / name
-        for path, content in CONTENTS.items():
+        for path, content in contents.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         (folder / RELEASE_FILE).write_bytes(release.to_json())

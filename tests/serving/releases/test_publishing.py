@@ -30,6 +30,7 @@ from releases.errors import ReleaseInvalidError
 from releases.publishing import publish
 from releases.release import RELEASE_FILE
 from releases.sources import Folder
+from releases.store import CHUNK
 from releases.verification import verify
 
 BUCKET = "modelport-models"
@@ -246,6 +247,16 @@ def test_an_interrupted_upload_shows_nothing_and_is_gone_on_with(
     assert published.new
     assert published.found >= 1  # the config at least; labels of the same size were not taken for the right ones
     assert main(["verify", place]) == 0
+
+
+def test_large_files_go_up_in_parts(toy: Callable[..., Path], bucket: Any) -> None:
+    artefact = bytes(range(256)) * (3 * CHUNK // 256) + b"and some more"
+    seen: list[int] = []
+    published = publish(toy(contents={"toy/1/model.onnx": artefact}), f"s3://{BUCKET}", seen.append)
+    (stored,) = [item for item in bucket.objects.all() if item.key.endswith("model.onnx")]
+    assert stored.e_tag.endswith('-4"')  # S3's mark of a file in four parts
+    assert sum(seen) == 2 * len(artefact)
+    assert main(["verify", published.address]) == 0
 
 
 def test_the_same_content_never_goes_up_twice(digits: Built, bucket: Any, tmp_path: Path) -> None:
