@@ -7,25 +7,26 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from torture.faults import ALONE, SERVED, SHORT
+from torture.faults import ALONE, SERVED, SERVED_TENSORFLOW, SHORT, TENSORFLOW, Fault
 from torture.outcome import Outcome, document, table
-from torture.served import Served, TortureError, copy_repository, wait_for
+from torture.served import SERVICES, Served, TortureError, copy_repository, wait_for
 from torture.traffic import ROOT
 
 FOLDER = ROOT / "build" / "torture"
+ALL = [*SERVED, *SERVED_TENSORFLOW, *ALONE]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the faults; returns 1 where a promise did not hold."""
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__, allow_abbrev=False)
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
-    parser.add_argument("--only", action="append", choices=[*SERVED, *ALONE], help="this fault; may be given again")
+    parser.add_argument("--only", action="append", choices=ALL, help="this fault; may be given again")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="results.json and logs")
     options = parser.parse_args(arguments)
-    names = options.only or (SHORT if options.short else [*SERVED, *ALONE])
+    names = options.only or (SHORT if options.short else ALL)
     began = time.monotonic()
     try:
         outcomes = run(names, options.folder)
@@ -44,25 +45,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(names: Sequence[str], folder: Path) -> list[Outcome]:
     """The faults of these names, those that one stack survives first."""
     folder.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    shared = [name for name in names if name in SERVED]
-    if shared:
-        with Served(folder / "stack.log", copy_repository(folder)) as served:
-            served.wait_until_ready()
-            for name in shared:
-                if wait_for(served.well, 60) is None:
-                    raise TortureError(f"the stack was not well before {name}: see {served.log_file}")
-                print(f"{name} ...", flush=True)
-                served.memory.begin_anew()
-                outcome = SERVED[name](served)
-                outcomes.append(served.memory.put_into(dataclasses.replace(outcome, fault=name)))
-                print(table(outcomes[-1:]).splitlines()[-1], flush=True)
+    outcomes: list[Outcome] = []
+    for services, faults in ((SERVICES, SERVED), (TENSORFLOW, SERVED_TENSORFLOW)):
+        shared = {name: faults[name] for name in names if name in faults}
+        if shared:
+            outcomes += _run_shared(services, shared, folder)
     for name in names:
         if name in ALONE:
             print(f"{name} ...", flush=True)
-            outcomes.append(dataclasses.replace(ALONE[name](folder), fault=name))
-            print(table(outcomes[-1:]).splitlines()[-1], flush=True)
+            outcomes.append(_told(dataclasses.replace(ALONE[name](folder), fault=name)))
     return outcomes
+
+
+def _run_shared(services: Sequence[str], faults: Mapping[str, Fault], folder: Path) -> Iterator[Outcome]:
+    with Served(folder / "stack.log", copy_repository(folder, services), services) as served:
+        served.wait_until_ready()
+        for name, fault in faults.items():
+            if wait_for(served.well, 60) is None:
+                raise TortureError(f"the stack was not well before {name}: see {served.log_file}")
+            print(f"{name} ...", flush=True)
+            served.memory.begin_anew()
+            yield _told(served.memory.put_into(dataclasses.replace(fault(served), fault=name)))
+
+
+def _told(outcome: Outcome) -> Outcome:
+    print(table([outcome]).splitlines()[-1], flush=True)
+    return outcome
 
 
 if __name__ == "__main__":

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
 
 from torture.load import Load, RunningLoad
-from torture.outcome import NO_ANSWER, Outcome
+from torture.outcome import HONEST, NO_ANSWER, Outcome
 from torture.served import Served, TortureError, copy_repository, wait_for
-from torture.traffic import counts
+from torture.traffic import counts, requests
 
 MODEL = "yolov3_tiny"
 SERVICES = ("detector",)
@@ -69,3 +74,60 @@ def wrong(folder: Path) -> Outcome:
             ),
         )
         return served.memory.put_into(outcome)
+
+
+def swapped(folder: Path) -> Outcome:
+    """Another network in the place of a model that runs, and then its processes die: no answer is the other one's."""
+    repository = copy_repository(folder)
+    artefact = next((repository / MODEL).glob("[0-9]*/model.onnx"))
+    original = artefact.read_bytes()
+    with Served(folder / "swapped.log", repository, SERVICES) as served:
+        served.wait_until_ready()
+        right = _answer(served)
+        seen: Counter[str] = Counter()
+        wrong = 0
+
+        def ask_until(condition: Callable[[], bool], seconds: float) -> float | None:
+            nonlocal wrong
+            began = time.monotonic()
+            while time.monotonic() - began < seconds:
+                status, document = _answer(served)
+                seen[str(status)] += 1
+                wrong += status == 200 and document != right[1]
+                if condition():
+                    return time.monotonic() - began
+            return None
+
+        artefact.write_bytes(_another(original))
+        for process in served.stubs(MODEL):
+            process.kill()
+        noticed_s = ask_until(lambda: REASON in json.dumps(served.get("/v2/health/ready")[1]), READY_LOOK_S)
+        artefact.write_bytes(original)
+        recovered_s = ask_until(served.well, 2 * READY_LOOK_S)
+        ask_until(lambda: False, 2)
+        broken = {
+            "the other network was not noticed": noticed_s is None,
+            "not well again with the right one": recovered_s is None,
+            f"{wrong} answers were wrong": wrong > 0,
+            f"callers saw {dict(seen)}": bool(seen.keys() - HONEST),
+            "no request was answered well": not seen["200"],
+        }
+        count = sum(seen.values())
+        outcome = Outcome(
+            "", seen, noticed_s, recovered_s, count, count, broken=tuple(what for what, so in broken.items() if so)
+        )
+        return served.memory.put_into(outcome)
+
+
+def _answer(served: Served) -> tuple[int | None, Any]:
+    request = requests()["detector V1"]
+    return served.post(request.path, request.body, request.headers)
+
+
+def _another(artefact: bytes) -> bytes:
+    """A network of the same form with other weights."""
+    network = onnx.load_from_string(artefact)
+    largest = max(network.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weights = np.frombuffer(largest.raw_data, np.float32)
+    largest.raw_data = np.roll(weights, 1).tobytes()
+    return bytes(network.SerializeToString())

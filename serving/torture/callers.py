@@ -13,6 +13,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
@@ -24,6 +25,7 @@ from torture.traffic import requests
 CALLERS = 40
 SLOW_S = 12
 IDLE = 10_000
+FLOODERS = 8
 LARGE = 30 * 2**20  # the limit is 20 MiB
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
@@ -93,13 +95,16 @@ def flood(served: Served) -> Outcome:
     seen: Counter[str] = Counter()
     wrong: list[str] = []
 
+    def attack(number: int) -> None:
+        for name, (expected, first, part, times) in attacks.items():
+            status = _ask(served, first, part, times)
+            seen[f"{name} {status}"] += 1
+            if status not in (expected, "429"):
+                wrong.append(f"{name} was answered {status}")
+
     def pour() -> str:
-        for _ in range(15):
-            for name, (expected, first, part, times) in attacks.items():
-                status = _ask(served, first, part, times)
-                seen[f"{name} {status}"] += 1
-                if status not in (expected, "429"):
-                    wrong.append(f"{name} was answered {status}")
+        with ThreadPoolExecutor(FLOODERS) as threads:
+            list(threads.map(attack, range(15)))
         return ", ".join(f"{number} x {what}" for what, number in sorted(seen.items()))
 
     outcome = _beside(served, pour)

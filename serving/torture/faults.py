@@ -12,10 +12,12 @@ from torture.served import Served
 
 KILL, STOP = signal.SIGKILL, signal.SIGSTOP
 
-# One stack goes through all of these.
-SERVED: Mapping[str, Callable[[Served], Outcome]] = {
-    "detector-killed": processes.detector(KILL),
-    "detector-stalled": processes.detector(STOP),
+Fault = Callable[[Served], Outcome]
+
+# One stack, of a detector and a classifier with a spare, goes through all of these.
+SERVED: Mapping[str, Fault] = {
+    "detector-killed": processes.model("yolov3_tiny", KILL),
+    "detector-stalled": processes.model("yolov3_tiny", STOP),
     "chain-killed": processes.chain(KILL),
     "chain-stalled": processes.chain(STOP),
     "triton-killed": processes.triton(KILL),
@@ -30,10 +32,19 @@ SERVED: Mapping[str, Callable[[Served], Outcome]] = {
     "too-late": loads.too_late,
     "sigterm": processes.terminated,
 }
+# Another one through these.
+TENSORFLOW = ("cars", "digits", "anomaly")
+SERVED_TENSORFLOW: Mapping[str, Fault] = {
+    "cars-killed": processes.model("cars", KILL, TENSORFLOW),
+    "digits-killed": processes.model("mnist", KILL, TENSORFLOW),
+    "digits-stalled": processes.model("mnist", STOP, TENSORFLOW),
+    "anomaly-stalled": processes.model("anomaly", STOP, TENSORFLOW),
+}
 # These start a stack of their own, or several.
 ALONE: Mapping[str, Callable[[Path], Outcome]] = {
     "artefact-truncated": artefacts.truncated,
     "artefact-wrong": artefacts.wrong,
+    "artefact-swapped": artefacts.swapped,
     "shm-full": shared_memory.full,
 }
 SHORT = ("detector-killed", "chain-stalled", "triton-killed", "callers-gone", "sigterm")

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections import Counter
 
+from kserve_transformers.settings import Limits
 from torture.load import Load, RunningLoad
 from torture.outcome import Outcome, judge
 from torture.served import Served
@@ -18,23 +19,34 @@ TIMES, OVERLOAD_S = 4, 15.0
 WARM_UP_S = 2.0
 GOODPUT_SHARE = 0.8
 DEADLINE_MS = 10_000
+QUEUE = Limits().queue_size
 
 
 def overloaded(served: Served) -> Outcome:
-    """Four times what the machine carries: as much is answered as ever, in time; the rest is told to come back."""
-    best = _goodput(_run(served, Load(callers=CALLERS, kinds=(KIND,), timeout_ms=DEADLINE_MS), CALLERS_S), CALLERS_S)
-    records = _run(served, Load(rate=TIMES * best, kinds=(KIND,), timeout_ms=DEADLINE_MS), OVERLOAD_S)
+    """Four times what the machine carries: as much is answered as ever, in time; the rest is told to come back.
+
+    What it carries is measured before and after, since machines that others use, too, change.
+    """
+    before = _carried(served)
+    records = _run(served, Load(rate=TIMES * before, kinds=(KIND,), timeout_ms=DEADLINE_MS), OVERLOAD_S)
+    best = (before + _carried(served)) / 2
     goodput, p99 = _goodput(records, OVERLOAD_S), p99_s(records)
+    longest_s = 1.5 * QUEUE / max(goodput, 0.1) + 0.5  # a full queue before it
     outcome = judge(records, frozenset({"200", "429"}))
     broken = list(outcome.broken)
     if goodput < GOODPUT_SHARE * best:
         broken.append(f"goodput fell from {best:.1f} to {goodput:.1f} a second")
-    if p99 > DEADLINE_MS / 1000:
-        broken.append(f"99 of 100 answers took up to {p99:.1f} s")
+    if p99 > longest_s:
+        broken.append(f"99 of 100 answers took up to {p99:.1f} s, not {longest_s:.1f}")
     if not outcome.seen["429"]:
         broken.append("nobody was told to come back")
-    note = f"{best:.1f}/s carried, {TIMES * best:.0f}/s sent: {goodput:.1f}/s answered, p99 {p99:.2f} s"
+    note = f"{best:.1f}/s carried, {TIMES * before:.0f}/s sent: {goodput:.1f}/s answered, p99 {p99:.2f} s"
     return dataclasses.replace(outcome, note=note, broken=tuple(broken))
+
+
+def _carried(served: Served) -> float:
+    """Answers a second for callers who wait for theirs."""
+    return _goodput(_run(served, Load(callers=CALLERS, kinds=(KIND,), timeout_ms=DEADLINE_MS), CALLERS_S), CALLERS_S)
 
 
 def _run(served: Served, load: Load, seconds: float) -> list[Record]:
@@ -68,7 +80,7 @@ def too_late(served: Served) -> Outcome:
         broken.append("nobody was too late")
     if f"model {MODEL} is not ready" in served.log()[said:]:
         broken.append("the model was replaced although it was well")
-    if done > answered + 0.5 * late:
+    if done > answered + 0.2 * late:
         broken.append(f"the model worked for {done} pictures, {answered} were waited for")
     if seen.keys() - {"200", "429", "504"}:
         broken.append(f"hurried callers saw {dict(seen)}")

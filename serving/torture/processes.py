@@ -13,6 +13,7 @@ import psutil
 from torture.load import Load, RunningLoad
 from torture.outcome import Outcome, judge
 from torture.served import CHAIN, TRANSFORMER, TRITON, Served, wait_for
+from torture.traffic import LIGHT
 
 NOTICE_S = 5.0  # the promise
 SLACK_S = 2.0  # of our own looking, on a machine that does other things too
@@ -54,9 +55,9 @@ def _harmed(
     return dataclasses.replace(outcome, noticed_s=noticed_s, recovered_s=recovered_s, broken=tuple(broken))
 
 
-def detector(harm: signal.Signals) -> Callable[[Served], Outcome]:
-    """The process of a service's only model."""
-    return lambda served: _harmed(served, served.stub("yolov3_tiny"), harm)
+def model(name: str, harm: signal.Signals, kinds: tuple[str, ...] = LIGHT) -> Callable[[Served], Outcome]:
+    """A process of a service's only model."""
+    return lambda served: _harmed(served, served.stub(name), harm, Load(kinds=kinds))
 
 
 def chain(harm: signal.Signals) -> Callable[[Served], Outcome]:

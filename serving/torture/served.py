@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
+from kserve_transformers.settings import CHAINS
 from torture.outcome import Outcome
 from torture.traffic import ROOT
 
@@ -52,11 +53,13 @@ def free_ports() -> tuple[int, int]:
     return found[0], found[1]
 
 
-def copy_repository(folder: Path) -> Path:
-    """A model repository of our own, that faults may spoil: the detector, a classifier and its spare."""
+def copy_repository(folder: Path, services: Sequence[str] = SERVICES) -> Path:
+    """A model repository of our own, that faults may spoil; the classifier has one model and its spare."""
     source, repository = ROOT / "model_repository", folder / "repository"
     shutil.rmtree(repository, ignore_errors=True)
-    for model, name in (("yolov3_tiny", "yolov3_tiny"), *((CHAIN[0], name) for name in CHAIN)):
+    named = [(model, model) for service in services if service != "classifier" for model in CHAINS[service]]
+    named += [(CHAIN[0], name) for name in CHAIN] if "classifier" in services else []
+    for model, name in named:
         versions = [path.name for path in (source / model).glob("[0-9]*") if any(path.iterdir())]
         if not versions:
             raise TortureError(f"model {model} is not built: run `make export`")
@@ -86,7 +89,7 @@ class Served:
         wrapper: Sequence[str] = (),
     ) -> None:
         self.port, self.triton_port = free_ports()
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"http://{LOOPBACK}:{self.port}"  # gRPC has the next port
         self.log_file = log_file
         options = [f"--services={','.join(services)}", f"--port={self.port}", f"--triton-port={self.triton_port}"]
         options += [f"--chain=classifier={','.join(CHAIN)}", "--die-with-parent"]
@@ -144,9 +147,13 @@ class Served:
                         found.append(child)
         return found
 
+    def stubs(self, model: str) -> list[psutil.Process]:
+        """The processes that run a model."""
+        return [process for process in self.processes(STUB) if f"/{model}/" in " ".join(process.cmdline())]
+
     def stub(self, model: str) -> psutil.Process:
-        """The process that runs a model."""
-        return next(process for process in self.processes(STUB) if f"/{model}/" in " ".join(process.cmdline()))
+        """The first process that runs a model."""
+        return self.stubs(model)[0]
 
     def server(self, word: str) -> psutil.Process:
         """Triton's process, or the transformer's."""
@@ -167,9 +174,18 @@ class Served:
 
     def get(self, path: str, port: int | None = None) -> tuple[int | None, Any]:
         """Status and JSON of a path; None for what does not answer."""
-        connection = http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=1)
+        return self._ask(http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=1), "GET", path, b"", {})
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, Any]:
+        """Status and JSON; None for what does not answer."""
+        return self._ask(http.client.HTTPConnection(LOOPBACK, self.port, timeout=40), "POST", path, body, headers)
+
+    @staticmethod
+    def _ask(
+        connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int | None, Any]:
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError):

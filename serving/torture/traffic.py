@@ -12,10 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "tests" / "data" / "pictures" / "coffee.jpg"
 
+WINDOW = ROOT / "model_repository" / "anomaly" / "golden" / "windows.json"
+
 # What became of a request that got no answer.
 REFUSED = "refused"  # nobody listened: nothing was accepted
 CUT = "cut"  # the connection ended before there was an answer
 UNANSWERED = "unanswered"  # the caller gave up
+GRPC = "gRPC"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Record:
 
     Attributes:
         at: when it was sent, on the clock of `time.monotonic`, which all processes share.
-        kind: key of `requests`.
+        kind: key of `requests`, or a service and GRPC.
         outcome: its HTTP status, or REFUSED, CUT or UNANSWERED.
         seconds: until then.
         polite: whether a 429 or 503 said when to come back; true for all others.
@@ -47,9 +50,10 @@ class Record:
 
 
 def requests() -> dict[str, Request]:
-    """All kinds of requests."""
+    """All kinds of requests over REST."""
     picture = PICTURE.read_bytes()
     encoded = base64.b64encode(picture).decode()
+    window = json.dumps({"data": [json.loads(WINDOW.read_text())]}).encode()
     json_type = {"content-type": "application/json"}
     v1 = json.dumps({"instances": [{"image": {"b64": encoded}}]}).encode()
     many = json.dumps({"instances": [{"b64": encoded}] * 24}).encode()
@@ -62,10 +66,13 @@ def requests() -> dict[str, Request]:
         "detector V2": Request("/v2/models/detector/infer", head + binary, v2_type),
         "classifier": Request("/classifier/classify", picture, {"content-type": "image/jpeg"}),
         "detector many": Request("/v1/models/detector:predict", many, json_type),
+        "cars": Request("/v1/models/cars:predict", picture, {"content-type": "image/jpeg"}),
+        "digits": Request("/v1/models/digits:predict", picture, {"content-type": "image/jpeg"}),
+        "anomaly": Request("/anomaly/predict", window, json_type),
     }
 
 
-LIGHT = ("detector V1", "classifier", "detector V2")
+LIGHT = ("detector V1", "classifier", "detector V2", f"classifier {GRPC}", f"detector {GRPC}")
 
 
 def counts(records: Collection[Record]) -> Counter[str]:

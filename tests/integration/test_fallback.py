@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import psutil
@@ -73,20 +74,16 @@ def wait_for(condition, seconds=90):
         time.sleep(0.2)
 
 
-def stub_of(model, repository):
+def stub_of(model, log_file):
+    """The model's process; a Triton and all its processes write into one file."""
     (process,) = (
         process
-        for process in psutil.process_iter(["cmdline"])
-        if "triton_python_backend_stub" in " ".join(process.info["cmdline"] or [])
-        and f"/{model}/" in " ".join(process.info["cmdline"])
-        and process.parent().pid == newest_triton().pid
+        for process in psutil.process_iter(["name", "cmdline"])
+        if "triton_python_b" in process.info["name"]
+        and f"/{model}/" in " ".join(process.info["cmdline"] or [])
+        and Path(f"/proc/{process.pid}/fd/1").resolve() == log_file
     )
     return process
-
-
-def newest_triton():
-    servers = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "tritonserver"]
-    return max(servers, key=lambda process: process.create_time())
 
 
 def keep_asking(url, picture, seen, stop):
@@ -99,7 +96,7 @@ def keep_asking(url, picture, seen, stop):
 
 
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
-def test_no_request_fails_when_the_first_models_process_is(chain, coffee, repository, harm):
+def test_no_request_fails_when_the_first_models_process_is(chain, coffee, tmp_path, harm):
     seen, stop = Seen(), threading.Event()
     callers = [threading.Thread(target=keep_asking, args=(chain, coffee, seen, stop)) for _ in range(3)]
     for caller in callers:
@@ -107,7 +104,7 @@ def test_no_request_fails_when_the_first_models_process_is(chain, coffee, reposi
     try:
         wait_for(lambda: len(seen.models) >= 3)
         assert set(seen.models) == {(FIRST, False)}
-        process = stub_of(FIRST, repository)
+        process = stub_of(FIRST, tmp_path / "triton.log")
         process.send_signal(harm)
         # Callers that were waiting for a stalled model give it its share of their deadline, then go on.
         wait_for(lambda: seen.models[-3:] == [(SECOND, True)] * 3, 60)
