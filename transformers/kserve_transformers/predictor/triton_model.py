@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ from typing import Any
 import aiohttp
 import numpy as np
 import numpy.typing as npt
-from tritonclient.http import InferInput, InferRequestedOutput, InferResult
 from tritonclient.http.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.deadline import Deadline
-from kserve_transformers.errors import BadAnswerError, BusyError, NotReadyError, ServingError, TooLateError
+from kserve_transformers.errors import BadAnswerError, NotReadyError, ServingError, TooLateError
 from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL, MODEL_READY
-from kserve_transformers.observe import forwarded_headers
+from kserve_transformers.predictor.asking import NotTakenError, Outputs, ask
 from kserve_transformers.predictor.breaker import Breaker
 from kserve_transformers.predictor.declaration import Declaration, learn, release_of
 from kserve_transformers.predictor.golden import GoldenSample
@@ -28,8 +27,6 @@ from kserve_transformers.predictor.queue import Queue
 from kserve_transformers.predictor.release import ReleasedFiles
 
 logger = logging.getLogger(__name__)
-
-Outputs = Mapping[str, npt.NDArray[Any]]
 
 # One late answer may be a full queue's fault: a stalled model is late twice in a row, the second time with more time.
 PROBE_TIMEOUTS_S = (1.5, 2.5)
@@ -41,12 +38,10 @@ PROBE_WHEN_SILENT_S = 2.0
 PROBE_ALWAYS_S = 30.0
 # A caller in more of a hurry than this does not make a model look bad.
 BLAME_AFTER_S = 2.0
+# How long a request waits for a model that lost its process under it.
+PROVEN_WITHIN_S = 5.0
 # Ready means that the last good sign is no older than this.
 FRESH_S = 10.0
-
-
-class _NotTakenError(NotReadyError):
-    """The request was surely not carried out: nobody took it, or the process that had it is dead."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +79,7 @@ class TritonModel:
         self._golden: GoldenSample | None = None
         self._reason: str | None = "not asked yet"
         self._late_probes = 0
+        self._suspected, self._well = asyncio.Event(), asyncio.Event()
         self._good_at = self._golden_at = float("-inf")
         MODEL_READY.labels(name).set_function(lambda: float(self.ready))
         BREAKER_OPEN.labels(name).set_function(lambda: float(self._breaker.open))
@@ -122,13 +118,16 @@ class TritonModel:
         """How many more batches it takes at present."""
         return self._queue.room
 
-    async def infer(self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline) -> Inference:
-        """Ask the model, when it is this batch's turn; once more where the first attempt was surely not carried out.
+    async def infer(
+        self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline, again: bool = False
+    ) -> Inference:
+        """Ask the model, when it is this batch's turn.
 
         Args:
             declaration: the one that the batch was prepared for.
             batch: [N, ...], of the model's input dtype, 1 <= N <= max_batch_size.
             deadline: for the answer.
+            again: ask once more, when the model is well again, where the first attempt was surely not carried out.
 
         Raises:
             BusyError: the queue is full; nothing was sent.
@@ -139,16 +138,24 @@ class TritonModel:
         if self._breaker.open:
             raise NotReadyError(f"model {self.name} failed repeatedly and is being checked: try again shortly")
         async with self._queue.turn(deadline) as queued_s:
+            if self._reason is not None:  # what happened while it waited
+                raise NotReadyError(f"model {self.name} is not ready: try again shortly")
             patience_s = deadline.remaining_s()
             try:
                 try:
-                    outputs = await self._ask(declaration, batch, deadline)
-                except _NotTakenError:
-                    outputs = await self._ask(declaration, batch, deadline)
+                    outputs = await ask(self._client, declaration, batch, deadline)
+                except NotTakenError:
+                    if not again:
+                        raise
+                    self._suspect()
+                    await self._proven(declaration, deadline)
+                    outputs = await ask(self._client, declaration, batch, deadline)
             except (BadAnswerError, NotReadyError, TooLateError) as exc:
+                if isinstance(exc, NotReadyError):
+                    self._suspect()
                 to_blame = not isinstance(exc, TooLateError) or patience_s >= BLAME_AFTER_S
                 if to_blame and self._breaker.fail():
-                    self._reason = "failed repeatedly"
+                    self._judge("failed repeatedly")
                 raise
         self._breaker.succeed()
         self._good_at = time.monotonic()
@@ -159,12 +166,40 @@ class TritonModel:
         while True:
             now = time.monotonic()
             silent = now - self._good_at > PROBE_WHEN_SILENT_S
-            if silent or self._reason is not None or now - self._golden_at > PROBE_ALWAYS_S:
+            if silent or self._reason is not None or self._suspected.is_set() or now - self._golden_at > PROBE_ALWAYS_S:
                 await self._probe()
-            await asyncio.sleep(0.0 if self._late_probes == 1 else 0.5)
+            if self._late_probes != 1:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._suspected.wait(), 0.5)
+
+    def _suspect(self) -> None:
+        """What comes back after a process was lost may be another network: nobody is answered before it is probed."""
+        self._judge(self._reason or "lost a process and is being checked")
+        self._suspected.set()
+
+    async def _proven(self, declaration: Declaration, deadline: Deadline) -> None:
+        """Wait until the golden sample's answer is right again, of the model that was asked.
+
+        Raises:
+            NotReadyError: it was not in time, or the model is another one now.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(PROVEN_WITHIN_S, deadline.remaining_s())):
+                await self._well.wait()
+        if self._reason is not None or self._declaration != declaration:
+            raise NotReadyError(f"model {self.name} is being loaded again: try again shortly")
+
+    def _judge(self, reason: str | None) -> None:
+        """Why the model is not to be trusted from now on, or that it is."""
+        self._reason = reason
+        if reason is None:
+            self._well.set()
+        else:
+            self._well.clear()
 
     async def _probe(self) -> None:
         started = time.monotonic()
+        self._suspected.clear()
         try:
             reason = await self._golden_answer()
         except TooLateError as exc:
@@ -181,9 +216,11 @@ class TritonModel:
         if reason is not None:
             # Triton may come back with another version: learn it anew.
             self._declaration = self._declaration if self._reason is None else None
+        if reason is None and self._suspected.is_set():
+            reason = self._reason  # a process was lost while it was probed
         if reason != self._reason:
             logger.warning("model %s is %s", self.name, f"not ready: {reason}" if reason else "ready")
-        self._reason = reason
+        self._judge(reason)
 
     async def _golden_answer(self) -> str | None:
         """Ask for the golden sample; returns what is wrong with the answer, or with the model's files."""
@@ -203,7 +240,7 @@ class TritonModel:
         spec = self._declaration.input
         batch = self._golden.batch if self._golden else np.zeros((1, *spec.shape), spec.dtype)
         patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]
-        outputs = await self._ask(self._declaration, batch, Deadline.after(patience_s))
+        outputs = await ask(self._client, self._declaration, batch, Deadline.after(patience_s))
         if self._golden is not None:
             drift = self._golden.drift(outputs)
             GOLDEN_DRIFT.labels(self.name).set(drift.share)
@@ -213,51 +250,3 @@ class TritonModel:
         self._late_probes = 0
         self._breaker.succeed()
         return None
-
-    async def _ask(self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
-        tensor = InferInput(declaration.input.name, list(batch.shape), declaration.input.datatype)
-        tensor.set_data_from_numpy(batch)
-        wanted = [InferRequestedOutput(name) for name in declaration.outputs]
-        remaining_s = deadline.remaining_s()
-        try:
-            async with asyncio.timeout(remaining_s):
-                result = await self._client.infer(
-                    declaration.name,
-                    [tensor],
-                    outputs=wanted,
-                    timeout=int(remaining_s * 1_000_000),
-                    headers=forwarded_headers(),
-                )
-        except TimeoutError:
-            raise TooLateError(f"model {self.name} did not answer within {remaining_s:.1f} s") from None
-        except InferenceServerException as exc:
-            raise self._refusal(exc) from exc
-        except aiohttp.ClientError as exc:
-            kind = _NotTakenError if isinstance(exc, aiohttp.ClientConnectorError) else NotReadyError
-            raise kind(f"model {self.name} cannot be reached: try again shortly") from exc
-        return self._checked(result, declaration, len(batch))
-
-    def _refusal(self, exc: InferenceServerException) -> ServingError:
-        """Triton's error in our terms; its text stays in the log."""
-        message = str(exc.message() or "")
-        if "maximum queue size" in message.lower():
-            return BusyError(f"model {self.name} is busy: its queue in Triton is full")
-        if "timeout" in message.lower() and "expired" in message.lower():
-            return TooLateError(f"model {self.name} did not get to the request before its deadline")
-        if "is not healthy" in message:
-            return _NotTakenError(f"model {self.name} lost its process: try again shortly")
-        logger.warning("model %s answered %s: %s", self.name, exc.status(), message[:300])
-        return BadAnswerError(f"model {self.name} answered an error: the request was not carried out")
-
-    def _checked(self, result: InferResult, declaration: Declaration, count: int) -> Outputs:
-        outputs = {}
-        for spec in declaration.outputs.values():
-            array = result.as_numpy(spec.name)
-            fits = array is not None and array.dtype == spec.dtype and len(array) == count
-            shaped = fits and array.ndim == 1 + len(spec.shape)
-            if not shaped or any(d not in (-1, s) for d, s in zip(spec.shape, array.shape[1:], strict=True)):
-                raise BadAnswerError(f"model {self.name} answered output {spec.name} in another form than it declares")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise BadAnswerError(f"model {self.name} answered numbers that are not finite")
-            outputs[spec.name] = array
-        return outputs

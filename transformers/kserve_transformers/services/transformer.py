@@ -186,7 +186,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
                 share = payload.deadline.share(len(candidates) - position + 1)
                 declaration = model.declaration
                 rows = await self._each(partial(self.prepare, model=declaration), payload.instances, share)
-                outputs, queued_s = await self._infer(model, declaration, rows, share)
+                outputs, queued_s = await self._infer(model, declaration, rows, share, position == len(candidates))
             except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
                 if position == len(candidates):
                     raise
@@ -245,12 +245,12 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
                 yield model, "untrained" if trained_ready and not model.declaration.trained else None
 
     async def _infer(
-        self, model: TritonModel, declaration: Declaration, rows: list[npt.NDArray[Any]], deadline: Deadline
+        self, model: TritonModel, declaration: Declaration, rows: list[npt.NDArray[Any]], deadline: Deadline, last: bool
     ) -> tuple[Tensors, float]:
         """Outputs of all rows, and the seconds that the last of their batches waited for its turn."""
         size = declaration.max_batch_size
         batches = [np.stack(rows[at : at + size]) for at in range(0, len(rows), size)]
-        parts = await _all([model.infer(declaration, batch, deadline) for batch in batches])
+        parts = await _all([model.infer(declaration, batch, deadline, again=last) for batch in batches])
         queued_s = max(part.queued_s for part in parts)
         if len(parts) == 1:
             return dict(parts[0].outputs), queued_s
