@@ -190,7 +190,8 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
                 if position == len(candidates):
                     raise
-                FALLBACKS.labels(self.name, model.name, _CAUSES[type(exc)]).inc()
+                cause = next(cause for kind, cause in _CAUSES.items() if isinstance(exc, kind))
+                FALLBACKS.labels(self.name, model.name, cause).inc()
             else:
                 self._took(payload, "queue", queued_s)
                 self._took(payload, "infer", time.perf_counter() - started - queued_s)
