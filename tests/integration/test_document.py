@@ -160,6 +160,15 @@ def test_the_binary_form_is_as_documented(operations, stack, service):
     assert sum(output["parameters"]["binary_data_size"] for output in outputs) == len(response.content) - length
 
 
+@pytest.mark.parametrize("kind", ["V1_predict", "V2_infer"])
+def test_the_reconstruction_is_documented_where_it_is_asked_for(operations, kind):
+    operation = operations[f"anomaly_{kind}"]
+    body = {**example_of(operation), "parameters": {"reconstruction": True}}
+    response = operation.Case(body=body, media_type="application/json").call_and_validate()
+    assert response.status_code == 200
+    assert "reconstruction" in response.text
+
+
 @pytest.fixture(scope="module")
 def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
     """A server that cannot do what is asked: a model of another service's, one place in a queue, no classifier."""

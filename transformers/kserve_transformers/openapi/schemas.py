@@ -116,7 +116,7 @@ def v2_request(service: Service, max_instances: int) -> Schema:
         "type": "object",
         "required": ["name"],
         "properties": {
-            "name": {"enum": list(service.outputs)},
+            "name": {"enum": [*service.outputs, *service.optional_outputs]},
             "parameters": {"type": ["object", "null"], "properties": {"binary_data": {"type": "boolean"}}},
         },
     }
@@ -138,6 +138,7 @@ def v2_request(service: Service, max_instances: int) -> Schema:
 
 def v2_answer(service: Service) -> Schema:
     """V2's JSON."""
+    outputs = {**service.outputs, **service.optional_outputs}
     return {
         "type": "object",
         "required": ["model_name", "model_version", "outputs"],
@@ -146,7 +147,7 @@ def v2_answer(service: Service) -> Schema:
             "model_version": {"type": "string"},
             "id": {"type": "string"},
             "parameters": {"type": "object", "properties": {"warning": {"type": "string"}}},
-            "outputs": {"type": "array", "items": {"anyOf": [_v2_output(*one) for one in service.outputs.items()]}},
+            "outputs": {"type": "array", "items": {"anyOf": [_v2_output(*one) for one in outputs.items()]}},
         },
         "additionalProperties": False,
     }

@@ -46,6 +46,7 @@ class Anomaly(Transformer[Window, bool, Verdict]):
         "threshold": ("FP32", [-1]),
         "anomaly": ("BOOL", [-1]),
     }
+    optional_outputs: ClassVar[Mapping[str, OutputType]] = {"reconstruction": ("FP32", [-1, -1])}
     prediction = AnomalyPrediction
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "reconstruction": Flag("Whether the answer carries what the model made of each window."),

@@ -93,6 +93,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
 
     kind: ClassVar[InstanceKind] = InstanceKind.IMAGE
     outputs: ClassVar[Mapping[str, OutputType]]
+    optional_outputs: ClassVar[Mapping[str, OutputType]] = {}  # there where a parameter asks for them
     prediction: ClassVar[type[Prediction]]
     parameters: ClassVar[Mapping[str, Parameter]] = {}
 
