@@ -22,7 +22,7 @@ function show(name) {
   open = name;
   for (const service of settings.services) document.getElementById(service).hidden = service !== name;
   if (!started.has(name)) started.set(name, SERVICES[name][1](document.getElementById(name)));
-  history.replaceState(null, "", `#${name}`);
+  history.replaceState(null, "", `#/${name}`); // no element's id: the browser would move the focus there
 }
 
 const select = makeTabs(
@@ -33,7 +33,7 @@ const select = makeTabs(
 );
 
 function wanted() {
-  const named = [location.hash.slice(1), ...location.pathname.split("/")];
+  const named = [location.hash.slice(2), ...location.pathname.split("/")];
   return named.find((name) => settings.services.includes(name)) ?? settings.services[0];
 }
 

@@ -10,7 +10,7 @@ export function readColumns(text) {
   if (!lines.length) throw new Failure("There are no numbers yet: paste some, or choose a file.");
   const separator = [";", "\t", ","].find((mark) => lines[0].includes(mark)) ?? /\s+/;
   const rows = lines.map((line) => line.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")));
-  const header = rows[0].some((cell) => cell && Number.isNaN(toNumber(cell, separator)));
+  const header = rows[0].every((cell) => Number.isNaN(toNumber(cell, separator)));
   const names = header ? rows.shift() : rows[0].map((_, index) => `column ${index + 1}`);
   if (!header && rows[0].length > rows.length) {
     return [{ name: "values", read: () => checked(rows.flat().filter(Boolean), separator) }];

@@ -15,7 +15,7 @@ function shellQuoted(text) {
 }
 
 export function curl(request) {
-  const head = `curl -s -H ${shellQuoted(`Content-Type: ${contentType(request)}`)} --data-binary`;
+  const head = `curl -s -H ${shellQuoted(`Content-Type: ${contentType(request)}`)} \\\n  --data-binary`;
   const url = `${location.origin}${address(request)}`;
   if (request.windows) return `${head} @- ${url} <<'END'\n${v1Json(request)}\nEND`;
   const name = shellQuoted(request.file.name);

@@ -36,6 +36,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # kept, but asked for again: a new server's page is never half an old one's
 }
+_VARY = {"Vary": "Accept"}
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,14 @@ class Page:
         file = self._files.get(scope["path"])
         if file is not None:
             await _respond(file, headers, {})(scope, receive, send)
-        elif scope["path"] not in self._addresses:
+        elif not {scope["path"], f"{scope['path']}/"} & self._addresses:
             await self._app(scope, receive, send)
-        elif "text/html" in headers.get("accept", ""):
-            await _respond(self._index, headers, {"Vary": "Accept"})(scope, receive, send)
-        else:
+        elif "text/html" not in headers.get("accept", ""):
             await self._app(scope, receive, _varying(send))
+        elif scope["path"] in self._addresses:
+            await _respond(self._index, headers, _VARY)(scope, receive, send)
+        else:  # people leave the last slash out
+            await Response(status_code=307, headers={"Location": f"{scope['path']}/", **_VARY})(scope, receive, send)
 
 
 def _read(path: Path, settings: Settings) -> _File:
