@@ -1,0 +1,98 @@
+"""What the page says where limits are met: those of a server of its own, small ones, over the stack's Triton."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).parents[2]
+BODY_BYTES = 100_000
+
+
+@pytest.fixture(scope="module")
+def small(stack, free_ports, tmp_path_factory) -> Iterator[str]:
+    """A server that hosts digits alone and takes bodies of up to 100 kB."""
+    http_port, grpc_port = free_ports(2)
+    url = f"http://127.0.0.1:{http_port}"
+    command = [sys.executable, "-m", "kserve_transformers", "--services=digits", "--host=127.0.0.1", "--drain_s=0"]
+    command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
+    command += [f"--max_body_bytes={BODY_BYTES}", f"--model_repository={ROOT / 'model_repository'}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"}
+    log = tmp_path_factory.mktemp("small") / "log"
+    with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
+        deadline = time.monotonic() + 120
+        while not ready(url):
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield url
+        process.kill()
+
+
+def ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/v2/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextlib.contextmanager
+def held_bodies(url: str) -> Iterator[None]:
+    """As many unfinished bodies as make the server refuse more."""
+    host, port = url.removeprefix("http://").split(":")
+    head = (
+        f"POST /digits/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
+    )
+    with contextlib.ExitStack() as held:
+        for _ in range(9):
+            connection = held.enter_context(socket.create_connection((host, int(port))))
+            connection.sendall(head.encode() + bytes(BODY_BYTES - 1))
+        deadline = time.monotonic() + 20
+        while httpx.post(f"{url}/v1/models/digits:predict", content=b"x" * 9).status_code != 429:
+            assert time.monotonic() < deadline
+        yield
+
+
+def test_one_service_alone_has_one_tab(visits, small):
+    visit = visits(small)
+    visit.page.goto(small)
+    assert visit.page.locator("#services [role=tab]").all_text_contents() == ["Digits"]
+    expect(visit.panel("digits")).to_be_visible()
+
+
+def test_a_file_that_is_too_large_is_not_sent(visits, small, tmp_path):
+    visit = visits(small)
+    (tmp_path / "large.bmp").write_bytes(b"BM" + bytes(BODY_BYTES))
+    panel = visit.open("digits")
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.method))
+    panel.locator(".choose").set_input_files(tmp_path / "large.bmp")
+    expect(panel.get_by_role("alert")).to_contain_text(
+        "large.bmp has 100 kB; this server takes pictures of up to 100 kB"
+    )
+    assert "POST" not in asked
+
+
+def test_a_busy_server_is_asked_again_when_it_says(visits, small):
+    visit = visits(small)
+    visit.provoked.append("status of 429")
+    panel = visit.open("digits")
+    again = panel.get_by_role("alert").get_by_role("button")
+    with held_bodies(small):
+        panel.get_by_role("button", name="Try the example").click()
+        expect(panel.get_by_role("alert")).to_contain_text("try again shortly.")
+        expect(again).to_have_text("Try again in 1 s")
+        expect(again).to_be_disabled()
+        visit.screenshot()
+    expect(again).to_have_text("Try again")
+    again.click()
+    expect(panel.locator(".digit")).to_have_text("5")

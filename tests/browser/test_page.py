@@ -1,0 +1,281 @@
+"""Each tab of the page, used as a person would."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "transformers" / "kserve_transformers" / "page"
+FIVE = [
+    (0.67, 0.22),
+    (0.38, 0.22),
+    (0.36, 0.46),
+    (0.52, 0.41),
+    (0.66, 0.5),
+    (0.67, 0.65),
+    (0.58, 0.77),
+    (0.42, 0.78),
+    (0.32, 0.7),
+]
+TABS = ("detector", "classifier", "cars", "digits", "anomaly")
+
+
+def drop(panel: Any, name: str, content: bytes, media_type: str) -> None:
+    """Drop a file on the page, as from a file manager."""
+    transfer = panel.page.evaluate_handle(
+        """([name, content, type]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name, { type }));
+            return transfer;
+        }""",
+        [name, base64.b64encode(content).decode(), media_type],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        panel.locator(".ask").dispatch_event(event, {"dataTransfer": transfer})
+
+
+def slide(panel: Any, name: str, value: float) -> None:
+    panel.locator(f"input[name={name}]").fill(str(value))
+
+
+def draw_five(visit: Any, panel: Any) -> None:
+    box = panel.locator(".pad").bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in FIVE]
+    mouse = visit.page.mouse
+    mouse.move(*points[0])
+    mouse.down()
+    for point in points[1:]:
+        mouse.move(*point, steps=6)
+
+
+def boxed_pixels(panel: Any) -> int:
+    """How much of the shown picture has the colour of the first label's boxes."""
+    return panel.locator("canvas.picture").evaluate(
+        """(canvas) => {
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            let count = 0;
+            for (let at = 0; at < data.length; at += 4)
+                count += data[at] === 0x5e && data[at + 1] === 0xea && data[at + 2] === 0xd4;
+            return count;
+        }"""
+    )
+
+
+def test_a_dropped_picture_is_boxed(visit, pictures):
+    panel = visit.open("detector")
+    drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")
+    expect(panel.locator(".headline")).to_have_text("1 object")
+    expect(panel.locator(".bar")).to_contain_text(["cup"])
+    expect(panel.locator("canvas.picture")).to_have_attribute("aria-label", "1 object, cup")
+    expect(panel.locator(".legend")).to_contain_text("infer")
+    assert boxed_pixels(panel) > 500
+    visit.screenshot()
+
+
+def test_sliders_change_how_many_boxes_there_are(visit):
+    panel = visit.open("detector")
+    panel.get_by_role("button", name="Try the example").click()
+    expect(panel.locator(".bar")).to_have_count(2)
+    slide(panel, "score_threshold", 0.05)
+    expect(panel.locator(".bar").nth(4)).to_be_visible()
+    some = panel.locator(".bar").count()
+    slide(panel, "iou_threshold", 1)
+    expect(panel.locator(".bar").nth(some)).to_be_visible()
+    for value in (0.2, 0.6, 0.9, 1):  # only the last of them counts
+        slide(panel, "score_threshold", value)
+    expect(panel.locator(".headline")).to_have_text("No objects")
+    expect(panel.locator(".result")).to_contain_text("Nothing scores 1.00 or more")
+    assert boxed_pixels(panel) == 0
+
+
+def test_a_pasted_picture_is_classified(visit, pictures):
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel = visit.open("classifier")
+    png = io.BytesIO()
+    Image.open(pictures / "coffee.jpg").save(png, "PNG")
+    visit.page.evaluate(
+        """(content) => navigator.clipboard.write([new ClipboardItem({
+            "image/png": new Blob([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], { type: "image/png" })
+        })])""",
+        base64.b64encode(png.getvalue()).decode(),
+    )
+    visit.page.keyboard.press("Control+V")
+    expect(panel.locator(".headline")).to_have_text("espresso")
+    expect(panel.locator(".bar")).to_have_count(5)
+    expect(panel.locator(".by")).to_contain_text(
+        re.compile("Answered by (wide_resnet50_2|mobilenet_v2|efficientnet_lite0)")
+    )
+    expect(panel.get_by_role("link", name="Save image.png")).to_be_visible()
+    visit.screenshot()
+
+
+def test_a_chosen_car_is_named_with_the_models_own_warning(visit, stack, pictures):
+    panel = visit.open("cars")
+    with visit.page.expect_file_chooser() as chooser:
+        panel.get_by_text("Choose a picture").click()
+    chooser.value.set_files(pictures / "chelsea.jpg")
+    expect(panel.locator(".bar")).to_have_count(5)
+    answer = httpx.post(f"{stack.http}/cars/predict", files={"file": (pictures / "chelsea.jpg").read_bytes()}).json()
+    expect(panel.locator(".headline")).to_have_text(answer["top_prediction"]["class"].replace("_", " "))
+    expect(panel.locator(".notice")).to_have_count(1 if "warning" in answer else 0)
+    visit.screenshot()
+
+
+def test_a_five_is_read_while_it_is_drawn(visit):
+    panel = visit.open("digits")
+    draw_five(visit, panel)
+    expect(panel.locator(".digit")).to_have_text("5")  # the pen is still down
+    visit.page.mouse.up()
+    visit.screenshot()
+    panel.get_by_role("button", name="Clear").click()
+    expect(panel.locator(".result")).to_have_text("The answer appears here.")
+
+
+def test_a_dropped_series_is_plotted_with_its_anomaly(visit):
+    panel = visit.open("anomaly")
+    drop(panel, "pressure.csv", (PAGE / "pressure.csv").read_bytes(), "text/csv")
+    expect(panel.locator(".headline")).to_have_text("Anomaly in 2 of 14 windows")
+    expect(panel.locator(".found li")).to_contain_text(["192 to 255", "224 to 287"])
+    expect(panel.locator("svg .unusual")).to_have_count(2)
+    for line in ("series", "rebuilt", "error", "threshold"):
+        assert panel.locator(f"svg .{line}").bounding_box()["width"] > 200
+    visit.screenshot()
+
+
+def test_a_column_is_chosen_and_a_long_series_is_asked_in_parts(visit):
+    panel = visit.open("anomaly")
+    rows = (PAGE / "pressure.csv").read_text().split()[1:] * 4
+    table = "\n".join(["time;flat;pressure", *(f"{i},5;80;{row.replace('.', ',')}" for i, row in enumerate(rows))])
+    drop(panel, "table.csv", table.encode(), "text/csv")
+    panel.get_by_label("Column").select_option("pressure")
+    expect(panel.locator(".headline")).to_have_text(re.compile("Anomaly in [0-9]+ of 59 windows"))
+    expect(panel.locator(".where")).to_contain_text("The first of 2 requests.")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("1, 2, x, 4", "Not a number: “x” (number 3).", id="a letter"),
+        pytest.param("a,b\n1,2\n3,\n", "Not a number: “” (line 3).", id="a gap"),
+        pytest.param("1 2 3", "The series has 3 numbers; the model looks at 64 at a time.", id="too short"),
+        pytest.param("1\n" * 20_001, "The series has 20001 numbers; this page takes 20000.", id="too long"),
+        pytest.param(" ", "There are no numbers yet: paste some, or choose a file.", id="nothing"),
+    ],
+)
+def test_a_series_that_cannot_be_read_says_why(visit, text, message):
+    panel = visit.open("anomaly")
+    if len(text) < 100:
+        panel.locator("textarea").fill(text)
+    else:
+        drop(panel, "long.txt", text.encode(), "text/plain")
+    if "b" in text:
+        panel.get_by_label("Column").select_option("b")
+    expect(panel.get_by_role("alert")).to_contain_text(message)
+
+
+def test_a_broken_file_and_then_a_good_one(visit, pictures):
+    visit.provoked.append("status of 415")
+    panel = visit.open("classifier")
+    drop(panel, "broken.jpg", b"this is no picture", "image/jpeg")
+    expect(panel.get_by_role("alert")).to_contain_text("picture")
+    expect(panel.get_by_role("button", name="Try again")).to_be_hidden()
+    visit.screenshot()
+    drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")
+    expect(panel.locator(".headline")).to_have_text("espresso")
+    expect(panel.get_by_role("alert")).to_be_hidden()
+
+
+def test_offline_is_said_and_the_request_can_be_sent_again(visit):
+    visit.provoked.append("ERR_INTERNET_DISCONNECTED")
+    panel = visit.open("digits")
+    visit.context.set_offline(True)
+    draw_five(visit, panel)
+    visit.page.mouse.up()
+    expect(panel.get_by_role("alert")).to_contain_text("You are offline.")
+    visit.screenshot()
+    visit.context.set_offline(False)
+    panel.get_by_role("button", name="Try again").click()
+    expect(panel.locator(".digit")).to_have_text("5")
+
+
+def test_by_keyboard_alone(visit):
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel = visit.open("detector")
+    keys = visit.page.keyboard
+
+    def focused() -> Any:
+        return visit.page.locator(":focus")
+
+    keys.press("Tab")
+    expect(focused()).to_have_text("Detector")
+    for key, name in (("ArrowRight", "Classifier"), ("End", "Anomaly"), ("ArrowRight", "Detector")):
+        keys.press(key)
+        expect(focused()).to_have_text(name)
+        expect(visit.panel(name.lower())).to_be_visible()
+        assert focused().evaluate("(tab) => getComputedStyle(tab).outlineStyle") == "solid"
+    assert visit.page.get_by_role("tab", selected=True).first.text_content() == "Detector"
+    keys.press("Tab")
+    with visit.page.expect_file_chooser():
+        keys.press("Enter")
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(panel.locator(".headline")).to_have_text("2 objects")
+    keys.press("Tab")
+    keys.press("End")
+    expect(panel.locator(".headline")).to_have_text("No objects")
+    for _ in range(2):
+        keys.press("Tab")
+    expect(focused()).to_have_text("curl")
+    keys.press("ArrowRight")
+    expect(panel.locator("pre")).to_contain_text("import tritonclient.http")
+    for _ in range(2):
+        keys.press("Tab")
+    keys.press("Enter")
+    expect(focused()).to_have_text("Copied")
+    assert visit.page.evaluate("navigator.clipboard.readText()") == panel.locator("pre").text_content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("service", TABS)
+def test_words_can_be_read(visits, stack, service, scheme):
+    """WCAG AA: a contrast of 4.5 to 1 for everything that is written, and 3 to 1 for large letters."""
+    visit = visits(stack.http, color_scheme=scheme)
+    panel = visit.open(service)
+    panel.get_by_role("button", name="Try the example").click()
+    expect(panel.locator(".code pre")).not_to_be_empty()
+    ground = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(re.search(r"\d+", ground)[0]) < 60) == (scheme == "dark")
+    assert visit.page.evaluate((Path(__file__).parent / "contrast.js").read_text()) == []
+    visit.screenshot(f"{service}-{scheme}")
+
+
+@pytest.mark.parametrize("service", TABS)
+def test_it_fits_a_phone(visits, stack, service):
+    visit = visits(stack.http, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    panel = visit.open(service)
+    if service != "anomaly":
+        expect(panel.get_by_text("Take a photo")).to_be_visible()
+        camera = panel.locator("input[capture=environment]")
+        expect(camera).to_have_attribute("accept", "image/*")
+    panel.get_by_role("button", name="Try the example").tap()
+    expect(panel.locator(".code pre")).not_to_be_empty()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert visit.page.evaluate("visualViewport.width") == 360
+    visit.screenshot(f"{service}-phone")
+
+
+def test_nothing_moves_for_those_who_asked_for_that(visits, stack):
+    visit = visits(stack.http, reduced_motion="reduce")
+    panel = visit.open("classifier")
+    panel.get_by_role("button", name="Try the example").click()
+    moving = panel.locator(".filled").first.evaluate("(bar) => getComputedStyle(bar).transitionDuration")
+    assert moving == "0s"
