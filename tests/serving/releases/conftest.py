@@ -24,14 +24,19 @@ CONTENTS = {
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the folder of a release."""
+    """Makes the folder of a release; `weights` as config.pbtxt states them."""
 
-    def make(root: Path = tmp_path, day: str = "2026-11-21", contents: Mapping[str, bytes] = CONTENTS) -> Path:
+    def make(
+        weights: str = "trained",
+        root: Path = tmp_path,
+        day: str = "2026-11-21",
+        contents: Mapping[str, bytes] = CONTENTS,
+    ) -> Path:
         files = {
             path: FileRecord(hashlib.sha256(content).hexdigest(), len(content)) for path, content in contents.items()
         }
         name = f"{day}-{content_digest(files)[:12]}"
-        model = ModelRecord(1, "onnxruntime_onnx", {"weights": "trained"}, {})
+        model = ModelRecord(1, "onnxruntime_onnx", {"weights": weights}, {})
         release = Release("digits", name, f"{day}T10:00:00+00:00", {"toy": model}, files)
         folder = root / "digits" / name
         for path, content in contents.items():
