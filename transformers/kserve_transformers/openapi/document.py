@@ -115,8 +115,9 @@ _ANSWER_HEADERS: dict[str, Any] = {
 
 def _description(limits: Limits) -> str:
     return f"""\
-Pictures and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed is 404,
-another method 405 with Allow; GET routes answer HEAD, too. Bodies are read uncompressed.
+Pictures and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed,
+and is not of the page that browsers get at /, is 404, another method 405 with Allow;
+GET routes answer HEAD, too. Bodies are read uncompressed.
 
 Limits: body {limits.body_bytes} bytes, picture {limits.pixels} pixels, {limits.instances} instances a request,
 {limits.timeout_s:g} s, path and headers {MAX_HEAD_BYTES} bytes, JSON of {MAX_CONTAINERS} lists and objects and \
