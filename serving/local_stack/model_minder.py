@@ -12,6 +12,9 @@ from local_stack.triton_server import TritonServer
 
 FIRST_BACK_OFF_S = 5.0  # at least the time in which a replaced model shows that it is well
 MAX_BACK_OFF_S = 60.0
+# A model whose processes compute is late, not stalled: on a machine that has much else to do it is given this long.
+LATE_S = 20.0
+WORKED_S = 0.02
 
 
 class ModelMinder:
@@ -30,6 +33,8 @@ class ModelMinder:
         self._well: set[str] = set()
         self._back_off_s: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
+        self._unready_since: dict[str, float] = {}
+        self._worked_s: dict[str, float] = {}
 
     def settle(self) -> None:
         """Let the models of a server that was started again show that they are well."""
@@ -49,11 +54,22 @@ class ModelMinder:
             for model, state in report["models"].items():
                 if state["ready"]:
                     self._well.add(model)
+                    self._unready_since.pop(model, None)
                     if time.monotonic() > self._not_before.get(model, 0) + MAX_BACK_OFF_S:
                         self._back_off_s.pop(model, None)
                 elif model in self._well and time.monotonic() > self._not_before.get(model, 0):
+                    if self._is_only_late(model):
+                        continue
                     self._replace(model, state.get("reason", "no reason given"))
                     return
+
+    def _is_only_late(self, model: str) -> bool:
+        """Whether its processes have computed since the last look, the first one aside, and not for too long."""
+        now = time.monotonic()
+        first = model not in self._unready_since
+        since = self._unready_since.setdefault(model, now)
+        before, self._worked_s[model] = self._worked_s.get(model, 0.0), self._triton.seconds_worked(model)
+        return first or (self._worked_s[model] - before > WORKED_S and now - since < LATE_S)
 
     def _replace(self, model: str, reason: str) -> None:
         if not self._triton.is_alive() or self._triton.is_stalled():

@@ -86,6 +86,16 @@ class TritonServer(Server):
         self._stubs_seen |= running
         return [model for model, count in self._stubs_seen.items() if running[model] < count]
 
+    def seconds_worked(self, model: str) -> float:
+        """Processor time that a model's processes have used."""
+        total = 0.0
+        for owner, process in self._stubs():
+            if owner == model:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    total += times.user + times.system
+        return total
+
     def _stubs(self) -> Iterator[tuple[str, psutil.Process]]:
         """The backend processes of the models that were named when Triton was started."""
         for process in psutil.process_iter(["cmdline"]):
