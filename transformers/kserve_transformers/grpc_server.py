@@ -18,8 +18,9 @@ from kserve.protocol.grpc.servicer import InferenceServicer, to_headers
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from kserve_transformers.deadline import TIMEOUT_HEADER
-from kserve_transformers.errors import BadRequestError
+from kserve_transformers.errors import BadRequestError, BusyError
 from kserve_transformers.health import Health
+from kserve_transformers.limits import BODIES_HELD
 from kserve_transformers.observe import begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
 from kserve_transformers.routes.errors import message, translate
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Room for what stands around a picture in a message.
 _ENVELOPE_BYTES = 64 * 1024
+# gRPC reads a whole message before we see it: this many at most at once.
+_MAX_CALLS = 64
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
@@ -83,8 +86,16 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         return render_infer_response(pb.ModelInferResponse(), request, transformer.tensors(answered), parameters)
 
 
-class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
-    """Errors to status codes; requests counted."""
+class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
+    """Errors to status codes, and a limit on what all messages together hold.
+
+    Args:
+        max_held_bytes: of all messages that are being worked on; what comes beyond is told to come back.
+    """
+
+    def __init__(self, max_held_bytes: int) -> None:
+        self._max_held_bytes = max_held_bytes
+        self._held_bytes = 0
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[RpcMethodHandler]], details: HandlerCallDetails
@@ -95,7 +106,10 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
         behaviour, parse = handler.unary_unary, handler.request_deserializer
 
         async def call(data: bytes, context: ServicerContext) -> Any:
+            self._held_bytes += len(data)
             try:
+                if self._held_bytes > self._max_held_bytes:
+                    raise BusyError("the server holds as many pictures as it can: try again shortly")
                 return await behaviour(_parsed(parse, data), context)
             except (aio.AbortError, asyncio.CancelledError):
                 raise
@@ -106,6 +120,8 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
                     await context.abort(StatusCode.INTERNAL, "internal error: it is in the server's log")
                 else:
                     await context.abort(StatusCode[known.grpc_code], message(known))
+            finally:
+                self._held_bytes -= len(data)
 
         return unary_unary_rpc_method_handler(call, None, handler.response_serializer)
 
@@ -139,7 +155,8 @@ class GRPCServer:
         """Serve until stopped."""
         self._server = aio.server(
             ThreadPoolExecutor(max_workers=1),
-            interceptors=(_Interceptor(),),
+            interceptors=(Interceptor(BODIES_HELD * self._max_message_bytes),),
+            maximum_concurrent_rpcs=_MAX_CALLS,
             options=[("grpc.max_receive_message_length", self._max_message_bytes + _ENVELOPE_BYTES)],
         )
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)

@@ -16,7 +16,7 @@ from kserve_transformers.routes.errors import answer
 from kserve_transformers.services.transformer import Transformer
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
-_BODIES_HELD = 8
+BODIES_HELD = 8
 # Of a request's head: its parser has no limit of its own.
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEAD_S = 10.0
@@ -65,7 +65,7 @@ class BodyLimit:
             complete = not message.get("more_body", False)
             if received > self._max_bytes:
                 raise self._too_large()
-            if self._held > _BODIES_HELD * self._max_bytes:
+            if self._held > BODIES_HELD * self._max_bytes:
                 raise BusyError("the server holds as many pictures as it can: try again shortly")
             return message
 
