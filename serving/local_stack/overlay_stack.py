@@ -82,11 +82,12 @@ class OverlayStack(MindedServers):
     def look(self) -> None:
         """Look after what serves, and follow the release file."""
         super().look()
+        stamp = self._seen
         with contextlib.suppress(FileNotFoundError):  # an editor is at work
             stamp = self.settings.stamp()
-            if stamp != self._seen:
-                self._seen = stamp
-                self._begin()
+        if stamp != self._seen:
+            self._seen = stamp
+            self._begin()
         if self._change is not None:
             self._go_on(self._change)
 
