@@ -13,12 +13,14 @@ from pathlib import Path
 
 import h5py
 import httpx
+import psutil
 import pytest
 
 from local_stack.environment import ROOT
 from local_stack.overlay import OverlaySettings
 from local_stack.overlay_stack import OverlayStack
 from local_stack.stack import export_missing
+from local_stack.triton_server import TritonServer
 from manifest_lint.release_file import Choice, edited, release_file
 from releases.__main__ import main
 
@@ -46,14 +48,15 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def broken(released: Path) -> Path:
-    """The same network beside it, with a golden answer that is not its own."""
-    folder = released.with_name("2026-01-01-000000000000")
+    """The same network beside it, with a golden answer that is not its own, and nothing that tells it was changed."""
+    folder = released.with_name("broken")
     shutil.copytree(released, folder)
     file = folder / "mnist" / "golden" / "answer.json"
     answer = json.loads(file.read_text())
     answer["outputs"]["probabilities"]["values"].reverse()
     file.chmod(0o644)
     file.write_text(json.dumps(answer))
+    (folder / "release.json").unlink()
     return folder
 
 
@@ -152,11 +155,21 @@ def choose(settings: OverlaySettings, choice: Choice) -> None:
     file.write_text(edited(file.read_text(), "digits", choice))
 
 
+def process_of(triton: TritonServer) -> psutil.Process:
+    (process,) = [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "tritonserver" and f"--http-port={triton.http_port}" in process.info["cmdline"]
+    ]
+    return process
+
+
 def command(settings: OverlaySettings, *arguments: str) -> None:
     places = [f"--manifests={settings.manifests}", f"--releases={settings.releases}"]
     assert main([*arguments, *places]) == 0
 
 
+@pytest.mark.timeout(900)  # six starts of Triton or a transformer, on a machine that may be busy
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running: Running, released: Path, broken: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,3 +200,8 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running.next_answers(CALLERS)
     assert set(running.next_answers(50)) == {OLD}
     assert set(running.answers) == {OLD, NEW}
+
+    (triton,) = [server for server in running.stack.servers if isinstance(server, TritonServer)]
+    process_of(triton).kill()  # it was not there at the start: it is minded as well
+    running.wait_until(lambda: running.answers[-1] != OLD)
+    running.wait_until(lambda: set(running.answers[-10:]) == {OLD})
