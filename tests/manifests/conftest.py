@@ -85,12 +85,18 @@ def detector_pod(
         return re.sub(r"(?<=[:=])80(80|81|00|01|02)$", lambda port: str(ports[int(port[0])]), argument)
 
     distribution = lay_out()
+    shm_prefix = f"modelport-{os.getpid()}-{ports[8000]}-"
+    own = [
+        f"--backend-directory={distribution.backends}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+    ]
     triton = GuardedProcess(
-        [str(distribution.server), *map(here, pod.triton["args"]), f"--backend-directory={distribution.backends}"],
+        [str(distribution.server), *map(here, pod.triton["args"]), *own],
         environment(distribution),
         tmp_path / "triton.log",
         distribution.folder,
         grace_s=10,
+        shm_prefix=shm_prefix,  # a killed process leaves its file there
     )
     transformer = GuardedProcess(
         [sys.executable, "-m", "kserve_transformers", *map(here, pod.transformer_arguments())],
