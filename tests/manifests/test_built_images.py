@@ -105,6 +105,8 @@ def test_size_user_and_entry(image: Path) -> None:
     assert inspect(TRANSFORMER, ".OCIv1.Config.User") == "1000:1000"
     assert inspect(TRANSFORMER, ".OCIv1.Config.Entrypoint") == "[python3 -m kserve_transformers]"
     assert {path.name for path in (image / "app").iterdir()} == {"kserve_transformers"}
+    page = {path.name for path in (ROOT / "transformers" / "kserve_transformers" / "page").iterdir()}
+    assert {path.name for path in (image / "app" / "kserve_transformers" / "page").iterdir()} == page
     assert not list(image.glob("*.txt"))  # the requirements stay in the first stage
 
 

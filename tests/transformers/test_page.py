@@ -37,8 +37,14 @@ async def test_browsers_get_the_page_and_programs_what_they_always_got(client, p
     assert page.headers["vary"] == (await client.get(path)).headers["vary"] == "Accept"
 
 
+async def test_the_last_slash_may_be_left_out(client):
+    redirected = await client.get("/digits", headers=BROWSER)
+    assert (redirected.status_code, redirected.headers["location"]) == (307, "/digits/")
+    assert (await client.get("/digits")).json() == {"path": "/digits"}
+
+
 @pytest.mark.parametrize(
-    "path", ["/cars/", "/v2/models", "/page/", "/page/..%2fserver.py", "/page/index.html", "/docs"]
+    "path", ["/cars/", "/cars", "/v2/models", "/page/", "/page/..%2fserver.py", "/page/index.html", "/docs"]
 )
 async def test_all_else_is_not_the_pages(client, path):
     assert "path" in (await client.get(path, headers=BROWSER)).json()

@@ -8,6 +8,8 @@ import { join, readColumns, windowStarts } from "./series.js";
 import { settings } from "./settings.js";
 import { Failure, ask } from "./wire.js";
 
+const LISTED = 12; // anomalies in words
+
 export function startAnomaly(root) {
   const text = root.querySelector("textarea");
   const [columnField, columnChoice] = [root.querySelector(".columns"), root.querySelector("select")];
@@ -47,9 +49,10 @@ export function startAnomaly(root) {
     const place = element("div", { className: "plotted" });
     redraw = () => place.isConnected && place.clientWidth && place.replaceChildren(plot(place.clientWidth, series, rebuilt, judged, length, headline));
     requestAnimationFrame(() => redraw());
-    const rows = unusual.slice(0, 20).map(({ start, mae, threshold }) =>
+    const rows = unusual.slice(0, LISTED).map(({ start, mae, threshold }) =>
       element("li", { textContent: `${start} to ${start + length - 1}: error ${mae.toFixed(3)}, threshold ${threshold.toFixed(3)}` }),
     );
+    if (unusual.length > LISTED) rows.push(element("li", { textContent: `and ${unusual.length - LISTED} more` }));
     return [
       element("p", { className: "headline", textContent: headline }),
       place,
