@@ -37,6 +37,7 @@ UNITS: Mapping[str, Callable[[float], str]] = {
     "reqps": lambda value: f"{value:g}/s",
     "cps": lambda value: f"{value:g}/s",
     "none": lambda value: f"{value:g}",
+    "short": lambda value: f"{value:.3g}",
 }
 
 

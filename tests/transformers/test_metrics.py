@@ -37,6 +37,8 @@ def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero() -> None:
     assert {("OK", "grpc"), ("UNAVAILABLE", "grpc"), ("DEADLINE_EXCEEDED", "grpc")} <= requests
     causes = re.findall(r'modelport_fallbacks_total{cause="([\w ]+)",model="cars",service="cars"} 0.0', told.stdout)
     assert sorted(causes) == sorted(FALLBACK_CAUSES)
+    assert 'modelport_refused_pixels_total{service="cars"} 0.0' in told.stdout
+    assert "modelport_refused_bytes_total 0.0" in told.stdout
     assert 'modelport_request_seconds_count{protocol="grpc",service="cars"} 0.0' in told.stdout
 
 

@@ -44,10 +44,19 @@ class NotFoundError(ServingError):
 
 
 class TooLargeError(ServingError):
-    """A limit on bytes, pixels or instances is exceeded."""
+    """A limit on bytes, pixels or instances is exceeded.
+
+    Args:
+        message: for the caller.
+        pixels: of the picture that was refused, where that was its fault.
+    """
 
     status = 413
     grpc_code = "INVALID_ARGUMENT"
+
+    def __init__(self, message: str, pixels: int = 0) -> None:
+        super().__init__(message)
+        self.pixels = pixels
 
 
 class UnsupportedMediaError(ServingError):

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kserve_transformers.errors import BusyError, TooLargeError, TooLateError
+from kserve_transformers.metrics import REFUSED_BYTES
 from kserve_transformers.observe import route
 from kserve_transformers.routes.errors import answer
 from kserve_transformers.services.transformer import Transformer
@@ -52,7 +53,7 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal received, complete
             if declared.isdigit() and int(declared) > self._max_bytes:
-                raise self._too_large()
+                raise self._too_large(int(declared))
             if complete:  # what comes now is the caller's leaving, however late
                 return await receive()
             try:
@@ -64,7 +65,7 @@ class BodyLimit:
             self._held += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if received > self._max_bytes:
-                raise self._too_large()
+                raise self._too_large(received)
             if self._held > BODIES_HELD * self._max_bytes:
                 raise BusyError("the server holds as many pictures as it can: try again shortly")
             return message
@@ -74,7 +75,8 @@ class BodyLimit:
         finally:
             self._held -= received
 
-    def _too_large(self) -> TooLargeError:
+    def _too_large(self, count: int) -> TooLargeError:
+        REFUSED_BYTES.inc(count)
         return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller pictures")
 
 

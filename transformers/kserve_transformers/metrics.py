@@ -20,6 +20,12 @@ STAGES = Histogram("modelport_stage_seconds", "Time of requests by stage", ["ser
 FALLBACKS = Counter(
     "modelport_fallbacks_total", "Models that were passed over in a chain, and why", ["service", "model", "cause"]
 )
+REFUSED_BYTES = Counter(
+    "modelport_refused_bytes_total", "Bytes of bodies over the limit, as far as they came or as declared"
+)
+REFUSED_PIXELS = Counter(
+    "modelport_refused_pixels_total", "Pixels of pictures over the limit, as their headers say", ["service"]
+)
 MODEL_READY = Gauge("modelport_model_ready", "1 where the golden sample's answer was right of late", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])
@@ -41,6 +47,7 @@ def count_from_zero(chains: Mapping[str, Sequence[str]]) -> None:
     http = ("200", "gone", *dict.fromkeys(str(error.status) for error in errors))
     outcomes = {"own": http, "v1": http, "v2": http, "grpc": ("OK", *dict.fromkeys(e.grpc_code for e in errors))}
     for service, chain in chains.items():
+        REFUSED_PIXELS.labels(service)
         for protocol in outcomes:
             SECONDS.labels(service, protocol)
             for outcome in outcomes[protocol]:

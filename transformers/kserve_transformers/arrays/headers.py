@@ -132,8 +132,9 @@ def _check_gif(data: bytes, max_pixels: int) -> None:
             at += 1 + length
     if data[at : at + 1] == b"," and at + 9 <= len(data):
         left, top, width, height = struct.unpack_from("<4H", data, at + 1)
-        if (left + width) * (top + height) > max_pixels:  # it need not lie within the picture
-            raise TooLargeError(f"the GIF picture's frame has more than {max_pixels} pixels: scale it down")
+        pixels = (left + width) * (top + height)
+        if pixels > max_pixels:  # it need not lie within the picture
+            raise TooLargeError(f"the GIF picture's frame has more than {max_pixels} pixels: scale it down", pixels)
 
 
 def _check_bmp(data: bytes, max_pixels: int) -> None:
@@ -159,8 +160,11 @@ def _check_tiff(data: bytes, max_pixels: int) -> None:
         raise UnsupportedMediaError("the TIFF picture's compression is not read: use LZW, deflate or none")
     if number(_SAMPLES, 1) > 4:
         raise UnsupportedMediaError("the TIFF picture has more than four samples a pixel: send RGB or grey")
-    if number(_TILE_WIDTH, 0) * number(_TILE_HEIGHT, 0) > max_pixels:
-        raise TooLargeError("the TIFF picture's tiles have more pixels than a picture may have: use smaller tiles")
+    pixels = number(_TILE_WIDTH, 0) * number(_TILE_HEIGHT, 0)
+    if pixels > max_pixels:
+        raise TooLargeError(
+            "the TIFF picture's tiles have more pixels than a picture may have: use smaller tiles", pixels
+        )
 
 
 def _check_big_tiff(data: bytes, max_pixels: int) -> None:

@@ -94,7 +94,8 @@ def decode_picture(
     width, height = image.size
     if width * height > max_pixels:
         raise TooLargeError(
-            f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down"
+            f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down",
+            width * height,
         )
     file_format = image.format
     with DECODING.spend(_cost(image)):

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from kserve_transformers.arrays.crop import ResizeRule
 from kserve_transformers.arrays.pictures import Picture, decode_picture
+from kserve_transformers.errors import TooLargeError
+from kserve_transformers.metrics import REFUSED_PIXELS
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
 from kserve_transformers.services.parameters import check_parameters
@@ -39,7 +41,11 @@ class PictureTransformer(Transformer[Picture, Options, Answer]):
         """Through the front door."""
         if not isinstance(instance, bytes):
             raise TypeError("a picture service was given a window")
-        return decode_picture(instance, self._limits.pixels, self.needed_scale)
+        try:
+            return decode_picture(instance, self._limits.pixels, self.needed_scale)
+        except TooLargeError as error:
+            REFUSED_PIXELS.labels(self.name).inc(error.pixels)
+            raise
 
 
 @dataclass(frozen=True)
