@@ -7,7 +7,7 @@ export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help python setup setup-dev serve test check export train demo torture prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare images smoke publish-images move-images clean
+.PHONY: help python setup setup-dev serve test check export train demo torture prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ releases: setup-dev  ## list releases, what serves and the latest changes (SERVI
 	@$(RUN) -m releases list $(SERVICE)
 compare: setup-dev  ## two releases side by side over the same pictures: SERVICE=detector OLD=initial NEW=2026-... [DATA=folder]
 	@$(RUN) -m releases compare "$(SERVICE)" "$(OLD)" "$(NEW)" $(if $(DATA),--data "$(DATA)")
+
+update: setup-dev  ## another release takes over in the stack that runs on PORT, no request lost: SERVICE=detector RELEASE=2026-...
+	@$(RUN) -m releases update "$(SERVICE)" "$(RELEASE)" --port $(PORT)
 
 images:  ## build both images with Docker (TAG=0.1.0)
 	@docker build -f transformers/Dockerfile -t modelport-transformer:$(TAG) .

@@ -3,6 +3,7 @@
 SetupError                (environment.py: it must run before anything is installed)
 └── StackError            the message is the one line that a person reads: what is wrong and what to do
     ├── PortTakenError    somebody else listens where we were told to
+    ├── UpdateError       a release did not take over
     └── StartError        a process did not come up, or ended again and again
 """
 
@@ -17,6 +18,10 @@ class StackError(SetupError):
 
 class PortTakenError(StackError):
     """Somebody else listens on a port of ours."""
+
+
+class UpdateError(StackError):
+    """A release did not take over; the one before it serves on."""
 
 
 class StartError(StackError):

@@ -46,14 +46,18 @@ class GuardedProcess:
         self._guard: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
-    def start(self) -> None:
-        """Start it, once what a former start left is gone. Its session is its own, so that Ctrl-C reaches us alone."""
+    def start(self, more: Sequence[str] = ()) -> None:
+        """Start it, once what a former start left is gone. Its session is its own, so that Ctrl-C reaches us alone.
+
+        Args:
+            more: arguments that are added this time.
+        """
         self.stop()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             self._guard = subprocess.Popen(
-                self._command,
+                [*self._command, *more],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.PIPE,  # closes when we end, however we end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from kserve_transformers.assignment import triton_name
 from local_stack.environment import say
 from local_stack.errors import StartError
 from local_stack.transformer_server import TransformerServer
@@ -51,7 +52,8 @@ class ModelMinder:
                 self._replace(model, "a process of it is gone or stopped")
                 return
         for report in (r for transformer in self._transformers for r in transformer.services().values()):
-            for model, state in report["models"].items():
+            for name, state in report["models"].items():
+                model = triton_name(name, state.get("release"))
                 if state["ready"]:
                     self._well.add(model)
                     self._unready_since.pop(model, None)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kserve_transformers.settings import CHAINS, SERVICES
 from local_stack import guard
-from local_stack.environment import ROOT
+from local_stack.control import Control, run_folder
+from local_stack.environment import ROOT, say
 from local_stack.errors import PortTakenError, StackError
+from local_stack.live_models import LiveModels
 from local_stack.minded import MindedServers
 from local_stack.model_minder import ModelMinder
 from local_stack.server import LOOPBACK
 from local_stack.transformer_server import TransformerServer, TransformerSettings
 from local_stack.triton_distribution import lay_out
 from local_stack.triton_server import TritonServer, TritonSettings
+from local_stack.updater import Say, Updater
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class StackSettings:
     chains: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(CHAINS))
 
     @property
+    def run_folder(self) -> Path:
+        """What belongs to the stack while it runs."""
+        return run_folder(self.http_port)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The models behind the services."""
         return tuple(dict.fromkeys(model for service in self.services for model in self.chains[service]))
@@ -47,7 +57,7 @@ class StackSettings:
         chains = {service: self.chains[service] for service in self.services}
         log_file = self.logs / "transformer.log"
         ports = (self.triton_http_port, self.http_port, self.grpc_port)
-        return (TransformerSettings(chains, self.repository, log_file, *ports),)
+        return (TransformerSettings(chains, self.run_folder / "models", log_file, *ports),)
 
     @property
     def ports(self) -> tuple[tuple[str, str, int], ...]:
@@ -67,10 +77,11 @@ class Stack(MindedServers):
     def __init__(self, settings: StackSettings) -> None:
         super().__init__()
         self.settings = settings
+        self._live = LiveModels(settings.run_folder / "models", settings.repository)
         self.triton = TritonServer(
             lay_out(),
             TritonSettings(
-                settings.repository,
+                self._live.folder,
                 settings.logs / "triton.log",
                 settings.triton_http_port,
                 settings.triton_grpc_port,
@@ -81,6 +92,34 @@ class Stack(MindedServers):
         self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
         self.servers = (self.triton, *self.transformers)
         self.minders = (ModelMinder(self.triton, self.transformers),)
+        chains = {service: settings.chains[service] for service in settings.services}
+        self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
+        self._control = Control(settings.run_folder, self._carry_out)
+
+    def start(self) -> None:
+        """Start all, on the model repository as it stands; then take commands.
+
+        Raises:
+            StartError: one of them did not become ready; whatever was started is stopped.
+        """
+        self._live.create()
+        super().start()
+        self._control.open()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Take no more commands, end the servers in order, and leave nothing."""
+        self._control.close()
+        super().stop(number)
+        self._live.remove()
+
+    def _carry_out(self, command: Mapping[str, Any], say_there: Say) -> None:
+        """The one command that there is: update a service to a release."""
+
+        def both(text: str) -> None:
+            say(f"update of {command['service']}: {text}")
+            say_there(text)
+
+        self._updater.update(command["service"], command["release"], Path(command["folder"]), both)
 
     def triton_of(self, transformer: TransformerServer) -> TritonServer:
         """The one that there is."""

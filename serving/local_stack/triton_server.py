@@ -8,10 +8,12 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 
 import psutil
 
@@ -24,6 +26,7 @@ from local_stack.triton_distribution import Distribution
 STUB = "triton_python_backend_stub"
 DRAIN_S = 5
 REPLACE_TIMEOUT_S = 120.0
+UNLOAD_S = 20.0  # after which a process that does not end is killed
 # what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
 RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
@@ -73,35 +76,36 @@ class TritonServer(Server):
             shm_prefix=self._shm_prefix,
         )
         super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
+        self._models = settings.models
         self._stubs_seen: Counter[str] = Counter()
+        self._control = RLock()  # what is replaced is not unloaded at the same time
 
     def start(self) -> None:
-        """Start the process; returns before it is ready."""
+        """Start the process with the models that it had, or was told to have; returns before it is ready."""
         self._stubs_seen.clear()
-        super().start()
+        self._process.start([f"--load-model={model}" for model in self._models])
 
     def crippled_models(self) -> list[str]:
         """Models that have fewer running backend processes than they had: Triton goes on giving those their share."""
-        running = Counter(model for model, process in self._stubs() if _runs(process))
+        running = Counter(model for model, process in self._stubs(self._models) if _runs(process))
         self._stubs_seen |= running
-        return [model for model, count in self._stubs_seen.items() if running[model] < count]
+        return [model for model in self._models if running[model] < self._stubs_seen[model]]
 
     def seconds_worked(self, model: str) -> float:
         """Processor time that a model's processes have used."""
         total = 0.0
-        for owner, process in self._stubs():
-            if owner == model:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    times = process.cpu_times()
-                    total += times.user + times.system
+        for _, process in self._stubs([model]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
         return total
 
-    def _stubs(self) -> Iterator[tuple[str, psutil.Process]]:
-        """The backend processes of the models that were named when Triton was started."""
+    def _stubs(self, models: Sequence[str]) -> Iterator[tuple[str, psutil.Process]]:
+        """The backend processes of models."""
         for process in psutil.process_iter(["cmdline"]):
             command = " ".join(process.info["cmdline"] or [])
             if STUB in command and self._shm_prefix in command:
-                for model in self.settings.models:
+                for model in models:
                     if f"/{model}/" in command:
                         yield model, process
 
@@ -113,17 +117,48 @@ class TritonServer(Server):
         Raises:
             StartError: Triton could not load it.
         """
-        for owner, process in self._stubs():
-            if owner == model:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self._stubs_seen.pop(model, None)
-        for step in ("unload", "load"):
-            status, answer = self.post(
-                f"/v2/repository/models/{model}/{step}", {SECRET_HEADER: self.settings.secret}, REPLACE_TIMEOUT_S
-            )
-            if status != http.client.OK:
-                raise StartError(f"Triton could not {step} {model}: {answer}")
+        with self._control:
+            if model not in self._models:
+                return  # unloaded meanwhile
+            self._kill_stubs(model)
+            self._stubs_seen.pop(model, None)
+            self._tell(model, "unload")
+            self._tell(model, "load")
+
+    def load_model(self, model: str) -> None:
+        """Load one more model; a restart loads it, too.
+
+        Raises:
+            StartError: Triton could not load it.
+        """
+        self._tell(model, "load")
+        self._models = (*self._models, model)
+
+    def unload_model(self, model: str) -> None:
+        """Unload a model and forget it, once the inferences under way have their answers; its processes are gone then.
+
+        Raises:
+            StartError: Triton could not unload it; it is forgotten all the same.
+        """
+        with self._control:
+            self._models = tuple(name for name in self._models if name != model)
+            self._stubs_seen.pop(model, None)
+            self._tell(model, "unload")
+            deadline = time.monotonic() + UNLOAD_S
+            while any(self._stubs([model])) and time.monotonic() < deadline:  # Triton answers before they have ended
+                time.sleep(0.05)
+            self._kill_stubs(model)
+
+    def _kill_stubs(self, model: str) -> None:
+        for _, process in self._stubs([model]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _tell(self, model: str, step: str) -> None:
+        headers = {SECRET_HEADER: self.settings.secret}
+        status, answer = self.post(f"/v2/repository/models/{model}/{step}", headers, REPLACE_TIMEOUT_S)
+        if status != http.client.OK:
+            raise StartError(f"Triton could not {step} {model}: {answer}")
 
     def errors(self, last: int = 3) -> list[str]:
         """The last different error messages in the log, without their stack traces."""
@@ -161,7 +196,6 @@ def arguments(distribution: Distribution, settings: TritonSettings, shm_prefix: 
         f"--model-repository={settings.repository}",
         f"--backend-directory={distribution.backends}",
         f"--model-control-mode={'explicit' if settings.models else 'none'}",
-        *(f"--load-model={model}" for model in settings.models),
         "--exit-on-error=true",
         "--strict-readiness=true",
         "--disable-auto-complete-config",

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporters.errors import ExportError
 from local_stack.environment import SetupError
-from releases.commands import build, canary, compare, list, promote, publish, rollback, verify
+from releases.commands import build, canary, compare, list, promote, publish, rollback, update, verify
 from releases.errors import ReleaseError
 
 
@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "rollback": rollback,
     "list": list,
     "compare": compare,
+    "update": update,
 }
 
 

@@ -47,6 +47,13 @@ class Health:
             entry: dict[str, Any] = {"ready": model.ready}
             if model.unready_reason:
                 entry["reason"] = model.unready_reason
+            if model.release:
+                entry["release"] = model.release
+            if model.draining:
+                entry["draining"] = [release or "initial" for release in model.draining]
+            if model.refused:
+                release, reason = model.refused
+                entry["refused"] = {"release": release or "initial", "reason": reason}
             declared = model.known_declaration
             if declared is not None:
                 entry["version"] = declared.version

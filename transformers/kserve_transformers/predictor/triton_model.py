@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from tritonclient.http.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from kserve_transformers.assignment import assigned_release, triton_name
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, NotReadyError, ServingError, TooLateError
 from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL, MODEL_READY
@@ -40,6 +43,10 @@ PROBE_ALWAYS_S = 30.0
 BLAME_AFTER_S = 2.0
 # How long a request waits for a model that lost its process under it.
 PROVEN_WITHIN_S = 5.0
+# A release that takes over was asked so often before: its first answers take longer. It has no callers yet, so that it
+# may take its time.
+WARM_UPS = 3
+WARM_UP_TIMEOUT_S = 10.0
 # Ready means that the last good sign is no older than this.
 FRESH_S = 10.0
 
@@ -55,6 +62,21 @@ class Inference:
 
     outputs: Outputs
     queued_s: float
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What answers at present."""
+
+    release: str | None
+    declaration: Declaration
+    golden: GoldenSample | None
+
+    @property
+    def sample(self) -> npt.NDArray[Any]:
+        """A batch of one."""
+        spec = self.declaration.input
+        return self.golden.batch if self.golden else np.zeros((1, *spec.shape), spec.dtype)
 
 
 class TritonModel:
@@ -75,8 +97,10 @@ class TritonModel:
         self._released = ReleasedFiles(repository, name) if repository else None
         self._queue = Queue(name, queue_size)
         self._breaker = Breaker()
-        self._declaration: Declaration | None = None
-        self._golden: GoldenSample | None = None
+        self._served: _Served | None = None
+        self._release: str | None = None  # answers, or shall as soon as it can
+        self._in_use: Counter[str | None] = Counter()
+        self._refused: tuple[str | None, str] | None = None
         self._reason: str | None = "not asked yet"
         self._late_probes = 0
         self._suspected, self._well = asyncio.Event(), asyncio.Event()
@@ -92,14 +116,43 @@ class TritonModel:
         Raises:
             NotReadyError: it could not be asked yet.
         """
-        if self._declaration is None:
+        if self._served is None:
             raise NotReadyError(f"model {self.name} is not ready: try again shortly")
-        return self._declaration
+        return self._served.declaration
 
     @property
     def known_declaration(self) -> Declaration | None:
         """What the model declares; None before it could be asked."""
-        return self._declaration
+        return self._served.declaration if self._served else None
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[Declaration]:
+        """What the model declares, for one request: whoever declared it is not unloaded before the block ends.
+
+        Raises:
+            NotReadyError: it could not be asked yet.
+        """
+        declaration, release = self.declaration, self.release
+        self._in_use[release] += 1
+        try:
+            yield declaration
+        finally:
+            self._in_use[release] -= 1
+
+    @property
+    def release(self) -> str | None:
+        """The release that answers; None: the repository's own."""
+        return self._served.release if self._served else self._release
+
+    @property
+    def draining(self) -> list[str | None]:
+        """Releases that answered before and still have requests."""
+        return [release for release, count in self._in_use.items() if count and release != self.release]
+
+    @property
+    def refused(self) -> tuple[str | None, str] | None:
+        """The release that shall take over and does not, and why."""
+        return self._refused
 
     @property
     def ready(self) -> bool:
@@ -162,7 +215,13 @@ class TritonModel:
         return Inference(outputs, queued_s)
 
     async def watch(self) -> None:
-        """Learn the model's declaration and probe it, for ever."""
+        """Learn the model's declaration and probe it, and let another release take over where one shall; for ever."""
+        self._release = self._assigned()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_probing())
+            tasks.create_task(self._keep_following())
+
+    async def _keep_probing(self) -> None:
         while True:
             now = time.monotonic()
             silent = now - self._good_at > PROBE_WHEN_SILENT_S
@@ -186,7 +245,7 @@ class TritonModel:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(PROVEN_WITHIN_S, deadline.remaining_s())):
                 await self._well.wait()
-        if self._reason is not None or self._declaration != declaration:
+        if self._reason is not None or self.known_declaration != declaration:
             raise NotReadyError(f"model {self.name} is being loaded again: try again shortly")
 
     def _judge(self, reason: str | None) -> None:
@@ -197,8 +256,51 @@ class TritonModel:
         else:
             self._well.clear()
 
+    async def _keep_following(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            release = self._assigned()
+            if release == self.release:
+                self._refused = None
+            elif self._served is None:  # nothing answers that could go on
+                self._release = release
+            else:
+                await self._take_over(release)
+
+    def _assigned(self) -> str | None:
+        try:
+            return assigned_release(self._repository, self.name)
+        except (OSError, ValueError) as exc:
+            logger.warning("model %s stays as it is: %s", self.name, exc)
+            return self._release
+
+    async def _take_over(self, release: str | None) -> None:
+        """Let a release answer if it gives its golden sample's answer; the present one goes on until then."""
+        try:
+            served = await self._learn(release)
+            for _ in range(WARM_UPS):
+                outputs = await ask(self._client, served.declaration, served.sample, Deadline.after(WARM_UP_TIMEOUT_S))
+                reason = self._wrong(served, outputs)
+                if reason:
+                    break
+        except ServingError as exc:
+            reason = str(exc)
+        except (InferenceServerException, aiohttp.ClientError, TimeoutError):
+            reason = "does not answer in Triton"
+        except (ValueError, KeyError, OSError) as exc:
+            reason = f"cannot be checked: {exc}"
+        if reason is None:
+            self._adopt(served)
+            self._found_well()
+            self._refused = None
+            self._judge(None)
+            logger.info("model %s is release %s now", self.name, release or "initial")
+        elif (release, reason) != self._refused:
+            self._refused = (release, reason)
+            logger.warning("model %s stays as it is, release %s %s", self.name, release or "initial", reason)
+
     async def _probe(self) -> None:
-        started = time.monotonic()
+        started, before = time.monotonic(), self._served
         self._suspected.clear()
         try:
             reason = await self._golden_answer()
@@ -213,9 +315,11 @@ class TritonModel:
             reason = "does not answer in Triton"
         except (ValueError, KeyError, OSError) as exc:
             reason = f"cannot be checked: {exc}"
+        if before is not None and before is not self._served:
+            return  # another release took over meanwhile: this says nothing of it
         if reason is not None:
             # Triton may come back with another version: learn it anew.
-            self._declaration = self._declaration if self._reason is None else None
+            self._served = self._served if self._reason is None else None
         if reason is None and self._suspected.is_set():
             reason = self._reason  # a process was lost while it was probed
         if reason != self._reason:
@@ -224,29 +328,42 @@ class TritonModel:
 
     async def _golden_answer(self) -> str | None:
         """Ask for the golden sample; returns what is wrong with the answer, or with the model's files."""
-        if self._declaration is None and self._released is not None:
+        if self._served is None and self._released is not None and self._release is None:
             complaint = await asyncio.to_thread(self._released.complaint)
             if complaint is not None:
                 return complaint
-        async with asyncio.timeout(LEARN_TIMEOUT_S):
-            if self._declaration is None:
-                declaration = await learn(self._client, self.name)
-                self._golden = (
-                    GoldenSample.load(self._repository / self.name, declaration.input) if self._repository else None
-                )
-                self._declaration = declaration
-                told = {"version": declaration.version, "weights": "trained" if declaration.trained else "untrained"}
-                MODEL.labels(self.name).info(told | {"release": release_of(self._repository)})
-        spec = self._declaration.input
-        batch = self._golden.batch if self._golden else np.zeros((1, *spec.shape), spec.dtype)
+        served = self._served or await self._learn(self._release)
+        if self._served is None:
+            self._adopt(served)
         patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]
-        outputs = await ask(self._client, self._declaration, batch, Deadline.after(patience_s))
-        if self._golden is not None:
-            drift = self._golden.drift(outputs)
+        outputs = await ask(self._client, served.declaration, served.sample, Deadline.after(patience_s))
+        wrong = self._wrong(served, outputs)
+        if wrong is None and served is self._served:
+            self._found_well()
+        return wrong
+
+    async def _learn(self, release: str | None) -> _Served:
+        name = triton_name(self.name, release)
+        async with asyncio.timeout(LEARN_TIMEOUT_S):
+            declaration = await learn(self._client, name)
+        golden = GoldenSample.load(self._repository / name, declaration.input) if self._repository else None
+        return _Served(release, declaration, golden)
+
+    def _adopt(self, served: _Served) -> None:
+        self._served, self._release = served, served.release
+        weights = "trained" if served.declaration.trained else "untrained"
+        release = served.release or release_of(self._repository)
+        MODEL.labels(self.name).info({"version": served.declaration.version, "weights": weights, "release": release})
+
+    def _wrong(self, served: _Served, outputs: Outputs) -> str | None:
+        if served.golden is None:
+            return None
+        drift = served.golden.drift(outputs)
+        if served is self._served:
             GOLDEN_DRIFT.labels(self.name).set(drift.share)
-            if drift.reason is not None:
-                return f"the golden sample's answer is wrong: {drift.reason}"
+        return None if drift.reason is None else f"the golden sample's answer is wrong: {drift.reason}"
+
+    def _found_well(self) -> None:
         self._golden_at = self._good_at = time.monotonic()
         self._late_probes = 0
         self._breaker.succeed()
-        return None

@@ -185,9 +185,10 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         for position, model in enumerate(candidates, 1):
             try:
                 share = payload.deadline.share(len(candidates) - position + 1)
-                declaration = model.declaration
-                rows = await self._each(partial(self.prepare, model=declaration), payload.instances, share)
-                outputs, queued_s = await self._infer(model, declaration, rows, share, position == len(candidates))
+                with model.use() as declaration:
+                    rows = await self._each(partial(self.prepare, model=declaration), payload.instances, share)
+                    last = position == len(candidates)
+                    outputs, queued_s = await self._infer(model, declaration, rows, share, last)
             except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
                 if position == len(candidates):
                     raise

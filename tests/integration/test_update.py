@@ -1,0 +1,187 @@
+"""`make update`: releases come and go in a running stack under load, good ones and broken ones, and nobody notices."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import httpx
+import psutil
+import pytest
+
+from local_stack.control import run_folder
+from local_stack.environment import ROOT
+from local_stack.guard import SHARED_MEMORY
+from releases.__main__ import main
+
+CALLERS = 3
+PAUSE_S = 0.02  # the machine has releases to load, too
+STUB = "triton_python_backend_stub"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller saw, and when it asked and got it."""
+
+    asked: float
+    got: float
+    status: int
+    digit: int | None
+
+
+class Load:
+    """Callers who ask for the same five again and again, at a constant pace."""
+
+    def __init__(self, url, picture):
+        self.answers = []
+        self._url, self._picture = url, picture
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(CALLERS)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self):
+        with httpx.Client(base_url=self._url, timeout=60) as client:
+            while not self._over.is_set():
+                asked = time.monotonic()
+                try:
+                    response = client.post("/predict", content=self._picture, headers={"content-type": "image/png"})
+                    status, digit = response.status_code, response.json().get("predicted_digit")
+                except httpx.TransportError:
+                    status, digit = 0, None
+                self.answers.append(Answer(asked, time.monotonic(), status, digit))
+                self._over.wait(PAUSE_S)
+
+
+@pytest.fixture(scope="module")
+def serving(free_ports, tmp_path_factory, digits_release):
+    """`make serve SERVICES=digits`; yields its process and port. `digits_release` exported what it needs."""
+    port, triton_port = free_ports(2)
+    log = tmp_path_factory.mktemp("update") / "log"
+    command = [sys.executable, "-m", "local_stack", "--services=digits"]
+    command += [f"--port={port}", f"--triton-port={triton_port}"]
+    with log.open("wb") as file:
+        environment = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while "ready: http" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield process, port
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert not run_folder(port).exists()
+    assert not list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))
+
+
+def stubs(process):
+    """The command lines of the models' processes."""
+    commands = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
+    return [command for command in commands if STUB in command and "guard.py" not in command]
+
+
+def model(port):
+    """What the transformer says of the model."""
+    report = httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").json()
+    return report["services"]["digits"]["models"]["mnist"]
+
+
+@pytest.mark.timeout(600)
+def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository, tmp_path, capsys):
+    process, port = serving
+    same = digits_release(tmp_path).name  # the network that the stack starts with
+    other = digits_release(tmp_path, other=True).name
+    wrong = digits_release(tmp_path, other=True, wrong_golden=True).name
+    truncated = digits_release(tmp_path, other=True, truncated=True).name
+    updates = [
+        (other, 3, None),
+        (same, 5, None),
+        (wrong, 5, "golden sample's answer is wrong"),
+        (other, 3, None),
+        ("initial", 5, None),
+        (other, 3, None),
+        (truncated, 3, "Triton could not load"),
+        (same, 5, None),
+        (other, 3, None),
+        ("initial", 5, None),
+    ]
+    regions = len(list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*")))
+    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    settled = []  # from when to when which digit alone was right
+    serves = None
+    with Load(f"http://127.0.0.1:{port}", picture) as load:
+        for release, digit, complaint in updates:
+            code = main(["update", "digits", release, f"--port={port}", f"--releases={tmp_path}"])
+            printed = capsys.readouterr()
+            began = time.monotonic()
+            assert code == (1 if complaint else 0), printed
+            assert (complaint or "is unloaded") in printed.err + printed.out
+            if complaint is None:
+                serves = None if release == "initial" else release
+            state = model(port)
+            assert (state["ready"], state.get("release"), "refused" in state) == (True, serves, False)
+            time.sleep(1)
+            settled.append((began, time.monotonic(), digit))
+            (stub,) = stubs(process)
+            assert (f"/mnist.{serves}/" if serves else "/mnist/") in stub
+    assert {answer.status for answer in load.answers} == {200}
+    assert {answer.digit for answer in load.answers} == {3, 5}
+    for began, ended, digit in settled:
+        seen = {a.digit for a in load.answers if a.asked >= began and a.got <= ended}
+        assert seen == {digit}
+    assert {path.name for path in (run_folder(port) / "models").glob("mnist*")} == {"mnist"}
+    assert len(list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))) == regions
+
+
+def test_what_cannot_be_done_is_said(serving, digits_release, tmp_path, capsys, free_ports):
+    _, port = serving
+    release = digits_release(tmp_path, other=True)
+    (nobody,) = free_ports(1)
+    for command, complaint in {
+        ("digits", "initial", port): "is served by initial already",
+        ("cars", "initial", port): "does not serve cars",
+        ("digits", release.name, nobody): "no stack of this checkout serves on port",
+        ("digits", "2026-01-01-000000000000", port): "there is no release",
+    }.items():
+        service, name, where = command
+        assert main(["update", service, name, f"--port={where}", f"--releases={tmp_path}"]) == 1
+        assert complaint in capsys.readouterr().err
+    (release / "mnist" / "labels.txt").write_text("not as released\n")
+    assert main(["update", "digits", release.name, f"--port={port}", f"--releases={tmp_path}"]) == 1
+    assert "labels.txt" in capsys.readouterr().err
+    assert model(port)["ready"]
+
+
+def test_a_release_outlives_its_triton(serving, digits_release, tmp_path, capsys):
+    """Triton is killed while a release serves: what is started again serves it, too."""
+    process, port = serving
+    release = digits_release(tmp_path, other=True).name
+    assert main(["update", "digits", release, f"--port={port}", f"--releases={tmp_path}"]) == 0
+    triton = next(
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "bin/tritonserver" in " ".join(child.cmdline()[:1])
+    )
+    triton.kill()
+    deadline = time.monotonic() + 90
+    while model(port)["ready"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while not model(port)["ready"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (model(port)["ready"], model(port)["release"]) == (True, release)
+    assert main(["update", "digits", "initial", f"--port={port}", f"--releases={tmp_path}"]) == 0
+    assert model(port).get("release") is None
