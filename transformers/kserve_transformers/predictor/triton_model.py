@@ -51,6 +51,10 @@ WARM_UP_TIMEOUT_S = 10.0
 FRESH_S = 10.0
 
 
+# What keeps a model from being learnt or probed; a TimeoutError is an OSError.
+_TROUBLES = (ServingError, InferenceServerException, aiohttp.ClientError, ValueError, KeyError, OSError)
+
+
 @dataclass(frozen=True)
 class Inference:
     """A model's answer.
@@ -283,12 +287,8 @@ class TritonModel:
                 reason = self._wrong(served, outputs)
                 if reason:
                     break
-        except ServingError as exc:
-            reason = str(exc)
-        except (InferenceServerException, aiohttp.ClientError, TimeoutError):
-            reason = "does not answer in Triton"
-        except (ValueError, KeyError, OSError) as exc:
-            reason = f"cannot be checked: {exc}"
+        except _TROUBLES as exc:
+            reason = _why(exc)
         if reason is None:
             self._adopt(served)
             self._found_well()
@@ -309,12 +309,8 @@ class TritonModel:
             # Under load a probe may wait in the queue while callers get their answers.
             excused = self._good_at > started or self._late_probes < len(PROBE_TIMEOUTS_S)
             reason = self._reason if excused else str(exc)
-        except ServingError as exc:
-            reason = str(exc)
-        except (InferenceServerException, aiohttp.ClientError, TimeoutError):
-            reason = "does not answer in Triton"
-        except (ValueError, KeyError, OSError) as exc:
-            reason = f"cannot be checked: {exc}"
+        except _TROUBLES as exc:
+            reason = _why(exc)
         if before is not None and before is not self._served:
             return  # another release took over meanwhile: this says nothing of it
         if reason is not None:
@@ -367,3 +363,12 @@ class TritonModel:
         self._golden_at = self._good_at = time.monotonic()
         self._late_probes = 0
         self._breaker.succeed()
+
+
+def _why(exc: Exception) -> str:
+    """What people are told of it."""
+    if isinstance(exc, ServingError):
+        return str(exc)
+    if isinstance(exc, InferenceServerException | aiohttp.ClientError | TimeoutError):
+        return "does not answer in Triton"
+    return f"cannot be checked: {exc}"
