@@ -1,0 +1,106 @@
+"""`make bench`: ours, the raw models, the seeds' servers and KServe's plain way, in turn on the same cores.
+
+Servers run one at a time. Load comes from a process of its own; what it takes of a core is told, and so is what others
+took of this machine while a figure was measured: a run on a busy machine shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import machine, memory, photos, plots
+from bench.cases import CASES, DEFAULT, GRPC, ROOT
+from bench.figures import Point, rows
+from bench.measuring import BenchError
+from bench.reach import verdicts
+from bench.report import History, change_table, figures_table, line, reach_table, results
+from bench.speed import SYSTEMS, Plan, run
+
+PARTS = ("speed", "photos", "memory")
+PROTOCOLS = ("raw body", "V1", "V2", GRPC, "own")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    folder: Path = options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = machine.facts()
+    print(f"{facts['cores']} cores, {facts['cpu']}; load before: {facts['load_before']}; commit {facts['commit']}")
+    began = time.monotonic()
+    try:
+        if "speed" in options.only:
+            _speed(options, folder, facts)
+        if "photos" in options.only:
+            print("", *photos.compare(options.rounds, options.seconds).lines(), sep="\n", flush=True)
+        if "memory" in options.only:
+            print()
+            for text in memory.measure(options.soak):
+                print(text, flush=True)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{time.monotonic() - began:.0f} s; {folder}")
+    return 0
+
+
+def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) -> None:
+    plan = Plan(
+        options.services, options.systems, options.protocols, options.concurrency, options.rounds, options.seconds
+    )
+    points: list[Point] = list(run(plan, lambda point: print(line(point), flush=True)))
+    measured = rows(points)
+    judged = verdicts(measured)
+    print("", figures_table(measured), "", reach_table(judged), sep="\n", flush=True)
+    (folder / "results.json").write_text(results(facts, points, measured, judged))
+    if any(row.system == "ours" for row in measured):
+        plots.curves(measured, folder / "curves.png")
+        plots.waterfall(measured, folder / "waterfall.png")
+    history = History(folder / "history.jsonl")
+    named = options.against not in (None, "last")
+    before = history.find(machine.full_commit(options.against) if named else None)
+    entry = history.entry(time.strftime("%Y-%m-%dT%H:%M:%S"), str(facts["commit"]), measured)
+    if options.against and before:
+        print("", f"against {before['commit']} of {before['at']}", change_table(before, entry), sep="\n")
+    elif options.against:
+        print(f"\nno run of {options.against} is known in {folder}")
+    history.add(entry)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--only", type=_of(PARTS), default=PARTS, help=f"of {','.join(PARTS)} (default: all)")
+    add("--services", type=_of(tuple(CASES)), default=DEFAULT, help=f"of {','.join(CASES)}")
+    add("--systems", type=_of(SYSTEMS), default=SYSTEMS, help=f"of {','.join(SYSTEMS)} (default: all)")
+    add("--protocols", type=_of(PROTOCOLS), default=(), help=f"of {','.join(PROTOCOLS)}, each at every concurrency")
+    add("--concurrency", type=_numbers, default=(1, 2, 4, 8, 16, 32), help="(default: 1,2,4,8,16,32)")
+    add("--rounds", type=int, default=3, help="of which the medians are taken (default: %(default)s)")
+    add("--seconds", type=float, default=2.0, help="for each figure and round, at least (default: %(default)s)")
+    add("--soak", type=int, default=0, metavar="N", help="so many mixed requests: does the transformer grow?")
+    add("--against", metavar="COMMIT|last", help="print the change since an earlier run")
+    add("--out", type=Path, default=ROOT / "build" / "bench", help="folder (default: build/bench)")
+    return parser
+
+
+def _of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(","))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r}: choose of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The arithmetic of a measurement: percentiles, medians over rounds, ratios."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+# A server is saturated from the least concurrency that gives this share of its best throughput.
+NEAR_BEST = 0.95
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which a share of all lies, linear between neighbours; nan for no values.
+
+    Args:
+        values: in any order.
+        share: 0..1.
+    """
+    if not values:
+        return math.nan
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over several rounds."""
+
+    median: float
+    iqr: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Median and the distance between the quartiles."""
+        known = [value for value in values if not math.isnan(value)]
+        if not known:
+            return cls(math.nan, math.nan)
+        return cls(statistics.median(known), percentile(known, 0.75) - percentile(known, 0.25))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement of one round.
+
+    Attributes:
+        case: key of `cases.CASES`.
+        system: ours, seed, kserve, raw or "in process".
+        protocol: how it was asked; the batch size for what has none.
+        concurrency: connections that always have a request under way, or processes.
+        round: from 0.
+        requests: answered well in `seconds`.
+        failures: how many were answered otherwise, by status.
+        seconds: the time that was measured.
+        p50_ms, p95_ms, p99_ms: until the answer, of what was answered well.
+        server_cpu_ms: processor time of the server and its processes, a request.
+        caller_cpu: share of one core that the caller took.
+        other_cpu: share of all cores that neither of them took: a measure of disturbance.
+        stages_ms: means of Server-Timing.
+    """
+
+    case: str
+    system: str
+    protocol: str
+    concurrency: int
+    round: int
+    requests: int
+    failures: Mapping[str, int]
+    seconds: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    server_cpu_ms: float
+    caller_cpu: float
+    other_cpu: float
+    stages_ms: Mapping[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds
+
+    @property
+    def failed(self) -> int:
+        """How many were not answered well."""
+        return sum(self.failures.values())
+
+    @property
+    def setting(self) -> tuple[str, str, str, int]:
+        """All but the round."""
+        return self.case, self.system, self.protocol, self.concurrency
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting over all rounds."""
+
+    case: str
+    system: str
+    protocol: str
+    concurrency: int
+    rounds: int
+    failed: int
+    rate: Spread
+    p50_ms: Spread
+    p95_ms: Spread
+    p99_ms: Spread
+    server_cpu_ms: Spread
+    caller_cpu: float
+    other_cpu: float
+    stages_ms: Mapping[str, float]
+
+
+def rows(points: Iterable[Point]) -> list[Row]:
+    """The rounds of each setting put together, in the order in which settings were first measured."""
+    settings: dict[tuple[str, str, str, int], list[Point]] = {}
+    for point in points:
+        settings.setdefault(point.setting, []).append(point)
+    return [_row(group) for group in settings.values()]
+
+
+def _row(group: Sequence[Point]) -> Row:
+    first = group[0]
+    stages = {name: statistics.median(point.stages_ms.get(name, 0.0) for point in group) for name in first.stages_ms}
+    return Row(
+        *first.setting,
+        rounds=len(group),
+        failed=sum(point.failed for point in group),
+        rate=Spread.of(point.rate for point in group),
+        p50_ms=Spread.of(point.p50_ms for point in group),
+        p95_ms=Spread.of(point.p95_ms for point in group),
+        p99_ms=Spread.of(point.p99_ms for point in group),
+        server_cpu_ms=Spread.of(point.server_cpu_ms for point in group),
+        caller_cpu=statistics.median(point.caller_cpu for point in group),
+        other_cpu=statistics.median(point.other_cpu for point in group),
+        stages_ms=stages,
+    )
+
+
+def saturation(same: Iterable[Row]) -> Row | None:
+    """Of one system's rows, the one of the least concurrency whose throughput is near the best."""
+    known = list(same)
+    best = max((row.rate.median for row in known), default=0.0)
+    near = [row for row in known if row.rate.median >= NEAR_BEST * best]
+    return min(near, key=lambda row: row.concurrency, default=None)
+
+
+def best(same: Iterable[Row]) -> Row | None:
+    """Of one system's rows, the one of the greatest throughput."""
+    return max(same, key=lambda row: row.rate.median, default=None)
