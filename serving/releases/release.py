@@ -144,7 +144,9 @@ def read(folder: Path) -> Release:
 
 def built(service: str, root: Path = RELEASES) -> list[Release]:
     """The releases of a service that were built on this machine, newest first."""
-    folders = [path for path in (root / service).glob("*") if NAME.fullmatch(path.name) and (path / RELEASE_FILE).is_file()]
+    folders = [
+        path for path in (root / service).glob("*") if NAME.fullmatch(path.name) and (path / RELEASE_FILE).is_file()
+    ]
     return sorted((read(folder) for folder in folders), key=lambda release: release.created, reverse=True)
 
 

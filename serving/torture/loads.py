@@ -31,7 +31,7 @@ def overloaded(served: Served) -> Outcome:
     records = _run(served, Load(rate=TIMES * before, kinds=(KIND,), timeout_ms=DEADLINE_MS), OVERLOAD_S)
     best = (before + _carried(served)) / 2
     goodput, p99 = _goodput(records, OVERLOAD_S), p99_s(records)
-    longest_s = 1.5 * QUEUE / max(goodput, 0.1) + 0.5  # a full queue before it
+    longest_s = 2 * QUEUE / max(goodput, 0.1)  # a full queue before it, twice over
     outcome = judge(records, frozenset({"200", "429"}))
     broken = list(outcome.broken)
     if goodput < GOODPUT_SHARE * best:
