@@ -12,29 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import numpy as np
 import numpy.typing as npt
 from tritonclient.http.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException
 
-from kserve_transformers.assignment import assigned_release, triton_name
+from kserve_transformers.assignment import assigned_release
 from kserve_transformers.deadline import Deadline
-from kserve_transformers.errors import BadAnswerError, NotReadyError, ServingError, TooLateError
+from kserve_transformers.errors import BadAnswerError, NotReadyError, TooLateError
 from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL, MODEL_READY
 from kserve_transformers.predictor.asking import NotTakenError, Outputs, ask
 from kserve_transformers.predictor.breaker import Breaker
-from kserve_transformers.predictor.declaration import Declaration, learn, release_of
-from kserve_transformers.predictor.golden import GoldenSample
+from kserve_transformers.predictor.declaration import Declaration, release_of
 from kserve_transformers.predictor.queue import Queue
 from kserve_transformers.predictor.release import ReleasedFiles
+from kserve_transformers.predictor.served import TROUBLES, Served, why
 
 logger = logging.getLogger(__name__)
 
 # One late answer may be a full queue's fault: a stalled model is late twice in a row, the second time with more time.
 PROBE_TIMEOUTS_S = (1.5, 2.5)
-# The first inference of a model that was just loaded takes longer.
-LEARN_TIMEOUT_S = 20.0
 # A model that answered callers well within this time is not probed ...
 PROBE_WHEN_SILENT_S = 2.0
 # ... but its golden sample is checked at least this often: a wrong answer is not an error to Triton.
@@ -51,10 +46,6 @@ WARM_UP_TIMEOUT_S = 10.0
 FRESH_S = 10.0
 
 
-# What keeps a model from being learnt or probed; a TimeoutError is an OSError.
-_TROUBLES = (ServingError, InferenceServerException, aiohttp.ClientError, ValueError, KeyError, OSError)
-
-
 @dataclass(frozen=True)
 class Inference:
     """A model's answer.
@@ -66,21 +57,6 @@ class Inference:
 
     outputs: Outputs
     queued_s: float
-
-
-@dataclass(frozen=True)
-class _Served:
-    """What answers at present."""
-
-    release: str | None
-    declaration: Declaration
-    golden: GoldenSample | None
-
-    @property
-    def sample(self) -> npt.NDArray[Any]:
-        """A batch of one."""
-        spec = self.declaration.input
-        return self.golden.batch if self.golden else np.zeros((1, *spec.shape), spec.dtype)
 
 
 class TritonModel:
@@ -101,7 +77,7 @@ class TritonModel:
         self._released = ReleasedFiles(repository, name) if repository else None
         self._queue = Queue(name, queue_size)
         self._breaker = Breaker()
-        self._served: _Served | None = None
+        self._served: Served | None = None
         self._release: str | None = None  # answers, or shall as soon as it can
         self._in_use: Counter[str | None] = Counter()
         self._refused: tuple[str | None, str] | None = None
@@ -281,14 +257,14 @@ class TritonModel:
     async def _take_over(self, release: str | None) -> None:
         """Let a release answer if it gives its golden sample's answer; the present one goes on until then."""
         try:
-            served = await self._learn(release)
+            served = await Served.learn(self._client, self._repository, self.name, release)
             for _ in range(WARM_UPS):
                 outputs = await ask(self._client, served.declaration, served.sample, Deadline.after(WARM_UP_TIMEOUT_S))
                 reason = self._wrong(served, outputs)
                 if reason:
                     break
-        except _TROUBLES as exc:
-            reason = _why(exc)
+        except TROUBLES as exc:
+            reason = why(exc)
         if reason is None:
             self._adopt(served)
             self._found_well()
@@ -309,8 +285,8 @@ class TritonModel:
             # Under load a probe may wait in the queue while callers get their answers.
             excused = self._good_at > started or self._late_probes < len(PROBE_TIMEOUTS_S)
             reason = self._reason if excused else str(exc)
-        except _TROUBLES as exc:
-            reason = _why(exc)
+        except TROUBLES as exc:
+            reason = why(exc)
         if before is not None and before is not self._served:
             return  # another release took over meanwhile: this says nothing of it
         if reason is not None:
@@ -328,7 +304,7 @@ class TritonModel:
             complaint = await asyncio.to_thread(self._released.complaint)
             if complaint is not None:
                 return complaint
-        served = self._served or await self._learn(self._release)
+        served = self._served or await Served.learn(self._client, self._repository, self.name, self._release)
         if self._served is None:
             self._adopt(served)
         patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]
@@ -338,24 +314,15 @@ class TritonModel:
             self._found_well()
         return wrong
 
-    async def _learn(self, release: str | None) -> _Served:
-        name = triton_name(self.name, release)
-        async with asyncio.timeout(LEARN_TIMEOUT_S):
-            declaration = await learn(self._client, name)
-        golden = GoldenSample.load(self._repository / name, declaration.input) if self._repository else None
-        return _Served(release, declaration, golden)
-
-    def _adopt(self, served: _Served) -> None:
+    def _adopt(self, served: Served) -> None:
         self._served, self._release = served, served.release
         weights = "trained" if served.declaration.trained else "untrained"
         release = served.release or release_of(self._repository)
         MODEL.labels(self.name).info({"version": served.declaration.version, "weights": weights, "release": release})
 
-    def _wrong(self, served: _Served, outputs: Outputs) -> str | None:
-        if served.golden is None:
-            return None
-        drift = served.golden.drift(outputs)
-        if served is self._served:
+    def _wrong(self, served: Served, outputs: Outputs) -> str | None:
+        drift = served.drift(outputs)
+        if served is self._served and served.golden is not None:
             GOLDEN_DRIFT.labels(self.name).set(drift.share)
         return None if drift.reason is None else f"the golden sample's answer is wrong: {drift.reason}"
 
@@ -363,12 +330,3 @@ class TritonModel:
         self._golden_at = self._good_at = time.monotonic()
         self._late_probes = 0
         self._breaker.succeed()
-
-
-def _why(exc: Exception) -> str:
-    """What people are told of it."""
-    if isinstance(exc, ServingError):
-        return str(exc)
-    if isinstance(exc, InferenceServerException | aiohttp.ClientError | TimeoutError):
-        return "does not answer in Triton"
-    return f"cannot be checked: {exc}"
