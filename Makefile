@@ -7,7 +7,7 @@ export PYTHONSAFEPATH := 1
 export PYTHONPATH := transformers:export:serving
 RUN := .venv/bin/python
 
-.PHONY: help python setup setup-dev serve test check export train demo torture bench prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
+.PHONY: help python setup setup-dev serve test check export train demo torture bench load prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

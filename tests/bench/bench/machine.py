@@ -31,7 +31,7 @@ def facts() -> dict[str, Any]:
 
 def commit() -> str:
     """The commit of this checkout, with a plus where files differ from it."""
-    head = _git("rev-parse", "--short=12", "HEAD")
+    head = _git("rev-parse", "--short=12", "HEAD") or "unknown"
     return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
 
 
@@ -42,4 +42,4 @@ def full_commit(name: str) -> str:
 
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,100 @@
+"""Locust as a child process, and what it measured."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_stack.environment import ROOT
+
+FILE = Path(__file__).with_name("locustfile.py")
+AGGREGATED = "Aggregated"
+
+
+class LoadError(Exception):
+    """The run cannot go on; the message is what a person reads."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All requests of some users over some time.
+
+    Attributes:
+        users: callers.
+        rate: requests a second.
+        failed: requests that were not answered well.
+        mean_ms, p50_ms, p95_ms, p99_ms: until the answer.
+    """
+
+    users: int
+    rate: float
+    failed: int
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+def command(url: str, services: Sequence[str], *options: str) -> list[str]:
+    """Locust's command line."""
+    mine = [f"--services={','.join(services)}"]
+    return [sys.executable, "-m", "locust", "-f", str(FILE), f"--host={url}", *mine, *options]
+
+
+def environment() -> dict[str, str]:
+    """That of our own processes."""
+    return {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
+
+
+def hold(url: str, services: Sequence[str], users: int, seconds: float, think_s: float = 0.0) -> Measured:
+    """So many users for so long.
+
+    Raises:
+        LoadError: Locust failed, or nobody answered.
+    """
+    rows = _run(url, services, users, users, seconds, think_s, "stats")
+    return next(_measured(row, users) for row in rows if row["Name"] == AGGREGATED)
+
+
+def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[Measured]:
+    """Users come one after another until all are there; what the last ten seconds were like, each second."""
+    rows = _run(url, services, users, users / seconds, seconds, 0.0, "stats_history")
+    return [_measured(row, int(row["User Count"])) for row in rows if row["Name"] == AGGREGATED and row["50%"] != "N/A"]
+
+
+def _run(
+    url: str, services: Sequence[str], users: int, spawn_rate: float, seconds: float, think_s: float, table: str
+) -> list[dict[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--headless", f"--users={users}", f"--spawn-rate={spawn_rate}", f"--run-time={round(seconds)}s"]
+        options += [f"--csv={folder}/run", "--csv-full-history", "--only-summary", "--exit-code-on-error=0"]
+        options += [f"--think-s={think_s}", "--reset-stats", "--stop-timeout=30"]
+        done = subprocess.run(
+            command(url, services, *options),
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        file = Path(folder) / f"run_{table}.csv"
+        if done.returncode or not file.exists():
+            raise LoadError(f"Locust failed: {done.stderr.strip().splitlines()[-1:]}")
+        with file.open(newline="") as rows:
+            return list(csv.DictReader(rows))
+
+
+def _measured(row: dict[str, str], users: int) -> Measured:
+    history = "Total Average Response Time" in row
+    mean, failed = (
+        row["Total Average Response Time" if history else "Average Response Time"],
+        row["Total Failure Count" if history else "Failure Count"],
+    )
+    percentiles = (float(row[share]) for share in ("50%", "95%", "99%"))
+    return Measured(users, float(row["Requests/s"]), int(failed), float(mean), *percentiles)

@@ -1,0 +1,81 @@
+"""Replicas of one service: here transformers, each with a Triton of its own, behind Envoy; in a cluster by kubectl."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kserve_transformers.settings import CHAINS
+from load.locusts import LoadError
+from local_router.envoy import Envoy
+from local_router.routes import endpoints, read_routes
+from local_stack.environment import ROOT
+from local_stack.server import LOOPBACK, free_ports
+from local_stack.stack import StackSettings, export_missing
+from local_stack.transformer_server import TransformerServer, TransformerSettings
+from local_stack.triton_distribution import lay_out
+from local_stack.triton_server import TritonServer, TritonSettings
+
+REPOSITORY = ROOT / "model_repository"
+ROLLOUT_S = 600
+
+
+def documents(service: str, count: int) -> list[dict[str, Any]]:
+    """What makes Envoy deal a service's requests out among so many endpoints, at random, as kube-proxy does."""
+    shares = [{"trafficPercent": 100 // count, "predictor": {"name": f"r{number}"}} for number in range(1, count)]
+    metadata = {"name": service, "namespace": "load"}
+    return [{"kind": "InferenceService", "metadata": metadata, "spec": {"predictor": {}, "canary": shares}}]
+
+
+@contextlib.contextmanager
+def local(service: str, count: int, logs: Path) -> Iterator[str]:
+    """So many replicas on this machine, as long as the block runs; gives the address of what stands before them."""
+    export_missing(StackSettings((service,)))
+    with contextlib.ExitStack() as started:
+        replicas = [_replica(service, number, logs, started) for number in range(count)]
+        for triton, transformer in replicas:
+            triton.wait_until_ready()
+            transformer.wait_until_ready()
+        declared = documents(service, count)
+        names = endpoints(read_routes(declared))
+        addresses = {
+            name: (LOOPBACK, transformer.http_port) for name, (_, transformer) in zip(names, replicas, strict=True)
+        }
+        port, admin_port = free_ports(2)
+        envoy = Envoy(declared, addresses, port, admin_port, logs)
+        started.callback(envoy.stop)
+        envoy.start()
+        envoy.wait_until_ready()
+        yield f"http://{LOOPBACK}:{port}"
+
+
+def scale(deployment: str, namespace: str, count: int) -> None:
+    """So many replicas in the cluster that kubectl knows; returns when they are ready.
+
+    Raises:
+        LoadError: kubectl failed; it said why.
+    """
+    for step in (["scale", f"--replicas={count}"], ["rollout", "status", f"--timeout={ROLLOUT_S}s"]):
+        done = subprocess.run(["kubectl", *step, f"--namespace={namespace}", f"deployment/{deployment}"], check=False)
+        if done.returncode:
+            raise LoadError(f"kubectl {step[0]} failed: see above")
+
+
+def _replica(
+    service: str, number: int, logs: Path, started: contextlib.ExitStack
+) -> tuple[TritonServer, TransformerServer]:
+    http, grpc, triton_http, triton_grpc, metrics = free_ports(5)
+    models, name = CHAINS[service], f"replica-{number}"
+    triton = TritonServer(
+        lay_out(),
+        TritonSettings(REPOSITORY, logs / f"{name}-triton.log", triton_http, triton_grpc, metrics, models=models),
+    )
+    settings = TransformerSettings({service: models}, REPOSITORY, logs / f"{name}.log", triton_http, http, grpc)
+    transformer = TransformerServer(settings)
+    for server in (triton, transformer):
+        started.callback(server.kill)
+        server.start()
+    return triton, transformer
