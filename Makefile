@@ -4,7 +4,7 @@ PORT ?= 8080
 TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 export PYTHONSAFEPATH := 1
-export PYTHONPATH := transformers:export:serving
+export PYTHONPATH := transformers:export:serving:tests/bench
 RUN := .venv/bin/python
 
 .PHONY: help python setup setup-dev serve test check export train demo torture bench load prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
@@ -42,6 +42,12 @@ demo: setup  ## send the sample photos to a running stack, draw what came back i
 
 torture: setup-dev  ## break a stack of its own on purpose, under load, and print what callers saw (ARGS=--short)
 	@$(RUN) -m torture $(ARGS)
+
+bench: setup-dev  ## measure ours beside the raw models and the seeds' servers: a table, plots, build/bench (ARGS="--only memory")
+	@$(RUN) -m bench $(ARGS)
+
+load: setup-dev  ## Locust's users on a running server, and its size: STUDY=ramp|surface|check|size|web (ARGS="--url http://...")
+	@$(RUN) -m load $(or $(STUDY),ramp) $(ARGS)
 
 prometheus: setup  ## a real Prometheus with our alerts on a running stack, on 127.0.0.1:9090 (Debian's package; PORT=, TRITON_PORT=)
 	@exec $(RUN) -m monitoring --stack-port $(PORT) --triton-port $(or $(TRITON_PORT),8000) $(ARGS)
