@@ -65,7 +65,11 @@ def hold(url: str, services: Sequence[str], users: int, seconds: float, think_s:
 def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[Measured]:
     """Users come one after another until all are there; what the last ten seconds were like, each second."""
     rows = _run(url, services, users, users / seconds, seconds, 0.0, "stats_history")
-    return [_measured(row, int(row["User Count"])) for row in rows if row["Name"] == AGGREGATED and row["50%"] != "N/A"]
+    return [
+        _measured(row, int(row["User Count"]), "Total ")
+        for row in rows
+        if row["Name"] == AGGREGATED and row["50%"] != "N/A"
+    ]
 
 
 def _run(
@@ -90,11 +94,8 @@ def _run(
             return list(csv.DictReader(rows))
 
 
-def _measured(row: dict[str, str], users: int) -> Measured:
-    history = "Total Average Response Time" in row
-    mean, failed = (
-        row["Total Average Response Time" if history else "Average Response Time"],
-        row["Total Failure Count" if history else "Failure Count"],
-    )
+def _measured(row: dict[str, str], users: int, total: str = "") -> Measured:
+    """A row of Locust's tables; the history's columns of the whole run begin with "Total "."""
+    mean, failed = row[f"{total}Average Response Time"], row[f"{total}Failure Count"]
     percentiles = (float(row[share]) for share in ("50%", "95%", "99%"))
     return Measured(users, float(row["Requests/s"]), int(failed), float(mean), *percentiles)

@@ -18,6 +18,7 @@ from load.locusts import Measured, hold
 from load.queueing import Service, response_s
 from local_stack.environment import ROOT
 
+FOLDER = ROOT / "build" / "load"
 LOADS = (0.4, 0.6, 0.8)  # shares of the capacity at which predictions are checked
 CHECK_USERS = 64  # who think between requests: enough to come as Poisson's would
 
@@ -131,6 +132,3 @@ def draw_ramp(steps: Sequence[Measured], path: Path) -> None:
 def _busy_s() -> float:
     times: Any = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
-
-
-FOLDER = ROOT / "build" / "load"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -94,6 +95,16 @@ def test_reach_is_judged_by_ratios_of_medians():
 )
 def test_a_goal_is_reached_at_its_bound_and_not_past_it(figure, value, reached):
     assert Verdict(Reach("detector", figure, 0.85), value).reached is reached
+
+
+def test_ratios_by_processor_time_compare_what_a_request_costs():
+    cheap, dear = (
+        dataclasses.replace(point(system, protocol, rate=10), server_cpu_ms=cost)
+        for system, protocol, cost in (("raw", "batch 1", 60.0), ("ours", "raw body", 80.0))
+    )
+    found = {verdict.reach.figure: verdict.by_cpu for verdict in verdicts(rows([cheap, dear]))}
+    assert found["served / raw"] == pytest.approx(0.75)
+    assert math.isnan(found["served / seed"])
 
 
 def test_every_goal_is_of_a_case_that_there_is():

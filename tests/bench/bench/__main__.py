@@ -1,12 +1,13 @@
 """`make bench`: ours, the raw models, the seeds' servers and KServe's plain way, in turn on the same cores.
 
 Servers run one at a time. Load comes from a process of its own; what it takes of a core is told, and so is what others
-took of this machine while a figure was measured: a run on a busy machine shows it.
+took of this machine while a figure was measured: a run on a busy machine shows it. Ctrl-C ends it early, with a report.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = machine.facts()
     print(f"{facts['cores']} cores, {facts['cpu']}; load before: {facts['load_before']}; commit {facts['commit']}")
     began = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         if "speed" in options.only:
             _speed(options, folder, facts)
@@ -52,7 +55,13 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
     plan = Plan(
         options.services, options.systems, options.protocols, options.concurrency, options.rounds, options.seconds
     )
-    points: list[Point] = list(run(plan, lambda point: print(line(point), flush=True)))
+    points: list[Point] = []
+    try:
+        for point in run(plan):
+            print(line(point), flush=True)
+            points.append(point)
+    except KeyboardInterrupt:
+        print("ended early: this is what was measured", flush=True)
     measured = rows(points)
     judged = verdicts(measured)
     print("", figures_table(measured), "", reach_table(judged), sep="\n", flush=True)

@@ -29,10 +29,17 @@ class Reach:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure as it was measured; nan where something was not."""
+    """A figure as it was measured; nan where something was not.
+
+    Attributes:
+        value: from throughput or time.
+        by_cpu: a ratio from the processor time of a request instead, which hardly feels what else runs on the machine;
+            it tells nothing of a model that cannot use all cores.
+    """
 
     reach: Reach
     value: float
+    by_cpu: float = math.nan
 
     @property
     def reached(self) -> bool | None:
@@ -82,11 +89,29 @@ def above_raw_ms(rows: Rows, case: str) -> float:
     return served[0].p50_ms.median - raw[0].p50_ms.median if served and raw else math.nan
 
 
+def _cpu_ratio(other: Row | None, served: Row | None) -> float:
+    return _ratio(other.server_cpu_ms.median, served.server_cpu_ms.median) if other and served else math.nan
+
+
+def raw_to_served_cpu(rows: Rows, case: str) -> float:
+    """Processor time of a row of the raw model's best batch, to that of a request served at the best throughput."""
+    return _cpu_ratio(best(_of(rows, case, "raw")), best(_of(rows, case, "ours", first_protocol(case))))
+
+
+def seed_to_served_cpu(rows: Rows, case: str) -> float:
+    """Processor time of a request to the seed, to that of the same request to ours, each at its best throughput."""
+    return _cpu_ratio(best(_of(rows, case, "seed")), best(_of(rows, case, "ours", "own")))
+
+
 FIGURES: Mapping[str, Callable[[Rows, str], float]] = {
     "served / raw": served_to_raw,
     "served / seed": served_to_seed,
     "p99 / p50": tail,
     "ms above raw": above_raw_ms,
+}
+BY_CPU: Mapping[str, Callable[[Rows, str], float]] = {
+    "served / raw": raw_to_served_cpu,
+    "served / seed": seed_to_served_cpu,
 }
 AT_MOST = ("p99 / p50", "ms above raw")
 GOALS = (
@@ -111,4 +136,12 @@ GOALS = (
 def verdicts(rows: Rows) -> list[Verdict]:
     """One for each goal of a case that was measured."""
     measured = {row.case for row in rows}
-    return [Verdict(goal, FIGURES[goal.figure](rows, goal.case)) for goal in GOALS if goal.case in measured]
+    return [
+        Verdict(
+            goal,
+            FIGURES[goal.figure](rows, goal.case),
+            BY_CPU[goal.figure](rows, goal.case) if goal.figure in BY_CPU else math.nan,
+        )
+        for goal in GOALS
+        if goal.case in measured
+    ]

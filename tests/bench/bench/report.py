@@ -57,12 +57,13 @@ def reach_table(verdicts: Sequence[Verdict]) -> str:
             verdict.reach.case,
             verdict.reach.figure,
             f"{'<=' if verdict.reach.figure in AT_MOST else '>='} {verdict.reach.goal:g}",
-            "-" if math.isnan(verdict.value) else f"{verdict.value:.2f}",
+            _number(verdict.value),
+            _number(verdict.by_cpu),
             words[verdict.reached],
         )
         for verdict in verdicts
     ]
-    return table([("case", "figure", "goal", "measured", ""), *body])
+    return table([("case", "figure", "goal", "measured", "by CPU time", ""), *body])
 
 
 def change_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -112,11 +113,18 @@ def results(facts: Mapping[str, Any], points: Sequence[Point], rows: Sequence[Ro
     """All of a run, in JSON."""
     document = {
         **facts,
-        "reach": [{**dataclasses.asdict(v.reach), "measured": v.value, "reached": v.reached} for v in verdicts],
+        "reach": [
+            {**dataclasses.asdict(v.reach), "measured": v.value, "by_cpu": v.by_cpu, "reached": v.reached}
+            for v in verdicts
+        ],
         "rows": [dataclasses.asdict(row) for row in rows],
         "points": [dataclasses.asdict(point) for point in points],
     }
     return json.dumps(document, indent=1)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
