@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from bench import plots
 from bench.cases import CASES, Request, requests
 from bench.figures import Point, Spread, best, percentile, rows, saturation
 from bench.reach import GOALS, Reach, Verdict, verdicts
@@ -132,3 +133,10 @@ def test_history_finds_the_latest_run_of_a_commit(tmp_path):
     assert history.find(None)["at"] == "3"
     assert history.find("bbb")["at"] == "2"
     assert history.find("ddd") is None
+
+
+def test_plots_are_drawn_of_whatever_was_measured(tmp_path):
+    measured = rows([point(), point("seed", "own"), point("raw", "batch 1", 2)])
+    for draw in (plots.curves, plots.bars, plots.waterfall):
+        draw(measured, tmp_path / f"{draw.__name__}.png")
+    assert {file.stem for file in tmp_path.iterdir() if file.stat().st_size > 1000} == {"curves", "bars", "waterfall"}

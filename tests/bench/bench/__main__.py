@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from bench.report import History, change_table, figures_table, line, reach_table
 from bench.speed import SYSTEMS, Plan, run
 
 PARTS = ("speed", "photos", "memory")
+QUIET = 0.1  # the share of all cores that others may take
 PROTOCOLS = ("raw body", "V1", "V2", GRPC, "own")
 
 
@@ -65,9 +67,13 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
     measured = rows(points)
     judged = verdicts(measured)
     print("", figures_table(measured), "", reach_table(judged), sep="\n", flush=True)
+    others = statistics.median(point.other_cpu for point in points) if points else 0.0
+    if others > QUIET:
+        print(f"\nnot a quiet machine: others took {others:.0%} of the cores; trust the processor time, not the rest")
     (folder / "results.json").write_text(results(facts, points, measured, judged))
     if any(row.system == "ours" for row in measured):
         plots.curves(measured, folder / "curves.png")
+        plots.bars(measured, folder / "bars.png")
         plots.waterfall(measured, folder / "waterfall.png")
     history = History(folder / "history.jsonl")
     named = options.against not in (None, "last")

@@ -10,7 +10,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench.figures import Row
+from bench.figures import Row, best
 from bench.reach import first_protocol
 
 COLOURS = {"ours": "#1f6feb", "seed": "#d1242f", "kserve": "#8250df", "raw": "#57606a"}
@@ -47,6 +47,30 @@ def curves(rows: Sequence[Row], path: Path) -> None:
     axes[0][0].set_ylabel("requests/s", fontsize=8)
     axes[1][0].set_ylabel("ms: p50, p99 dotted", fontsize=8)
     axes[0][0].legend(fontsize=7)
+    _save(figure, path)
+
+
+def bars(rows: Sequence[Row], path: Path) -> None:
+    """The best throughput of every system in every case."""
+    cases, systems = list(dict.fromkeys(row.case for row in rows)), [name for name in COLOURS if name != "raw"]
+    figure, axis = plt.subplots(figsize=(8, 3))
+    for number, system in enumerate(("raw", *systems)):
+        found = [(at, best(r for r in rows if (r.case, r.system) == (case, system))) for at, case in enumerate(cases)]
+        known = [(at + (number - 1.5) * 0.2, row.rate) for at, row in found if row]
+        drawn = axis.bar(
+            [at for at, _ in known],
+            [rate.median for _, rate in known],
+            0.2,
+            yerr=[rate.iqr / 2 for _, rate in known],
+            color=COLOURS[system],
+            label=system,
+        )
+        axis.bar_label(drawn, fmt="%.3g", fontsize=6)
+    axis.set_yscale("log")
+    axis.set_ylabel("requests/s", fontsize=8)
+    axis.set_xticks(range(len(cases)), cases, fontsize=8)
+    axis.tick_params(axis="y", labelsize=7)
+    axis.legend(fontsize=7)
     _save(figure, path)
 
 
