@@ -7,6 +7,7 @@ In a process of its own: gevent patches the standard library.
 from __future__ import annotations
 
 import random
+import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 
@@ -35,9 +36,10 @@ class Caller(HttpUser):
         return random.expovariate(1 / mean_s) if mean_s else 0.0
 
     def on_start(self) -> None:
-        """Read what is sent once."""
+        """Read what is sent once, and come at a time of one's own: users who think do not all begin together."""
         known = requests()
         self._requests = [known[KINDS[name]] for name in self.environment.parsed_options.services.split(",")]
+        time.sleep(self.wait_time())
 
     @task
     def ask(self) -> None:
