@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from kserve_transformers.settings import SERVICES
+from local_stack.server import free_ports as find_free_ports
 from local_stack.stack import Stack, StackSettings, export_missing
 
 # KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them. Triton's client
@@ -39,13 +38,7 @@ class RunningStack:
 @pytest.fixture(scope="session")
 def free_ports() -> Callable[[int], list[int]]:
     """Finds ports that nobody listens on now."""
-
-    def find(count: int) -> list[int]:
-        with contextlib.ExitStack() as held:
-            sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-            return [one.getsockname()[1] for one in sockets]
-
-    return find
+    return find_free_ports
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import secrets
 import signal
 import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from local_stack.errors import StartError
@@ -19,13 +21,20 @@ LOOPBACK = "127.0.0.1"
 READY_PATH = "/v2/health/ready"
 LIVE_PATH = "/v2/health/live"
 LIVE_TIMEOUT_S = 2.0
+FIRST_FREE_PORT = 10_000
+OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on now."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
+    """Consecutive ports on loopback that nobody listens on now, and that the kernel gives to no outgoing connection."""
+    end = int(OUTGOING_PORTS.read_text().split()[0])
+    while True:
+        first = FIRST_FREE_PORT + secrets.randbelow(end - FIRST_FREE_PORT - count)
+        ports = [*range(first, first + count)]
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in ports:
+                held.enter_context(socket.create_server((LOOPBACK, port)))
+            return ports
 
 
 class Server(ABC):

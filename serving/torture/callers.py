@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
+from local_stack.server import LOOPBACK
 from torture.load import Load, RunningLoad
 from torture.outcome import Outcome, judge
-from torture.served import LOOPBACK, Served
+from torture.served import Served
 from torture.traffic import requests
 
 CALLERS = 40

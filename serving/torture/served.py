@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,10 +20,10 @@ from typing import Any, Self
 import psutil
 
 from kserve_transformers.settings import CHAINS
+from local_stack.server import LOOPBACK, free_ports
 from torture.outcome import Outcome
 from torture.traffic import ROOT
 
-LOOPBACK = "127.0.0.1"
 SERVICES = ("detector", "classifier")
 CHAIN = ("efficientnet_lite0", "efficientnet_lite0_spare")  # both trained: an untrained model is no spare
 START_S = 150.0
@@ -33,24 +32,6 @@ STUB, TRITON, TRANSFORMER = "triton_python_backend_stub", "bin/tritonserver", "k
 
 class TortureError(Exception):
     """The run cannot go on; the message is what a person reads."""
-
-
-def free_ports() -> tuple[int, int]:
-    """The first of two ports, and of three, that nobody listens on now."""
-    found: list[int] = []
-    for count in (2, 3):
-        while True:
-            with contextlib.ExitStack() as held:
-                first: int = held.enter_context(socket.create_server((LOOPBACK, 0))).getsockname()[1]
-                try:
-                    for port in range(first + 1, first + count):
-                        held.enter_context(socket.create_server((LOOPBACK, port)))
-                except OSError:
-                    continue
-            if first < 64_000 and not any(abs(first - other) < 5 for other in found):
-                found.append(first)
-                break
-    return found[0], found[1]
 
 
 def copy_repository(folder: Path, services: Sequence[str] = SERVICES) -> Path:
@@ -88,7 +69,7 @@ class Served:
         services: Sequence[str] = SERVICES,
         wrapper: Sequence[str] = (),
     ) -> None:
-        self.port, self.triton_port = free_ports()
+        self.port, _, self.triton_port, *_ = free_ports(5)
         self.url = f"http://{LOOPBACK}:{self.port}"  # gRPC has the next port
         self.log_file = log_file
         options = [f"--services={','.join(services)}", f"--port={self.port}", f"--triton-port={self.triton_port}"]

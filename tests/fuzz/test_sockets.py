@@ -78,7 +78,7 @@ def ask(server, data: bytes) -> Answer:
         pytest.param(400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
         pytest.param(405, request("/v2/health/live"), id="POST to a GET route"),
         pytest.param(404, request("/v2/repository/index"), id="model management"),
-        pytest.param(404, request("/docs", method="GET"), id="the SDK's documents"),
+        pytest.param(404, request("/redoc", method="GET"), id="the SDK's documents"),
     ],
 )  # fmt: skip
 def test_one_request_one_answer(server, status, data):

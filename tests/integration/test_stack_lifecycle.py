@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
 import signal
 import socket
@@ -20,6 +19,7 @@ import pytest
 
 from local_stack.environment import ROOT
 from local_stack.guard import SHARED_MEMORY
+from local_stack.server import free_ports
 
 MARK = "MODELPORT_TEST"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
@@ -83,7 +83,7 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
     started: list[Serving] = []
 
     def start(*under: str, port: int | None = None) -> Serving:
-        started.append(Serving(port or free_range(2), free_range(3), under))
+        started.append(Serving(port or free_ports(2)[0], free_ports(3)[0], under))
         return started[-1]
 
     yield start
@@ -95,16 +95,6 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         serving.process.communicate()
-
-
-def free_range(count: int) -> int:
-    """First of some consecutive ports that nobody listens on now, below those that the system gives away."""
-    for first in random.sample(range(20000, 30000, 10), 100):
-        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
-            for port in range(first, first + count):
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
-    raise AssertionError("no free ports")
 
 
 def left_after(seconds: float, serving: Serving, regions: list[str]) -> list[object]:
@@ -179,7 +169,7 @@ def test_dead_server_is_named_and_replaced(new_serving: Callable[..., Serving], 
 
 
 def test_taken_port_is_one_line_and_nothing_is_started(new_serving: Callable[..., Serving]) -> None:
-    with socket.create_server(("127.0.0.1", free_range(2))) as taken:
+    with socket.create_server(("127.0.0.1", free_ports(2)[0])) as taken:
         port = taken.getsockname()[1]
         serving = new_serving(port=port)
         output, _ = serving.process.communicate(timeout=30)
