@@ -17,7 +17,7 @@ from local_stack.environment import ROOT
 @pytest.fixture(scope="module")
 def serving(stack, free_ports, tmp_path_factory):
     """`make serve SERVICES=digits` of its own; yields its process and URL. `stack` exported what it needs."""
-    (port, triton_port) = free_ports(2)
+    port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
     log = tmp_path_factory.mktemp("minding") / "log"
     command = [
         sys.executable,

@@ -67,7 +67,7 @@ class Load:
 @pytest.fixture(scope="module")
 def serving(free_ports, tmp_path_factory, digits_release):
     """`make serve SERVICES=digits`; yields its process and port. `digits_release` exported what it needs."""
-    port, triton_port = free_ports(2)
+    port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
     log = tmp_path_factory.mktemp("update") / "log"
     command = [sys.executable, "-m", "local_stack", "--services=digits"]
     command += [f"--port={port}", f"--triton-port={triton_port}"]
