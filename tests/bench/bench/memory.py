@@ -17,7 +17,7 @@ from bench.measuring import Load, call
 from bench.report import table
 from kserve_transformers.settings import CHAINS
 from local_stack.transformer_server import TransformerServer, TransformerSettings
-from torture.served import free_ports as stack_ports
+from local_stack.server import free_ports
 
 MB = 2**20
 TRANSFORMER_MB, STACK_MB, ANSWER_S, GROWTH = 200, 4096, 3.0, 0.05
@@ -65,7 +65,7 @@ def measure(soak: int) -> Iterator[str]:
     Args:
         soak: so many requests of all services, in turn.
     """
-    port, triton = stack_ports()
+    port, _, triton, *_ = free_ports(5)
     command = [sys.executable, "-m", "local_stack", f"--port={port}", f"--triton-port={triton}", "--die-with-parent"]
     with servers.Served("memory", command, "ready: http", port) as served:
         yield f"cold start to ready, all services: {served.start_s:.1f} s"
@@ -85,8 +85,7 @@ def measure(soak: int) -> Iterator[str]:
 
 def transformer_start_s(triton_port: int) -> float:
     """Seconds from the start of another transformer, in front of the same Triton, to all services being ready."""
-    port, _ = stack_ports()
-    settings = TransformerSettings(CHAINS, REPOSITORY, servers.LOGS / "start.log", triton_port, port, port + 1)
+    settings = TransformerSettings(CHAINS, REPOSITORY, servers.LOGS / "start.log", triton_port, *free_ports(2))
     server = TransformerServer(settings)
     began = time.monotonic()
     server.start()

@@ -20,7 +20,6 @@ from local_stack.guarded_process import GuardedProcess
 from local_stack.server import LOOPBACK, free_ports
 from local_stack.triton_distribution import lay_out
 from local_stack.triton_server import TritonServer, TritonSettings
-from torture.served import free_ports as stack_ports
 
 LOGS = ROOT / "build" / "bench" / "logs"
 START_S = 240.0
@@ -78,7 +77,7 @@ class Served:
 
 def ours(name: str, case: Case) -> Served:
     """`make serve` with one service and one model."""
-    port, triton = stack_ports()
+    port, _, triton, *_ = free_ports(5)  # a server takes two in a row, Triton three
     command = [sys.executable, "-m", "local_stack", f"--services={case.service}", f"--port={port}"]
     command += [f"--chain={case.service}={case.model}", f"--triton-port={triton}", "--die-with-parent"]
     return Served(f"{name}-ours", command, "ready: http", port)
