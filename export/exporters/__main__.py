@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from exporters.catalog import MODELS, Model, WeightFile
+from exporters.catalog import MODELS, TWO_INSTANCES, Model, WeightFile
 from exporters.errors import ExportError, UnknownModelError
 from exporters.files import content_sha256
 from exporters.repository import REPOSITORY, Exported
@@ -99,6 +99,7 @@ def _own_darknet(options: argparse.Namespace) -> tuple[Model, Weights]:
         source_page=options.source,
         accuracy=options.accuracy,
         required=True,
+        placement=TWO_INSTANCES,
     )
     return model, Weights(files)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from exporters.catalog import Platform
+from exporters.catalog import ONE_THREAD, Placement, Platform
 
 DataType = Literal["TYPE_UINT8", "TYPE_INT32", "TYPE_FP32"]
 
-# One thread an instance: throughput comes from instances, and threads that spin would take the other model's core.
-_THREADS: Mapping[Platform, tuple[str, ...]] = MappingProxyType(
+# Threads inside an operation, and of operations beside each other: these networks are one chain of operations.
+_THREADS: Mapping[Platform, tuple[str, str]] = MappingProxyType(
     {
         "onnxruntime_onnx": ("intra_op_thread_count", "inter_op_thread_count"),
         "pytorch_libtorch": ("INTRA_OP_THREAD_COUNT", "INTER_OP_THREAD_COUNT"),
@@ -48,8 +48,7 @@ class Config:
     outputs: tuple[Tensor, ...]
     parameters: Mapping[str, str] = field(default_factory=dict)
     max_batch_size: int = 8
-    threads: int = 1
-    instances: int = 1
+    placement: Placement = ONE_THREAD
     gpu_instances: int = 0
 
 
@@ -60,8 +59,9 @@ def to_pbtxt(config: Config, gpu: bool = False) -> str:
         config: what to say.
         gpu: place the instances on GPUs; how many threads a processor's instance has is not said then.
     """
-    threads = {} if gpu else {name: str(config.threads) for name in _THREADS[config.platform]}
-    instances = f"count: {config.gpu_instances} kind: KIND_GPU" if gpu else f"count: {config.instances}"
+    intra, inter = _THREADS[config.platform]
+    threads = {} if gpu else {intra: str(config.placement.threads), inter: "1"}
+    instances = f"count: {config.gpu_instances} kind: KIND_GPU" if gpu else f"count: {config.placement.instances}"
     return "".join(
         (
             f"name: {_quoted(config.name)}\n",

@@ -22,6 +22,7 @@ from exporters.golden import Expected, Golden
 from exporters.parity import probability_tolerance, require_agreement
 from exporters.repository import Exported, publish
 from exporters.samples import sample_picture
+from exporters.streamlining import streamlined
 from exporters.weights import Weights, provenance
 
 if TYPE_CHECKING:
@@ -288,8 +289,16 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     return publish(
         model_dir,
         filename=FILENAME,
-        build=lambda target: trace(network).save(str(target)),
-        config=Config(model.name, model.platform, (_INPUT,), (_OUTPUT,), model.parameters, gpu_instances=1),
+        build=lambda target: trace(streamlined(network)).save(str(target)),
+        config=Config(
+            model.name,
+            model.platform,
+            (_INPUT,),
+            (_OUTPUT,),
+            model.parameters,
+            placement=model.placement,
+            gpu_instances=1,
+        ),
         golden=golden,
         provenance=provenance(model, weights),
         labels=labels(),

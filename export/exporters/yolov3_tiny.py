@@ -14,4 +14,4 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     if weights is None:
         raise WeightsUnavailableError(f"{model.name} needs its weights: a detector without them finds nothing")
     file, cfg, names = (weights.path(wanted.name) for wanted in model.files)
-    return export_detector(cfg, file, names, model_dir, provenance(model, weights))
+    return export_detector(cfg, file, names, model_dir, provenance(model, weights), model.placement)

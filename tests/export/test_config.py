@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from exporters.catalog import Placement
 from exporters.config import Config, Tensor, to_pbtxt
 from exporters.repository import GPU_CONFIG, REPOSITORY
 
@@ -29,8 +30,7 @@ def test_a_config_says_to_triton_what_was_meant() -> None:
         outputs=(Tensor("probabilities__0", "TYPE_FP32", (1000,), labels=True),),
         parameters={"weights_source": 'a "quoted" back\\slash, Zürich', "accuracy": "75 %"},
         max_batch_size=16,
-        threads=2,
-        instances=3,
+        placement=Placement(instances=3, threads=2),
     )
     found = parsed(to_pbtxt(config))
     assert (found.name, found.platform, found.max_batch_size) == ("my_model", "pytorch_libtorch", 16)
@@ -48,7 +48,7 @@ def test_a_config_says_to_triton_what_was_meant() -> None:
         "weights_source": 'a "quoted" back\\slash, Zürich',
         "accuracy": "75 %",
         "INTRA_OP_THREAD_COUNT": "2",
-        "INTER_OP_THREAD_COUNT": "2",
+        "INTER_OP_THREAD_COUNT": "1",
     }
 
 

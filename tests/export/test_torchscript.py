@@ -20,6 +20,7 @@ from exporters.catalog import EFFICIENTNET_LITE0, MOBILENET_V2, MODELS, WIDE_RES
 from exporters.errors import ArtefactRefusedError, WeightsInvalidError
 from exporters.repository import REPOSITORY
 from exporters.samples import sample_picture
+from exporters.streamlining import streamlined
 from exporters.weights import FetchedFile, Fetcher, Weights
 
 # Frozen, batch normalisation is part of the convolutions: single precision rounds otherwise, over up to 50 layers.
@@ -41,12 +42,12 @@ def lite0_weights() -> Path:
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """A traced network by name, saved and loaded again."""
+    """A network by name, traced as it is served, saved and loaded again."""
     folder = tmp_path_factory.mktemp("artefacts")
 
     @functools.cache
     def load(name: str) -> Any:
-        torchscript.trace(eager(name)).save(str(folder / f"{name}.pt"))
+        torchscript.trace(streamlined(eager(name))).save(str(folder / f"{name}.pt"))
         return torchscript.load_artefact(folder / f"{name}.pt")
 
     return load

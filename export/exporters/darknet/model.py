@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from exporters.catalog import Placement
 from exporters.config import Config, Tensor
 from exporters.darknet.cfg import read_cfg
 from exporters.darknet.graph import PAIRS, build_graph
@@ -22,11 +23,10 @@ BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
 _GOLDEN_ROWS = 3
 _PICTURE = REPOSITORY / "yolov3_tiny" / "golden" / "images.png"
 
-# Two processes of one thread each give 27 to 32 detections a second where one gives 17 (two cores).
-_INSTANCES = 2
 
-
-def export_detector(cfg: Path, weights: Path, names: Path, model_dir: Path, provenance: Provenance) -> Exported:
+def export_detector(
+    cfg: Path, weights: Path, names: Path, model_dir: Path, provenance: Provenance, placement: Placement
+) -> Exported:
     """Export Darknet's three files as the model of this folder's name.
 
     Raises:
@@ -47,7 +47,7 @@ def export_detector(cfg: Path, weights: Path, names: Path, model_dir: Path, prov
             Tensor("scores", "TYPE_FP32", (PAIRS,)),
             Tensor("classes", "TYPE_INT32", (PAIRS,), labels=True),
         ),
-        instances=_INSTANCES,
+        placement=placement,
         gpu_instances=1,
     )
     return publish(
