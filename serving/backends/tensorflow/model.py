@@ -51,9 +51,10 @@ class TritonPythonModel(BatchedModel):
 
     def load(self, path: Path, parameters: Mapping[str, str]) -> None:
         """Load the SavedModel with the C++ backend's thread parameters."""
+        inter = thread_count(parameters, "TF_NUM_INTER_THREADS")
         options = graphs.ConfigProto(
             intra_op_parallelism_threads=thread_count(parameters, "TF_NUM_INTRA_THREADS"),
-            inter_op_parallelism_threads=thread_count(parameters, "TF_NUM_INTER_THREADS"),
+            inter_op_parallelism_threads=-1 if inter == 1 else inter,  # the caller's own: no way there and back
         )
         options.experimental.optimize_for_static_graph = True  # keeps one copy of the weights less
         graph = tensorflow.Graph()
