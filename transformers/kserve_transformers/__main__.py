@@ -1,5 +1,6 @@
 """`python -m kserve_transformers`: the transformer server."""
 
+from kserve_transformers.lean import import_kserve_lean
 from kserve_transformers.logs import configure_logging
 from kserve_transformers.settings import parse_settings
 
@@ -8,6 +9,7 @@ def main() -> None:
     """Parse the settings first: KServe's SDK reads the command line when it is imported."""
     settings = parse_settings()
     configure_logging(settings.log_requests)
+    import_kserve_lean()
     from kserve_transformers.server import serve
 
     serve(settings)

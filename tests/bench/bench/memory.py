@@ -16,8 +16,8 @@ from bench.cases import CASES, REPOSITORY, requests
 from bench.measuring import Load, call
 from bench.report import table
 from kserve_transformers.settings import CHAINS
-from local_stack.transformer_server import TransformerServer, TransformerSettings
 from local_stack.server import free_ports
+from local_stack.transformer_server import TransformerServer, TransformerSettings
 
 MB = 2**20
 TRANSFORMER_MB, STACK_MB, ANSWER_S, GROWTH = 200, 4096, 3.0, 0.05

@@ -7,12 +7,12 @@ import pytest
 
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BusyError, TooLateError
-from kserve_transformers.predictor.queue import FIRST, LEAST, TARGET_S, Queue
+from kserve_transformers.predictor.queue import LEAST, TARGET_S, Queue
 
 
 @pytest.fixture
 def full():
-    """A queue of 12 whose model is given FIRST and answers none of them; the events end them."""
+    """A queue of 12 whose model is given LEAST and answers none of them; the events end them."""
     return Queue("m", 12)
 
 
@@ -36,18 +36,18 @@ async def test_what_finds_no_place_is_refused_and_the_rest_is_served_in_order(fu
         await hold(full, end)
     end.set()
     waited = await asyncio.gather(*tasks)
-    assert waited[:FIRST] == [0.0] * FIRST
-    assert all(seconds > 0 for seconds in waited[FIRST:])
+    assert waited[:LEAST] == [0.0] * LEAST
+    assert all(seconds > 0 for seconds in waited[LEAST:])
     assert (len(full), full.room) == (0, 12)
 
 
 async def test_an_expired_one_leaves_without_having_had_its_turn(full):
     end, never = asyncio.Event(), asyncio.Event()
-    working = await start(full, FIRST, end)
+    working = await start(full, LEAST, end)
     (hurried,) = await start(full, 1, never, deadline_s=0.01)
     with pytest.raises(TooLateError):
         await hurried
-    assert len(full) == FIRST
+    assert len(full) == LEAST
     end.set()
     await asyncio.gather(*working)
     assert len(full) == 0
@@ -57,7 +57,7 @@ async def test_leaving_callers_take_nobodys_place(full):
     """Callers that are cancelled while they wait, some in the very moment in which their turn comes."""
     for moment in range(4):
         end = asyncio.Event()
-        working = await start(full, FIRST, end)
+        working = await start(full, LEAST, end)
         leaving = await start(full, 3, end)
         if moment % 2:
             end.set()
@@ -115,4 +115,4 @@ async def test_a_failure_teaches_nothing():
     with pytest.raises(ValueError, match="no"):
         async with queue.turn(Deadline.after(1)):
             raise ValueError("no")
-    assert (len(queue), queue.at_work_limit) == (0, FIRST)
+    assert (len(queue), queue.at_work_limit) == (0, LEAST)

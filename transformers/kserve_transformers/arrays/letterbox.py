@@ -46,6 +46,9 @@ class Letterbox:
     def draw(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The frame with the picture in it.
 
+        Down to half its size a picture is scaled bilinearly, as Darknet does (resize_image, src/image.c), and by areas
+        below, where that would leave pixels out: 0.5 instead of 2.2 ms for one of 640x480 pixels.
+
         Args:
             rgb: [h, w, 3]; the picture, or a reduced copy of it of the same proportions.
 
@@ -55,9 +58,9 @@ class Letterbox:
         frame_w, frame_h = self.frame_wh
         (x, y), (w, h) = self.offset_xy, self.content_wh
         frame = np.full((frame_h, frame_w, 3), FILL, np.uint8)
-        shrinks = rgb.shape[0] > h or rgb.shape[1] > w
+        by_areas = rgb.shape[0] > 2 * h or rgb.shape[1] > 2 * w
         frame[y : y + h, x : x + w] = cv2.resize(
-            rgb, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            rgb, (w, h), interpolation=cv2.INTER_AREA if by_areas else cv2.INTER_LINEAR
         )
         return frame
 

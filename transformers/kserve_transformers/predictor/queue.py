@@ -12,10 +12,9 @@ from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BusyError, TooLateError
 
 # How long what is handed to the model may take there: a probe, or a caller in a hurry, waits no longer behind it.
-TARGET_S = 0.25
-# One at work and one at hand, so that a slow model never waits for us.
-LEAST = 2
-FIRST = 8
+TARGET_S = 0.2
+# Two at work and two at hand, so that a slow model of two instances never waits for us.
+LEAST = 4
 _SMOOTHING = 0.1
 
 
@@ -35,7 +34,7 @@ class Queue:
         self._name = name
         self._size = size
         self._at_work = 0
-        self._limit = float(min(size, FIRST))
+        self._limit = float(min(size, LEAST))
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:

@@ -48,6 +48,7 @@ class Anomaly(Transformer[Window, bool, Verdict]):
     }
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {"reconstruction": ("FP32", [-1, -1])}
     prediction = AnomalyPrediction
+    threaded: ClassVar[bool] = False
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "reconstruction": Flag("Whether the answer carries what the model made of each window."),
     }

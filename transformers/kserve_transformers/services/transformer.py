@@ -72,13 +72,30 @@ class Answered(Generic[Answer]):
 
 @dataclass
 class _Work(Generic[Decoded, Options]):
-    """One request on its way; made by preprocess, handed on by KServe."""
+    """One request on its way; made by preprocess, handed on by KServe.
 
-    instances: list[Decoded]
+    Attributes:
+        decoded: its instances.
+        rows: of the input batch of the model that will be asked first, if one is known.
+        prepared_for: what that model declares.
+    """
+
+    decoded: list[Decoded]
+    rows: list[npt.NDArray[Any]]
+    prepared_for: Declaration | None
     options: Options
     deadline: Deadline
     v1: bool
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Prepared(Generic[Decoded]):
+    """One instance after a thread had it, and the share of its time there that preparing took, 0..1."""
+
+    decoded: Decoded
+    row: npt.NDArray[Any] | None
+    prepare_share: float
 
 
 class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ignore[misc]
@@ -96,6 +113,8 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {}  # there where a parameter asks for them
     prediction: ClassVar[type[Prediction]]
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    # Whether decoding and preparing take long enough to be done in a thread, off the event loop.
+    threaded: ClassVar[bool] = True
 
     def __init__(self, name: str, chain: Sequence[TritonModel], limits: Limits, threads: Executor) -> None:
         super().__init__(name, return_response_headers=True)
@@ -157,7 +176,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         return payload
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> _Work[Decoded, Options]:
-        """Wire format off, limits and options checked, instances decoded."""
+        """Wire format off, limits and options checked, instances decoded, and prepared for the first model."""
         self.check_room()
         headers = headers or {}
         deadline = Deadline.of_request(headers, self._limits.timeout_s)
@@ -167,13 +186,18 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
         options = self.parse_options(request.parameters)
+        first = next((model.declaration for model, passed_over in self._standing() if passed_over is None), None)
         self._decoding += 1
         try:
-            instances = await self._each(self.decode, request.instances, deadline)
+            done = await self._each(partial(self._decode_and_prepare, model=first), request.instances, deadline)
         finally:
             self._decoding -= 1
-        work: _Work[Decoded, Options] = _Work(instances, options, deadline, v1)
-        self._took(work, "decode", time.perf_counter() - started)
+        rows = [one.row for one in done if one.row is not None]
+        work: _Work[Decoded, Options] = _Work([one.decoded for one in done], rows, first, options, deadline, v1)
+        elapsed_s = time.perf_counter() - started
+        prepare_s = elapsed_s * sum(one.prepare_share for one in done) / len(done)
+        self._took(work, "decode", elapsed_s - prepare_s)
+        self._took(work, "preprocess", prepare_s)
         return work
 
     async def predict(
@@ -186,7 +210,9 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             try:
                 share = payload.deadline.share(len(candidates) - position + 1)
                 with model.use() as declaration:
-                    rows = await self._each(partial(self.prepare, model=declaration), payload.instances, share)
+                    rows = payload.rows
+                    if declaration is not payload.prepared_for:  # a fallback, or a release that took over meanwhile
+                        rows = await self._each(partial(self.prepare, model=declaration), payload.decoded, share)
                     last = position == len(candidates)
                     outputs, queued_s = await self._infer(model, declaration, rows, share, last)
             except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
@@ -211,7 +237,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         started = time.perf_counter()
         answers = [
             self.answer({name: array[row] for name, array in outputs.items()}, decoded, work.options, declaration)
-            for row, decoded in enumerate(work.instances)
+            for row, decoded in enumerate(work.decoded)
         ]
         self._took(work, "postprocess", time.perf_counter() - started)
         answered = Answered(answers, model.name, model is not self.chain[0], declaration.warning, work.timings_ms)
@@ -252,14 +278,25 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
     ) -> tuple[Tensors, float]:
         """Outputs of all rows, and the seconds that the last of their batches waited for its turn."""
         size = declaration.max_batch_size
-        batches = [np.stack(rows[at : at + size]) for at in range(0, len(rows), size)]
+        batches = [_stacked(rows[at : at + size]) for at in range(0, len(rows), size)]
         parts = await _all([model.infer(declaration, batch, deadline, again=last) for batch in batches])
         queued_s = max(part.queued_s for part in parts)
         if len(parts) == 1:
             return dict(parts[0].outputs), queued_s
         return {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}, queued_s
 
+    def _decode_and_prepare(self, instance: bytes | Window, model: Declaration | None) -> _Prepared[Decoded]:
+        """Both at once, so that a request waits for a thread once."""
+        began = time.perf_counter()
+        decoded = self.decode(instance)
+        between = time.perf_counter()
+        row = self.prepare(decoded, model) if model else None
+        ended = time.perf_counter()
+        return _Prepared(decoded, row, (ended - between) / max(ended - began, 1e-9))
+
     async def _each(self, function: Callable[[Any], Result], items: Sequence[Any], deadline: Deadline) -> list[Result]:
+        if not self.threaded:
+            return [function(item) for item in items]
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline.remaining_s()):
@@ -274,6 +311,8 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
 
 async def _all(awaitables: Sequence[Any]) -> list[Any]:
     """All results; at the first error the others are cancelled, and awaited, before it is raised."""
+    if len(awaitables) == 1:
+        return [await awaitables[0]]
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         return list(await asyncio.gather(*tasks))
@@ -281,6 +320,11 @@ async def _all(awaitables: Sequence[Any]) -> list[Any]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _stacked(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Rows as a batch, [N, ...]; a single one is not copied."""
+    return np.stack(rows) if len(rows) > 1 else rows[0][np.newaxis]
 
 
 def with_warning(predictions: Sequence[Prediction], warning: str | None) -> Sequence[Prediction]:
