@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
+# aiohttp says by itself that it takes gzip, and Triton compresses then: more work than a few kilobytes are.
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
 # What Triton says of a model that it is loading or unloading, or whose process is dead.
 _GONE = ("is not healthy", "unknown model", "not at ready state")
 
@@ -59,7 +61,11 @@ async def ask(
     try:
         async with asyncio.timeout(remaining_s):
             result = await client.infer(
-                name, [tensor], outputs=wanted, timeout=int(remaining_s * 1_000_000), headers=forwarded_headers()
+                name,
+                [tensor],
+                outputs=wanted,
+                timeout=int(remaining_s * 1_000_000),
+                headers=forwarded_headers() | _UNCOMPRESSED,
             )
     except TimeoutError:
         raise TooLateError(f"model {name} did not answer within {remaining_s:.1f} s") from None
