@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 
 # One late answer may be a full queue's fault: a stalled model is late twice in a row, the second time with more time.
 PROBE_TIMEOUTS_S = (1.5, 2.5)
-# A model that answered callers well within this time is not probed ...
-PROBE_WHEN_SILENT_S = 2.0
+# A model that answered callers well within this time is not probed. A slow model's idle time is longer: probes take at
+# most this share of all time, so that a stack that nobody calls does not keep its machine busy ...
+PROBE_WHEN_SILENT_S, PROBE_SHARE, PROBE_WHEN_SILENT_AT_MOST_S = 2.0, 0.03, 6.0
 # ... but its golden sample is checked at least this often: a wrong answer is not an error to Triton.
 PROBE_ALWAYS_S = 30.0
 # A caller in more of a hurry than this does not make a model look bad.
@@ -83,6 +84,7 @@ class TritonModel:
         self._refused: tuple[str | None, str] | None = None
         self._reason: str | None = "not asked yet"
         self._late_probes = 0
+        self._probe_s = 0.0  # how long the last one took
         self._suspected, self._well = asyncio.Event(), asyncio.Event()
         self._good_at = self._golden_at = float("-inf")
         MODEL_READY.labels(name).set_function(lambda: float(self.ready))
@@ -204,7 +206,8 @@ class TritonModel:
     async def _keep_probing(self) -> None:
         while True:
             now = time.monotonic()
-            silent = now - self._good_at > PROBE_WHEN_SILENT_S
+            patience_s = max(PROBE_WHEN_SILENT_S, min(self._probe_s / PROBE_SHARE, PROBE_WHEN_SILENT_AT_MOST_S))
+            silent = now - self._good_at > patience_s
             if silent or self._reason is not None or self._suspected.is_set() or now - self._golden_at > PROBE_ALWAYS_S:
                 await self._probe()
             if self._late_probes != 1:
@@ -308,7 +311,9 @@ class TritonModel:
         if self._served is None:
             self._adopt(served)
         patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]
+        began = time.monotonic()
         outputs = await ask(self._client, served.declaration, served.sample, Deadline.after(patience_s))
+        self._probe_s = time.monotonic() - began
         wrong = self._wrong(served, outputs)
         if wrong is None and served is self._served:
             self._found_well()
