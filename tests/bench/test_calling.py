@@ -50,6 +50,7 @@ def test_answers_are_timed_and_their_stages_kept(port):
     assert sum(report["latencies_s"]) / report["seconds"] == pytest.approx(4, rel=0.2)
     assert report["stages_ms"] == pytest.approx({"infer": 20.0, "queue": 1.5})
     assert report["failed"] == {}
+    assert report["pace_ms"] > 0
 
 
 @pytest.mark.parametrize("path", ["/bad", "/closing"])

@@ -31,6 +31,7 @@ def point(system="ours", protocol="raw body", concurrency=1, turn=0, rate=10.0, 
         0.1,
         0.0,
         {},
+        pace_ms=2.0,
     )
 
 
@@ -98,10 +99,10 @@ def test_a_goal_is_reached_at_its_bound_and_not_past_it(figure, value, reached):
     assert Verdict(Reach("detector", figure, 0.85), value).reached is reached
 
 
-def test_ratios_by_processor_time_compare_what_a_request_costs():
+def test_ratios_by_processor_time_compare_what_a_request_costs_at_one_pace():
     cheap, dear = (
-        dataclasses.replace(point(system, protocol, rate=10), server_cpu_ms=cost)
-        for system, protocol, cost in (("raw", "batch 1", 60.0), ("ours", "raw body", 80.0))
+        dataclasses.replace(point(system, protocol, rate=10), server_cpu_ms=cost, pace_ms=pace)
+        for system, protocol, cost, pace in (("raw", "batch 1", 60.0, 2.0), ("ours", "raw body", 160.0, 4.0))
     )
     found = {verdict.reach.figure: verdict.by_cpu for verdict in verdicts(rows([cheap, dear]))}
     assert found["served / raw"] == pytest.approx(0.75)
@@ -133,6 +134,11 @@ def test_history_finds_the_latest_run_of_a_commit(tmp_path):
     assert history.find(None)["at"] == "3"
     assert history.find("bbb")["at"] == "2"
     assert history.find("ddd") is None
+
+
+def test_nothing_is_drawn_of_stages_that_were_not_measured(tmp_path):
+    plots.waterfall(rows([point(protocol="own")]), tmp_path / "waterfall.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plots_are_drawn_of_whatever_was_measured(tmp_path):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import machine, memory, photos, plots
 from bench.cases import CASES, DEFAULT, GRPC, ROOT
-from bench.figures import Point, rows
+from bench.figures import Point, percentile, rows
 from bench.measuring import BenchError
 from bench.reach import verdicts
 from bench.report import History, change_table, figures_table, line, reach_table, results
@@ -24,6 +24,7 @@ from bench.speed import SYSTEMS, Plan, run
 
 PARTS = ("speed", "photos", "memory")
 QUIET = 0.1  # the share of all cores that others may take
+STEADY = 1.15  # how much slower the same arithmetic may be at one time than at another
 PROTOCOLS = ("raw body", "V1", "V2", GRPC, "own")
 
 
@@ -70,6 +71,9 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
     others = statistics.median(point.other_cpu for point in points) if points else 0.0
     if others > QUIET:
         print(f"\nnot a quiet machine: others took {others:.0%} of the cores; trust the processor time, not the rest")
+    slow, fast = (percentile([point.pace_ms for point in points], share) for share in (0.95, 0.05))
+    if slow > STEADY * fast:
+        print(f"\nnot a steady machine: the same arithmetic took {fast:.1f} to {slow:.1f} ms; compare within a round")
     (folder / "results.json").write_text(results(facts, points, measured, judged))
     if any(row.system == "ours" for row in measured):
         plots.curves(measured, folder / "curves.png")

@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 import uvloop
 
-from bench.metering import Meter, Used
+from bench.metering import Meter, Used, pace_ms
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 _STAGES = re.compile(rb"\r\nserver-timing: ([^\r]*)", re.IGNORECASE)
@@ -41,6 +41,7 @@ class Tally:
 
     def __init__(self, concurrency: int, warm_s: float, seconds: float, pids: Sequence[int] = ()) -> None:
         self._concurrency, self._seconds, self._pids = concurrency, seconds, pids
+        self._pace_ms = pace_ms()
         self._warm_until = time.perf_counter() + warm_s
         self._first_answers: set[int] = set()
         self.began: float | None = None
@@ -79,6 +80,7 @@ class Tally:
             **dataclasses.asdict(self.used),
             "latencies_s": self.latencies_s,
             "failed": self.failed,
+            "pace_ms": (self._pace_ms + pace_ms()) / 2,
             "stages_ms": {name: sum(values) / len(values) for name, values in self.stages.items()},
         }
 

@@ -61,6 +61,7 @@ class Point:
         caller_cpu: share of one core that the caller took.
         other_cpu: share of all cores that neither of them took: a measure of disturbance.
         stages_ms: means of Server-Timing.
+        pace_ms: the machine's own speed before and after, as `metering.pace_ms` tells it.
     """
 
     case: str
@@ -78,6 +79,12 @@ class Point:
     caller_cpu: float
     other_cpu: float
     stages_ms: Mapping[str, float]
+    pace_ms: float
+
+    @property
+    def cost(self) -> float:
+        """Processor time of a request, in units of the machine's pace: comparable between fast and slow times."""
+        return self.server_cpu_ms / self.pace_ms
 
     @property
     def rate(self) -> float:
@@ -110,6 +117,7 @@ class Row:
     p95_ms: Spread
     p99_ms: Spread
     server_cpu_ms: Spread
+    cost: Spread
     caller_cpu: float
     other_cpu: float
     stages_ms: Mapping[str, float]
@@ -135,6 +143,7 @@ def _row(group: Sequence[Point]) -> Row:
         p95_ms=Spread.of(point.p95_ms for point in group),
         p99_ms=Spread.of(point.p99_ms for point in group),
         server_cpu_ms=Spread.of(point.server_cpu_ms for point in group),
+        cost=Spread.of(point.cost for point in group),
         caller_cpu=statistics.median(point.caller_cpu for point in group),
         other_cpu=statistics.median(point.other_cpu for point in group),
         stages_ms=stages,

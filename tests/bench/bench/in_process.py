@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from typing import Any
@@ -80,5 +81,6 @@ def _together(model: str, what: str, count: int, seconds: float) -> dict[str, An
         "watched_s": own_s,
         "own_s": 0.0,
         # each worker takes the others for strangers
+        "pace_ms": statistics.mean(report["pace_ms"] for report in reports),
         "others": max(0.0, min(report["others"] for report in reports) - (count - 1) / (os.cpu_count() or 1)),
     }

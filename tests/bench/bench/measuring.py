@@ -89,4 +89,5 @@ def point(case: str, system: str, protocol: str, concurrency: int, turn: int, re
         caller_cpu=report["own_s"] / report["seconds"],
         other_cpu=report["others"],
         stages_ms=report["stages_ms"],
+        pace_ms=report["pace_ms"],
     )

@@ -78,6 +78,8 @@ def waterfall(rows: Sequence[Row], path: Path) -> None:
     """One request of each case at concurrency 1, by Server-Timing; what it does not name is HTTP on both sides."""
     alone = [r for r in rows if r.system == "ours" and r.concurrency == 1 and r.protocol == first_protocol(r.case)]
     stages = list(dict.fromkeys(stage for row in alone for stage in row.stages_ms))
+    if not alone:
+        return
     rest = "read, parse, write"
     figure, axes = plt.subplots(len(alone), 1, figsize=(7, 0.6 + 0.75 * len(alone)), squeeze=False)
     for (axis,), row in zip(axes, alone, strict=True):

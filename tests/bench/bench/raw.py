@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cases import CASES, REPOSITORY, instance
-from bench.metering import Meter
+from bench.metering import Meter, pace_ms
 from exporters import tensorflow_runtime
 from kserve_transformers.predictor.declaration import Declaration, TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
@@ -176,13 +176,14 @@ def main(model: str, what: str, config: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     seconds = float(sys.stdin.readline())
+    pace = pace_ms()
     meter, began, latencies = Meter(()), time.perf_counter(), []
     while (now := time.perf_counter()) - began < seconds:
         once()
         latencies.append(time.perf_counter() - now)
     used = meter.read()
     report = {"seconds": time.perf_counter() - began, "latencies_s": latencies, "own_s": used.own_s}
-    sys.stdout.write(json.dumps(report | {"others": used.others}) + "\n")
+    sys.stdout.write(json.dumps(report | {"others": used.others, "pace_ms": (pace + pace_ms()) / 2}) + "\n")
 
 
 if __name__ == "__main__":

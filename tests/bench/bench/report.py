@@ -42,9 +42,10 @@ def figures_table(rows: Iterable[Row]) -> str:
 
 def line(point: Point) -> str:
     """One point, while people wait."""
+    times = f"p50 {point.p50_ms:7.1f} ms  p99 {point.p99_ms:7.1f} ms  pace {point.pace_ms:.1f} ms"
     return (
         f"round {point.round + 1}  {point.case:11} {point.system:10} {point.protocol:13} x{point.concurrency:<3}"
-        f"{point.rate:9.1f}/s  p50 {point.p50_ms:7.1f} ms  p99 {point.p99_ms:7.1f} ms  others {point.other_cpu:4.0%}"
+        f"{point.rate:9.1f}/s  {times}  others {point.other_cpu:4.0%}"
         + (f"  FAILED {dict(point.failures)}" if point.failed else "")
     )
 
