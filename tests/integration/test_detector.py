@@ -62,6 +62,7 @@ def test_v1_raw_body_and_server_timing(client, coffee):
     assert_cup(response.json()["predictions"][0]["detections"])
     assert {part.split(";")[0] for part in response.headers["server-timing"].split(", ")} == {
         "decode",
+        "preprocess",
         "queue",
         "infer",
         "postprocess",

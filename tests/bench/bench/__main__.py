@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        if "speed" in options.only:
-            _speed(options, folder, facts)
+        if "speed" in options.only and not _speed(options, folder, facts):
+            return 130
         if "photos" in options.only:
             print("", *photos.compare(options.rounds, options.seconds).lines(), sep="\n", flush=True)
         if "memory" in options.only:
@@ -54,16 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) -> None:
+def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) -> bool:
+    """Measure and report; whether it was left to end."""
     plan = Plan(
         options.services, options.systems, options.protocols, options.concurrency, options.rounds, options.seconds
     )
     points: list[Point] = []
+    ended = True
     try:
         for point in run(plan):
             print(line(point), flush=True)
             points.append(point)
     except KeyboardInterrupt:
+        ended = False
         print("ended early: this is what was measured", flush=True)
     measured = rows(points)
     judged = verdicts(measured)
@@ -88,6 +91,7 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
     elif options.against:
         print(f"\nno run of {options.against} is known in {folder}")
     history.add(entry)
+    return ended
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -35,6 +35,15 @@ def test_bars_are_grey_and_the_picture_is_inside():
     assert (frame[50:] == FILL).all()
 
 
+@pytest.mark.parametrize("scale", [2, 4, 7], ids=lambda scale: f"1/{scale}")
+def test_no_pixel_is_left_out_however_far_a_picture_is_scaled_down(scale):
+    """Thin lines: a scaling that looks at fewer pixels than there are would show all of them or none."""
+    rgb = np.zeros((40 * scale, 40 * scale, 3), np.uint8)
+    rgb[:, ::scale] = 255
+    frame = Letterbox.fit((40 * scale, 40 * scale), (40, 40)).draw(rgb)
+    np.testing.assert_allclose(frame, 255 / scale, atol=1)
+
+
 @pytest.mark.parametrize("size", [(640, 480), (481, 641), (37, 1000), (3, 2)])
 def test_undo_brings_boxes_back_to_the_picture(size):
     box = Letterbox.fit(size, (416, 416))
