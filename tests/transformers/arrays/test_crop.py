@@ -55,7 +55,7 @@ def test_pixels_are_those_of_the_makers_transforms(size_wh, interpolation, mode,
     assert made.shape == (frame_wh[1], frame_wh[0], 3)
     difference = np.abs(made - by_torchvision(image, rule).astype(int))
     assert difference.max() <= 2  # both passes round, and Pillow takes the shorter one first
-    assert (difference > 0).mean() < 0.01
+    assert (difference > 0).mean() < 0.03
 
 
 @pytest.mark.parametrize("parameters", [{"resize_mode": "tile"}, {"interpolation": "nearest"}])
