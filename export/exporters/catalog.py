@@ -72,7 +72,7 @@ ONE_THREAD = Placement()
 # Where a picture is some tens of milliseconds of small steps, threads would wait for each other at each of them.
 TWO_INSTANCES = Placement(instances=2)
 # Large weights: one copy for both cores, and a single caller is answered in half the time. Measured on two cores, wide
-# ResNet in batches of 2: 5.1 pictures/s and 0.5 GB; two instances 5.4 and 1.1. cars: 16.4/s; two instances 17.0.
+# ResNet: 6.1 pictures/s and 0.8 GB; an instance of one thread makes 3.6. cars: 16.4 pictures/s; two instances 17.0.
 TWO_THREADS = Placement(threads=2)
 
 
