@@ -10,7 +10,7 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from PIL import Image
 
-CUP = [149, 23, 278, 285]
+CUP = [150, 24, 277, 282]
 
 
 def b64(data):

@@ -20,7 +20,7 @@ def test_the_script_runs_as_it_is_printed(stack):
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[0].startswith("cup 0.5")
+    assert ran.stdout.splitlines()[0].startswith("cup 0.6")
     assert ran.stdout.splitlines()[-1] == "(1, 300, 4) (1, 300) (1, 300)"
 
 
