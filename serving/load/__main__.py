@@ -110,7 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     add("study", choices=sorted(_STUDIES))
     add("--url", default="http://127.0.0.1:8080", help="(default: %(default)s)")
     add("--services", type=_services, default=("detector",), help="(default: detector; surface and check: one)")
-    add("--seconds", type=float, default=10.0, help="for each figure; of the whole ramp (default: %(default)s)")
+    add(
+        "--seconds",
+        type=float,
+        default=10.0,
+        help="each figure's; the ramp's last user comes then (default: %(default)s)",
+    )
     add("--users", type=int, default=32, help="at the ramp's end (default: %(default)s)")
     add("--replicas", type=_numbers, default=(1, 2), help="surface (default: 1,2; in a cluster 1,2,4,8,16)")
     add("--threads", type=_numbers, default=(1, 2, 4, 8, 16), help="surface: callers (default: 1,2,4,8,16)")

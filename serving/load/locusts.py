@@ -15,6 +15,8 @@ from local_stack.environment import ROOT
 
 FILE = Path(__file__).with_name("locustfile.py")
 AGGREGATED = "Aggregated"
+WINDOW_S = 10  # of the seconds before, in each row of Locust's history
+UNKNOWN = ("N/A", "0")  # its percentiles while it has no answers, or has not counted them
 
 
 class LoadError(Exception):
@@ -58,29 +60,31 @@ def hold(url: str, services: Sequence[str], users: int, seconds: float, think_s:
     Raises:
         LoadError: Locust failed, or nobody answered.
     """
-    rows = _run(url, services, users, users, seconds, think_s, "stats")
+    rows = _run(url, services, users, users, seconds, "stats", "--reset-stats", f"--think-s={think_s}")
     return next(_measured(row, users) for row in rows if row["Name"] == AGGREGATED)
 
 
 def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[Measured]:
-    """Users come one after another until all are there; what the last ten seconds were like, each second."""
-    rows = _run(url, services, users, users / seconds, seconds, 0.0, "stats_history")
-    return [
-        _measured(row, int(row["User Count"]), "Total ")
-        for row in rows
-        if row["Name"] == AGGREGATED and row["50%"] != "N/A"
-    ]
+    """Users come one after another within that time and stay for ten seconds; each second, what the last ten were.
+
+    Seconds of which nothing is known yet are left out. Failures are those of all the time before.
+
+    Raises:
+        LoadError: Locust failed.
+    """
+    rows = _run(url, services, users, users / seconds, seconds + WINDOW_S, "stats_history")
+    known = (row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN)
+    return [_measured(row, int(row["User Count"]), "Total ") for row in known]
 
 
 def _run(
-    url: str, services: Sequence[str], users: int, spawn_rate: float, seconds: float, think_s: float, table: str
+    url: str, services: Sequence[str], users: int, spawn_rate: float, seconds: float, table: str, *more: str
 ) -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         options = ["--headless", f"--users={users}", f"--spawn-rate={spawn_rate}", f"--run-time={round(seconds)}s"]
         options += [f"--csv={folder}/run", "--csv-full-history", "--only-summary", "--exit-code-on-error=0"]
-        options += [f"--think-s={think_s}", "--reset-stats", "--stop-timeout=30"]
         done = subprocess.run(
-            command(url, services, *options),
+            command(url, services, *options, "--stop-timeout=30", *more),
             cwd=ROOT,
             env=environment(),
             capture_output=True,
