@@ -73,7 +73,9 @@ def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[
         LoadError: Locust failed.
     """
     rows = _run(url, services, users, users / seconds, seconds + WINDOW_S, "stats_history")
-    known = (row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN)
+    known = (
+        row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN and float(row["Requests/s"])
+    )
     return [_measured(row, int(row["User Count"]), "Total ") for row in known]
 
 

@@ -1,5 +1,6 @@
 """`make update`: releases come and go in a running stack under load, good ones and broken ones, and nobody notices."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from releases.__main__ import main
 
 CALLERS = 3
 PAUSE_S = 0.1  # the machine has releases to load, too
-STUB = "triton_python_backend_stub"
+STUB, TRITON = "triton_python_backend_stub", "bin/tritonserver"
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,28 @@ def serving(free_ports, tmp_path_factory, digits_release):
     assert not list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))
 
 
-def stubs(process):
-    """The command lines of the models' processes."""
-    commands = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
-    return [command for command in commands if STUB in command and "guard.py" not in command]
+def children(process, program):
+    """The command lines of those that run a program, by process."""
+    found = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            line = child.cmdline()
+            if line and line[0].endswith(program):
+                found[child] = " ".join(line)
+    return found
 
 
 def model(port):
     """What the transformer says of the model."""
     report = httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").json()
     return report["services"]["digits"]["models"]["mnist"]
+
+
+def predict(port):
+    """The answer to a picture of any digit."""
+    picture = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
+    headers = {"content-type": "image/png"}
+    return httpx.post(f"http://127.0.0.1:{port}/predict", content=picture, headers=headers, timeout=60)
 
 
 @pytest.mark.timeout(600)
@@ -136,7 +149,7 @@ def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository
             assert (state["ready"], state.get("release"), "refused" in state) == (True, serves, False)
             time.sleep(1)
             settled.append((began, time.monotonic(), digit))
-            (stub,) = stubs(process)
+            (stub,) = children(process, STUB).values()
             assert (f"/mnist.{serves}/" if serves else "/mnist/") in stub
     assert len(load.answers) > 100
     assert {answer.status for answer in load.answers} == {200}
@@ -172,16 +185,13 @@ def test_a_release_outlives_its_triton(serving, digits_release, tmp_path, capsys
     process, port = serving
     release = digits_release(tmp_path, other=True).name
     assert main(["update", "digits", release, f"--port={port}", f"--releases={tmp_path}"]) == 0
-    triton = next(
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "bin/tritonserver" in " ".join(child.cmdline()[:1])
-    )
+    (triton,) = children(process, TRITON)
     triton.kill()
     deadline = time.monotonic() + 90
-    while model(port)["ready"] and time.monotonic() < deadline:
+    while not children(process, TRITON).keys() - {triton} and time.monotonic() < deadline:
         time.sleep(0.05)
-    while not model(port)["ready"] and time.monotonic() < deadline:
+    # what was well a moment ago may be called ready still: an answer proves more
+    while predict(port).status_code != 200 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (model(port)["ready"], model(port)["release"]) == (True, release)
     assert main(["update", "digits", "initial", f"--port={port}", f"--releases={tmp_path}"]) == 0

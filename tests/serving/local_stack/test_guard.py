@@ -26,10 +26,11 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 print(child.pid, flush=True)
 time.sleep(99)
 """
-# a stack that owns one such command, and then waits to be killed
+# a stack that owns one such command, and then waits to be killed; by SIGHUP, too, where the tests run under nohup
 STACK = """
-import os, pathlib, sys, time
+import os, pathlib, signal, sys, time
 from local_stack.guarded_process import GuardedProcess
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 family, log, prefix = sys.argv[1:]
 command = [sys.executable, "-c", family, prefix]
 GuardedProcess(command, os.environ, pathlib.Path(log), pathlib.Path("/"), 5, prefix).start()
