@@ -20,8 +20,8 @@ from kserve_transformers.errors import BadRequestError, TooLargeError, Unsupport
 
 LIMIT = 40_000_000
 REFUSALS = (BadRequestError, TooLargeError, UnsupportedMediaError)
-# Far more than any of these takes on a busy machine, far less than what they ask for.
-BOUND_S = 3.0
+# Of processor time: far more than any of these takes, far less than what they ask for.
+BOUND_S = 10.0
 
 _LIBTIFF = re.compile(r"(LZW|ZIP|PackBits)Decode\w*: |_?TIFF\w+: |tempfile\.tif: ")
 
@@ -46,7 +46,7 @@ def as_in_the_server(capfd, caplog):
 
 def outcome(data):
     """The kind of refusal, or the size and a digest of the pixels: whatever is the same for the same file."""
-    started = time.perf_counter()
+    started = time.thread_time()
     try:
         picture = decode_picture(data, LIMIT)
     except REFUSALS as error:
@@ -56,7 +56,7 @@ def outcome(data):
         assert magenta < 0.01, "pixels of another picture"
         assert picture.rgb.shape[1::-1] == picture.size_wh
         result = picture.size_wh, hashlib.sha256(picture.rgb.tobytes()).hexdigest()
-    assert time.perf_counter() - started < BOUND_S
+    assert time.thread_time() - started < BOUND_S
     assert 10 < len(result[1]) < 300
     return result
 
