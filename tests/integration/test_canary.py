@@ -173,7 +173,7 @@ def command(settings: OverlaySettings, *arguments: str) -> None:
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running: Running, released: Path, broken: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("local_stack.overlay_stack.VERDICT_S", 5.0)
+    monkeypatch.setattr("local_stack.overlay_stack.VERDICT_S", 12.0)
     assert set(running.next_answers(50)) == {OLD}
 
     choose(running.settings, Choice("initial", broken.name, 50))
