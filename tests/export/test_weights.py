@@ -108,7 +108,7 @@ class TestMakersAddress:
         self, stalled: list[str], maker: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert downloads.PROBE_S <= 10
-        monkeypatch.setattr(downloads, "PROBE_S", 1.0)
+        monkeypatch.setattr(downloads, "PROBE_S", 3.0)
         maker.files["/w"] = CONTENT
         hanging = [WeightFile(f"file {index}", SHA256, (Url(address),)) for index, address in enumerate(stalled)]
         answering = WeightFile("w", SHA256, (Url(maker.address + "/w"),))
@@ -118,7 +118,7 @@ class TestMakersAddress:
         with Fetcher(models, cache, report=reports.append) as fetcher:
             assert [fetcher.obtain(one) for one in models[:-1]] == [None] * 4
             assert fetcher.obtain(models[-1]) is not None
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 9  # one after another: 12
         assert sum("does not answer" in line for line in reports) == 4
 
     def test_a_host_that_sends_a_byte_now_and_then_is_given_up(

@@ -99,13 +99,16 @@ def test_callers_cannot_make_up_metric_labels(cars):
 
 
 def test_sigterm_says_not_ready_goes_on_serving_and_exits_zero(free_ports, tmp_path):
-    with serving(tmp_path / "log", free_ports(2), "--services=digits", "--log_requests") as (process, client):
+    with serving(tmp_path / "log", free_ports(2), "--services=digits", "--log_requests", "--drain_s=5") as (
+        process,
+        client,
+    ):
         process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert client.get("/v2/health/live").status_code == 200
         assert client.get("/v2/health/ready").status_code == 503
         client.post("/predict", headers={"x-request-id": "last"})
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     lines = [orjson.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["id"] for line in lines if line["message"] == "request"] == ["last"]
     assert not [line for line in lines if line["level"] == "ERROR"]
