@@ -29,9 +29,9 @@ class Measured:
 
     Attributes:
         users: callers.
-        rate: requests a second.
-        failed: requests that were not answered well.
-        mean_ms, p50_ms, p95_ms, p99_ms: until the answer.
+        rate: requests a second that were answered well.
+        failed: requests that were not.
+        mean_ms, p50_ms, p95_ms, p99_ms: until the answer, whatever it was.
     """
 
     users: int
@@ -58,10 +58,11 @@ def hold(url: str, services: Sequence[str], users: int, seconds: float, think_s:
     """So many users for so long.
 
     Raises:
-        LoadError: Locust failed, or nobody answered.
+        LoadError: Locust failed, or nothing was answered well.
     """
     rows = _run(url, services, users, users, seconds, "stats", "--reset-stats", f"--think-s={think_s}")
-    return next(_measured(row, users) for row in rows if row["Name"] == AGGREGATED)
+    known = [row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN]
+    return _answered([_measured(row, users) for row in known], url, seconds)[-1]
 
 
 def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[Measured]:
@@ -70,13 +71,13 @@ def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[
     Seconds of which nothing is known yet are left out. Failures are those of all the time before.
 
     Raises:
-        LoadError: Locust failed.
+        LoadError: Locust failed, or nothing was answered well.
     """
     rows = _run(url, services, users, users / seconds, seconds + WINDOW_S, "stats_history")
     known = (
         row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN and float(row["Requests/s"])
     )
-    return [_measured(row, int(row["User Count"]), "Total ") for row in known]
+    return _answered([_measured(row, int(row["User Count"]), "Total ") for row in known], url, seconds)
 
 
 def _run(
@@ -100,8 +101,18 @@ def _run(
             return list(csv.DictReader(rows))
 
 
+def _answered(measured: list[Measured], url: str, seconds: float) -> list[Measured]:
+    """What was measured, if anything was: refusals come fast, and a dead server is not to look like a quick one."""
+    if any(one.rate > 0 for one in measured):
+        return measured
+    if any(one.failed for one in measured):
+        raise LoadError(f"{url} answers nothing well: start a server with `make serve`, or name one: --url http://...")
+    raise LoadError(f"no answer came from {url} within {seconds:g} s: measure for longer, --seconds {4 * seconds:g}")
+
+
 def _measured(row: dict[str, str], users: int, total: str = "") -> Measured:
     """A row of Locust's tables; the history's columns of the whole run begin with "Total "."""
     mean, failed = row[f"{total}Average Response Time"], row[f"{total}Failure Count"]
     percentiles = (float(row[share]) for share in ("50%", "95%", "99%"))
-    return Measured(users, float(row["Requests/s"]), int(failed), float(mean), *percentiles)
+    rate = max(0.0, float(row["Requests/s"]) - float(row["Failures/s"]))
+    return Measured(users, rate, int(failed), float(mean), *percentiles)

@@ -11,23 +11,33 @@ from typing import Any
 from kserve_transformers.settings import CHAINS
 from load.locusts import LoadError
 from local_router.envoy import Envoy
-from local_router.routes import endpoints, read_routes
+from local_router.routes import INFERENCE_SERVICE, endpoints, read_routes
 from local_stack.environment import ROOT
 from local_stack.server import LOOPBACK, free_ports
 from local_stack.stack import StackSettings, export_missing
 from local_stack.transformer_server import TransformerServer, TransformerSettings
 from local_stack.triton_distribution import lay_out
 from local_stack.triton_server import TritonServer, TritonSettings
+from manifest_lint.rendering import kubectl
 
 REPOSITORY = ROOT / "model_repository"
-ROLLOUT_S = 600
+ROLLOUT_S, REQUEST_S = 600, 60
 
 
 def documents(service: str, count: int) -> list[dict[str, Any]]:
-    """What makes Envoy deal a service's requests out among so many endpoints, at random, as kube-proxy does."""
-    shares = [{"trafficPercent": 100 // count, "predictor": {"name": f"r{number}"}} for number in range(1, count)]
-    metadata = {"name": service, "namespace": "load"}
-    return [{"kind": "InferenceService", "metadata": metadata, "spec": {"predictor": {}, "canary": shares}}]
+    """What makes Envoy deal requests out evenly among so many endpoints, at random, as kube-proxy does."""
+    names = [f"{service}-{number}" for number in range(count)]
+    pods = [{"kind": "InferenceService", "metadata": {"name": name}} for name in names]
+    services = [
+        {"kind": "Service", "metadata": {"name": name}, "spec": {"selector": {INFERENCE_SERVICE: name}}}
+        for name in names
+    ]
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in (f"/{service}", "/v1", "/v2")],
+        "backendRefs": [{"name": name} for name in names],
+        "timeouts": {"request": f"{REQUEST_S}s"},
+    }
+    return [*pods, *services, {"kind": "HTTPRoute", "metadata": {"name": service}, "spec": {"rules": [rule]}}]
 
 
 @contextlib.contextmanager
@@ -57,9 +67,11 @@ def scale(deployment: str, namespace: str, count: int) -> None:
 
     Raises:
         LoadError: kubectl failed; it said why.
+        RenderError: there is no kubectl.
     """
+    program = kubectl()
     for step in (["scale", f"--replicas={count}"], ["rollout", "status", f"--timeout={ROLLOUT_S}s"]):
-        done = subprocess.run(["kubectl", *step, f"--namespace={namespace}", f"deployment/{deployment}"], check=False)
+        done = subprocess.run([program, *step, f"--namespace={namespace}", f"deployment/{deployment}"], check=False)
         if done.returncode:
             raise LoadError(f"kubectl {step[0]} failed: see above")
 

@@ -19,7 +19,7 @@ class Sizing:
 
     Attributes:
         replicas: pods, each a transformer with its Triton.
-        cores: what each asks for.
+        cores: what each asks for, transformer and Triton together.
         utilisation: of those cores at the target; what the HPA holds, per cent.
         nodes: of the size that was asked for.
         response_s: predicted, for the share that was asked for.
@@ -37,12 +37,12 @@ class Sizing:
             f"{self.replicas} replicas of {self.cores} cores, each at {self.utilisation} % of them: "
             f"{self.nodes} nodes; predicted {1000 * self.response_s:.0f} ms",
             f"HPA: minReplicas {max(2, math.ceil(self.replicas / 4))}, maxReplicas {self.replicas * HEADROOM}, "
-            f"metric cpu, averageUtilization {self.utilisation}",
+            f"scaleMetric cpu, scaleTarget {self.utilisation}, where the pod's requests are {self.cores} CPUs in all",
         ]
 
 
 def size(service: Service, rate: float, share: float, within_s: float, cpu_s: float, node_cores: int) -> Sizing | None:
-    """What answers this share of so many requests a second in time; None where the model is too slow for any number.
+    """What answers this share of so many requests a second in time; None where no number of pods, or no node, can.
 
     Args:
         service: one replica at work.
@@ -57,6 +57,8 @@ def size(service: Service, rate: float, share: float, within_s: float, cpu_s: fl
         return None
     each = rate / count
     cores = max(1, math.ceil(service.capacity * cpu_s))  # a pod that is never throttled while it works at its limit
-    pods_a_node = max(1, math.floor(node_cores * NODE_SHARE / cores))
+    pods_a_node = math.floor(node_cores * NODE_SHARE / cores)
+    if pods_a_node == 0:
+        return None
     utilisation = round(100 * each * cpu_s / cores)
     return Sizing(count, cores, utilisation, math.ceil(count / pods_a_node), response_s(service, each, share))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import resource
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +16,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from load import replicas
 from load.locusts import Measured, hold
@@ -20,6 +25,7 @@ from local_stack.environment import ROOT
 
 FOLDER = ROOT / "build" / "load"
 LOADS = (0.4, 0.6, 0.8)  # shares of the capacity at which predictions are checked
+ANSWERED = "modelport_requests_total"
 CHECK_USERS = 64  # who think between requests: enough to come as Poisson's would
 
 
@@ -61,15 +67,19 @@ def cluster_surface(
 
 
 def service_of(url: str, name: str, seconds: float) -> tuple[Service, float]:
-    """One replica at work as a queue, and the processor time of a request, seconds.
+    """One replica at work on this machine as a queue, and the processor time of a request, seconds, callers aside.
 
     The mean and the spread are those of one caller alone. How many are worked on at once follows from the throughput
     of many callers, since what instances share (cores, caches) is a part of that: capacity is what is measured.
+
+    Raises:
+        LoadError: nothing was answered well.
     """
     alone = hold(url, [name], 1, seconds)
-    before = _busy_s()
+    busy_s, callers_s, answered = _busy_s(), _children_s(), _answered(url, name)
     many = hold(url, [name], 16, seconds)
-    cpu_s = (_busy_s() - before) / max(1.0, many.rate * seconds)
+    served_s = _busy_s() - busy_s - (_children_s() - callers_s)
+    cpu_s = served_s / max(1.0, _answered(url, name) - answered)
     mean_s = alone.mean_ms / 1000
     servers = max(1, round(many.rate * mean_s))
     # half the distance of p50 and p95 is 0.82 deviations of a normal distribution's
@@ -127,6 +137,28 @@ def draw_ramp(steps: Sequence[Measured], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=90)
     plt.close(figure)
+
+
+def write_surface(cells: Sequence[Cell], path: Path) -> None:
+    """The same as a table, to compare with."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["replicas", *(field.name for field in dataclasses.fields(Measured))])
+        writer.writerows([cell.replicas, *dataclasses.astuple(cell.measured)] for cell in cells)
+
+
+def _answered(url: str, name: str) -> float:
+    """Requests that the transformer at this address has answered well so far, by its own metrics."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=20) as answer:  # noqa: S310  (the operator's own URL)
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    samples = [sample for family in families for sample in family.samples if sample.name == ANSWERED]
+    return sum(s.value for s in samples if (s.labels["service"], s.labels["outcome"]) == (name, "200"))
+
+
+def _children_s() -> float:
+    """Processor time of our own children that have ended: Locust's."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _busy_s() -> float:

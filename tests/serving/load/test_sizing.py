@@ -17,3 +17,4 @@ def test_a_million_an_hour_of_a_model_that_takes_80_ms_on_each_of_two_servers():
 
 def test_what_cannot_be_is_said():
     assert size(Service(0.6, 0.0, 2), 10, 0.99, 0.5, cpu_s=0.6, node_cores=8) is None
+    assert size(Service(0.08, 0.0, 2), 10, 0.99, 0.5, cpu_s=0.08, node_cores=2) is None  # pods of 2 do not fit 1.8
