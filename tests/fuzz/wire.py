@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 # Of the server that the tests start.
 MAX_BODY_BYTES = 2 * 2**20
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
