@@ -14,19 +14,22 @@ import pytest
 
 from local_router.envoy import Envoy
 from local_router.routes import endpoints, read_routes
+from local_stack.server import free_ports
 from manifest_lint.rendering import render
 
 HANG_S = 60
 
 
 class PodServer(ThreadingHTTPServer):
-    """One endpoint. `behaviour`: answer, 500, hang, reset."""
+    """One endpoint. `behaviour`: answer, 500, hang, reset. `answers` more it gives before it vanishes; None: no end."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, name: str) -> None:
         self.name, self.behaviour = name, "answer"
+        self.answers: int | None = None
+        self._counting = threading.Lock()
         self.over = threading.Event()
         super().__init__(("127.0.0.1", 0), _Pod)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -37,6 +40,16 @@ class PodServer(ThreadingHTTPServer):
         self.over.set()
         self.shutdown()
         self.server_close()
+
+    def count(self) -> None:
+        """One answer was given: after the last one it vanishes, by a thread of its own, since that waits for others."""
+        with self._counting:
+            if self.answers is None:
+                return
+            self.answers -= 1
+            last = self.answers == 0
+        if last:
+            threading.Thread(target=self.vanish).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A gateway that gives up on a hanging pod closes the connection: no news."""
@@ -59,6 +72,7 @@ class _Pod(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.server.count()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -91,11 +105,3 @@ def run_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
             return Routed(envoy, pods, ports[0])
 
         yield run
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports

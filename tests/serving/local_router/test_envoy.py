@@ -37,7 +37,7 @@ def test_a_thousand_requests_are_split_as_the_release_file_says(overlay: str, ru
     routed = run_overlay(overlay)
     answers = many(routed.port, "/v1/models/detector:predict", b"picture", 1000)
     assert set(answers) == {(200, "detector 7"), (200, "detector-canary 7")}
-    assert 70 <= answers[200, "detector-canary 7"] <= 130  # 10 per cent; three standard deviations are 28
+    assert 62 <= answers[200, "detector-canary 7"] <= 138  # 10 per cent; four standard deviations are 38
     assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}
 
 
@@ -65,10 +65,8 @@ def test_no_request_fails_when_the_primary_pods_do(fault: str, run_overlay: Call
 
 def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay: Callable[..., Any]) -> None:
     routed = run_overlay("fallback")
-    vanishing = threading.Timer(0.3, routed.pods["classifier"].vanish)
-    vanishing.start()
+    routed.pods["classifier"].answers = 20
     answers = many(routed.port, CLASSIFY, PICTURE, 300, at_once=16)
-    vanishing.join()
     assert set(answers) == {(200, "classifier 2000000"), (200, "classifier-light 2000000")}
     assert answers.total() == 300
 
