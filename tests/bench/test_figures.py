@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from bench import plots
 from bench.cases import CASES, Request, requests
 from bench.figures import Point, Spread, best, percentile, rows, saturation
 from bench.reach import GOALS, Reach, Verdict, verdicts
-from bench.report import History
+from bench.report import History, results
 
 
 def point(system="ours", protocol="raw body", concurrency=1, turn=0, rate=10.0, p50=5.0, p99=9.0, failed=0) -> Point:
@@ -99,14 +100,20 @@ def test_a_goal_is_reached_at_its_bound_and_not_past_it(figure, value, reached):
     assert Verdict(Reach("detector", figure, 0.85), value).reached is reached
 
 
-def test_ratios_by_processor_time_compare_what_a_request_costs_at_one_pace():
+def test_ratios_by_processor_time_compare_what_a_request_costs():
     cheap, dear = (
-        dataclasses.replace(point(system, protocol, rate=10), server_cpu_ms=cost, pace_ms=pace)
-        for system, protocol, cost, pace in (("raw", "batch 1", 60.0, 2.0), ("ours", "raw body", 160.0, 4.0))
+        dataclasses.replace(point(system, protocol, rate=10), server_cpu_ms=cost)
+        for system, protocol, cost in (("raw", "batch 1", 60.0), ("ours", "raw body", 80.0))
     )
     found = {verdict.reach.figure: verdict.by_cpu for verdict in verdicts(rows([cheap, dear]))}
     assert found["served / raw"] == pytest.approx(0.75)
     assert math.isnan(found["served / seed"])
+
+
+def test_what_was_not_measured_is_null_in_json():
+    measured = rows([point()])
+    document = json.loads(results({}, [point()], measured, verdicts(measured)), parse_constant=pytest.fail)
+    assert {goal["measured"] for goal in document["reach"] if goal["figure"] == "served / raw"} == {None}
 
 
 def test_every_goal_is_of_a_case_that_there_is():

@@ -7,6 +7,8 @@ took of this machine while a figure was measured: a run on a busy machine shows 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import signal
 import statistics
 import sys
@@ -21,6 +23,7 @@ from bench.measuring import BenchError
 from bench.reach import verdicts
 from bench.report import History, change_table, figures_table, line, reach_table, results
 from bench.speed import SYSTEMS, Plan, run
+from local_stack.environment import SetupError
 
 PARTS = ("speed", "photos", "memory")
 QUIET = 0.1  # the share of all cores that others may take
@@ -36,38 +39,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = machine.facts()
     print(f"{facts['cores']} cores, {facts['cpu']}; load before: {facts['load_before']}; commit {facts['commit']}")
     began = time.monotonic()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     try:
-        if "speed" in options.only and not _speed(options, folder, facts):
-            return 130
-        if "photos" in options.only:
-            print("", *photos.compare(options.rounds, options.seconds).lines(), sep="\n", flush=True)
-        if "memory" in options.only:
+        code = _speed(options, folder, facts) if "speed" in options.only else 0
+        if not code and "photos" in options.only:
+            found = photos.compare(options.rounds, options.seconds)
+            (folder / "photos.json").write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
+            print("", *(one.line() for one in found), sep="\n", flush=True)
+        if not code and "memory" in options.only:
             print()
-            for text in memory.measure(options.soak):
-                print(text, flush=True)
-    except BenchError as error:
+            with (folder / "memory.txt").open("w") as file:
+                for text in memory.measure(options.soak):
+                    print(text, flush=True)
+                    print(text, file=file, flush=True)
+    except (BenchError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("ended early", file=sys.stderr)
+        return 130
     print(f"\n{time.monotonic() - began:.0f} s; {folder}")
-    return 0
+    return code
 
 
-def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) -> bool:
-    """Measure and report; whether it was left to end."""
+def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) -> int:
+    """Measure and report what could be measured; returns the exit code."""
     plan = Plan(
         options.services, options.systems, options.protocols, options.concurrency, options.rounds, options.seconds
     )
     points: list[Point] = []
-    ended = True
+    code = 0
     try:
         for point in run(plan):
             print(line(point), flush=True)
             points.append(point)
     except KeyboardInterrupt:
-        ended = False
+        code = 130
         print("ended early: this is what was measured", flush=True)
+    except (BenchError, SetupError) as error:
+        code = 1
+        print(f"error: {error}; this is what was measured before", flush=True)
     measured = rows(points)
     judged = verdicts(measured)
     print("", figures_table(measured), "", reach_table(judged), sep="\n", flush=True)
@@ -91,7 +101,7 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
     elif options.against:
         print(f"\nno run of {options.against} is known in {folder}")
     history.add(entry)
-    return ended
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,4 +136,6 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

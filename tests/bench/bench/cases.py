@@ -67,10 +67,20 @@ DEFAULT = tuple(name for name in CASES if name != "mobilenet")  # Lite0 stands f
 
 
 @cache
-def photo(size_wh: tuple[int, int]) -> bytes:
-    """coffee.jpg in another size, as a camera would save it: JPEG, quality 90."""
+def photo(size_wh: tuple[int, int], grain: float = 0.0) -> bytes:
+    """coffee.jpg in another size, as a camera would save it: JPEG, quality 90.
+
+    Args:
+        size_wh: pixels.
+        grain: standard deviation of the sensor's noise, grey levels: enlarged pixels have none, which makes a file of
+            1 MB out of 12 megapixels, where telephones write 2 to 4.
+    """
+    picture = np.asarray(Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC))
+    if grain:
+        noise = np.random.default_rng(0).normal(0, grain, picture.shape[:2]).astype(np.float32)
+        picture = np.clip(picture + noise[..., np.newaxis], 0, 255).astype(np.uint8)
     stream = io.BytesIO()
-    Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+    Image.fromarray(picture).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 

@@ -82,11 +82,6 @@ class Point:
     pace_ms: float
 
     @property
-    def cost(self) -> float:
-        """Processor time of a request, in units of the machine's pace: comparable between fast and slow times."""
-        return self.server_cpu_ms / self.pace_ms
-
-    @property
     def rate(self) -> float:
         """Requests a second."""
         return self.requests / self.seconds
@@ -104,20 +99,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting over all rounds."""
+    """A setting over all rounds; `requests` are those of the round that had the fewest."""
 
     case: str
     system: str
     protocol: str
     concurrency: int
     rounds: int
+    requests: int
     failed: int
     rate: Spread
     p50_ms: Spread
     p95_ms: Spread
     p99_ms: Spread
     server_cpu_ms: Spread
-    cost: Spread
     caller_cpu: float
     other_cpu: float
     stages_ms: Mapping[str, float]
@@ -137,13 +132,13 @@ def _row(group: Sequence[Point]) -> Row:
     return Row(
         *first.setting,
         rounds=len(group),
+        requests=min(point.requests for point in group),
         failed=sum(point.failed for point in group),
         rate=Spread.of(point.rate for point in group),
         p50_ms=Spread.of(point.p50_ms for point in group),
         p95_ms=Spread.of(point.p95_ms for point in group),
         p99_ms=Spread.of(point.p99_ms for point in group),
         server_cpu_ms=Spread.of(point.server_cpu_ms for point in group),
-        cost=Spread.of(point.cost for point in group),
         caller_cpu=statistics.median(point.caller_cpu for point in group),
         other_cpu=statistics.median(point.other_cpu for point in group),
         stages_ms=stages,

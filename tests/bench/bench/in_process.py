@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson
@@ -48,33 +50,35 @@ def _together(model: str, what: str, count: int, seconds: float) -> dict[str, An
     command = [sys.executable, "-m", "bench.raw", model, what]
     command.append(MessageToJson(_config(model), preserving_proto_field_name=True, indent=None))
     environment = {**os.environ, "PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"}
-    workers = [
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=environment,
-            text=True,
-        )
-        for _ in range(count)
-    ]
-    try:
+    with contextlib.ExitStack() as ending:
+        complaints = ending.enter_context(tempfile.TemporaryFile("w+"))
+        workers = []
+        for _ in range(count):
+            worker = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                cwd=ROOT,
+                env=environment,
+                text=True,
+            )
+            ending.callback(worker.communicate)
+            ending.callback(worker.kill)
+            workers.append(worker)
         if any(worker.stdout is None or worker.stdout.readline() != "ready\n" for worker in workers):
-            raise BenchError(f"{model} cannot be run in process: {' '.join(command[:-1])} says why")
+            complaints.seek(0)
+            raise BenchError(f"{model} cannot be run in process: {complaints.read().strip().splitlines()[-1:]}")
         for worker in workers:
             assert worker.stdin is not None
             worker.stdin.write(f"{seconds}\n")
             worker.stdin.flush()
         reports = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
+    answered = sum(len(report["latencies_s"]) for report in reports)
     own_s = sum(report["own_s"] for report in reports)
     return {
-        "seconds": max(report["seconds"] for report in reports),
+        # so that requests by seconds are the sum of the workers' own rates: they do not end at the same moment
+        "seconds": answered / sum(len(report["latencies_s"]) / report["seconds"] for report in reports),
         "latencies_s": [latency for report in reports for latency in report["latencies_s"]],
         "failed": {},
         "stages_ms": {},

@@ -50,14 +50,17 @@ def call(port: int, load: Load, pids: Sequence[int] = ()) -> dict[str, Any]:
         "seconds": load.seconds,
         "pids": list(pids),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.calling"],
-        input=json.dumps(spec).encode(),
-        capture_output=True,
-        timeout=PATIENCE_S,
-        env=os.environ | {"GRPC_VERBOSITY": "NONE"},
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.calling"],
+            input=json.dumps(spec).encode(),
+            capture_output=True,
+            timeout=PATIENCE_S,
+            env=os.environ | {"GRPC_VERBOSITY": "NONE"},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{load.request.path}: the server did not answer within {PATIENCE_S:g} s") from None
     if done.returncode:
         raise BenchError(f"the caller failed: {done.stderr.decode().strip().splitlines()[-1:]}")
     report: dict[str, Any] = json.loads(done.stdout)

@@ -76,14 +76,16 @@ def bars(rows: Sequence[Row], path: Path) -> None:
 
 def waterfall(rows: Sequence[Row], path: Path) -> None:
     """One request of each case at concurrency 1, by Server-Timing; what it does not name is HTTP on both sides."""
-    alone = [r for r in rows if r.system == "ours" and r.concurrency == 1 and r.protocol == first_protocol(r.case)]
+    ours = [r for r in rows if r.system == "ours" and r.rate.median]
+    alone = [r for r in ours if r.concurrency == 1 and r.protocol == first_protocol(r.case)]
     stages = list(dict.fromkeys(stage for row in alone for stage in row.stages_ms))
     if not alone:
         return
     rest = "read, parse, write"
     figure, axes = plt.subplots(len(alone), 1, figsize=(7, 0.6 + 0.75 * len(alone)), squeeze=False)
     for (axis,), row in zip(axes, alone, strict=True):
-        took = {**row.stages_ms, rest: max(0.0, row.p50_ms.median - sum(row.stages_ms.values()))}
+        mean_ms = 1000 / row.rate.median  # of one caller, who asks again at once; the stages are means, too
+        took = {**row.stages_ms, rest: max(0.0, mean_ms - sum(row.stages_ms.values()))}
         left = 0.0
         for number, stage in enumerate([*stages, rest]):
             axis.barh(0, took.get(stage, 0.0), left=left, color=f"C{number}", label=stage)

@@ -33,8 +33,8 @@ class Verdict:
 
     Attributes:
         value: from throughput or time.
-        by_cpu: a ratio from the processor time of a request instead, in units of the machine's pace, which hardly feels
-            what else runs on the machine; it tells nothing of a model that cannot use all cores.
+        by_cpu: a ratio from the processor time of a request instead, which hardly feels what else runs on the machine;
+            it tells nothing of a model that cannot use all cores.
     """
 
     reach: Reach
@@ -90,7 +90,7 @@ def above_raw_ms(rows: Rows, case: str) -> float:
 
 
 def _cpu_ratio(other: Row | None, served: Row | None) -> float:
-    return _ratio(other.cost.median, served.cost.median) if other and served else math.nan
+    return _ratio(other.server_cpu_ms.median, served.server_cpu_ms.median) if other and served else math.nan
 
 
 def raw_to_served_cpu(rows: Rows, case: str) -> float:

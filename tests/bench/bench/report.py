@@ -25,6 +25,7 @@ COLUMNS = (
     "CPU ms",
     "caller",
     "others",
+    "answers",
     "failed",
 )
 
@@ -111,7 +112,7 @@ class History:
 
 
 def results(facts: Mapping[str, Any], points: Sequence[Point], rows: Sequence[Row], verdicts: Sequence[Verdict]) -> str:
-    """All of a run, in JSON."""
+    """All of a run, in JSON: null where nothing was measured."""
     document = {
         **facts,
         "reach": [
@@ -121,7 +122,15 @@ def results(facts: Mapping[str, Any], points: Sequence[Point], rows: Sequence[Ro
         "rows": [dataclasses.asdict(row) for row in rows],
         "points": [dataclasses.asdict(point) for point in points],
     }
-    return json.dumps(document, indent=1)
+    return json.dumps(_without_nan(document), indent=1, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _number(value: float) -> str:
@@ -140,5 +149,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         *(f"{time:.1f}" for time in times),
         f"{row.caller_cpu:.0%}",
         f"{row.other_cpu:.0%}",
+        str(row.requests),
         str(row.failed),
     )

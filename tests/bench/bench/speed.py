@@ -11,6 +11,7 @@ from bench.cases import CASES, Case, instance, own_request, requests
 from bench.figures import Point
 from bench.in_process import limit, pipeline
 from bench.measuring import Load, measure
+from local_stack.stack import StackSettings, export_missing
 
 # The limit of a model: batches cost less per row where they fit the caches, more where they do not.
 RAW_BATCHES = (1, 4)
@@ -27,7 +28,7 @@ class Plan:
 
     Args:
         cases, systems, protocols: by name; all protocols where none is named.
-        concurrency: of the first protocol; the others are measured at those of `OTHER` that are among these.
+        concurrency: of the first protocol; the others are measured at those of `OTHER` that are no greater.
         rounds, seconds: how often, and how long each time.
     """
 
@@ -40,7 +41,16 @@ class Plan:
 
 
 def run(plan: Plan) -> Iterator[Point]:
-    """All points, each as it is measured."""
+    """All points, each as it is measured; artefacts that are missing are exported first.
+
+    Raises:
+        BenchError: something cannot be measured.
+        StackError: an export failed, or a server.
+    """
+    chains: dict[str, tuple[str, ...]] = {}
+    for case in (CASES[name] for name in plan.cases):
+        chains[case.service] = (*chains.get(case.service, ()), case.model)
+    export_missing(StackSettings(tuple(chains), chains=chains))
     for turn in range(plan.rounds):
         systems = [system for system in SYSTEMS if system in plan.systems]
         for name in plan.cases if turn % 2 == 0 else reversed(plan.cases):
