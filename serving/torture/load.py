@@ -29,7 +29,7 @@ class Load:
 
 
 class RunningLoad:
-    """A load under way.
+    """A load under way; it has begun when this is made.
 
     Args:
         url: of the transformer server.
@@ -38,7 +38,9 @@ class RunningLoad:
 
     def __init__(self, url: str, load: Load) -> None:
         command = [sys.executable, "-m", "torture.sending", url, json.dumps(dataclasses.asdict(load))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self._process.stdout is not None:
+            self._process.stdout.readline()
 
     def end(self) -> None:
         """Send no more."""

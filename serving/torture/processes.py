@@ -13,11 +13,12 @@ import psutil
 from torture.load import Load, RunningLoad
 from torture.outcome import Outcome, judge
 from torture.served import CHAIN, TRANSFORMER, TRITON, Served, wait_for
-from torture.traffic import LIGHT
+from torture.traffic import CUT, LIGHT, REFUSED
 
 NOTICE_S = 5.0  # the promise
 SLACK_S = 2.0  # of our own looking, on a machine that does other things too
 RECOVER_S = 60.0
+LATE_S = 4.0  # after SIGTERM; on a machine that stalls, later requests may come after the drain
 AGAIN = "again after"  # the stack's word for a model or server that is back
 BEFORE_S, AFTER_S = 1.5, 1.5
 
@@ -97,8 +98,11 @@ def terminated(served: Served) -> Outcome:
     overtime_s = max((record.at + record.seconds for record in records), default=0.0) - began
     ended = wait_for(lambda: not victim.is_running(), 40) is not None
     recovered_s = time.monotonic() - began if ended and wait_for(served.well, RECOVER_S) is not None else None
-    outcome = judge(records, frozenset({"200", "429", "504"}))
+    late = [record for record in records if record.at > began + LATE_S and record.outcome in (REFUSED, CUT, "503")]
+    outcome = judge([record for record in records if record not in late], frozenset({"200", "429", "504"}))
     broken = (*outcome.broken, *(() if recovered_s else ("not started again",)))
     broken += () if "exit code 0" in served.log() else ("did not end with exit code 0",)
     note = f"last answer {overtime_s:.1f} s after SIGTERM"
+    if late:
+        note += f"; {len(late)} requests came too late and do not count"
     return dataclasses.replace(outcome, noticed_s=noticed_s, recovered_s=recovered_s, broken=broken, note=note)

@@ -1,7 +1,7 @@
 """The process that sends a load.
 
 Usage: python -m torture.sending URL SPEC, where SPEC is JSON as `Load` makes it. Ends when standard input closes, waits
-for what is still under way, and prints what became of every request.
+for what is still under way, and prints what became of every request; before all that, a line when it begins.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ async def run(url: str, load: Load) -> Collection[Record]:
         return closed.done() or time.monotonic() > until
 
     timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+    sys.stdout.write("begins\n")
+    sys.stdout.flush()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
 
         async def one() -> None:
