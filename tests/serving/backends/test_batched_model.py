@@ -29,6 +29,10 @@ def triton(
     for platform in PLATFORMS:
         add_model(repository, platform, platform)
         add_model(repository, platform, f"{platform}_victim")
+        # a full batch goes at once: threads that come late have ten seconds
+        add_model(
+            repository, platform, f"{platform}_patient", replace=("microseconds: 300000", "microseconds: 10000000")
+        )
     server = new_triton(repository)
     server.start()
     server.wait_until_ready()
@@ -79,9 +83,10 @@ def test_batch_of_one_request_is_answered_row_by_row(ask: Ask, platform: str, in
 
 
 def test_concurrent_requests_of_different_sizes_go_through_the_model_together(ask: Ask, platform: str) -> None:
+    patient = f"{platform}_patient"
     requests = [rows_of(0), rows_of(1, 2), rows_of(3), rows_of(2, 1, 0), rows_of(1)]  # 8 rows: one full batch
     with ThreadPoolExecutor(len(requests)) as pool:
-        answers = list(pool.map(lambda request: ask(*request), requests))
+        answers = list(pool.map(lambda request: ask(*request, model=patient), requests))
     for (index, x), answer in zip(requests, answers, strict=True):
         np.testing.assert_allclose(answer["y"], x * TABLE[index], rtol=1e-6)
         assert len(answer["rows"]) == len(index)
