@@ -71,6 +71,18 @@ class Visit:
         """A service's tab."""
         return self.page.locator(f"#{service}")
 
+    def keep_sayings(self, button: Any) -> None:
+        """Keep in the button's attribute data-said all that it says from now on, however shortly."""
+        button.evaluate(
+            """(button) => {
+                button.dataset.said = "";
+                const keep = () => {
+                    button.dataset.said += `|${button.textContent}${button.disabled ? " (disabled)" : ""}`;
+                };
+                new MutationObserver(keep).observe(button, { childList: true, attributeFilter: ["disabled"] });
+            }"""
+        )
+
     def screenshot(self, name: str = "") -> None:
         """Keep what is seen now in build/browser/."""
         self.page.screenshot(path=SCREENSHOTS / f"{name or self._name}.png", full_page=True, animations="disabled")

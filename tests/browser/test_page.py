@@ -82,6 +82,7 @@ def test_a_dropped_picture_is_boxed(visit, pictures):
     expect(panel.locator(".headline")).to_have_text("1 object")
     expect(panel.locator(".bar")).to_contain_text(["cup"])
     expect(panel.locator("canvas.picture")).to_have_attribute("aria-label", "1 object, cup")
+    expect(panel.locator("canvas.picture")).to_be_visible()
     expect(panel.locator(".legend")).to_contain_text("infer")
     assert boxed_pixels(panel) > 500
     visit.screenshot()
@@ -247,8 +248,10 @@ def test_by_keyboard_alone(visit):
     expect(panel.locator("pre")).to_contain_text("import tritonclient.http")
     for _ in range(2):
         keys.press("Tab")
+    expect(focused()).to_have_text("Copy")
+    visit.keep_sayings(focused())
     keys.press("Enter")
-    expect(focused()).to_have_text("Copied")
+    expect(focused()).to_have_attribute("data-said", re.compile(re.escape("|Copied")))
     assert visit.page.evaluate("navigator.clipboard.readText()") == panel.locator("pre").text_content()
 
 
@@ -286,8 +289,9 @@ def test_copying_where_browsers_do_not_offer_the_clipboard(visit):
     panel = visit.open("anomaly")
     panel.get_by_role("button", name="Try the example").click()
     expect(panel.locator("pre")).not_to_be_empty()
+    visit.keep_sayings(panel.locator(".copy"))
     panel.locator(".copy").click()
-    expect(panel.locator(".copy")).to_have_text("Copied")
+    expect(panel.locator(".copy")).to_have_attribute("data-said", re.compile(re.escape("|Copied")))
     panel.locator("textarea").fill("")
     panel.locator("textarea").press("Control+V")
     expect(panel.locator("textarea")).to_have_value(re.compile("^curl -s .*END$", re.DOTALL))
