@@ -1,5 +1,7 @@
 """Pictures of digits to MNIST's form."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -56,3 +58,12 @@ def test_the_same_digit_comes_out_alike_however_it_was_written():
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (28, 28), (300, 1)])
 def test_an_empty_page_has_no_ink(size):
     assert to_mnist(np.full((*size, 3), 240, np.uint8)).max() == 0
+
+
+@pytest.mark.parametrize("size", [(2, 500_000), (1, 5_000_000), (5_000_000, 1), (12, 400_000)])
+def test_a_picture_as_thin_as_a_hair_takes_no_longer_than_another(size):
+    thin = np.full((*size, 3), 240, np.uint8)
+    thin[:, size[1] // 2 :] = 10
+    began = time.process_time()
+    assert to_mnist(thin).shape == (28, 28)
+    assert time.process_time() - began < 3  # it was up to 33 s, or an error of OpenCV's

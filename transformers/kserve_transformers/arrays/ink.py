@@ -14,6 +14,8 @@ SIDE = 28
 _INK_SIDE = 20
 # Ink is what stands out from the paper by this share of the picture's own contrast.
 _INK_SHARE = 0.35
+# A digit needs no more pixels than this a side; a picture that is one pixel high may have millions.
+_MAX_SIDE = 1024
 # Below this contrast (grey levels) there is no ink, only noise.
 _MIN_CONTRAST = 24
 
@@ -40,7 +42,7 @@ def to_mnist(rgb: npt.NDArray[np.uint8]) -> Grey:
         http://yann.lecun.com/exdb/mnist/, "the images were centered in a 28x28 image by computing the center
         of mass of the pixels".
     """
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8)
+    grey = _bounded(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8))
     light_ground = _ground(grey) > 127
     if grey.shape == (SIDE, SIDE) and not light_ground:
         return grey
@@ -53,6 +55,15 @@ def to_mnist(rgb: npt.NDArray[np.uint8]) -> Grey:
     size_wh = (max(1, round(cropped.shape[1] * scale)), max(1, round(cropped.shape[0] * scale)))
     small = cv2.resize(cropped, size_wh, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     return _centred_by_mass(small.astype(np.uint8))
+
+
+def _bounded(grey: Grey) -> Grey:
+    """The picture with sides of at most `_MAX_SIDE`: what is done to it grows with the square of the longer one."""
+    scale = _MAX_SIDE / max(grey.shape)
+    if scale >= 1:
+        return grey
+    height, width = (max(1, round(side * scale)) for side in grey.shape)
+    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def _ground(grey: npt.NDArray[Any]) -> float:
