@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kserve_transformers.arrays.budget import Budget, give_back_blocks
 from kserve_transformers.arrays.headers import check_header, orientation
-from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
+from kserve_transformers.errors import BadRequestError, ServingError, TooLargeError, UnsupportedMediaError
 
 RGB = npt.NDArray[np.uint8]
 
@@ -101,7 +101,7 @@ def decode_picture(
     with DECODING.spend(_cost(image)):
         try:
             return _decode(image, data, needed_scale)
-        except UnsupportedMediaError:
+        except ServingError:
             raise
         except Exception as exc:
             raise BadRequestError(f"the {file_format} picture is truncated or damaged") from exc

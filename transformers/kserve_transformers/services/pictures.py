@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,13 +12,15 @@ import numpy.typing as npt
 
 from kserve_transformers.arrays.crop import ResizeRule
 from kserve_transformers.arrays.pictures import Picture, decode_picture
-from kserve_transformers.errors import TooLargeError
+from kserve_transformers.errors import BadAnswerError, TooLargeError
 from kserve_transformers.metrics import REFUSED_PIXELS
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
 from kserve_transformers.services.parameters import check_parameters
 from kserve_transformers.services.predictions import TOP_K
 from kserve_transformers.services.transformer import Answered, Tensors, Transformer, strings
+
+logger = logging.getLogger(__name__)
 
 Options = TypeVar("Options")
 Answer = TypeVar("Answer")
@@ -28,10 +31,8 @@ class PictureTransformer(Transformer[Picture, Options, Answer]):
 
     def needed_scale(self, size_wh: tuple[int, int]) -> float:
         """The smallest scale at which all models of the chain can use a picture of this size."""
-        return max(
-            (self.model_scale(model.declaration, size_wh) for model in self.chain if model.ready),
-            default=1.0,
-        )
+        known = [model.known_declaration for model in self.chain if model.ready]
+        return max((self.model_scale(one, size_wh) for one in known if one is not None), default=1.0)
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """The smallest scale at which one model can use a picture of this size."""
@@ -88,6 +89,16 @@ class TopKTransformer(PictureTransformer[None, TopK]):
 
 
 def resize_rule(model: Declaration) -> ResizeRule:
-    """The rule that travels with the model's weights."""
+    """The rule that travels with the model's weights.
+
+    Raises:
+        BadAnswerError: the model's parameters hold none that is known.
+    """
     height, width, _ = model.input.shape
-    return ResizeRule.from_parameters(model.parameters, (width, height))
+    try:
+        return ResizeRule.from_parameters(model.parameters, (width, height))
+    except ValueError as exc:
+        logger.error("model %s: %s", model.name, exc)
+        raise BadAnswerError(
+            f"model {model.name} does not say how it wants its pictures: mend its config.pbtxt"
+        ) from exc
