@@ -29,6 +29,7 @@ from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import Observed
 from kserve_transformers.openapi.operations import Hosted
 from kserve_transformers.predictor import TritonModel
+from kserve_transformers.routes.direct import direct_routes
 from kserve_transformers.routes.documents import answer_head, documents_router
 from kserve_transformers.routes.errors import add_error_handlers
 from kserve_transformers.routes.page import Page
@@ -81,6 +82,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
             routers += [seed_router(service, self.dataplane, "") for service in self._services.values()]
         routers.append(_server_router(self._services))
         documents = documents_router(routers, Hosted(self._services, self._settings.limits), self._settings.page)
+        app.router.routes.extend(direct_routes(routers))
         for router in (*routers, documents):
             answer_head(router)
             app.include_router(router)

@@ -46,8 +46,9 @@ class Letterbox:
     def draw(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The frame with the picture in it.
 
-        Down to half its size a picture is scaled bilinearly, as Darknet does (resize_image, src/image.c), and by areas
-        below, where that would leave pixels out: 0.5 instead of 2.2 ms for one of 640x480 pixels.
+        Down to half its size a picture is scaled bilinearly, as in Darknet (resize_image, src/image.c; it lets corners
+        meet where OpenCV lets pixel centres), and by areas below, where that would leave pixels out: 0.5 instead of
+        2.2 ms for one of 640x480 pixels.
 
         Args:
             rgb: [h, w, 3]; the picture, or a reduced copy of it of the same proportions.

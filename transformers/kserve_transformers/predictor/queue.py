@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BusyError, TooLateError
 
-# How long what is handed to the model may take there: a probe, or a caller in a hurry, waits no longer behind it.
+# How long what is handed to the model may take there: a probe, or a caller in a hurry, waits so long behind it ...
 TARGET_S = 0.2
-# Two at work and two at hand, so that a slow model of two instances never waits for us.
+# ... or longer where the model is slower: two at work and two at hand, so that one of two instances never waits for us.
 LEAST = 4
 _SMOOTHING = 0.1
 

@@ -30,9 +30,10 @@ logger = logging.getLogger(__name__)
 
 # One late answer may be a full queue's fault: a stalled model is late twice in a row, the second time with more time.
 PROBE_TIMEOUTS_S = (1.5, 2.5)
-# A model that answered callers well within this time is not probed. A slow model's idle time is longer: probes take at
-# most this share of all time, so that a stack that nobody calls does not keep its machine busy ...
-PROBE_WHEN_SILENT_S, PROBE_SHARE, PROBE_WHEN_SILENT_AT_MOST_S = 2.0, 0.03, 6.0
+# A model that answered callers well within this time is not probed. A slow model's idle time is longer, so that a stack
+# that nobody calls does not keep its machine busy: probes take this share of all time, or more where that would leave
+# two late ones no time within FRESH_S ...
+PROBE_WHEN_SILENT_S, PROBE_SHARE, PROBE_WHEN_SILENT_AT_MOST_S = 2.0, 0.03, 5.0
 # ... but its golden sample is checked at least this often: a wrong answer is not an error to Triton.
 PROBE_ALWAYS_S = 30.0
 # A caller in more of a hurry than this does not make a model look bad.
