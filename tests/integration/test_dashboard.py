@@ -80,8 +80,14 @@ def test_keda_has_something_to_scale_on(prometheus: Prometheus) -> None:
     assert complaints(prometheus, query.replace("SERVICE", "local")) == []
 
 
+def labels_of_up(prometheus: Prometheus) -> list[dict[str, str]]:
+    return [target["labels"] for target in prometheus.targets() if target["health"] == "up"]
+
+
 def test_the_pod_monitor_picks_the_two_containers(prometheus: Prometheus) -> None:
-    labels = [target["labels"] for target in prometheus.targets() if target["health"] == "up"]
+    deadline = time.monotonic() + 30  # one that answered late is down until it is read again
+    while len(labels := labels_of_up(prometheus)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
     assert sorted(found["container"] for found in labels) == ["kserve-container", "transformer-container"]
     for found in labels:
         assert (found["job"], found["namespace"], found["pod"]) == ("modelport/modelport", "modelport", "local-0")

@@ -104,7 +104,8 @@ def test_no_request_fails_when_the_primary_predictor_does(
         assert {model for _, model in seen} == set(primary)
         (transformer,) = running("kserve_transformers", f"--http_port={stack.transformers[0].http_port}")
         transformer.kill()
-        wait_until(lambda: len(seen) >= 40)
+        killed = len(seen)
+        wait_until(lambda: len(seen) >= killed + 30)
     finally:
         over.set()
         for caller in callers:
