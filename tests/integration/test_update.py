@@ -148,6 +148,9 @@ def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository
             state = model(port)
             assert (state["ready"], state.get("release"), "refused" in state) == (True, serves, False)
             time.sleep(1)
+            deadline = began + 60
+            while sum(answer.asked >= began for answer in list(load.answers)) < 3 and time.monotonic() < deadline:
+                time.sleep(0.1)
             settled.append((began, time.monotonic(), digit))
             (stub,) = children(process, STUB).values()
             assert (f"/mnist.{serves}/" if serves else "/mnist/") in stub
