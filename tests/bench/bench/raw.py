@@ -109,7 +109,7 @@ class Known:
     """Stands where the transformer has a model in Triton, for what the services ask of it: its declaration."""
 
     name: str
-    declaration: Declaration
+    known_declaration: Declaration
     ready: bool = True
 
 
@@ -154,10 +154,10 @@ def with_service(name: str, config: Config) -> Callable[[], None]:
     def once() -> None:
         taken = np.array(json.loads(data), np.float32) if case.service == "anomaly" else data
         decoded = service.decode(taken)
-        row = service.prepare(decoded, known.declaration)
+        row = service.prepare(decoded, known.known_declaration)
         outputs = run(np.ascontiguousarray(row[np.newaxis]))
         first = {key: value[0] for key, value in outputs.items()}
-        answer = service.answer(first, decoded, service.parse_options({}), known.declaration)
+        answer = service.answer(first, decoded, service.parse_options({}), known.known_declaration)
         json.dumps(service.predictions(Answered([answer], case.model, False, None, {})))
 
     return once

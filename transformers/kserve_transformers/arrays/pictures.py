@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kserve_transformers.arrays.budget import Budget, give_back_blocks
 from kserve_transformers.arrays.headers import check_header, orientation
-from kserve_transformers.errors import BadRequestError, ServingError, TooLargeError, UnsupportedMediaError
+from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
 RGB = npt.NDArray[np.uint8]
 
@@ -97,14 +98,9 @@ def decode_picture(
             f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down",
             width * height,
         )
-    file_format = image.format
     with DECODING.spend(_cost(image)):
         try:
             return _decode(image, data, needed_scale)
-        except ServingError:
-            raise
-        except Exception as exc:
-            raise BadRequestError(f"the {file_format} picture is truncated or damaged") from exc
         finally:
             image.close()
             del image  # a codec's own memory, which `close` leaves, must be gone before the next picture is begun
@@ -113,20 +109,33 @@ def decode_picture(
 def _decode(image: Image.Image, data: bytes, needed_scale: Callable[[tuple[int, int]], float]) -> Picture:
     # libjpeg with warnings as errors: Pillow passes damaged scans, and holds the GIL while it decodes.
     by_libjpeg = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
-    if not by_libjpeg:
-        image.load()  # PNG may say its orientation behind its pixels; TIFF is turned by this
-    turned = 1 if image.format == "TIFF" else orientation(image.info.get("exif", b""))
+    with _whatever_codecs_raise(image.format):
+        if not by_libjpeg:
+            image.load()  # PNG may say its orientation behind its pixels; TIFF is turned by this
+        turned = 1 if image.format == "TIFF" else orientation(image.info.get("exif", b""))
     width, height = image.size
     size_wh = (height, width) if turned in (5, 6, 7, 8) else (width, height)
-    reduction = _reduction(needed_scale(size_wh))
-    if by_libjpeg:
-        smallest = {"min_width": -(-width // reduction), "min_height": -(-height // reduction)}
-        if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
-            raise ValueError("Pillow and libjpeg read different sizes: the limit was checked on the wrong one")
-        pixels: RGB = simplejpeg.decode_jpeg(data, "RGB", **smallest, strict=True)
-    else:
-        pixels = _to_rgb(image, reduction)
-    return Picture(_orient(pixels, turned), size_wh)
+    reduction = _reduction(needed_scale(size_wh))  # what goes wrong in there is no picture's fault
+    with _whatever_codecs_raise(image.format):
+        if by_libjpeg:
+            smallest = {"min_width": -(-width // reduction), "min_height": -(-height // reduction)}
+            if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
+                raise ValueError("Pillow and libjpeg read different sizes: the limit was checked on the wrong one")
+            pixels: RGB = simplejpeg.decode_jpeg(data, "RGB", **smallest, strict=True)
+        else:
+            pixels = _to_rgb(image, reduction)
+        return Picture(_orient(pixels, turned), size_wh)
+
+
+@contextmanager
+def _whatever_codecs_raise(file_format: str | None) -> Iterator[None]:
+    """Tell it as damage: nothing else is known of it."""
+    try:
+        yield
+    except UnsupportedMediaError:
+        raise
+    except Exception as exc:
+        raise BadRequestError(f"the {file_format} picture is truncated or damaged") from exc
 
 
 def _cost(image: Image.Image) -> int:
