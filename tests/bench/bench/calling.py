@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import json
 import re
@@ -25,6 +26,8 @@ from bench.metering import Meter, Used, pace_ms
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 _STAGES = re.compile(rb"\r\nserver-timing: ([^\r]*)", re.IGNORECASE)
 _STAGE = re.compile(rb"(\w+);dur=([\d.]+)")
+# How long answers that nobody counts any more are waited for, so that the next load meets an idle server.
+LEAVE_S = 30.0
 # So often every connection is answered while it is measured, unless that takes PATIENCE times the time asked for.
 TURNS, PATIENCE = 4, 4
 
@@ -50,11 +53,15 @@ class Tally:
         self.latencies_s: list[float] = []
         self.failed: Counter[str] = Counter()
         self.stages: defaultdict[str, list[float]] = defaultdict(list)
-        self.over = asyncio.Event()
+        self._left: set[int] = set()
+        self.over, self._idle = asyncio.Event(), asyncio.Event()
 
     def take(self, connection: int, sent: float, failure: str | None, head: bytes = b"") -> None:
         """One answer, or none."""
         now = time.perf_counter()
+        if self.over.is_set():
+            self._leave(connection)
+            return
         if self.began is None:
             self._first_answers.add(connection)
             if len(self._first_answers) == self._concurrency and now >= self._warm_until:
@@ -72,6 +79,19 @@ class Tally:
         if took >= self._seconds and (answered >= TURNS * self._concurrency or took >= PATIENCE * self._seconds):
             self.ended, self.used = now, self._meter.read()
             self.over.set()
+            self._leave(connection)
+
+    async def end(self) -> None:
+        """When enough was counted, and what is still under way is answered."""
+        await self.over.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._idle.wait()
+
+    def _leave(self, connection: int) -> None:
+        self._left.add(connection)
+        if len(self._left) == self._concurrency:
+            self._idle.set()
 
     def report(self) -> dict[str, Any]:
         """For the process that asked for it."""
@@ -111,12 +131,14 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) >= self._needed:
             status = self._head[9:12].decode()
             self._tally.take(self._number, self._sent, None if status == "200" else status, self._head)
-            if b"connection: close" not in self._head.lower():
+            if not self._tally.over.is_set() and b"connection: close" not in self._head.lower():
                 self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The seeds' development servers close after every answer: connect anew, which is a part of their price."""
-        if not self._tally.over.is_set():
+        if self._tally.over.is_set():
+            self._tally.take(self._number, self._sent, "cut")
+        else:
             if self._needed == 0 or len(self._buffer) < self._needed:
                 self._tally.take(self._number, self._sent, "cut")
             peer = self._transport.get_extra_info("peername")
@@ -139,7 +161,7 @@ async def call_http(spec: dict[str, Any]) -> Tally:
     request = base64.b64decode(spec["request"])
     address = (spec["host"], spec["port"])
     await asyncio.gather(*[connect(number, address, request, tally) for number in range(spec["concurrency"])])
-    await tally.over.wait()
+    await tally.end()
     return tally
 
 
@@ -161,7 +183,7 @@ async def call_grpc(spec: dict[str, Any]) -> Tally:
                 tally.take(number, sent, failure)
 
         callers = [asyncio.create_task(caller(number)) for number in range(spec["concurrency"])]
-        await tally.over.wait()
+        await tally.end()
         for task in callers:
             task.cancel()
         await asyncio.gather(*callers, return_exceptions=True)

@@ -155,7 +155,7 @@ def with_service(name: str, config: Config) -> Callable[[], None]:
         taken = np.array(json.loads(data), np.float32) if case.service == "anomaly" else data
         decoded = service.decode(taken)
         row = service.prepare(decoded, known.known_declaration)
-        outputs = run(np.ascontiguousarray(row[np.newaxis]))
+        outputs = run(np.stack([row]))  # row[np.newaxis] has a stride of 0, with which PyTorch takes 1.6 times as long
         first = {key: value[0] for key, value in outputs.items()}
         answer = service.answer(first, decoded, service.parse_options({}), known.known_declaration)
         json.dumps(service.predictions(Answered([answer], case.model, False, None, {})))
