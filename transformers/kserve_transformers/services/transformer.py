@@ -235,14 +235,12 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         work, model, declaration, outputs = result
         started = time.perf_counter()
 
-        def answer() -> list[Answer]:
-            return [
-                self.answer({name: array[row] for name, array in outputs.items()}, decoded, work.options, declaration)
-                for row, decoded in enumerate(work.decoded)
-            ]
+        def answer(row: int) -> Answer:
+            own = {name: array[row] for name, array in outputs.items()}
+            return self.answer(own, work.decoded[row], work.options, declaration)
 
-        in_thread = self.threaded and len(work.decoded) > 1  # 32 pictures full of boxes take 0.4 s
-        answers = await asyncio.get_running_loop().run_in_executor(self._threads, answer) if in_thread else answer()
+        rows = range(len(work.decoded))  # 32 pictures full of boxes take 0.4 s
+        answers = await self._each(answer, rows, work.deadline) if len(rows) > 1 else [answer(0)]
         self._took(work, "postprocess", time.perf_counter() - started)
         answered = Answered(answers, model.name, model is not self.chain[0], declaration.warning, work.timings_ms)
         response_headers["server-timing"] = ", ".join(f"{k};dur={v:.1f}" for k, v in work.timings_ms.items())
@@ -304,7 +302,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             async with asyncio.timeout(deadline.remaining_s()):
                 return await _all([loop.run_in_executor(self._threads, function, item) for item in items])
         except TimeoutError:
-            raise TooLateError("the request's deadline passed before its pictures were decoded") from None
+            raise TooLateError("the request's deadline passed while its pictures were being worked on") from None
 
     def _took(self, work: _Work[Decoded, Options], stage: str, seconds: float) -> None:
         work.timings_ms[stage] = seconds * 1000
