@@ -19,7 +19,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from load import replicas
-from load.locusts import Measured, hold
+from load.locusts import LoadError, Measured, hold
 from load.queueing import Service, response_s
 from local_stack.environment import ROOT
 
@@ -149,8 +149,11 @@ def write_surface(cells: Sequence[Cell], path: Path) -> None:
 
 def _answered(url: str, name: str) -> float:
     """Requests that the transformer at this address has answered well so far, by its own metrics."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=20) as answer:  # noqa: S310  (the operator's own URL)
-        families = list(text_string_to_metric_families(answer.read().decode()))
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=20) as answer:  # noqa: S310  (the operator's own URL)
+            families = list(text_string_to_metric_families(answer.read().decode()))
+    except OSError as error:
+        raise LoadError(f"{url}/metrics cannot be read ({error}): name a transformer's own address") from error
     samples = [sample for family in families for sample in family.samples if sample.name == ANSWERED]
     return sum(s.value for s in samples if (s.labels["service"], s.labels["outcome"]) == (name, "200"))
 

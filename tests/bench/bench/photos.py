@@ -19,7 +19,7 @@ from local_stack.server import LOOPBACK
 
 GOAL_MS, GOAL_IOU = 25.0, 0.9
 PATH = "/v1/models/detector:predict"
-GRAIN = 4.0  # as much as a telephone's photo has indoors: 2.7 MB
+GRAIN = 4.0  # makes a file of 2.7 MB, as large as telephones' are
 
 
 @dataclass(frozen=True)
