@@ -61,8 +61,7 @@ def hold(url: str, services: Sequence[str], users: int, seconds: float, think_s:
         LoadError: Locust failed, or nothing was answered well.
     """
     rows = _run(url, services, users, users, seconds, "stats", "--reset-stats", f"--think-s={think_s}")
-    known = [row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN]
-    return _answered([_measured(row, users) for row in known], url, seconds)[-1]
+    return _answered([_measured(row, users) for row in rows], url, seconds)[-1]
 
 
 def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[Measured]:
@@ -74,15 +73,13 @@ def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[
         LoadError: Locust failed, or nothing was answered well.
     """
     rows = _run(url, services, users, users / seconds, seconds + WINDOW_S, "stats_history")
-    known = (
-        row for row in rows if row["Name"] == AGGREGATED and row["50%"] not in UNKNOWN and float(row["Requests/s"])
-    )
-    return _answered([_measured(row, int(row["User Count"]), "Total ") for row in known], url, seconds)
+    return _answered([_measured(row, int(row["User Count"]), "Total ") for row in rows], url, seconds)
 
 
 def _run(
     url: str, services: Sequence[str], users: int, spawn_rate: float, seconds: float, table: str, *more: str
 ) -> list[dict[str, str]]:
+    """The rows of one of Locust's tables that tell of all requests together, as far as something is known of them."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--headless", f"--users={users}", f"--spawn-rate={spawn_rate}", f"--run-time={round(seconds)}s"]
         options += [f"--csv={folder}/run", "--csv-full-history", "--only-summary", "--exit-code-on-error=0"]
@@ -98,7 +95,8 @@ def _run(
         if done.returncode or not file.exists():
             raise LoadError(f"Locust failed: {done.stderr.strip().splitlines()[-1:]}")
         with file.open(newline="") as rows:
-            return list(csv.DictReader(rows))
+            together = [row for row in csv.DictReader(rows) if row["Name"] == AGGREGATED]
+    return [row for row in together if row["50%"] not in UNKNOWN and float(row["Requests/s"])]
 
 
 def _answered(measured: list[Measured], url: str, seconds: float) -> list[Measured]:
