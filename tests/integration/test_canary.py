@@ -201,6 +201,10 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     assert set(running.answers) == {OLD, NEW}
 
     (triton,) = [server for server in running.stack.servers if isinstance(server, TritonServer)]
-    process_of(triton).kill()  # it was not there at the start: it is minded as well
-    running.wait_until(lambda: running.answers[-1] != OLD)
+    killed, before = process_of(triton), len(running.answers)
+    killed.kill()  # it was not there at the start: it is minded as well
+    killed.wait()
+    running.wait_until(lambda: triton.is_ready())
+    running.next_answers(10)
     running.wait_until(lambda: set(running.answers[-10:]) == {OLD})
+    assert {answer.split()[0] for answer in running.answers[before:]} <= {OLD, "503"}
