@@ -29,6 +29,11 @@ def by_torchvision(image: Image.Image, rule: ResizeRule) -> np.ndarray:
     return np.asarray(transforms.CenterCrop(height_width)(resized))
 
 
+def in_float(image: Image.Image) -> list[Image.Image]:
+    """The channels, which Pillow computes with as they are."""
+    return [channel.convert("F") for channel in image.split()]
+
+
 @pytest.mark.parametrize(
     "size_wh",
     [
@@ -53,9 +58,14 @@ def test_pixels_are_those_of_the_makers_transforms(size_wh, interpolation, mode,
     rule, image = ResizeRule(mode, frame_wh, resize_size, interpolation), photo(size_wh)
     made = rule.apply(np.asarray(image)).astype(int)
     assert made.shape == (frame_wh[1], frame_wh[0], 3)
-    difference = np.abs(made - by_torchvision(image, rule).astype(int))
-    assert difference.max() <= 2  # both passes round, and Pillow takes the shorter one first
-    assert (difference > 0).mean() < 0.03
+    by_them = by_torchvision(image, rule).astype(int)
+    # both round, and cut off what a bicubic filter overshoots, after a pass; they begin with different ones
+    difference = np.abs(made - by_them)
+    assert difference.max() <= (1 if interpolation == "bilinear" else 8)
+    assert difference.mean() < 0.2
+    # without any rounding
+    exact = np.stack([by_torchvision(channel, rule) for channel in in_float(image)], axis=-1).clip(0, 255)
+    assert np.abs(made - exact).mean() <= 1.03 * np.abs(by_them - exact).mean()
 
 
 @pytest.mark.parametrize("parameters", [{"resize_mode": "tile"}, {"interpolation": "nearest"}])
