@@ -1,12 +1,15 @@
 """The front door: what is let in, as a person would see it, and what is not."""
 
 import io
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kserve_transformers.arrays.pictures import decode_picture
+from kserve_transformers.arrays.headers import is_small
+from kserve_transformers.arrays.pictures import DECODING, decode_picture
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
 RED, LIMIT = (200, 30, 40), 1_000_000
@@ -132,3 +135,38 @@ def test_a_damaged_jpeg_scan_is_refused():
     data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\x00" * 20
     with pytest.raises(BadRequestError, match="damaged"):
         decode(bytes(data))
+
+
+def chunk(kind, content):
+    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+
+SMALL = encode(Image.new("L", (28, 28), 77), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("data", "small"),
+    [
+        pytest.param(SMALL, True, id="a digit"),
+        pytest.param(encode(Image.new("L", (65, 64)), "PNG"), False, id="too many pixels"),
+        pytest.param(SMALL[:-12] + chunk(b"tEXt", bytes(4096)) + SMALL[-12:], False, id="too many bytes"),
+        pytest.param(
+            SMALL[:33] + encode(Image.new("L", (6000, 6000)), "PNG")[8:33] + SMALL[33:], False, id="a header more"
+        ),
+        pytest.param(
+            SMALL[:33] + chunk(b"zTXt", zlib.compress(bytes(2**20), 9)) + SMALL[33:], False, id="a packed text"
+        ),
+        pytest.param(encode(Image.new("L", (28, 28)), "JPEG"), False, id="another format"),
+    ],
+)
+def test_what_is_small(data, small):
+    assert is_small(data) is small
+
+
+def test_small_pictures_wait_for_no_memory():
+    """The event loop decodes them itself."""
+    with ThreadPoolExecutor(2) as threads, DECODING.spend(DECODING.limit):
+        large = threads.submit(decode, encode(scene((200, 100)), "PNG"))
+        assert threads.submit(decode, SMALL).result().rgb[0, 0, 0] == 77
+        assert not large.done()
+    assert large.result().size_wh == (200, 100)

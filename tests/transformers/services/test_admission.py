@@ -1,9 +1,12 @@
-"""A request that no model's queue has a place for is refused before its pictures are decoded."""
+"""Before pictures are decoded: full queues refuse a request, and small pictures take no thread."""
 
+import base64
+import io
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from kserve_transformers.errors import BusyError, UnsupportedMediaError
 from kserve_transformers.services.digits import Digits
@@ -30,3 +33,18 @@ async def test_full_queues(error, chain):
         digits = Digits("digits", chain, Limits(), threads)
         with pytest.raises(error):
             await digits.preprocess({"instances": ["AAAA"]}, {})
+
+
+async def test_small_digits_need_no_thread():
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+    digits = Digits("digits", [], Limits(), threads)
+    assert len((await digits.preprocess({"instances": [png(28), png(64)]}, {})).decoded) == 2
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await digits.preprocess({"instances": [png(28), png(65)]}, {})
+
+
+def png(side):
+    buffer = io.BytesIO()
+    Image.new("L", (side, side)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

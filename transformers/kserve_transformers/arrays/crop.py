@@ -89,7 +89,9 @@ class ResizeRule:
         pixels), and is as near to the exact filter.
 
         Args:
+            rgb: [h, w, 3].
             box: the part, xyxy in pixels.
+            size_wh: of the result.
         """
         left, top, right, bottom = box
         reach = _REACH * max((right - left) / size_wh[0], (bottom - top) / size_wh[1], 1) + 1
@@ -98,5 +100,7 @@ class ResizeRule:
         source = ImageData(part.shape[1], part.shape[0], PixelType.U8x3, part.tobytes())
         scaled = ImageData(*size_wh, PixelType.U8x3)
         crop = CropBox(left - x, top - y, right - left, bottom - top)
-        Resizer().resize(source, scaled, ResizeOptions(ResizeAlg.convolution(_FILTERS[self.interpolation]), crop_box=crop))
+        Resizer().resize(
+            source, scaled, ResizeOptions(ResizeAlg.convolution(_FILTERS[self.interpolation]), crop_box=crop)
+        )
         return np.frombuffer(scaled.get_buffer(), np.uint8).reshape(size_wh[1], size_wh[0], 3)

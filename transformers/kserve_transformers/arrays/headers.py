@@ -19,6 +19,9 @@ MAX_BLOCKS = 20_000
 MAX_LEADING_BLOCKS = 2_000
 # Each scan of a progressive JPEG goes over the whole picture; encoders make 10 or so.
 MAX_SCANS = 64
+# What is decoded in a millisecond, whatever a file of so few bytes holds; packed texts and profiles may be far larger.
+SMALL_PIXELS, SMALL_BYTES = 64 * 64, 4096
+_PACKED = (b"zTXt", b"iTXt", b"iCCP")
 # A directory's entries, and the strips or tiles that an entry lists.
 MAX_TAGS, MAX_STRIPS = 500, 1 << 17
 
@@ -70,6 +73,17 @@ def check_header(data: bytes, max_pixels: int) -> None:
     for signature, check in _CHECKS.items():
         if data.startswith(signature):
             check(data, max_pixels)
+
+
+def is_small(data: bytes) -> bool:
+    """Whether a file is a PNG of so few bytes and pixels that it is not worth a thread."""
+    return (
+        len(data) <= SMALL_BYTES
+        and not any(kind in data for kind in _PACKED)
+        and data[12:16] == b"IHDR"
+        and data.count(b"IHDR") == 1  # of several, the last counts
+        and int.from_bytes(data[16:20]) * int.from_bytes(data[20:24]) <= SMALL_PIXELS
+    )
 
 
 def orientation(exif: bytes) -> int:

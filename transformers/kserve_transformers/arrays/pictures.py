@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from kserve_transformers.arrays.budget import Budget, give_back_blocks
-from kserve_transformers.arrays.headers import check_header, orientation
+from kserve_transformers.arrays.headers import check_header, is_small, orientation
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
 RGB = npt.NDArray[np.uint8]
@@ -98,7 +98,7 @@ def decode_picture(
             f"the picture has {width}x{height} = {width * height} pixels; the limit is {max_pixels}: scale it down",
             width * height,
         )
-    with DECODING.spend(_cost(image)):
+    with nullcontext() if is_small(data) else DECODING.spend(_cost(image)):  # the event loop must not wait
         try:
             return _decode(image, data, needed_scale)
         finally:

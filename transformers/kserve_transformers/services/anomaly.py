@@ -48,7 +48,6 @@ class Anomaly(Transformer[Window, bool, Verdict]):
     }
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {"reconstruction": ("FP32", [-1, -1])}
     prediction = AnomalyPrediction
-    threaded: ClassVar[bool] = False
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "reconstruction": Flag("Whether the answer carries what the model made of each window."),
     }
@@ -58,6 +57,10 @@ class Anomaly(Transformer[Window, bool, Verdict]):
         declared = next((model.known_declaration for model in self.chain if model.known_declaration), None)
         known = {"shape": [-1, *declared.input.shape]} if declared else {}
         return [{**entry, **known} for entry in super().get_input_types()]
+
+    def is_light(self, instance: bytes | Window) -> bool:
+        """Always: its numbers are there."""
+        return True
 
     def parse_options(self, parameters: Mapping[str, Any]) -> bool:
         """`reconstruction`."""

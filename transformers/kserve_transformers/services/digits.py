@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kserve_transformers.arrays import ink
+from kserve_transformers.arrays.headers import is_small
 from kserve_transformers.arrays.pictures import Picture
 from kserve_transformers.predictor import Declaration, Outputs
+from kserve_transformers.protocol.requests import Window
 from kserve_transformers.services.parameters import check_parameters
 from kserve_transformers.services.pictures import PictureTransformer
 from kserve_transformers.services.predictions import DigitsPrediction
@@ -34,6 +36,10 @@ class Digits(PictureTransformer[None, Digit]):
         "confidence": ("FP32", [-1]),
     }
     prediction = DigitsPrediction
+
+    def is_light(self, instance: bytes | Window) -> bool:
+        """Where it is about as small as the model's input: by threads, a sixth to a quarter fewer requests a second."""
+        return isinstance(instance, bytes) and is_small(instance)
 
     def parse_options(self, parameters: Mapping[str, Any]) -> None:
         """There are none."""

@@ -78,6 +78,7 @@ class _Work(Generic[Decoded, Options]):
         decoded: its instances.
         rows: of the input batch of the model that will be asked first, if one is known.
         prepared_for: what that model declares.
+        light: whether it is worth no thread.
     """
 
     decoded: list[Decoded]
@@ -86,6 +87,7 @@ class _Work(Generic[Decoded, Options]):
     options: Options
     deadline: Deadline
     v1: bool
+    light: bool
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -113,8 +115,6 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {}  # there where a parameter asks for them
     prediction: ClassVar[type[Prediction]]
     parameters: ClassVar[Mapping[str, Parameter]] = {}
-    # Whether decoding and preparing take long enough to be done in a thread, off the event loop.
-    threaded: ClassVar[bool] = True
 
     def __init__(self, name: str, chain: Sequence[TritonModel], limits: Limits, threads: Executor) -> None:
         super().__init__(name, return_response_headers=True)
@@ -122,6 +122,10 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         self._limits = limits
         self._threads = threads
         self._decoding = 0  # requests whose instances are being decoded: each will want a place in a model's queue
+
+    def is_light(self, instance: bytes | Window) -> bool:
+        """Whether array work on it takes less time than the way to a thread and back."""
+        return False
 
     @abstractmethod
     def parse_options(self, parameters: Mapping[str, Any]) -> Options:
@@ -187,13 +191,14 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
         options = self.parse_options(request.parameters)
         first = next((model.declaration for model, passed_over in self._standing() if passed_over is None), None)
+        light = all(map(self.is_light, request.instances))
         self._decoding += 1
         try:
-            done = await self._each(partial(self._decode_and_prepare, model=first), request.instances, deadline)
+            done = await self._each(partial(self._decode_and_prepare, model=first), request.instances, deadline, light)
         finally:
             self._decoding -= 1
         rows = [one.row for one in done if one.row is not None]
-        work: _Work[Decoded, Options] = _Work([one.decoded for one in done], rows, first, options, deadline, v1)
+        work: _Work[Decoded, Options] = _Work([one.decoded for one in done], rows, first, options, deadline, v1, light)
         prepare_s = max(one.prepare_s for one in done)  # instances are prepared beside each other
         self._took(work, "decode", time.perf_counter() - started - prepare_s)
         self._took(work, "preprocess", prepare_s)
@@ -211,7 +216,8 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
                 with model.use() as declaration:
                     rows = payload.rows
                     if declaration is not payload.prepared_for:  # a fallback, or a release that took over meanwhile
-                        rows = await self._each(partial(self.prepare, model=declaration), payload.decoded, share)
+                        prepare = partial(self.prepare, model=declaration)
+                        rows = await self._each(prepare, payload.decoded, share, payload.light)
                     last = position == len(candidates)
                     outputs, queued_s = await self._infer(model, declaration, rows, share, last)
             except (BadAnswerError, BusyError, NotReadyError, TooLateError) as exc:
@@ -240,7 +246,7 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
             return self.answer(own, work.decoded[row], work.options, declaration)
 
         rows = range(len(work.decoded))  # 32 pictures full of boxes take 0.4 s
-        answers = await self._each(answer, rows, work.deadline) if len(rows) > 1 else [answer(0)]
+        answers = await self._each(answer, rows, work.deadline, work.light or len(rows) == 1)
         self._took(work, "postprocess", time.perf_counter() - started)
         answered = Answered(answers, model.name, model is not self.chain[0], declaration.warning, work.timings_ms)
         response_headers["server-timing"] = ", ".join(f"{k};dur={v:.1f}" for k, v in work.timings_ms.items())
@@ -294,8 +300,11 @@ class Transformer(kserve.Model, Generic[Decoded, Options, Answer]):  # type: ign
         row = self.prepare(decoded, model) if model else None
         return _Prepared(decoded, row, time.perf_counter() - began)
 
-    async def _each(self, function: Callable[[Any], Result], items: Sequence[Any], deadline: Deadline) -> list[Result]:
-        if not self.threaded:
+    async def _each(
+        self, function: Callable[[Any], Result], items: Sequence[Any], deadline: Deadline, light: bool
+    ) -> list[Result]:
+        """The function of all items: here where that is light, else in threads."""
+        if light:
             return [function(item) for item in items]
         loop = asyncio.get_running_loop()
         try:
