@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,17 @@ def stack(free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempP
         triton_grpc=f"127.0.0.1:{settings.triton_grpc_port}",
     )
     running.stop(signal.SIGINT)  # at once: nobody has to notice
+
+
+@pytest.fixture(autouse=True)
+def all_is_well(request: pytest.FixtureRequest) -> None:
+    """Begin when all of the stack's models are well: a machine that stood still lets golden samples come late."""
+    if "stack" in request.fixturenames:
+        (transformer,) = request.getfixturevalue("stack").stack.transformers
+        for _ in range(600):
+            if transformer.all_models_ready():
+                return
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,11 @@ def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[
         LoadError: Locust failed, or nothing was answered well.
     """
     rows = _run(url, services, users, users / seconds, seconds + WINDOW_S, "stats_history")
-    return _answered([_measured(row, int(row["User Count"]), "Total ") for row in rows], url, seconds)
+    measured = [_measured(row, int(row["User Count"]), "Total ") for row in rows]
+    most = max((one.users for one in measured), default=0)
+    while measured and measured[-1].users < most:  # they leave
+        measured.pop()
+    return _answered(measured, url, seconds)
 
 
 def _run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from manifest_lint.rendering import kubectl
 
 REPOSITORY = ROOT / "model_repository"
 ROLLOUT_S, REQUEST_S = 600, 60
+_PORTS = 5  # of a replica
 
 
 def documents(service: str, count: int) -> list[dict[str, Any]]:
@@ -45,7 +46,9 @@ def local(service: str, count: int, logs: Path) -> Iterator[str]:
     """So many replicas on this machine, as long as the block runs; gives the address of what stands before them."""
     export_missing(StackSettings((service,)))
     with contextlib.ExitStack() as started:
-        replicas = [_replica(service, number, logs, started) for number in range(count)]
+        port, admin_port, *ports = free_ports(2 + _PORTS * count)
+        own = [ports[at : at + _PORTS] for at in range(0, _PORTS * count, _PORTS)]
+        replicas = [_replica(service, number, of_it, logs, started) for number, of_it in enumerate(own)]
         for triton, transformer in replicas:
             triton.wait_until_ready()
             transformer.wait_until_ready()
@@ -54,7 +57,6 @@ def local(service: str, count: int, logs: Path) -> Iterator[str]:
         addresses = {
             name: (LOOPBACK, transformer.http_port) for name, (_, transformer) in zip(names, replicas, strict=True)
         }
-        port, admin_port = free_ports(2)
         envoy = Envoy(declared, addresses, port, admin_port, logs)
         started.callback(envoy.stop)
         envoy.start()
@@ -77,9 +79,9 @@ def scale(deployment: str, namespace: str, count: int) -> None:
 
 
 def _replica(
-    service: str, number: int, logs: Path, started: contextlib.ExitStack
+    service: str, number: int, ports: Sequence[int], logs: Path, started: contextlib.ExitStack
 ) -> tuple[TritonServer, TransformerServer]:
-    http, grpc, triton_http, triton_grpc, metrics = free_ports(5)
+    http, grpc, triton_http, triton_grpc, metrics = ports
     models, name = CHAINS[service], f"replica-{number}"
     triton = TritonServer(
         lay_out(),

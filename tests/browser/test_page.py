@@ -131,7 +131,8 @@ def test_a_chosen_car_is_named_with_the_models_own_warning(visit, stack, picture
         panel.get_by_text("Choose a picture").click()
     chooser.value.set_files(pictures / "chelsea.jpg")
     expect(panel.locator(".bar")).to_have_count(5)
-    answer = httpx.post(f"{stack.http}/cars/predict", files={"file": (pictures / "chelsea.jpg").read_bytes()}).json()
+    photo = {"file": (pictures / "chelsea.jpg").read_bytes()}
+    answer = httpx.post(f"{stack.http}/cars/predict", files=photo, timeout=60).json()
     expect(panel.locator(".headline")).to_have_text(answer["top_prediction"]["class"].replace("_", " "))
     expect(panel.locator(".notice")).to_have_count(1 if "warning" in answer else 0)
     visit.screenshot()

@@ -39,7 +39,8 @@ def asked(request, visit, tmp_path) -> tuple[str, dict[str, str], list[Any]]:
             panel.get_by_role("link", name="Save digit.png").click()
         saved.value.save_as(tmp_path / "digit.png")
     elif service == "detector":
-        (tmp_path / "camera.jpg").write_bytes(httpx.get(page.url.partition("#")[0] + "page/camera.jpg").content)
+        photo = httpx.get(page.url.partition("#")[0] + "page/camera.jpg", timeout=60)
+        (tmp_path / "camera.jpg").write_bytes(photo.content)
     return service, texts, predictions
 
 

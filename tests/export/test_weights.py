@@ -43,7 +43,7 @@ def fetch(cache: Path) -> Fetch:
 @pytest.fixture
 def stalled() -> Iterator[list[str]]:
     """Addresses that take a connection and then say nothing."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(20)]
     yield [f"https://127.0.0.1:{listening.getsockname()[1]}/w" for listening in sockets]
     for listening in sockets:
         listening.close()
@@ -104,11 +104,8 @@ class TestMakersAddress:
         with pytest.raises(ValueError, match="is not an https address"):
             Url("http://127.0.0.1:1/w")
 
-    def test_hosts_that_hang_cost_one_wait_all_together(
-        self, stalled: list[str], maker: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_hosts_that_hang_cost_one_wait_all_together(self, stalled: list[str], maker: Any, cache: Path) -> None:
         assert downloads.PROBE_S <= 10
-        monkeypatch.setattr(downloads, "PROBE_S", 3.0)
         maker.files["/w"] = CONTENT
         hanging = [WeightFile(f"file {index}", SHA256, (Url(address),)) for index, address in enumerate(stalled)]
         answering = WeightFile("w", SHA256, (Url(maker.address + "/w"),))
@@ -116,10 +113,10 @@ class TestMakersAddress:
         reports: list[str] = []
         started = time.monotonic()
         with Fetcher(models, cache, report=reports.append) as fetcher:
-            assert [fetcher.obtain(one) for one in models[:-1]] == [None] * 4
+            assert [fetcher.obtain(one) for one in models[:-1]] == [None] * len(stalled)
             assert fetcher.obtain(models[-1]) is not None
-        assert time.monotonic() - started < 9  # one after another: 12
-        assert sum("does not answer" in line for line in reports) == 4
+        assert time.monotonic() - started < 60  # one after another: 100
+        assert sum("does not answer" in line for line in reports) == len(stalled)
 
     def test_a_host_that_sends_a_byte_now_and_then_is_given_up(
         self, maker: Any, fetch: Fetch, cache: Path, monkeypatch: pytest.MonkeyPatch

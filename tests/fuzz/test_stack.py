@@ -30,6 +30,18 @@ def client(stack):
         yield client
 
 
+@pytest.fixture
+def server(stack):
+    """The transformer server's process."""
+    port = int(stack.http.rpartition(":")[2])
+    (found,) = [
+        psutil.Process(connection.pid)
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    ]
+    return found
+
+
 @pytest.mark.parametrize(
     ("status", "path", "content", "headers"),
     [
@@ -46,23 +58,17 @@ def client(stack):
         pytest.param(415, "/v1/models/anomaly:predict", PNG, PICTURE, id="a picture where windows are taken"),
     ],
 )
-def test_v1_of_a_ready_service(client, status, path, content, headers):
-    started = time.monotonic()
+def test_v1_of_a_ready_service(client, server, status, path, content, headers):
+    before = sum(server.cpu_times()[:2])
     response = client.post(path, content=content, headers=headers)
     assert response.status_code == status, response.text
     assert len(response.content) < 1000
-    assert time.monotonic() - started < 4, "the event loop was held"
+    assert sum(server.cpu_times()[:2]) - before < 4, "the event loop was held"
 
 
-def test_a_flood_of_the_costliest_pictures_stays_within_the_budget(stack, client):
+def test_a_flood_of_the_costliest_pictures_stays_within_the_budget(client, server):
     """Twelve at once; each takes 600 MB while it is decoded, but only one is at a time."""
     worst = encode(Image.new("RGBA", (8000, 5000), (200, 30, 40, 255)), "WEBP", lossless=True, method=0)
-    port = int(stack.http.rpartition(":")[2])
-    (server,) = [
-        psutil.Process(connection.pid)
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    ]
     before, peak = server.memory_info().rss, 0
     with ThreadPoolExecutor(12) as threads:
         answers = [threads.submit(client.post, V1, content=worst, headers=PICTURE) for _ in range(12)]

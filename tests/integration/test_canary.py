@@ -159,7 +159,8 @@ def process_of(triton: TritonServer) -> psutil.Process:
     (process,) = [
         process
         for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "tritonserver" and f"--http-port={triton.http_port}" in process.info["cmdline"]
+        if process.info["name"] == "tritonserver"
+        and f"--http-port={triton.http_port}" in (process.info["cmdline"] or ())
     ]
     return process
 
@@ -169,16 +170,18 @@ def command(settings: OverlaySettings, *arguments: str) -> None:
     assert main([*arguments, *places]) == 0
 
 
-@pytest.mark.timeout(900)  # six starts of Triton or a transformer, on a machine that may be busy
+@pytest.mark.timeout(1800)  # six starts of Triton or a transformer, on a machine that may be busy
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running: Running, released: Path, broken: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("local_stack.overlay_stack.VERDICT_S", 12.0)
     assert set(running.next_answers(50)) == {OLD}
 
-    choose(running.settings, Choice("initial", broken.name, 50))
     told: list[str] = []
-    running.wait_until(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
+    with monkeypatch.context() as patch:
+        patch.setattr("local_stack.overlay_stack.VERDICT_S", 12.0)
+        choose(running.settings, Choice("initial", broken.name, 50))
+        running.wait_until(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
+    monkeypatch.setattr("local_stack.overlay_stack.VERDICT_S", 60.0)  # a good one is not to be late
     assert f"digits-canary@{broken.name} is not ready" in "".join(told)
     assert "the golden sample's answer is wrong" in "".join(told)
     assert running.predictors() == ["digits"]
@@ -188,7 +191,7 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running.wait_until(lambda: running.predictors() == ["digits", f"digits-canary@{released.name}"])
     split = running.next_answers(REQUESTS)
     sigma = math.sqrt(len(split) * PERCENT / 100 * (1 - PERCENT / 100))
-    assert abs(split.count(NEW) - len(split) * PERCENT / 100) < 4 * sigma
+    assert abs(split.count(NEW) - len(split) * PERCENT / 100) < 5 * sigma
 
     command(running.settings, "promote", "digits")
     running.wait_until(lambda: running.predictors() == [f"digits@{released.name}"])

@@ -51,7 +51,7 @@ def answered(stack: OverlayStack, service: str) -> dict[str, int]:
     line = rf'modelport_requests_total{{outcome="200",protocol="v1",service="{service}"}} (\S+)'
     found = {}
     for transformer in stack.transformers:
-        match = re.search(line, httpx.get(f"http://127.0.0.1:{transformer.http_port}/metrics").text)
+        match = re.search(line, httpx.get(f"http://127.0.0.1:{transformer.http_port}/metrics", timeout=60).text)
         found[transformer.name] = int(float(match[1])) if match else 0
     return found
 
@@ -76,7 +76,7 @@ def test_a_canary_gets_its_declared_share_of_real_predictions(
     assert set(counts) == {"detector", "detector-canary"}
     assert sum(counts.values()) == REQUESTS
     share, sigma = percent / 100, math.sqrt(REQUESTS * percent / 100 * (1 - percent / 100))
-    assert abs(counts["detector-canary"] - REQUESTS * share) <= 4 * sigma
+    assert abs(counts["detector-canary"] - REQUESTS * share) <= 5 * sigma
 
 
 def test_no_request_fails_when_the_primary_predictor_does(

@@ -36,7 +36,7 @@ def both_transports(stack, service, name, array, datatype):
             tensor = module.InferInput(name, list(array.shape), datatype)
             tensor.set_data_from_numpy(array)
             result = triton.infer(service, [tensor])
-            metadata = httpx.get(f"{stack.http}/v2/models/{service}").json()
+            metadata = httpx.get(f"{stack.http}/v2/models/{service}", timeout=60).json()
             outputs = {output["name"]: result.as_numpy(output["name"]) for output in metadata["outputs"]}
             for output in metadata["outputs"]:
                 wanted = {"BYTES": object, "FP32": np.float32, "INT32": np.int32, "BOOL": np.bool_}[output["datatype"]]

@@ -19,7 +19,7 @@ def faults(stack, tmp_path_factory):
     folder = tmp_path_factory.mktemp("torture")
     command = [sys.executable, "-m", "torture", "--short", f"--folder={folder}"]
     environment = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return {fault["fault"]: fault for fault in json.loads((folder / "results.json").read_text())["faults"]}
 

@@ -45,17 +45,17 @@ class DeclaredPod:
     transformer: GuardedProcess
     ports: Mapping[int, int]
 
-    def probe(self, container: Mapping[str, Any], kind: str) -> bool:
-        """Whether a declared probe succeeds, as the kubelet asks."""
+    def probe(self, container: Mapping[str, Any], kind: str) -> bool | None:
+        """Whether a declared probe succeeds, as the kubelet asks; None where there is no answer in time."""
         declared = container[kind]
         get = declared["httpGet"]
         try:
             url = f"http://127.0.0.1:{self.ports[get['port']]}{get['path']}"
             return httpx.get(url, timeout=declared.get("timeoutSeconds", 1)).is_success
         except httpx.TransportError:
-            return False
+            return None
 
-    def wait_for(self, container: Mapping[str, Any], kind: str, wanted: bool, seconds: float) -> bool:
+    def wait_for(self, container: Mapping[str, Any], kind: str, wanted: bool, seconds: float = 120) -> bool:
         """Whether a probe comes to say what is wanted within so many seconds."""
         deadline = time.monotonic() + seconds
         while self.probe(container, kind) is not wanted:

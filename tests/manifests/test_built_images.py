@@ -128,7 +128,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             assert "Uid:\t1000\t1000" in Path(f"/proc/{process.pid}/status").read_text()
             digit = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
             asked = [
-                httpx.post(f"{url}/digits/predict", files={"file": digit})
+                httpx.post(f"{url}/digits/predict", files={"file": digit}, timeout=60)
                 for url in (stack.http, f"http://127.0.0.1:{rest}")
             ]
             assert asked[0].is_success

@@ -22,11 +22,12 @@ def test_probes_say_what_is_so_from_start_to_end(
     pod, port = detector_pod.pod, detector_pod.ports[8080]
     triton, transformer = pod.triton, pod.transformer
 
-    assert detector_pod.wait_for(transformer, "livenessProbe", True, seconds=20)
-    assert detector_pod.wait_for(triton, "startupProbe", True, seconds=60)
-    assert detector_pod.wait_for(transformer, "readinessProbe", True, seconds=20)
+    assert detector_pod.wait_for(transformer, "livenessProbe", True)
+    assert detector_pod.wait_for(triton, "startupProbe", True)
+    assert detector_pod.wait_for(transformer, "readinessProbe", True)
     for container in (triton, transformer):
-        assert all(detector_pod.probe(container, kind) for kind in ("startupProbe", "readinessProbe", "livenessProbe"))
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert detector_pod.wait_for(container, kind, True)
 
     answer = httpx.post(
         f"http://127.0.0.1:{port}/v1/models/detector:predict",
@@ -39,7 +40,8 @@ def test_probes_say_what_is_so_from_start_to_end(
 
     # what alerts, dashboard and KEDA ask for exists on the ports that are scraped
     asked = re.findall(r"\b((?:modelport|nv)_[a-z0-9_]+)", str([*rendered("monitoring"), *rendered("keda")]))
-    told = "".join(httpx.get(f"http://127.0.0.1:{detector_pod.ports[port]}/metrics").text for port in (8080, 8002))
+    ports = (detector_pod.ports[8080], detector_pod.ports[8002])
+    told = "".join(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text for port in ports)
     assert len(set(asked)) >= 8
     assert {name for name in asked if not re.search(rf"(?m)^(# TYPE )?{name}\b", told)} == set()
 
@@ -48,17 +50,17 @@ def test_probes_say_what_is_so_from_start_to_end(
     assert stubs
     for stub in stubs:
         stub.kill()
-    assert detector_pod.wait_for(transformer, "readinessProbe", False, seconds=15)
-    assert not detector_pod.probe(triton, "livenessProbe")
-    assert detector_pod.probe(transformer, "livenessProbe")
+    assert detector_pod.wait_for(transformer, "readinessProbe", False)
+    assert detector_pod.wait_for(triton, "livenessProbe", False)
+    assert detector_pod.wait_for(transformer, "livenessProbe", True)
     detector_pod.triton.stop()
     detector_pod.triton.start()  # as the kubelet restarts a container
-    assert detector_pod.wait_for(transformer, "readinessProbe", True, seconds=60)
+    assert detector_pod.wait_for(transformer, "readinessProbe", True)
 
 
 def test_the_pod_ends_within_its_grace_period_and_triton_outlives_the_drain(detector_pod: Any) -> None:
     pod = detector_pod.pod
-    assert detector_pod.wait_for(pod.transformer, "readinessProbe", True, seconds=80)
+    assert detector_pod.wait_for(pod.transformer, "readinessProbe", True)
     started = time.monotonic()
     detector_pod.transformer.stop(signal.SIGTERM)
     took = time.monotonic() - started

@@ -50,18 +50,18 @@ def test_a_load_that_cannot_be_made_says_so():
 
 def test_a_server_that_is_not_there_is_no_quick_one():
     with pytest.raises(LoadError, match="start a server with `make serve`"):
-        hold("http://127.0.0.1:1", ["digits"], 1, 4)
+        hold("http://127.0.0.1:1", ["digits"], 1, 8)
 
 
 def test_a_service_is_known_by_what_was_measured_of_it(stack):
-    service, cpu_s = service_of(stack.http, "digits", 4)
+    service, cpu_s = service_of(stack.http, "digits", 10)
     assert 0 < service.mean_s < 5
     assert 0 < cpu_s < 5
 
 
 def test_a_surface_is_drawn_and_kept(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(studies, "FOLDER", tmp_path)
-    assert main(["surface", "--services=digits", "--replicas=1", "--threads=1,2", "--seconds=4"]) == 0
+    assert main(["surface", "--services=digits", "--replicas=1", "--threads=1,2", "--seconds=8"]) == 0
     header, *rows = (tmp_path / "surface.csv").read_text().splitlines()
     assert header.startswith("replicas,users,rate,failed")
     assert [row.split(",")[:2] for row in rows] == [["1", "1"], ["1", "2"]]

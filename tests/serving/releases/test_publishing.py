@@ -166,7 +166,10 @@ def test_what_was_changed_on_the_way_is_not_served_until_it_is_mended(
         transformer.wait_until_ready()
         picture = (fetched / "mnist" / "golden" / "images.png").read_bytes()
         answer = httpx.post(
-            f"http://127.0.0.1:{ports[3]}/digits/predict", content=picture, headers={"content-type": "image/png"}
+            f"http://127.0.0.1:{ports[3]}/digits/predict",
+            content=picture,
+            headers={"content-type": "image/png"},
+            timeout=60,
         )
         assert answer.json()["predicted_digit"] == 5
     finally:

@@ -46,7 +46,8 @@ def test_a_large_amount_is_not_overtaken_by_small_ones():
     for name, amount in (("large", 10), ("small", 1), ("small", 1)):
         threads.append(threading.Thread(target=work, args=(name, amount)))
         threads[-1].start()
-        time.sleep(0.05)
+        while not budget._turn.locked():  # the large one waits
+            time.sleep(0.001)
     assert order == []
     first.__exit__(None, None, None)
     for thread in threads:
