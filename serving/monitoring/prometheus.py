@@ -160,9 +160,15 @@ class Prometheus:
         self._client.close()
         self._process.stop()
 
-    def query(self, expr: str) -> list[dict[str, Any]]:
-        """The series of an instant query: [{"metric": labels, "value": [time, text]}]."""
-        return self._get("query", query=expr)["result"]  # type: ignore[no-any-return]
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series of an instant query: [{"metric": labels, "value": [time, text]}].
+
+        Args:
+            expr: in PromQL.
+            at: as of when, in seconds since the epoch; now where it is not given.
+        """
+        moment = {} if at is None else {"time": at}
+        return self._get("query", query=expr, **moment)["result"]  # type: ignore[no-any-return]
 
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """The series of a range query: [{"metric": labels, "values": [[time, text], ...]}]."""

@@ -32,10 +32,8 @@ class AsOf(Prometheus):
 
     moment: float | None = None
 
-    def _get(self, what: str, **parameters: Any) -> Any:
-        if what == "query" and self.moment is not None:
-            parameters.setdefault("time", self.moment)
-        return super()._get(what, **parameters)
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        return super().query(expr, self.moment if at is None else at)
 
 
 @pytest.fixture(scope="module")

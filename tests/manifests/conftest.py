@@ -55,9 +55,9 @@ class DeclaredPod:
         except httpx.TransportError:
             return None
 
-    def wait_for(self, container: Mapping[str, Any], kind: str, wanted: bool, seconds: float = 120) -> bool:
-        """Whether a probe comes to say what is wanted within so many seconds."""
-        deadline = time.monotonic() + seconds
+    def wait_for(self, container: Mapping[str, Any], kind: str, wanted: bool) -> bool:
+        """Whether a probe comes to say what is wanted within two minutes."""
+        deadline = time.monotonic() + 120
         while self.probe(container, kind) is not wanted:
             if time.monotonic() > deadline:
                 return False
