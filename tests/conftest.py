@@ -13,8 +13,8 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from kserve_transformers.settings import SERVICES
-from local_stack.server import free_ports as find_free_ports
-from local_stack.stack import Stack, StackSettings, export_missing
+from modelport.stack.server import free_ports as find_free_ports
+from modelport.stack.stack import Stack, StackSettings, export_missing
 
 # KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them. Triton's client
 # gets a pool of its own here, so that tests of both can run in one process.

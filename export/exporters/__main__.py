@@ -1,4 +1,4 @@
-"""`python -m exporters`: build the model repository, or one model out of a user's own Darknet files."""
+"""`modelport export`: build the model repository, or one model out of a user's own Darknet files."""
 
 import argparse
 import importlib
@@ -18,11 +18,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    reader = parser()
+    options = reader.parse_args(arguments)
     darknet = [options.cfg, options.weights, options.names, options.name]
     if any(darknet) and (not all(darknet) or options.models):
-        parser.error("a Darknet model takes --cfg, --weights, --names and --name together, and no MODEL")
+        reader.error("a Darknet model takes --cfg, --weights, --names and --name together, and no MODEL")
     try:
         if options.list:
             rows = [
@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m exporters", description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="modelport export", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}; all by default")
     parser.add_argument("--list", action="store_true", help="show the catalog and do nothing")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, metavar="DIR", help="model repository")

@@ -119,8 +119,17 @@ def answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict[str, n
     return {name: value.numpy() for name, value in outputs.items()}
 
 
+def served_answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict[str, npt.NDArray[np.generic]]:
+    """Call a SavedModel as our Triton backend does: by OpenVINO, which reads it itself. Arguments as of `answer`."""
+    import openvino
+
+    network = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    outputs = network({name: batch})
+    return {name: value for output, value in outputs.items() for name in output.names}
+
+
 def verify(path: Path, golden: Golden) -> None:
-    """Check that a SavedModel with one input is harmless and answers as its network.
+    """Check that a SavedModel with one input is harmless and answers as its network, by TensorFlow and by OpenVINO.
 
     Raises:
         ArtefactRefusedError: it is not, or does not.
@@ -128,6 +137,7 @@ def verify(path: Path, golden: Golden) -> None:
     refuse_dangerous(path)
     ((name, value),) = golden.inputs.items()
     require_agreement(answer(path, name, value[np.newaxis]), golden)
+    require_agreement(served_answer(path, name, value[np.newaxis]), golden)
 
 
 def load_weights(network: Any, weights: Path) -> None:

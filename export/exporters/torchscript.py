@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
+from exporters.conversion import FILENAME, convert
 from exporters.errors import ArtefactRefusedError, WeightsInvalidError
 from exporters.golden import Expected, Golden
 from exporters.parity import probability_tolerance, require_agreement
@@ -28,7 +29,6 @@ from exporters.weights import Weights, provenance
 if TYPE_CHECKING:
     import torch
 
-FILENAME = "model.pt"
 # What TorchScript's own pickles name, and operations that reach outside.
 _PICKLED = re.compile(
     r"__torch__\..*|torch \w+Storage|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|collections OrderedDict"
@@ -90,7 +90,7 @@ def torchvision() -> Any:
     try:
         import torchvision as module
     except RuntimeError:
-        operators: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        operators: Any = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision as module
@@ -153,7 +153,7 @@ def _settle(network: "torch.nn.Module") -> None:
 def _picture_to_probabilities(network: "torch.nn.Module", architecture: Architecture) -> Any:
     import torch
 
-    class PictureToProbabilities(torch.nn.Module):
+    class PictureToProbabilities(torch.nn.Module):  # type: ignore[misc]  # torch is in another environment than mypy
         def __init__(self) -> None:
             super().__init__()
             self.network = network
@@ -184,7 +184,7 @@ def trace(network: Any) -> Any:
     with torch.no_grad(), deprecated_but_served():
         # Its own check runs the network twice more; verify compares the file with the eager network anyway.
         blank = torch.zeros(1, _SIZE, _SIZE, 3, dtype=torch.uint8)
-        traced: Any = torch.jit.trace(network, blank, check_trace=False)  # type: ignore[no-untyped-call]
+        traced: Any = torch.jit.trace(network, blank, check_trace=False)
         return torch.jit.freeze(traced)
 
 
@@ -193,7 +193,7 @@ def load_artefact(path: Path) -> Any:
     import torch
 
     with deprecated_but_served():
-        loaded: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        loaded: Any = torch.jit.load(str(path), map_location="cpu")
         return loaded
 
 
@@ -286,7 +286,7 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     picture = sample_picture(model.name, _INPUT.name)
     expected = probabilities(network, picture[np.newaxis])[0]
     golden = Golden({_INPUT.name: picture}, {_OUTPUT.name: Expected(expected, probability_tolerance(expected))})
-    return publish(
+    exported = publish(
         model_dir,
         filename=FILENAME,
         build=lambda target: trace(streamlined(network)).save(str(target)),
@@ -305,3 +305,5 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
         verify=lambda target: verify(target, golden),
         identity=identity,
     )
+    convert(model_dir / str(exported.version) / FILENAME, [(_INPUT.dims, np.dtype(np.uint8))])
+    return exported

@@ -15,7 +15,7 @@ from exporters.repository import GPU_CONFIG, REPOSITORY
 CONFIGS = sorted(REPOSITORY.glob("*/config.pbtxt"))
 ON_GPU = {"yolov3_tiny", "wide_resnet50_2", "mobilenet_v2", "efficientnet_lite0", "cars"}
 TRITONS_OWN = {"onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"}
-BACKENDS = REPOSITORY.parent / "serving" / "backends"
+BACKENDS = REPOSITORY.parent / "triton" / "backends"
 
 
 def parsed(text: str) -> ModelConfig:

@@ -140,7 +140,7 @@ print(published(model_dir, build=build).version)
 
 def started(model_dir: Path, content: str) -> subprocess.Popen[str]:
     script = EXPORT.format(tests=str(Path(__file__).parent))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-c", script, str(model_dir), content]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 

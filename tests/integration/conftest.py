@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from exporters import tensorflow_runtime
-from local_stack.errors import PortTakenError
-from local_stack.overlay import OverlaySettings
-from local_stack.stack import StackSettings, check_ports, export_missing
-from releases.assembly import copy_models, describe
-from releases.release import RELEASE_FILE
+from modelport.releases.assembly import copy_models, describe
+from modelport.releases.release import RELEASE_FILE
+from modelport.stack.errors import PortTakenError
+from modelport.stack.overlay import OverlaySettings
+from modelport.stack.stack import StackSettings, check_ports, export_missing
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,13 @@ import httpx
 import psutil
 import pytest
 
-from local_stack.environment import ROOT
-from local_stack.overlay import OverlaySettings
-from local_stack.overlay_stack import OverlayStack
-from local_stack.stack import export_missing
-from local_stack.triton_server import TritonServer
-from manifest_lint.release_file import Choice, edited, release_file
-from releases.__main__ import main
+from modelport.environment import ROOT
+from modelport.manifests.release_file import Choice, edited, release_file
+from modelport.releases.__main__ import main
+from modelport.stack.overlay import OverlaySettings
+from modelport.stack.overlay_stack import OverlayStack
+from modelport.stack.stack import export_missing
+from modelport.stack.triton_server import TritonServer
 
 REQUESTS = 600
 PERCENT = 10
@@ -178,10 +178,10 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
 
     told: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("local_stack.overlay_stack.VERDICT_S", 12.0)
+        patch.setattr("modelport.stack.overlay_stack.VERDICT_S", 12.0)
         choose(running.settings, Choice("initial", broken.name, 50))
         running.wait_until(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
-    monkeypatch.setattr("local_stack.overlay_stack.VERDICT_S", 60.0)  # a good one is not to be late
+    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 60.0)  # a good one is not to be late
     assert f"digits-canary@{broken.name} is not ready" in "".join(told)
     assert "the golden sample's answer is wrong" in "".join(told)
     assert running.predictors() == ["digits"]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from releases.__main__ import main
-from releases.commands import compare
+from modelport.releases.__main__ import main
+from modelport.releases.commands import compare
 
 
 @pytest.fixture(scope="module")

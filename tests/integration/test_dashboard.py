@@ -11,9 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.prometheus import Pod, Prometheus
-from monitoring.queries import COMPONENTS, Panel, dashboard, filled_in, panels, rules, selectors, unfiltered
-from monitoring.traffic import Traffic
+from modelport.measure.prometheus.prometheus import Pod, Prometheus
+from modelport.measure.prometheus.queries import (
+    COMPONENTS,
+    Panel,
+    dashboard,
+    filled_in,
+    panels,
+    rules,
+    selectors,
+    unfiltered,
+)
+from modelport.measure.prometheus.traffic import Traffic
 
 pytestmark = [
     pytest.mark.stack,

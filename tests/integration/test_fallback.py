@@ -14,9 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from local_stack.environment import ROOT
-from local_stack.triton_distribution import lay_out
-from local_stack.triton_server import TritonServer, TritonSettings
+from modelport.stack.triton_distribution import lay_out
+from modelport.stack.triton_server import TritonServer, TritonSettings
 
 FIRST, SECOND = "wide_resnet50_2", "mobilenet_v2"
 
@@ -45,7 +44,7 @@ def chain(stack, repository, free_ports, tmp_path):
     ]
     command += ["--host=127.0.0.1", f"--http_port={ports[3]}", f"--grpc_port={ports[4]}", "--drain_s=0"]
     command += [f"--predictor_host=127.0.0.1:{ports[0]}", f"--model_repository={repository}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     with (tmp_path / "transformer.log").open("wb") as log:
         transformer = subprocess.Popen(command, env=environment, stderr=log)
     url = f"http://127.0.0.1:{ports[3]}"

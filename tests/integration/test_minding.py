@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from local_stack.environment import ROOT
+from modelport.environment import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def serving(stack, free_ports, tmp_path_factory):
     command = [
         sys.executable,
         "-m",
-        "local_stack",
+        "modelport.stack",
         "--services=digits",
         f"--port={port}",
         f"--triton-port={triton_port}",

@@ -19,11 +19,11 @@ import psutil
 import pytest
 
 from kserve_transformers.settings import SERVICES
-from local_stack.environment import ROOT
-from local_stack.overlay import OverlaySettings
-from local_stack.overlay_stack import OverlayStack
-from local_stack.stack import export_missing
-from manifest_lint.rendering import overlays
+from modelport.environment import ROOT
+from modelport.manifests.rendering import overlays
+from modelport.stack.overlay import OverlaySettings
+from modelport.stack.overlay_stack import OverlayStack
+from modelport.stack.stack import export_missing
 
 REQUESTS = 400
 
@@ -143,7 +143,7 @@ def test_what_an_overlay_declares_reaches_its_processes(
 
 
 def test_an_overlay_that_is_not_there_is_one_line() -> None:
-    command = [sys.executable, "-m", "local_stack", "--overlay=nothing"]
+    command = [sys.executable, "-m", "modelport.stack", "--overlay=nothing"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.startswith("error: no overlay 'nothing': there are canary-knative, ")

@@ -1,4 +1,4 @@
-"""`python -m local_stack` as a person runs it: it starts, serves, minds and ends everything, however it ends itself."""
+"""`modelport serve` as a person runs it: it starts, serves, supervises and ends everything, however it ends itself."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import httpx
 import psutil
 import pytest
 
-from local_stack.environment import ROOT
-from local_stack.guard import SHARED_MEMORY
-from local_stack.server import free_ports
+from modelport.environment import ROOT
+from modelport.stack.guard import SHARED_MEMORY
+from modelport.stack.server import free_ports
 
 MARK = "MODELPORT_TEST"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
-COMMAND = [sys.executable, "-m", "local_stack", "--services=detector", "--die-with-parent"]
+ENVIRONMENT = {**os.environ, "PYTHONSAFEPATH": "1"}
+COMMAND = [sys.executable, "-m", "modelport.stack", "--services=detector", "--die-with-parent"]
 LATE_S = 30.0  # five seconds, on a machine that may stand still for some; what is left over stays for ever
 # a parent that only waits, as make does
 PARENT = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
@@ -74,7 +74,7 @@ class Serving:
 
     def regions(self) -> list[str]:
         """Its shared-memory files: a stack's pid is in their names."""
-        pids = [process.pid for process in self.members("local_stack")]
+        pids = [process.pid for process in self.members("modelport.stack")]
         return [path.name for pid in pids for path in SHARED_MEMORY.glob(f"modelport-{pid}-*")]
 
 
@@ -187,7 +187,7 @@ def test_taken_port_is_one_line_and_nothing_is_started(new_serving: Callable[...
 
 
 def test_unknown_service_names_the_choice() -> None:
-    command = [sys.executable, "-m", "local_stack", "--services=detektor"]
+    command = [sys.executable, "-m", "modelport.stack", "--services=detektor"]
     run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "choose of detector, classifier, cars, digits, anomaly" in run.stderr

@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from local_stack.environment import ROOT
-from torture.faults import SHORT
+from modelport.environment import ROOT
+from modelport.measure.torture.faults import SHORT
 
 HONEST = {"200", "429", "502", "503", "504"}
 
 
 @pytest.fixture(scope="module")
 def faults(stack, tmp_path_factory):
-    """What `python -m torture --short` found, by fault. `stack` exported what it needs."""
+    """What `python -m modelport.measure.torture --short` found, by fault. `stack` exported what it needs."""
     folder = tmp_path_factory.mktemp("torture")
-    command = [sys.executable, "-m", "torture", "--short", f"--folder={folder}"]
-    environment = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-m", "modelport.measure.torture", "--short", f"--folder={folder}"]
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return {fault["fault"]: fault for fault in json.loads((folder / "results.json").read_text())["faults"]}

@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from local_stack.control import run_folder
-from local_stack.environment import ROOT
-from local_stack.guard import SHARED_MEMORY
-from releases.__main__ import main
+from modelport.environment import ROOT
+from modelport.releases.__main__ import main
+from modelport.stack.control import run_folder
+from modelport.stack.guard import SHARED_MEMORY
 
 CALLERS = 3
 PAUSE_S = 0.1  # the machine has releases to load, too
@@ -70,10 +70,10 @@ def serving(free_ports, tmp_path_factory, digits_release):
     """`make serve SERVICES=digits`; yields its process and port. `digits_release` exported what it needs."""
     port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
     log = tmp_path_factory.mktemp("update") / "log"
-    command = [sys.executable, "-m", "local_stack", "--services=digits"]
+    command = [sys.executable, "-m", "modelport.stack", "--services=digits"]
     command += [f"--port={port}", f"--triton-port={triton_port}"]
     with log.open("wb") as file:
-        environment = {**os.environ, "PYTHONPATH": "transformers:export:serving", "PYTHONSAFEPATH": "1"}
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
     try:
         deadline = time.monotonic() + 120

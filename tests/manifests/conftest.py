@@ -18,12 +18,12 @@ import httpx
 import pytest
 
 from kserve_transformers.settings import CHAINS
-from local_stack.guarded_process import GuardedProcess
-from local_stack.stack import StackSettings, export_missing
-from local_stack.triton_distribution import lay_out
-from local_stack.triton_server import environment
-from manifest_lint.pods import Pod, pods
-from manifest_lint.rendering import render
+from modelport.manifests.pods import Pod, pods
+from modelport.manifests.rendering import render
+from modelport.stack.guarded_process import GuardedProcess
+from modelport.stack.stack import StackSettings, export_missing
+from modelport.stack.triton_distribution import lay_out
+from modelport.stack.triton_server import environment
 
 Documents = list[dict[str, Any]]
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def detector_pod(
     )
     transformer = GuardedProcess(
         [sys.executable, "-m", "kserve_transformers", *map(here, pod.transformer_arguments())],
-        {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"},
+        {**os.environ, "PYTHONSAFEPATH": "1"},
         tmp_path / "transformer.log",
         ROOT,
         grace_s=45,

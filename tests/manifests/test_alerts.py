@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.queries import rule_groups, rules
+from modelport.measure.prometheus.queries import rule_groups, rules
 
 RUNBOOK = (Path(__file__).parents[2] / "manifests" / "README.md").read_text()
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}

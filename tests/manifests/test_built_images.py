@@ -140,7 +140,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
 
 
 def test_the_triton_image_adds_our_backend_and_what_it_imports(base: None) -> None:
-    with built("serving/Dockerfile", "backends.txt", TRITON) as (container, folder):
+    with built("triton/Dockerfile", "backends.txt", TRITON) as (container, folder):
         backends = folder / "opt" / "tritonserver" / "backends"
         assert (backends / "tensorflow" / "model.py").is_file()
         assert (backends / "python" / "modelport_backend.py").is_file()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from monitoring.pictures import UNITS
-from monitoring.queries import dashboard, panels, rules
+from modelport.measure.prometheus.pictures import UNITS
+from modelport.measure.prometheus.queries import dashboard, panels, rules
 
 DASHBOARD = dashboard()
 SHOWN = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manifest_lint.images import IMAGES, move
+from modelport.manifests.images import IMAGES, move
 
 
 def test_name_and_tag_move_and_come_back() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from manifest_lint.lint import lint
-from manifest_lint.rendering import overlays
+from modelport.manifests.lint import lint
+from modelport.manifests.rendering import overlays
 
 Documents = list[dict[str, Any]]
 Change = Callable[[Documents], object]

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from kserve_transformers.settings import SERVICES
-from manifest_lint.pods import pods
-from manifest_lint.rendering import documents, kubectl, overlays
+from modelport.manifests.pods import pods
+from modelport.manifests.rendering import documents, kubectl, overlays
 
 Documents = list[dict[str, Any]]
 MANIFESTS = Path(__file__).parents[2] / "manifests"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from manifest_lint.release_file import Choice, ReleaseFileError, edited, parse
+from modelport.manifests.release_file import Choice, ReleaseFileError, edited, parse
 
 TEXT = """# what serves
 apiVersion: v1

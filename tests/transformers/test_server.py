@@ -21,7 +21,7 @@ OPTIONS = ["--host=127.0.0.1", "--predictor_host=127.0.0.1:9", "--drain_s=1.5", 
 def serving(log: Path, ports: list[int], *options: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     command = [sys.executable, "-m", "kserve_transformers", *OPTIONS, *options]
     command += [f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "transformers"), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=20) as client:
             deadline = time.monotonic() + 60

@@ -120,7 +120,7 @@ def test_a_missing_file_is_named(darknet_files: Files, tmp_path: Path, capsys: p
 def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path: Path) -> None:
     """As a user runs it, in a process of its own; the cache is the project's."""
     arguments = [sys.executable, "-m", "exporters", "yolov3_tiny", "--repository", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     result = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[1].startswith("yolov3_tiny  1 (new)  trained  ")

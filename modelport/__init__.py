@@ -1,0 +1,1 @@
+"""Modelport: the command line, the local stack, manifests, releases and measurements."""

@@ -1,0 +1,95 @@
+"""`modelport COMMAND`: the table of commands, and what each of them needs to be installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command runs a module, in the environment that it names, with the arguments that it got.
+
+    Attributes:
+        module: run as `python -m MODULE`.
+        summary: one line for the list of commands.
+        needs: names of `modelport.environment.NEEDS` beside `serve`.
+        arguments: go before the user's.
+        framework: the environment it runs in: a key of FRAMEWORKS, or None for the base.
+    """
+
+    module: str
+    summary: str
+    needs: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    framework: str | None = None
+
+
+def _release(name: str, summary: str, *needs: str) -> Command:
+    return Command("modelport.releases", summary, ("manifests", *needs), (name,))
+
+
+COMMANDS: Mapping[str, Command] = {
+    "serve": Command("modelport.stack", "serve on this machine until Ctrl-C"),
+    "export": Command("modelport.exporting", "weights to artefacts in model_repository/"),
+    "train": Command("exporters.training", "train mnist, anomaly or cars", ("tensorflow",), framework="tensorflow"),
+    "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the answers"),
+    "client": Command("kserve_transformers.client", "send files or folders to a running service"),
+    "release": _release("build", "build and check a release of a service's models", "releases"),
+    "verify": _release("verify", "check a release and its signature", "releases"),
+    "publish": _release("publish", "put a release into storage", "releases"),
+    "canary": _release("canary", "try a release on a share of the traffic"),
+    "promote": _release("promote", "let the canary serve all requests"),
+    "rollback": _release("rollback", "end the canary, or return to the release before"),
+    "releases": _release("list", "list releases, what serves and the latest changes"),
+    "compare": _release("compare", "two releases side by side over the same inputs", "bench"),
+    "update": _release("update", "another release takes over in a running stack"),
+    "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
+    "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
+    "images": Command("modelport.manifests.images", "name published images in manifests/images", ("manifests",)),
+    "bench": Command(
+        "modelport.measure.bench", "measure beside raw models and older servers", ("test", "bench", *FRAMEWORKS)
+    ),
+    "load": Command("modelport.measure.load", "load studies on a running server", ("bench",)),
+    "torture": Command("modelport.measure.torture", "inject faults into a stack under load", ("test",)),
+    "prometheus": Command("modelport.measure.prometheus", "a real Prometheus with our alerts on a running stack"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Install what the command needs, then become it.
+
+    Returns:
+        The exit code, where the command did not start: 0 for help, 2 for an unknown command, 1 where set-up failed.
+    """
+    name, *rest = arguments if arguments is not None else sys.argv[1:] or ["help"]
+    if name in ("help", "-h", "--help"):
+        say("usage: modelport COMMAND [OPTION ...]\n")
+        for known, command in COMMANDS.items():
+            say(f"  {known:<12}{command.summary}")
+        say("\nmodelport COMMAND --help tells the options of a command.")
+        return 0
+    if name not in COMMANDS:
+        say(f"error: there is no command {name!r}: modelport help lists them", error=True)
+        return 2
+    command = COMMANDS[name]
+    try:
+        ensure(*_needs(command, rest))
+    except SetupError as error:
+        say(f"setup: {error}", error=True)
+        return 1
+    except KeyboardInterrupt:
+        say("setup: interrupted; run again to go on", error=True)
+        return 130
+    python = str((FRAMEWORKS[command.framework] if command.framework else BASE).python)
+    os.execv(python, [python, "-P", "-m", command.module, *command.arguments, *rest])  # noqa: S606 (becomes the command)
+
+
+def _needs(command: Command, arguments: Sequence[str]) -> tuple[str, ...]:
+    """An overlay is served behind Envoy, which the manifests' requirements bring."""
+    overlay = command.module == "modelport.stack" and any(one.startswith("--overlay") for one in arguments)
+    return (*command.needs, "manifests") if overlay else command.needs

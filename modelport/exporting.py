@@ -1,0 +1,112 @@
+"""`modelport export`: each framework's models by the exporters, in a process and an environment of its framework."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from exporters.__main__ import parser
+from exporters.catalog import MODELS
+from exporters.conversion import converted_path
+from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
+from modelport.stack import guard
+
+
+class ConversionError(SetupError):
+    """A TorchScript model cannot be served by OpenVINO; the message names it and says why."""
+
+
+FRAMEWORK: Mapping[str, str | None] = {
+    "onnxruntime_onnx": None,
+    "pytorch_libtorch": "torch",
+    "tensorflow_savedmodel": "tensorflow",
+}
+
+
+def framework_python(framework: str | None) -> str:
+    """The interpreter that has a framework, installed now where it was not yet; None: the one that serves.
+
+    Raises:
+        SetupError: it could not be installed.
+    """
+    ensure(*([framework] if framework else []))
+    return str((FRAMEWORKS[framework] if framework else BASE).python)
+
+
+def export(models: Sequence[str], options: Sequence[str] = (), environment: Mapping[str, str] = os.environ) -> int:
+    """Export models of the catalog, framework by framework.
+
+    Args:
+        models: names; the rest of the command line is the exporters' own.
+        options: of `python -m exporters`.
+        environment: of the exporters, where WEIGHTS_DIR may stand.
+
+    Returns:
+        0, or the last exit code that was not; the exporters said why.
+
+    Raises:
+        SetupError: a framework could not be installed.
+    """
+    failed = 0
+    for framework in FRAMEWORK.values():
+        mine = [model for model in models if FRAMEWORK[MODELS[model].platform] == framework]
+        if mine:
+            failed = run_exporters(framework, [*mine, *options], environment) or failed
+    return failed
+
+
+def run_exporters(framework: str | None, arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+    """Run the exporters in a framework's environment; they end when this process ends, however it ends.
+
+    Returns:
+        Their exit code.
+    """
+    command = [framework_python(framework), "-P", "-m", "exporters", *arguments]
+    guarded = [sys.executable, "-IS", guard.__file__, "5", "", *command]
+    with subprocess.Popen(guarded, stdin=subprocess.PIPE, env=dict(environment)) as running:
+        return running.wait()
+
+
+def convert_missing(model_dirs: Sequence[Path]) -> None:
+    """Convert those TorchScript models for OpenVINO that have not been yet; other models need nothing.
+
+    Args:
+        model_dirs: folders of models, with config.pbtxt and versions.
+
+    Raises:
+        ConversionError: one cannot be converted, or answers differently then.
+        SetupError: PyTorch could not be installed.
+    """
+    missing = []
+    for model_dir in model_dirs:
+        artefacts = sorted(model_dir.glob("[0-9]*/model.pt"), key=lambda path: int(path.parent.name))
+        if artefacts and not converted_path(artefacts[-1]).is_file():
+            missing.append(str(model_dir.absolute()))
+    if not missing:
+        return
+    command = [framework_python("torch"), "-P", "-m", "exporters.conversion", *missing]
+    run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if run.returncode:
+        lines = run.stderr.strip().splitlines() or [f"exit code {run.returncode}"]
+        raise ConversionError(lines[-1].removeprefix("error: "))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    known, _ = parser().parse_known_args(given)
+    models = [name for name in known.models if name in MODELS]
+    if known.list or known.cfg or len(models) < len(known.models):
+        return run_exporters(None, given)  # Darknet's need no framework; what is wrong is said there
+    try:
+        return export(models or list(MODELS), [f"--repository={known.repository}"])
+    except SetupError as error:
+        say(f"setup: {error}", error=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

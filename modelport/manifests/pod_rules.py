@@ -1,0 +1,183 @@
+"""What a pod needs to start, to be trusted, to be closed and to end without losing a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelport.manifests.findings import Finding, Findings, at, title
+from modelport.manifests.pods import TRANSFORMER, TRITON, Pod, flag
+
+REPOSITORY = "/mnt/models"
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a mount point, not a place for files of ours)
+RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
+CLOSED = {
+    "--model-control-mode": ("none",),
+    "--exit-on-error": ("true",),
+    "--strict-readiness": ("true",),
+    "--disable-auto-complete-config": ("", "true"),
+}
+LOOPBACK = ("127.0.0.1", "localhost")
+KNATIVE_TAKES_NOT = ("securityContext", "terminationGracePeriodSeconds", "topologySpreadConstraints", "affinity")
+TRITON_LEAVES_S = 5
+Rule = Iterator[tuple[str, str, str]]
+
+
+def check_pod(pod: Pod) -> Findings:
+    """All rules of this file for one InferenceService with its runtime."""
+    if pod.runtime is None:
+        return
+    for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _knative):
+        for field, problem, cure in rule(pod):
+            yield Finding(title(pod.service), field, problem, cure)
+    if pod.mode == "Standard":
+        for field, problem, cure in _ending(pod):
+            yield Finding(title(pod.service), field, problem, cure)
+
+
+def _containers(pod: Pod) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield f"containers.{TRITON}", pod.triton
+    for container in pod.predictor.get("containers") or []:
+        yield f"containers.{container.get('name')}", container
+
+
+def _transformer(pod: Pod) -> Rule:
+    if at(pod.service, "spec.transformer"):
+        return
+    if not pod.transformer:
+        yield "spec.predictor.containers", "no transformer answers", f"Name a container exactly {TRANSFORMER}"
+        return
+    if flag(pod.transformer, "--model_repository") != REPOSITORY:
+        yield (
+            f"containers.{TRANSFORMER}.args",
+            "golden samples are not found",
+            f"Write --model_repository={REPOSITORY}: KServe mounts the models there",
+        )
+
+
+def _ports(pod: Pod) -> Rule:
+    if not pod.transformer:
+        return
+    ports = {name: flag(pod.triton, f"--{name}-port") for name in ("http", "grpc", "metrics")}
+    own = {flag(pod.transformer, "--http_port") or "8080", flag(pod.transformer, "--grpc_port") or "8081"}
+    for name, port in ports.items():
+        if port in own or port is None:
+            yield f"containers.{TRITON}.args", f"--{name}-port {port} meets the transformer's", "Choose another port"
+    host, _, port = (flag(pod.transformer, "--predictor_host") or "").partition(":")
+    if host not in LOOPBACK or port != ports["http"]:
+        yield (
+            f"containers.{TRANSFORMER}.args",
+            "--predictor_host is not where Triton listens",
+            f"Write --predictor_host=127.0.0.1:{ports['http']}",
+        )
+    declared = [str(port.get("containerPort")) for port in pod.transformer.get("ports") or []]
+    if not declared or declared[0] != (flag(pod.transformer, "--http_port") or "8080"):
+        yield f"containers.{TRANSFORMER}.ports", "the first port is not the REST port", "KServe routes to the first"
+    if pod.triton.get("ports"):
+        yield f"containers.{TRITON}.ports", "a second container with ports", "Declare none: Knative rejects it"
+
+
+def _probes(pod: Pod) -> Rule:
+    readiness = at(pod.transformer, "readinessProbe.httpGet.path")
+    if readiness is None:
+        yield f"containers.{TRANSFORMER}.readinessProbe", "is missing", "Write httpGet /v2/health/ready on 8080"
+    elif readiness != "/v2/health/ready":
+        yield f"containers.{TRANSFORMER}.readinessProbe", f"{readiness} checks no golden sample", "Use /v2/health/ready"
+    if at(pod.transformer, "livenessProbe.httpGet.path") == "/v2/health/ready":
+        yield (
+            f"containers.{TRANSFORMER}.livenessProbe",
+            "restarts the transformer for Triton's faults",
+            "Use /v2/health/live",
+        )
+    if pod.mode == "Standard" and at(pod.triton, "livenessProbe.httpGet.path") != "/v2/health/ready":
+        yield (
+            f"containers.{TRITON}.livenessProbe",
+            "Triton says it is live with a dead backend process",
+            "Ask the transformer's golden sample: httpGet /v2/health/ready on 8080",
+        )
+    for name in ("livenessProbe", "readinessProbe"):
+        if pod.mode == "Knative" and pod.triton.get(name):
+            yield f"containers.{TRITON}.{name}", "is rejected beside the container with the port", "Remove it"
+
+
+def _closed(pod: Pod) -> Rule:
+    field = f"containers.{TRITON}.args"
+    for name, allowed in CLOSED.items():
+        if flag(pod.triton, name) not in allowed:
+            yield field, f"{name} is not set", f"Write {name}{'=' + allowed[0] if allowed[0] else ''}"
+    for name in ("--http-address", "--grpc-address"):
+        if flag(pod.triton, name) not in LOOPBACK:
+            yield field, f"{name} admits callers from outside the pod", f"Write {name}=127.0.0.1"
+    for name in ("--http-restricted-api", "--grpc-restricted-protocol"):
+        missing = [api for api in RESTRICTED if api not in (flag(pod.triton, name) or "").split(":")[0].split(",")]
+        if missing:
+            yield field, f"{name} leaves {', '.join(missing)} open", "Restrict them"
+
+
+def _hardening(pod: Pod) -> Rule:
+    if pod.predictor.get("automountServiceAccountToken") is not False:
+        yield "spec.predictor.automountServiceAccountToken", "a token is mounted", "Write false"
+    for field, container in _containers(pod):
+        image, context = container.get("image", ""), container.get("securityContext") or {}
+        if ("@" not in image and ":" not in image.rpartition("/")[2]) or image.endswith(":latest"):
+            yield f"{field}.image", f"{image!r} is not pinned", "Name it in manifests/images"
+        for key, wanted in (
+            ("runAsNonRoot", True),
+            ("readOnlyRootFilesystem", True),
+            ("allowPrivilegeEscalation", False),
+        ):
+            if context.get(key) is not wanted:
+                yield f"{field}.securityContext.{key}", f"is {context.get(key)}", f"Write {str(wanted).lower()}"
+        if at(context, "capabilities.drop") != ["ALL"]:
+            yield f"{field}.securityContext.capabilities", "are not dropped", "Write drop: [ALL]"
+        if at(context, "seccompProfile.type") != "RuntimeDefault":
+            yield f"{field}.securityContext.seccompProfile", "is missing", "Write type: RuntimeDefault"
+        for key in ("requests.cpu", "requests.memory", "limits.memory"):
+            if at(container, f"resources.{key}") is None:
+                yield f"{field}.resources.{key}", "is missing", "Write it: scheduling and autoscaling stand on it"
+
+
+def _memory(pod: Pod) -> Rule:
+    mounts = {mount.get("mountPath"): mount.get("name") for mount in pod.triton.get("volumeMounts") or []}
+    shared = next((volume for volume in pod.volumes if volume.get("name") == mounts.get(SHARED_MEMORY)), None)
+    if shared is None or at(shared, "emptyDir.medium") != "Memory" or not at(shared, "emptyDir.sizeLimit"):
+        yield (
+            f"containers.{TRITON}.volumeMounts",
+            f"{SHARED_MEMORY} is the container engine's 64 MiB, too small for the Python backend",
+            "Mount an emptyDir with medium Memory and a sizeLimit there",
+        )
+
+
+def _ending(pod: Pod) -> Rule:
+    drain, request = (float(flag(pod.transformer, name) or default) for name, default in _TIMES)
+    waits = at(pod.triton, "lifecycle.preStop.sleep.seconds", 0)
+    grace = pod.predictor.get("terminationGracePeriodSeconds", 30)
+    if waits < drain + request:
+        yield (
+            f"containers.{TRITON}.lifecycle.preStop",
+            f"Triton leaves after {waits} s, the transformer needs it for {drain + request:g} s",
+            f"Sleep {drain + request + 2:g} s",
+        )
+    if grace < waits + TRITON_LEAVES_S:
+        yield (
+            "spec.predictor.terminationGracePeriodSeconds",
+            f"{grace} s kill the pod while it drains",
+            f"Write at least {waits + TRITON_LEAVES_S}",
+        )
+
+
+_TIMES = (("--drain_s", "5"), ("--request_timeout_s", "30"))
+
+
+def _knative(pod: Pod) -> Rule:
+    if pod.mode != "Knative":
+        return
+    for key in KNATIVE_TAKES_NOT:
+        if pod.predictor.get(key):
+            yield f"spec.predictor.{key}", "is rejected by Knative without a feature flag", "Remove it"
+    if len(pod.transformer.get("ports") or []) > 1:
+        yield f"containers.{TRANSFORMER}.ports", "Knative takes one port", "Keep 8080"
+    for field, container in _containers(pod):
+        if re.search(r"'fieldRef'|'resourceFieldRef'", str(container.get("env"))):
+            yield f"{field}.env", "fieldRef is rejected by Knative without a feature flag", "Write a value"

@@ -1,0 +1,85 @@
+"""manifests/releases/releases.yaml: which release of a service serves, and which is tried on a share.
+
+All overlays are rendered from this one file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from modelport.manifests.findings import at
+from modelport.manifests.rendering import MANIFESTS
+
+FIRST_RELEASE = "initial"  # what is served before anything was released: the model repository of the checkout
+
+
+class ReleaseFileError(Exception):
+    """The file does not say what it should; the message says what to write."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the file says of a service.
+
+    Args:
+        stable: the release that serves.
+        canary: the release that is tried.
+        percent: the canary's share of the traffic, 0 for no canary.
+    """
+
+    stable: str
+    canary: str
+    percent: int
+
+
+def release_file(manifests: Path = MANIFESTS) -> Path:
+    """Where the file is."""
+    return manifests / "releases" / "releases.yaml"
+
+
+def parse(text: str) -> dict[str, Choice]:
+    """What the file says, by service.
+
+    Raises:
+        ReleaseFileError: it is no YAML, or one of a service's three keys is missing or is not what it should be.
+    """
+    try:
+        data = at(yaml.safe_load(text) or {}, "data", {})
+        services = [key.removesuffix("-stable") for key in data if key.endswith("-stable")]
+        return {
+            name: Choice(data[f"{name}-stable"], data[f"{name}-canary"], int(data[f"{name}-percent"]))
+            for name in services
+        }
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReleaseFileError(f"releases.yaml cannot be read ({error!r}): correct it, or `git restore` it") from error
+
+
+def edited(text: str, service: str, choice: Choice) -> str:
+    """The file with another choice for a service; all else stays as it is, comments too.
+
+    Raises:
+        ReleaseFileError: one of the service's keys has no line of its own.
+    """
+    new = text
+    for key, value in asdict(choice).items():
+        # key: value  # comment; the value with or without quotes
+        new = re.sub(rf"(?m)^(\s*{service}-{key}:\s*)([\"']?)[^\"'#\s]*\2", rf"\g<1>\g<2>{value}\g<2>", new)
+    if parse(new) != {**parse(text), service: choice}:
+        raise ReleaseFileError(
+            f"releases.yaml has no plain lines for {service}: write {service}-stable: NAME and so on"
+        )
+    return new
+
+
+def read(manifests: Path = MANIFESTS) -> Mapping[str, Choice]:
+    """What the file says now, by service.
+
+    Raises:
+        ReleaseFileError: see parse.
+    """
+    return parse(release_file(manifests).read_text())

@@ -1,0 +1,1 @@
+"""Measurements: benchmarks, load, fault injection (torture) and a real Prometheus."""

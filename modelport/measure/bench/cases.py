@@ -1,0 +1,158 @@
+"""What is measured: each service with one model, and the same picture in every form in which it can be sent."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from modelport.environment import ROOT
+
+REPOSITORY = ROOT / "model_repository"
+PICTURES = ROOT / "tests" / "data" / "pictures"
+VGA, LARGE = (640, 480), (4000, 3000)  # pixels, width and height: 0.3 and 12 megapixels
+GRPC = "gRPC"
+JSON, JPEG = {"content-type": "application/json"}, {"content-type": "image/jpeg"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, or over gRPC the message of ModelInfer in `body`."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+
+    def wire(self, host: str) -> bytes:
+        """As HTTP/1.1, on a connection that is kept."""
+        head = {"host": host, "content-length": str(len(self.body)), **self.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        return f"POST {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + self.body
+
+
+@dataclass(frozen=True)
+class Case:
+    """A service with one model.
+
+    Args:
+        service, model: which.
+        seed_route: of the seed's own server, where ours has it below /SERVICE.
+        seed: what the seed is, for people.
+        most: the greatest concurrency that says anything: a slow model's callers would wait for minutes.
+    """
+
+    service: str
+    model: str
+    seed_route: str
+    seed: str
+    most: int = 32
+
+
+CASES: Mapping[str, Case] = {
+    "detector": Case("detector", "yolov3_tiny", "/api/", "Flask, OpenCV DNN"),
+    "wide_resnet": Case("classifier", "wide_resnet50_2", "/classify", "Flask, eager PyTorch", most=8),
+    "lite0": Case("classifier", "efficientnet_lite0", "/classify", "Flask, eager PyTorch"),
+    "mobilenet": Case("classifier", "mobilenet_v2", "/classify", "Flask, eager PyTorch"),
+    "cars": Case("cars", "cars", "/predict", "Flask, keras predict"),
+    "digits": Case("digits", "mnist", "/predict", "FastAPI, keras predict"),
+    "anomaly": Case("anomaly", "anomaly", "/predict", "gunicorn, Flask, keras predict"),
+}
+DEFAULT = tuple(name for name in CASES if name != "mobilenet")  # Lite0 stands for the small ones
+
+
+@cache
+def photo(size_wh: tuple[int, int], grain: float = 0.0) -> bytes:
+    """coffee.jpg in another size, as a camera would save it: JPEG, quality 90.
+
+    Args:
+        size_wh: pixels.
+        grain: standard deviation of the sensor's noise, grey levels: enlarged pixels have none, which makes a file of
+            1 MB out of 12 megapixels, where telephones write 2 to 4.
+    """
+    picture = np.asarray(Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC))
+    if grain:
+        noise = np.random.default_rng(0).normal(0, grain, picture.shape[:2]).astype(np.float32)
+        picture = np.clip(picture + noise[..., np.newaxis], 0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def instance(service: str) -> bytes:
+    """What the service is asked about: a picture's bytes, or a window in JSON."""
+    if service == "digits":
+        return (REPOSITORY / "mnist" / "golden" / "images.png").read_bytes()
+    if service == "anomaly":
+        return json.dumps(json.loads((REPOSITORY / "anomaly" / "golden" / "windows.json").read_text())).encode()
+    return photo(VGA)
+
+
+def requests(case: Case) -> dict[str, Request]:
+    """By protocol; `own` is what the seed's users send to both. The first one is measured at every concurrency."""
+    data = instance(case.service)
+    made = _window_requests(case, data) if case.service == "anomaly" else _picture_requests(case, data)
+    return {**made, "own": own_request(case, data, f"/{case.service}")}
+
+
+def own_request(case: Case, data: bytes, prefix: str = "") -> Request:
+    """The seed's own form; its server has the route at the root."""
+    path = prefix + case.seed_route
+    if case.service == "anomaly":
+        return Request(path, b'{"data": [' + data + b"]}", JSON)
+    if case.service == "detector":
+        return Request(path, json.dumps({"id": "1", "image": base64.b64encode(data).decode()}).encode(), JSON)
+    edge = "e2b5f1c0"
+    kind = "image/png" if case.service == "digits" else "image/jpeg"
+    head = (
+        f'--{edge}\r\ncontent-disposition: form-data; name="file"; filename="picture"\r\ncontent-type: {kind}\r\n\r\n'
+    )
+    return Request(
+        path,
+        head.encode() + data + f"\r\n--{edge}--\r\n".encode(),
+        {"content-type": f"multipart/form-data; boundary={edge}"},
+    )
+
+
+def _picture_requests(case: Case, data: bytes) -> dict[str, Request]:
+    v1, v2 = f"/v1/models/{case.service}:predict", f"/v2/models/{case.service}/infer"
+    element = len(data).to_bytes(4, "little") + data
+    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(element)}}
+    instances = json.dumps({"instances": [{"image": {"b64": base64.b64encode(data).decode()}}]}).encode()
+    return {
+        "raw body": Request(v1, data, JPEG if case.service != "digits" else {"content-type": "image/png"}),
+        "V1": Request(v1, instances, JSON),
+        "V2": _binary(v2, tensor, element),
+        GRPC: _message(case, "image", "BYTES", [1], element),
+    }
+
+
+def _window_requests(case: Case, data: bytes) -> dict[str, Request]:
+    values = np.array(json.loads(data), np.float32)
+    shape = [1, len(values)]
+    tensor = {"name": "window", "shape": shape, "datatype": "FP32", "parameters": {"binary_data_size": values.nbytes}}
+    return {
+        "V1": Request("/v1/models/anomaly:predict", b'{"instances": [' + data + b"]}", JSON),
+        "V2": _binary("/v2/models/anomaly/infer", tensor, values.tobytes()),
+        GRPC: _message(case, "window", "FP32", shape, values.tobytes()),
+    }
+
+
+def _binary(path: str, tensor: Mapping[str, object], data: bytes) -> Request:
+    head = json.dumps({"inputs": [tensor]}).encode()
+    sizes = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
+    return Request(path, head + data, sizes)
+
+
+def _message(case: Case, name: str, datatype: str, shape: list[int], data: bytes) -> Request:
+    from tritonclient.grpc import service_pb2  # not beside KServe's: both define the same names, and `raw` needs that
+
+    message = service_pb2.ModelInferRequest(model_name=case.service)
+    message.inputs.add(name=name, datatype=datatype, shape=shape)
+    message.raw_input_contents.append(data)
+    return Request("/inference.GRPCInferenceService/ModelInfer", message.SerializeToString(), {})

@@ -1,0 +1,150 @@
+"""What the whole stack holds, how large its artefacts are, how soon it answers; and whether the transformer grows."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from kserve_transformers.settings import CHAINS
+from modelport.measure.bench import servers
+from modelport.measure.bench.cases import CASES, REPOSITORY, requests
+from modelport.measure.bench.measuring import Load, call
+from modelport.measure.bench.report import table
+from modelport.stack.server import free_ports
+from modelport.stack.transformer_server import TransformerServer, TransformerSettings
+
+MB = 2**20
+TRANSFORMER_MB, STACK_MB, ANSWER_S, GROWTH = 200, 4096, 3.0, 0.05
+# Of the soak: what the transformer holds after so many requests is what its growth is measured from.
+SETTLED = 2000
+
+
+@dataclass(frozen=True)
+class Held:
+    """A process and its memory.
+
+    Attributes:
+        what: Triton, a model's process, the transformer, or what minds them.
+        pss_mb: shared pages counted in parts.
+        rss_mb: shared pages counted in full.
+    """
+
+    what: str
+    pss_mb: float
+    rss_mb: float
+
+
+def held() -> list[Held]:
+    """By process."""
+    found = []
+    for process in servers.running():
+        with contextlib.suppress(psutil.Error):
+            memory = process.memory_full_info()
+            found.append(Held(_what(process.cmdline()), memory.pss / MB, memory.rss / MB))
+    return found
+
+
+def artefacts() -> list[tuple[str, float]]:
+    """Models and the size of what is served of them, MB."""
+    sizes = []
+    for model in sorted(path.parent for path in REPOSITORY.glob("*/config.pbtxt")):
+        files = [file for version in model.glob("[0-9]*") for file in version.rglob("*") if file.is_file()]
+        sizes.append((model.name, sum(file.stat().st_size for file in files) / MB))
+    return sizes
+
+
+def measure(soak: int) -> Iterator[str]:
+    """The stack with all services; lines for people.
+
+    Args:
+        soak: so many requests of all services, in turn.
+    """
+    port, _, triton, *_ = free_ports(5)
+    command = [
+        sys.executable,
+        "-m",
+        "modelport.stack",
+        f"--port={port}",
+        f"--triton-port={triton}",
+        "--die-with-parent",
+    ]
+    with servers.Served("memory", command, "ready: http", port) as served:
+        yield f"cold start to ready, all services: {served.start_s:.1f} s"
+        start_s = transformer_start_s(triton)
+        yield f"transformer, Triton up: ready after {start_s:.1f} s ({_word(start_s <= ANSWER_S)}, goal {ANSWER_S:g} s)"
+        _mixed(port, SETTLED)
+        yield from _held_lines()
+        if soak:
+            before = _transformer_mb()
+            began, failed = time.monotonic(), _mixed(port, soak)
+            growth = _transformer_mb() / before - 1
+            yield (
+                f"{soak} mixed requests in {time.monotonic() - began:.0f} s, {failed} failed: the transformer grew by "
+                f"{growth:+.1%} from {before:.0f} MB ({_word(growth < GROWTH)}, goal < {GROWTH:.0%})"
+            )
+
+
+def transformer_start_s(triton_port: int) -> float:
+    """Seconds from the start of another transformer, in front of the same Triton, to all services being ready."""
+    settings = TransformerSettings(CHAINS, REPOSITORY, servers.LOGS / "start.log", triton_port, *free_ports(2))
+    server = TransformerServer(settings)
+    began = time.monotonic()
+    server.start()
+    try:
+        while not server.is_ready():
+            time.sleep(0.02)
+            if time.monotonic() - began > settings.start_timeout_s:
+                break
+        return time.monotonic() - began
+    finally:
+        server.kill()
+
+
+def _held_lines() -> Iterator[str]:
+    processes = held()
+    total = sum(one.pss_mb for one in processes)
+    transformer = sum(one.rss_mb for one in processes if one.what == "transformer")
+    rows = [(one.what, f"{one.pss_mb:.0f}", f"{one.rss_mb:.0f}") for one in processes]
+    yield table([("process", "PSS MB", "RSS MB"), *rows, ("all", f"{total:.0f}", "")])
+    small = _word(transformer < TRANSFORMER_MB)
+    yield f"the transformer: {transformer:.0f} MB resident ({small}, goal < {TRANSFORMER_MB} MB)"
+    yield f"the whole stack: {total:.0f} MB ({_word(total < STACK_MB)}, goal < {STACK_MB} MB)"
+    yield table([("artefact", "MB"), *[(name, f"{size:.1f}") for name, size in artefacts()]])
+
+
+def _mixed(port: int, count: int) -> int:
+    """So many requests, a share of each to every service by every protocol; returns how many failed."""
+    kinds = [
+        (p, r) for name in ("detector", "lite0", "cars", "digits", "anomaly") for p, r in requests(CASES[name]).items()
+    ]
+    failed = sent = 0
+    turn = 0
+    while sent < count:
+        protocol, request = kinds[turn % len(kinds)]
+        report = call(port, Load(protocol, request, 8, 2.0))
+        answered, bad = len(report["latencies_s"]), sum(report["failed"].values())
+        sent, failed, turn = sent + answered + bad, failed + bad, turn + 1
+    return failed
+
+
+def _transformer_mb() -> float:
+    return sum(one.rss_mb for one in held() if one.what == "transformer")
+
+
+def _what(command: Sequence[str]) -> str:
+    text = " ".join(command)
+    for model in REPOSITORY.iterdir():
+        if f"/{model.name}/" in text and "python_backend_stub" in text:
+            return f"model {model.name}"
+    known = {"bin/tritonserver": "Triton", "kserve_transformers": "transformer", "modelport.stack": "make serve itself"}
+    return next((name for word, name in known.items() if word in text), Path(command[0]).name if command else "?")
+
+
+def _word(reached: bool) -> str:
+    return "reached" if reached else "MISSED"

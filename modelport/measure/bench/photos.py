@@ -1,0 +1,89 @@
+"""A large photo beside a small one: what it costs more, and whether both are answered alike."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kserve_transformers.arrays.boxes import box_iou
+from modelport.measure.bench import servers
+from modelport.measure.bench.cases import CASES, JPEG, LARGE, VGA, Request, photo
+from modelport.measure.bench.measuring import Load, measure
+from modelport.stack.server import LOOPBACK
+
+GOAL_MS, GOAL_IOU = 25.0, 0.9
+PATH = "/v1/models/detector:predict"
+GRAIN = 4.0  # makes a file of 2.7 MB, as large as telephones' are
+
+
+@dataclass(frozen=True)
+class Large:
+    """A photo of 12 megapixels beside the small one.
+
+    Attributes:
+        megabytes: of its file.
+        more_ms: processor time of the servers a request, above the small one's.
+        same_labels: whether both have the same objects.
+        iou: least of all objects' overlaps, 0..1.
+    """
+
+    megabytes: float
+    more_ms: float
+    same_labels: bool
+    iou: float
+
+    def line(self) -> str:
+        """For people."""
+        cheap = "reached" if self.more_ms <= GOAL_MS else "MISSED"
+        alike = "reached" if self.same_labels and self.iou >= GOAL_IOU else "MISSED"
+        return (
+            f"12 MP, {self.megabytes:.1f} MB: {self.more_ms:.1f} ms more CPU than VGA (goal <= {GOAL_MS:g}): {cheap}; "
+            f"same labels: {self.same_labels}, least IoU {self.iou:.3f} (goal >= {GOAL_IOU}): {alike}"
+        )
+
+
+def compare(rounds: int, seconds: float) -> list[Large]:
+    """The detector's answers to one photo of 0.3 and of 12 megapixels, without grain and with it, in turn."""
+    photos = [photo(VGA), photo(LARGE), photo(LARGE, GRAIN)]
+    requests = [Request(PATH, data, JPEG) for data in photos]
+    used: list[list[float]] = [[] for _ in requests]
+    with servers.ours("photos", CASES["detector"]) as served:
+        pids = [process.pid for process in servers.running()]
+        for turn in range(2 * rounds):
+            order = range(len(requests))
+            for number in order if turn % 2 == 0 else reversed(order):
+                load = Load("raw body", requests[number], 1, seconds)
+                used[number].append(measure("photos", "ours", turn, served.port, load, pids).server_cpu_ms)
+        found = [_detections(served.port, request) for request in requests]
+    small, small_ms = found[0], statistics.median(used[0])
+    return [
+        Large(len(data) / 1e6, statistics.median(costs) - small_ms, *_agreement(small, large))
+        for data, costs, large in zip(photos[1:], used[1:], found[1:], strict=True)
+    ]
+
+
+def _agreement(small: Sequence[dict[str, Any]], large: Sequence[dict[str, Any]]) -> tuple[bool, float]:
+    same = [one["label"] for one in small] == [one["label"] for one in large] and bool(small)
+    return same, float(np.diag(box_iou(_boxes(small, VGA), _boxes(large, LARGE))).min()) if same else 0.0
+
+
+def _detections(port: int, request: Request) -> list[dict[str, Any]]:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
+    try:
+        connection.request("POST", request.path, request.body, dict(request.headers))
+        detections: list[dict[str, Any]] = json.loads(connection.getresponse().read())["predictions"][0]["detections"]
+        return detections
+    finally:
+        connection.close()
+
+
+def _boxes(detections: Sequence[dict[str, Any]], size_wh: tuple[int, int]) -> np.ndarray:
+    """xyxy, in shares of the picture's sides."""
+    xywh = np.array([one["bbox"] for one in detections], np.float32).reshape(-1, 4)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1) / np.tile(np.float32(size_wh), 2)

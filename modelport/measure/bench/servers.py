@@ -1,0 +1,133 @@
+"""The servers that are measured, each a process of ours while the block runs."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from modelport.environment import ROOT
+from modelport.measure.bench.cases import CASES, Case, Request, instance, own_request, requests
+from modelport.measure.bench.measuring import BenchError
+from modelport.stack.guarded_process import GuardedProcess
+from modelport.stack.server import LOOPBACK, free_ports
+from modelport.stack.triton_distribution import lay_out
+from modelport.stack.triton_server import TritonServer, TritonSettings
+
+LOGS = ROOT / "build" / "bench" / "logs"
+START_S = 240.0
+
+
+class Served:
+    """A server that is ready when it answers its first request well.
+
+    Args:
+        name: of its log file.
+        command: that runs it; `{port}` stands for the port.
+        first: that request, or the line that its log must hold.
+        port: where it answers.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], first: Request | str, port: int) -> None:
+        self.port = port
+        self.start_s = 0.0
+        self._first = first
+        environment = {**os.environ, "PYTHONSAFEPATH": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        self.process = GuardedProcess(command, environment, LOGS / f"{name}.log", ROOT, grace_s=20)
+
+    def __enter__(self) -> Self:
+        began = time.monotonic()
+        self.process.start()
+        while not self._answers():
+            if not self.process.is_alive() or time.monotonic() - began > START_S:
+                self.process.stop()
+                raise BenchError(f"a server did not start: {self.process.log().strip().splitlines()[-3:]}")
+            time.sleep(0.1)
+        self.start_s = time.monotonic() - began
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.process.stop()
+
+    def _answers(self) -> bool:
+        if isinstance(self._first, str):
+            return self._first in self.process.log()
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
+        try:
+            connection.request("POST", self._first.path, self._first.body, dict(self._first.headers))
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def ours(name: str, case: Case) -> Served:
+    """`make serve` with one service and one model."""
+    port, _, triton, *_ = free_ports(5)  # a server takes two in a row, Triton three
+    command = [sys.executable, "-m", "modelport.stack", f"--services={case.service}", f"--port={port}"]
+    command += [f"--chain={case.service}={case.model}", f"--triton-port={triton}", "--die-with-parent"]
+    return Served(f"{name}-ours", command, "ready: http", port)
+
+
+def seed(name: str, case: Case) -> Served:
+    """The seed's own server."""
+    (port,) = free_ports(1)
+    module = f"modelport.measure.bench.legacy.{case.service}"
+    command = [sys.executable, "-m", module, str(port), case.model]
+    if case.service == "anomaly":
+        bind = f"--bind={LOOPBACK}:{port}"
+        command = [sys.executable, "-m", "gunicorn", bind, "--workers=1", "--threads=8", f"{module}:app"]
+    return Served(f"{name}-seed", command, own_request(case, instance(case.service)), port)
+
+
+@contextlib.contextmanager
+def kserve_plain() -> Iterator[Served]:
+    """KServe's SDK between callers and a Triton of its own."""
+    case = CASES["detector"]
+    (port, *triton_ports) = free_ports(4)
+    settings = TritonSettings(ROOT / "model_repository", LOGS / "kserve-triton.log", *triton_ports, (case.model,))
+    triton = TritonServer(lay_out(), settings)
+    triton.start()
+    try:
+        triton.wait_until_ready()
+        command = [
+            sys.executable,
+            "-m",
+            "modelport.measure.bench.legacy.kserve_detector",
+            f"--http_port={port}",
+            "--enable_grpc=false",
+        ]
+        command += [
+            f"--predictor_host={LOOPBACK}:{triton_ports[0]}",
+            "--predictor_protocol=v2",
+            f"--model_name={case.model}",
+        ]
+        with Served("detector-kserve", command, kserve_request(), port) as served:
+            yield served
+    finally:
+        triton.stop()
+
+
+def kserve_request() -> Request:
+    """What its callers send: V1 with base64, to the model's own name."""
+    case = CASES["detector"]
+    return replace(requests(case)["V1"], path=f"/v1/models/{case.model}:predict")
+
+
+def running() -> list[psutil.Process]:
+    """The processes of what is served at present, guards aside: we have no other children."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "guard.py" not in " ".join(child.cmdline()[:4]):
+                found.append(child)
+    return found

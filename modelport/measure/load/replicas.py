@@ -1,0 +1,95 @@
+"""Replicas of one service: here transformers, each with a Triton of its own, behind Envoy; in a cluster by kubectl."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kserve_transformers.settings import CHAINS
+from modelport.environment import ROOT
+from modelport.manifests.rendering import kubectl
+from modelport.measure.load.locusts import LoadError
+from modelport.stack.envoy.routes import INFERENCE_SERVICE, endpoints, read_routes
+from modelport.stack.envoy.server import Envoy
+from modelport.stack.server import LOOPBACK, free_ports
+from modelport.stack.stack import StackSettings, export_missing
+from modelport.stack.transformer_server import TransformerServer, TransformerSettings
+from modelport.stack.triton_distribution import lay_out
+from modelport.stack.triton_server import TritonServer, TritonSettings
+
+REPOSITORY = ROOT / "model_repository"
+ROLLOUT_S, REQUEST_S = 600, 60
+_PORTS = 5  # of a replica
+
+
+def documents(service: str, count: int) -> list[dict[str, Any]]:
+    """What makes Envoy deal requests out evenly among so many endpoints, at random, as kube-proxy does."""
+    names = [f"{service}-{number}" for number in range(count)]
+    pods = [{"kind": "InferenceService", "metadata": {"name": name}} for name in names]
+    services = [
+        {"kind": "Service", "metadata": {"name": name}, "spec": {"selector": {INFERENCE_SERVICE: name}}}
+        for name in names
+    ]
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in (f"/{service}", "/v1", "/v2")],
+        "backendRefs": [{"name": name} for name in names],
+        "timeouts": {"request": f"{REQUEST_S}s"},
+    }
+    return [*pods, *services, {"kind": "HTTPRoute", "metadata": {"name": service}, "spec": {"rules": [rule]}}]
+
+
+@contextlib.contextmanager
+def local(service: str, count: int, logs: Path) -> Iterator[str]:
+    """So many replicas on this machine, as long as the block runs; gives the address of what stands before them."""
+    export_missing(StackSettings((service,)))
+    with contextlib.ExitStack() as started:
+        port, admin_port, *ports = free_ports(2 + _PORTS * count)
+        own = [ports[at : at + _PORTS] for at in range(0, _PORTS * count, _PORTS)]
+        replicas = [_replica(service, number, of_it, logs, started) for number, of_it in enumerate(own)]
+        for triton, transformer in replicas:
+            triton.wait_until_ready()
+            transformer.wait_until_ready()
+        declared = documents(service, count)
+        names = endpoints(read_routes(declared))
+        addresses = {
+            name: (LOOPBACK, transformer.http_port) for name, (_, transformer) in zip(names, replicas, strict=True)
+        }
+        envoy = Envoy(declared, addresses, port, admin_port, logs)
+        started.callback(envoy.stop)
+        envoy.start()
+        envoy.wait_until_ready()
+        yield f"http://{LOOPBACK}:{port}"
+
+
+def scale(deployment: str, namespace: str, count: int) -> None:
+    """So many replicas in the cluster that kubectl knows; returns when they are ready.
+
+    Raises:
+        LoadError: kubectl failed; it said why.
+        RenderError: there is no kubectl.
+    """
+    program = kubectl()
+    for step in (["scale", f"--replicas={count}"], ["rollout", "status", f"--timeout={ROLLOUT_S}s"]):
+        done = subprocess.run([program, *step, f"--namespace={namespace}", f"deployment/{deployment}"], check=False)
+        if done.returncode:
+            raise LoadError(f"kubectl {step[0]} failed: see above")
+
+
+def _replica(
+    service: str, number: int, ports: Sequence[int], logs: Path, started: contextlib.ExitStack
+) -> tuple[TritonServer, TransformerServer]:
+    http, grpc, triton_http, triton_grpc, metrics = ports
+    models, name = CHAINS[service], f"replica-{number}"
+    triton = TritonServer(
+        lay_out(),
+        TritonSettings(REPOSITORY, logs / f"{name}-triton.log", triton_http, triton_grpc, metrics, models=models),
+    )
+    settings = TransformerSettings({service: models}, REPOSITORY, logs / f"{name}.log", triton_http, http, grpc)
+    transformer = TransformerServer(settings)
+    for server in (triton, transformer):
+        started.callback(server.kill)
+        server.start()
+    return triton, transformer

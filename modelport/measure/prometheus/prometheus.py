@@ -1,0 +1,203 @@
+"""A real Prometheus beside a running stack, configured as the operator would configure it from our manifests."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from modelport.measure.prometheus.queries import COMPONENTS, rule_groups
+from modelport.stack.errors import StartError
+from modelport.stack.guarded_process import GuardedProcess
+from modelport.stack.server import LOOPBACK
+
+POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
+START_TIMEOUT_S = 30.0
+# Triton's metrics port in a pod; here it is another one
+_TRITON_METRICS = ":8002"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What the discovery of pods would tell of a transformer and its Triton that run here."""
+
+    name: str
+    inference_service: str
+    http_port: int
+    triton_metrics_port: int
+    namespace: str = "modelport"
+
+    def targets(self) -> list[dict[str, Any]]:
+        """One for each declared port, and one for the container that declares none."""
+        return [
+            self._target("transformer-container", f"{LOOPBACK}:{self.http_port}", port="http1"),
+            self._target("transformer-container", f"{LOOPBACK}:{self.http_port + 1}", port="grpc"),
+            self._target("kserve-container", LOOPBACK),
+        ]
+
+    def _target(self, container: str, address: str, **port: str) -> dict[str, Any]:
+        found = {
+            "namespace": self.namespace,
+            "pod_name": self.name,
+            "pod_ip": LOOPBACK,
+            "pod_container_name": container,
+            "pod_label_app_kubernetes_io_part_of": "modelport",
+            "pod_label_serving_kserve_io_inferenceservice": self.inference_service,
+            **({"pod_container_port_name": port["port"]} if port else {}),
+        }
+        return {"targets": [address], "labels": {f"__meta_kubernetes_{key}": value for key, value in found.items()}}
+
+
+def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
+    """Prometheus's configuration: the PodMonitor, turned into scrape configs as the Prometheus operator does it.
+
+    Discovery alone is replaced: its labels are written down, and Triton's port is the local one.
+
+    Args:
+        pod: what is read.
+        rules_file: alerts and recording rules.
+        interval: between two reads, and two evaluations.
+    """
+    monitor = yaml.safe_load(POD_MONITOR.read_text().replace(_TRITON_METRICS, f":{pod.triton_metrics_port}"))
+    name = f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}"
+    spec = monitor["spec"]
+    return {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "rule_files": [str(rules_file)],
+        "scrape_configs": [
+            {
+                "job_name": f"podMonitor/{name}/{number}",
+                "metrics_path": endpoint["path"],
+                "static_configs": pod.targets(),
+                "relabel_configs": _relabelling(name, spec, endpoint),
+            }
+            for number, endpoint in enumerate(spec["podMetricsEndpoints"])
+        ],
+    }
+
+
+def _relabelling(name: str, spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """In the operator's order: what is kept, its own labels, the pod's labels, the endpoint's own rules."""
+
+    def meta(label: str) -> str:
+        return "__meta_kubernetes_" + re.sub(r"\W", "_", label)
+
+    steps = [
+        {"action": "keep", "source_labels": [meta(f"pod_label_{label}")], "regex": value}
+        for label, value in spec["selector"]["matchLabels"].items()
+    ]
+    if "port" in endpoint:
+        source = meta("pod_container_port_name")
+        steps.append({"action": "keep", "source_labels": [source], "regex": endpoint["port"]})
+    copied = {"namespace": "namespace", "container": "pod_container_name", "pod": "pod_name"}
+    copied |= {re.sub(r"\W", "_", label): f"pod_label_{label}" for label in spec.get("podTargetLabels", ())}
+    steps += [{"source_labels": [meta(source)], "target_label": label} for label, source in copied.items()]
+    steps.append({"target_label": "job", "replacement": name})
+    for own in endpoint.get("relabelings", ()):
+        steps.append({re.sub(r"[A-Z]", lambda c: f"_{c[0].lower()}", key): value for key, value in own.items()})
+    return steps
+
+
+class Prometheus:
+    """Owns a Prometheus that reads one pod.
+
+    Args:
+        pod: what is read.
+        folder: for its configuration, data and log.
+        port: where it listens, on loopback.
+        interval: between two reads.
+    """
+
+    def __init__(self, pod: Pod, folder: Path, port: int, interval: str = "1s") -> None:
+        self.url = f"http://{LOOPBACK}:{port}"
+        self._client = httpx.Client(base_url=self.url, timeout=30)
+        folder.mkdir(parents=True, exist_ok=True)
+        rules_file, file = folder / "rules.yml", folder / "prometheus.yml"
+        rules_file.write_text(yaml.safe_dump(rule_groups(), sort_keys=False))
+        file.write_text(yaml.safe_dump(configuration(pod, rules_file.resolve(), interval), sort_keys=False))
+        self._process = GuardedProcess(
+            [
+                executable(),
+                f"--config.file={file.resolve()}",
+                f"--storage.tsdb.path={folder.resolve() / 'data'}",
+                f"--web.listen-address={LOOPBACK}:{port}",
+            ],
+            dict(os.environ),
+            folder / "prometheus.log",
+            folder,
+            grace_s=10,
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            StartError: it did not come up; the message is the end of its log.
+        """
+        self._process.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.is_alive():
+            try:
+                if self._client.get("/-/ready").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        log = self._process.log()
+        self._process.stop()
+        raise StartError(f"Prometheus did not start: {log[-500:]}")
+
+    def stop(self) -> None:
+        """End it."""
+        self._client.close()
+        self._process.stop()
+
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series of an instant query: [{"metric": labels, "value": [time, text]}].
+
+        Args:
+            expr: in PromQL.
+            at: as of when, in seconds since the epoch; now where it is not given.
+        """
+        moment = {} if at is None else {"time": at}
+        return self._get("query", query=expr, **moment)["result"]  # type: ignore[no-any-return]
+
+    def query_range(self, expr: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The series of a range query: [{"metric": labels, "values": [[time, text], ...]}]."""
+        found = self._get("query_range", query=expr, start=start, end=end, step=step)
+        return found["result"]  # type: ignore[no-any-return]
+
+    def targets(self) -> list[dict[str, Any]]:
+        """What is read at present."""
+        return self._get("targets", state="active")["activeTargets"]  # type: ignore[no-any-return]
+
+    def rules(self) -> Sequence[dict[str, Any]]:
+        """Every rule with its health and state."""
+        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+
+    def _get(self, what: str, **parameters: str | float) -> dict[str, Any]:
+        answer = self._client.get(f"/api/v1/{what}", params=parameters).json()
+        if answer["status"] != "success":
+            raise ValueError(f"{parameters.get('query', what)}: {answer['error']}")
+        data: dict[str, Any] = answer["data"]
+        return data
+
+
+def executable(name: str = "prometheus") -> str:
+    """Prometheus, or promtool, of this machine.
+
+    Raises:
+        StartError: it is not installed.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise StartError(f"{name} is not installed: apt-get install prometheus")
+    return found

@@ -1,0 +1,133 @@
+"""Faults in what is served: a damaged artefact, and one that is whole and gives wrong answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from modelport.measure.torture.load import Load, RunningLoad
+from modelport.measure.torture.outcome import HONEST, NO_ANSWER, Outcome
+from modelport.measure.torture.served import Served, TortureError, copy_repository, wait_for
+from modelport.measure.torture.traffic import counts, requests
+
+MODEL = "yolov3_tiny"
+SERVICES = ("detector",)
+REASON = "golden sample's answer is wrong"
+READY_LOOK_S = 60.0
+
+
+def truncated(folder: Path) -> Outcome:
+    """Half an artefact: the stack does not start, and says why in one line."""
+    repository = copy_repository(folder)
+    artefact = next((repository / MODEL).glob("[0-9]*/model.onnx"))
+    artefact.write_bytes(artefact.read_bytes()[: artefact.stat().st_size // 2])
+    with Served(folder / "truncated.log", repository, SERVICES) as served:
+        began = time.monotonic()
+        try:
+            served.wait_until_ready()
+        except TortureError:
+            pass
+        else:
+            return Outcome("", Counter(), broken=("the stack started",))
+        errors = [line for line in served.log().splitlines() if line.startswith("error: ")]
+    broken = () if len(errors) == 1 and MODEL in errors[0] else (f"the start said {errors}",)
+    return Outcome("", Counter(), noticed_s=time.monotonic() - began, note="refused to start", broken=broken)
+
+
+def wrong(folder: Path) -> Outcome:
+    """An artefact that does not give the golden answer: never ready, and no caller gets an answer of it."""
+    repository = copy_repository(folder)
+    answer = repository / MODEL / "golden" / "answer.json"
+    document = json.loads(answer.read_text())
+    document["outputs"]["scores"]["values"] = [1 - value for value in document["outputs"]["scores"]["values"]]
+    answer.write_text(json.dumps(document))
+    with Served(folder / "wrong.log", repository, SERVICES) as served:
+        noticed_s = wait_for(lambda: REASON in json.dumps(served.get("/v2/health/ready")[1]), READY_LOOK_S)
+        running = RunningLoad(served.url, Load(kinds=("detector V2",)))
+        time.sleep(4)
+        records = running.stop()
+        ready = served.get("/v2/health/ready")[0]
+        served.memory.begin_anew()
+        time.sleep(1.5)
+        outcome = Outcome(
+            fault="",
+            seen=counts(records),
+            noticed_s=noticed_s,
+            sent=len(records),
+            answered=sum(record.outcome not in NO_ANSWER for record in records),
+            lost=sum(record.outcome in NO_ANSWER for record in records),
+            broken=tuple(
+                promise
+                for promise, holds in {
+                    "the golden sample's verdict was not told": noticed_s is not None,
+                    "ready in spite of a wrong answer": ready == 503,
+                    "callers did not all get 503": {record.outcome for record in records} == {"503"},
+                }.items()
+                if not holds
+            ),
+        )
+        return served.memory.put_into(outcome)
+
+
+def swapped(folder: Path) -> Outcome:
+    """Another network in the place of a model that runs, and then its processes die: no answer is the other one's."""
+    repository = copy_repository(folder)
+    artefact = next((repository / MODEL).glob("[0-9]*/model.onnx"))
+    original = artefact.read_bytes()
+    with Served(folder / "swapped.log", repository, SERVICES) as served:
+        served.wait_until_ready()
+        right = _answer(served)
+        seen: Counter[str] = Counter()
+        wrong = 0
+
+        def ask_until(condition: Callable[[], bool], seconds: float) -> float | None:
+            nonlocal wrong
+            began = time.monotonic()
+            while time.monotonic() - began < seconds:
+                status, document = _answer(served)
+                seen[str(status)] += 1
+                wrong += status == 200 and document != right[1]
+                if condition():
+                    return time.monotonic() - began
+            return None
+
+        artefact.write_bytes(_another(original))
+        for process in served.stubs(MODEL):
+            process.kill()
+        noticed_s = ask_until(lambda: REASON in json.dumps(served.get("/v2/health/ready")[1]), READY_LOOK_S)
+        artefact.write_bytes(original)
+        recovered_s = ask_until(served.well, 2 * READY_LOOK_S)
+        ask_until(lambda: False, 2)
+        broken = {
+            "the other network was not noticed": noticed_s is None,
+            "not well again with the right one": recovered_s is None,
+            f"{wrong} answers were wrong": wrong > 0,
+            f"callers saw {dict(seen)}": bool(seen.keys() - HONEST),
+            "no request was answered well": not seen["200"],
+        }
+        count = sum(seen.values())
+        outcome = Outcome(
+            "", seen, noticed_s, recovered_s, count, count, broken=tuple(what for what, so in broken.items() if so)
+        )
+        return served.memory.put_into(outcome)
+
+
+def _answer(served: Served) -> tuple[int | None, Any]:
+    request = requests()["detector V1"]
+    return served.post(request.path, request.body, request.headers)
+
+
+def _another(artefact: bytes) -> bytes:
+    """A network of the same form with other weights."""
+    network = onnx.load_from_string(artefact)
+    largest = max(network.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weights = np.frombuffer(largest.raw_data, np.float32)
+    largest.raw_data = np.roll(weights, 1).tobytes()
+    return bytes(network.SerializeToString())

@@ -1,0 +1,50 @@
+"""All faults by name."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from modelport.measure.torture import artefacts, callers, loads, processes, shared_memory
+from modelport.measure.torture.outcome import Outcome
+from modelport.measure.torture.served import Served
+
+KILL, STOP = signal.SIGKILL, signal.SIGSTOP
+
+Fault = Callable[[Served], Outcome]
+
+# One stack, of a detector and a classifier with a spare, goes through all of these.
+SERVED: Mapping[str, Fault] = {
+    "detector-killed": processes.model("yolov3_tiny", KILL),
+    "detector-stalled": processes.model("yolov3_tiny", STOP),
+    "chain-killed": processes.chain(KILL),
+    "chain-stalled": processes.chain(STOP),
+    "triton-killed": processes.triton(KILL),
+    "triton-stalled": processes.triton(STOP),
+    "transformer-killed": processes.transformer(KILL),
+    "transformer-stalled": processes.transformer(STOP),
+    "callers-gone": callers.gone,
+    "callers-slow": callers.slow,
+    "callers-idle": callers.idle,
+    "flood": callers.flood,
+    "overloaded": loads.overloaded,
+    "too-late": loads.too_late,
+    "sigterm": processes.terminated,
+}
+# Another one through these.
+TENSORFLOW = ("cars", "digits", "anomaly")
+SERVED_TENSORFLOW: Mapping[str, Fault] = {
+    "cars-killed": processes.model("cars", KILL, TENSORFLOW),
+    "digits-killed": processes.model("mnist", KILL, TENSORFLOW),
+    "digits-stalled": processes.model("mnist", STOP, TENSORFLOW),
+    "anomaly-stalled": processes.model("anomaly", STOP, TENSORFLOW),
+}
+# These start a stack of their own, or several.
+ALONE: Mapping[str, Callable[[Path], Outcome]] = {
+    "artefact-truncated": artefacts.truncated,
+    "artefact-wrong": artefacts.wrong,
+    "artefact-swapped": artefacts.swapped,
+    "shm-full": shared_memory.full,
+}
+SHORT = ("detector-killed", "chain-stalled", "triton-killed", "callers-gone", "sigterm")

@@ -1,0 +1,225 @@
+"""A stack of our own on free ports, started as `make serve` starts it, and a look into its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from kserve_transformers.settings import CHAINS
+from modelport.environment import ROOT
+from modelport.measure.torture.outcome import Outcome
+from modelport.stack.server import LOOPBACK, free_ports
+
+SERVICES = ("detector", "classifier")
+CHAIN = ("efficientnet_lite0", "efficientnet_lite0_spare")  # both trained: an untrained model is no spare
+START_S = 150.0
+STUB, TRITON, TRANSFORMER = "triton_python_backend_stub", "bin/tritonserver", "kserve_transformers"
+
+
+class TortureError(Exception):
+    """The run cannot go on; the message is what a person reads."""
+
+
+def copy_repository(folder: Path, services: Sequence[str] = SERVICES) -> Path:
+    """A model repository of our own, that faults may spoil; the classifier has one model and its spare."""
+    source, repository = ROOT / "model_repository", folder / "repository"
+    shutil.rmtree(repository, ignore_errors=True)
+    named = [(model, model) for service in services if service != "classifier" for model in CHAINS[service]]
+    named += [(CHAIN[0], name) for name in CHAIN] if "classifier" in services else []
+    for model, name in named:
+        versions = [path.name for path in (source / model).glob("[0-9]*") if any(path.iterdir())]
+        if not versions:
+            raise TortureError(f"model {model} is not built: run `make export`")
+        newest = max(versions, key=int)
+        ignored = shutil.ignore_patterns(*(version for version in versions if version != newest))
+        shutil.copytree(source / model, repository / name, ignore=ignored)
+        config = repository / name / "config.pbtxt"
+        config.write_text(config.read_text().replace(f'name: "{model}"', f'name: "{name}"'))
+    return repository
+
+
+class Served:
+    """`python -m modelport.stack` as a child; ends with the block, or with us.
+
+    Args:
+        log_file: what it prints.
+        repository: of models, as `copy_repository` makes it.
+        services: which it serves.
+        wrapper: command that runs it, in a namespace of its own for instance.
+    """
+
+    def __init__(
+        self,
+        log_file: Path,
+        repository: Path,
+        services: Sequence[str] = SERVICES,
+        wrapper: Sequence[str] = (),
+    ) -> None:
+        self.port, _, self.triton_port, *_ = free_ports(5)
+        self.url = f"http://{LOOPBACK}:{self.port}"  # gRPC has the next port
+        self.log_file = log_file
+        options = [f"--services={','.join(services)}", f"--port={self.port}", f"--triton-port={self.triton_port}"]
+        options += [f"--chain=classifier={','.join(CHAIN)}", "--die-with-parent"]
+        options += [f"--repository={repository}"]
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*wrapper, sys.executable, "-m", "modelport.stack", *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+            )
+        self.memory = Memory(self)
+
+    def __enter__(self) -> Self:
+        self.memory.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.memory.stop()
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def wait_until_ready(self) -> Self:
+        """Return when it printed its ready line.
+
+        Raises:
+            TortureError: it ended, or took too long.
+        """
+        deadline = time.monotonic() + START_S
+        while "ready: http" not in self.log():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise TortureError(f"the stack did not start: {self.log().strip().splitlines()[-1:]}")
+            time.sleep(0.1)
+        return self
+
+    def log(self) -> str:
+        """What it printed."""
+        return self.log_file.read_text(errors="replace")
+
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """Its processes with a word in their command, guards aside."""
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    command = " ".join(child.cmdline()[:3])
+                    if word in command and "guard.py" not in command:
+                        found.append(child)
+        return found
+
+    def stubs(self, model: str) -> list[psutil.Process]:
+        """The processes that run a model."""
+        return [process for process in self.processes(STUB) if f"/{model}/" in " ".join(process.cmdline())]
+
+    def stub(self, model: str) -> psutil.Process:
+        """The first process that runs a model."""
+        return self.stubs(model)[0]
+
+    def server(self, word: str) -> psutil.Process:
+        """Triton's process, or the transformer's."""
+        return self.processes(word)[0]
+
+    def models(self) -> dict[str, bool] | None:
+        """Which models are ready, as callers are told; None where nobody answers."""
+        status, report = self.get("/v2/health/ready")
+        if status is None or not isinstance(report, dict):
+            return None
+        services = report["services"].values()
+        return {name: model["ready"] for service in services for name, model in service["models"].items()}
+
+    def well(self) -> bool:
+        """Whether all is ready."""
+        models = self.models() or {}
+        return bool(models) and all(models.values())
+
+    def get(self, path: str, port: int | None = None) -> tuple[int | None, Any]:
+        """Status and JSON of a path; None for what does not answer."""
+        return self._ask(http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=1), "GET", path, b"", {})
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, Any]:
+        """Status and JSON; None for what does not answer."""
+        return self._ask(http.client.HTTPConnection(LOOPBACK, self.port, timeout=40), "POST", path, body, headers)
+
+    @staticmethod
+    def _ask(
+        connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int | None, Any]:
+        try:
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None, None
+        finally:
+            connection.close()
+
+
+class Memory:
+    """Samples the memory of a stack while it runs: proportional set sizes, so that shared pages count once."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.transformer_mb = self.stack_mb = 0
+
+    def start(self) -> None:
+        """From now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more."""
+        self._ended.set()
+        self._thread.join()
+
+    def begin_anew(self) -> None:
+        """Forget the peaks."""
+        self.transformer_mb = self.stack_mb = 0
+
+    def put_into(self, outcome: Outcome) -> Outcome:
+        """The outcome with the peaks since the beginning."""
+        return dataclasses.replace(outcome, transformer_mb=self.transformer_mb, stack_mb=self.stack_mb)
+
+    def _sample(self) -> None:
+        while not self._ended.wait(0.5):
+            total = 0.0
+            for process in self._served.processes():
+                with contextlib.suppress(psutil.Error):
+                    used = process.memory_full_info().pss / 2**20
+                    total += used
+                    if TRANSFORMER in " ".join(process.cmdline()[:3]):
+                        self.transformer_mb = max(self.transformer_mb, round(used))
+            self.stack_mb = max(self.stack_mb, round(total))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> float | None:
+    """How long it took until it held; None where it never did. A machine that stands still counts as a second."""
+    took, last = 0.0, time.monotonic()
+    while took < seconds:
+        if condition():
+            return took
+        time.sleep(0.05)
+        now = time.monotonic()
+        took, last = took + min(now - last, 1.0), now
+    return None

@@ -1,0 +1,50 @@
+"""A full /dev/shm, in a mount namespace of its own: the machine's is left alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+from modelport.measure.torture.load import Load, RunningLoad
+from modelport.measure.torture.outcome import Outcome, judge
+from modelport.measure.torture.served import Served, copy_repository, wait_for
+
+SIZE_MB = 96
+FULL_S = 6.0
+MOUNT = f'mount -t tmpfs -o size={SIZE_MB}m tmpfs /dev/shm && exec "$@"'
+WRAPPER = ("unshare", "--mount", "sh", "-c", MOUNT, "sh")
+
+
+def full(folder: Path) -> Outcome:
+    """A file takes all that is left while requests run, and goes again."""
+    allowed = os.geteuid() == 0 and shutil.which("unshare") is not None
+    if not allowed or subprocess.run([*WRAPPER, "true"], capture_output=True, check=False).returncode:
+        return Outcome("", Counter(), note="left out: needs the right to mount (root)")
+    with Served(folder / "shared_memory.log", copy_repository(folder), wrapper=WRAPPER) as served:
+        served.wait_until_ready()
+        filler = Path(f"/proc/{served.process.pid}/root/dev/shm/filler")
+        running = RunningLoad(served.url, Load())
+        try:
+            time.sleep(1.5)
+            free = os.statvfs(filler.parent)
+            with filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, min(free.f_bavail * free.f_frsize, SIZE_MB * 2**20))
+            began = time.monotonic()
+            time.sleep(FULL_S)
+            filler.unlink()
+            recovered_s = None
+            if wait_for(served.well, 60) is not None:
+                recovered_s = time.monotonic() - began - FULL_S
+            time.sleep(1.5)
+        finally:
+            filler.unlink(missing_ok=True)
+            records = running.stop()
+        outcome = judge(records)
+        broken = outcome.broken + (() if recovered_s is not None else ("not well again",))
+        note = f"{SIZE_MB} MB of its own, full for {FULL_S:g} s"
+        return served.memory.put_into(dataclasses.replace(outcome, recovered_s=recovered_s, note=note, broken=broken))

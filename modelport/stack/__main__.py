@@ -1,0 +1,164 @@
+"""`make serve`: set up, export what is missing, start Triton and the transformers, mind them until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kserve_transformers.settings import CHAINS, SERVICES, parse_chain
+from modelport.environment import ROOT, SetupError
+from modelport.stack import guard
+from modelport.stack.minded import MindedServers
+from modelport.stack.server import LOOPBACK
+from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
+
+PICTURES = Path("tests") / "data" / "pictures"
+REPOSITORY = Path("model_repository")
+
+
+class Ended(Exception):  # noqa: N818 (no error: Ctrl-C or SIGTERM)
+    """Somebody asked us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.die_with_parent:
+        guard.die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    began = time.monotonic()
+    stack = None
+    try:
+        settings, kind = _settings(options)
+        check_ports(settings)
+        export_missing(settings)
+        stack = kind(settings)
+        print(f"starting Triton and the transformers (logs: {os.path.relpath(settings.logs)}/)", flush=True)
+        stack.start()
+        print(_table(stack), "", *_curl_lines(settings), "", sep="\n")
+        print(
+            f"all services passed their golden samples, {time.monotonic() - began:.1f} s after the start; Ctrl-C ends"
+        )
+        print(f"ready: http://{LOOPBACK}:{settings.http_port}", flush=True)
+        stack.mind()
+    except Ended as ended:
+        print("\nending" + (", the requests under way first" if stack else ""), flush=True)
+        if stack:
+            with contextlib.suppress(Ended):  # asked twice: our guards kill what is left
+                stack.stop(ended.number)
+        return 0
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        if stack:
+            stack.stop()
+        return 1
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], MindedServers]]:
+    """What to run, and the class that runs it."""
+    told = {
+        "services": options.services,
+        "chains": {**CHAINS, **dict(options.chain)},
+        "http_port": options.port,
+        "grpc_port": options.port + 1,
+        "triton_http_port": options.triton_port,
+        "triton_grpc_port": options.triton_port + 1,
+        "triton_metrics_port": options.triton_port + 2,
+        "repository": options.repository,
+    }
+    if not options.overlay:
+        return StackSettings(**told), Stack
+    # they need what only `make test` and the manifests' commands install
+    from modelport.stack.overlay import OverlaySettings
+    from modelport.stack.overlay_stack import OverlayStack
+
+    settings = OverlaySettings(**told, overlay=options.overlay)
+    print(*settings.first.lines(), sep="\n", flush=True)
+    return settings, OverlayStack
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m modelport.stack", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--services", type=_services, default=SERVICES, help=f"comma-separated, of {','.join(SERVICES)} (default: all)")
+    add(
+        "--chain", type=_chain, action="append", default=[], help="SERVICE=MODEL[,MODEL]: models of a service, in order"
+    )
+    add("--overlay", help="serve as manifests/overlays/NAME declares, behind Envoy; chains come from there")
+    add("--port", type=_port, default=os.environ.get("PORT", "8080"), help="REST; gRPC is the next one")
+    add("--triton-port", type=_port, default=os.environ.get("TRITON_PORT", "8000"), help="REST, gRPC, metrics")
+    add("--repository", type=Path, default=ROOT / REPOSITORY, help="model repository")
+    add("--die-with-parent", action="store_true", help="end when the process that started this one is killed")
+    return parser
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise Ended(number)
+
+
+def _services(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in SERVICES]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"{text!r}: choose of {', '.join(SERVICES)}")
+    return names
+
+
+def _chain(text: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        return parse_chain(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1024 <= int(text) <= 65000):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port between 1024 and 65000")
+    return int(text)
+
+
+def _table(stack: MindedServers) -> str:
+    rows = [("service", "model", "weights", "state")]
+    reports = [(server, *report) for server in stack.transformers for report in server.services().items()]
+    for server, service, report in reports:
+        for name, model in report["models"].items():
+            parameters = (stack.triton_of(server).get(f"/v2/models/{name}/config")[1] or {}).get("parameters", {})
+            weights = parameters.get("weights", {}).get("string_value", "unknown")
+            state = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
+            rows.append((service if len(stack.transformers) == 1 else server.name, name, weights, state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _curl_lines(settings: StackSettings) -> list[str]:
+    """One command a service that works when it is pasted in the project's folder."""
+    url = f"http://{LOOPBACK}:{settings.http_port}"
+    post = f"curl -s -w '\\n' -H 'Content-Type: application/json' -d @- {url}"
+    photo = PICTURES / "coffee.jpg"
+    window = REPOSITORY / "anomaly" / "golden" / "windows.json"
+    lines = {
+        "detector": f'echo "{{\\"id\\":1,\\"image\\":\\"$(base64 -w0 {photo})\\"}}" | {post}/detector/api/',
+        "classifier": f"curl -s -w '\\n' -F file=@{photo} {url}/classifier/classify",
+        "cars": f"curl -s -w '\\n' -F file=@{photo} {url}/cars/predict",
+        "digits": f"curl -s -w '\\n' -F file=@{REPOSITORY / 'mnist' / 'golden' / 'images.png'} {url}/digits/predict",
+        "anomaly": f'echo "{{\\"data\\":[$(cat {window})]}}" | {post}/anomaly/predict',
+    }
+    return [lines[service] for service in settings.services]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

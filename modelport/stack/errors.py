@@ -1,0 +1,28 @@
+"""What can keep the local stack from running.
+
+SetupError                (environment.py: it must run before anything is installed)
+└── StackError            the message is the one line that a person reads: what is wrong and what to do
+    ├── PortTakenError    somebody else listens where we were told to
+    ├── UpdateError       a release did not take over
+    └── StartError        a process did not come up, or ended again and again
+"""
+
+from __future__ import annotations
+
+from modelport.environment import SetupError
+
+
+class StackError(SetupError):
+    """The stack cannot go on."""
+
+
+class PortTakenError(StackError):
+    """Somebody else listens on a port of ours."""
+
+
+class UpdateError(StackError):
+    """A release did not take over; the one before it serves on."""
+
+
+class StartError(StackError):
+    """A process of the stack did not become ready."""

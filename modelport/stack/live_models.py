@@ -1,0 +1,88 @@
+"""The folder of models that a running stack's Triton and transformers see, in which releases come and go.
+
+It is made of links into the model repository, which is never touched, and of releases' models, each under a name of its
+own: MODEL.RELEASE, which config.pbtxt then says, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from kserve_transformers.assignment import ASSIGNMENTS_FILE, triton_name
+from modelport.stack.errors import UpdateError
+
+NAME_LINE = re.compile(r'^name:[ \t]*"[^"]*"', re.MULTILINE)
+
+
+class LiveModels:
+    """The folder.
+
+    Args:
+        folder: where it is to be; it belongs to one stack.
+        repository: what it begins with.
+    """
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.folder = folder
+        self._repository = repository
+        self._assigned: dict[str, str] = {}
+
+    def create(self) -> None:
+        """Make it anew."""
+        self.remove()
+        self.folder.mkdir(parents=True)
+        for entry in self._repository.resolve().iterdir():
+            (self.folder / entry.name).symlink_to(entry)
+
+    def remove(self) -> None:
+        """Remove it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def release_of(self, model: str) -> str | None:
+        """The release that shall answer for a model; None: the repository's own."""
+        return self._assigned.get(model)
+
+    def assign(self, models: list[str], release: str | None) -> None:
+        """Say which release shall answer for models; transformers follow within a second."""
+        others = {model: other for model, other in self._assigned.items() if model not in models}
+        self._assigned = {**others, **(dict.fromkeys(models, release) if release else {})}
+        temporary = self.folder / f".{ASSIGNMENTS_FILE}"
+        temporary.write_text(json.dumps(self._assigned))
+        temporary.replace(self.folder / ASSIGNMENTS_FILE)
+
+    def add(self, model: str, release: str, source: Path) -> None:
+        """Bring a release's model in: its files are linked where the file system allows it, and copied elsewhere.
+
+        Raises:
+            UpdateError: the model is not there, or its config has no name.
+        """
+        target = self.folder / triton_name(model, release)
+        shutil.rmtree(target, ignore_errors=True)
+        for file in sorted(path for path in source.rglob("*") if path.is_file()):
+            place = target / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(file, place)
+        for config in [*target.glob("config.pbtxt"), *target.glob("configs/*.pbtxt")]:
+            text, changed = NAME_LINE.subn(f'name: "{target.name}"', config.read_text(), count=1)
+            if not changed:
+                raise UpdateError(f"{source.name}/{config.name} has no name: build the release again")
+            config.unlink()  # it may be a link to the release's own
+            config.write_text(text)
+        if not (target / "config.pbtxt").exists():
+            raise UpdateError(f"{source} is no model: build the release again")
+
+    def discard(self, model: str, release: str | None) -> None:
+        """Remove a release's model; the repository's own stays."""
+        if release:
+            shutil.rmtree(self.folder / triton_name(model, release), ignore_errors=True)
+
+
+def _link_or_copy(file: Path, place: Path) -> None:
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)

@@ -1,0 +1,225 @@
+"""What a rendered overlay declares, as processes of this machine: `make serve OVERLAY=name`.
+
+Read from the same YAML that `kubectl apply -k` sends: each predictor's transformer command line (service, chain,
+thresholds, limits, timeouts, drain, threads) and plain environment variables, the release of its models, and the routes
+with their shares, retries, fallback, time limits and buffer, by which a real Envoy stands on PORT.
+
+Replaced by what this machine has:
+- addresses and ports: --host, --http_port, --grpc_port, --predictor_host; gRPC does not pass Envoy;
+- storage: the release that a storageUri names is a folder of build/releases; `initial` is the model repository;
+- replicas: one process a predictor; what scales, places or limits pods means nothing here;
+- Triton: one for each release, with the stack's own options (tests/manifests runs the declared ones);
+- host names: without HTTPRoutes, KServe tells services apart by host name, Envoy here by path.
+CORS and JWT policies are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from kserve_transformers.settings import Settings, parse_settings
+from modelport.environment import ROOT
+from modelport.manifests.findings import Document, at
+from modelport.manifests.pods import Pod, pods
+from modelport.manifests.release_file import FIRST_RELEASE, ReleaseFileError, read, release_file
+from modelport.manifests.rendering import MANIFESTS, RenderError, render
+from modelport.stack.envoy.routes import Route, RouteError, endpoints, read_routes
+from modelport.stack.errors import StackError
+from modelport.stack.stack import StackSettings
+from modelport.stack.transformer_server import TransformerSettings
+
+RELEASES = ROOT / "build" / "releases"
+_SERVICE_AND_RELEASE = re.compile(r"/([\w-]+)[/:]([\w.-]+)$")  # the end of a storageUri, an OCI image's too
+
+
+Stamp = tuple[int, int]  # changes whenever a file is written or replaced
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A pod of an overlay, as far as this machine runs it. Two that are equal are served by the same processes.
+
+    Args:
+        endpoint: as the routes name it.
+        release: of its models.
+        repository: where those are.
+        arguments: of its transformer.
+        variables: of its transformer's environment.
+    """
+
+    endpoint: str
+    release: str
+    repository: Path
+    arguments: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.endpoint if self.release == FIRST_RELEASE else f"{self.endpoint}@{self.release}"
+
+    def transformer(self, logs: Path, triton_port: int, port: int) -> TransformerSettings:
+        """Its transformer, with REST on a port and gRPC on the next one."""
+        return TransformerSettings(
+            chains={},
+            repository=self.repository,
+            log_file=logs / f"{self.name}.log",
+            triton_port=triton_port,
+            http_port=port,
+            grpc_port=port + 1,
+            name=self.name,
+            declared=self.arguments,
+            variables=dict(self.variables),
+        )
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an overlay says at one time.
+
+    Args:
+        documents: of the services that are wanted.
+        predictors: the pod behind each endpoint of the routes.
+        stamp: of the release file before it was read.
+    """
+
+    documents: Sequence[Document]
+    predictors: tuple[Predictor, ...]
+    stamp: Stamp
+
+    @cached_property
+    def routes(self) -> Sequence[Route]:
+        """Where requests go."""
+        return read_routes(self.documents)
+
+    def lines(self) -> list[str]:
+        """A line for each route: who gets how much of it, and who comes next."""
+        names = {predictor.endpoint: predictor.name for predictor in self.predictors}
+        lines = []
+        for route in self.routes:
+            total = sum(share.weight for share in route.shares)
+            shares = ", ".join(f"{names[share.endpoint]} {100 * share.weight / total:g} %" for share in route.shares)
+            then = "".join(f", then {names[endpoint]}" for endpoint in route.fallback)
+            lines.append(f"{route.matches[0].path}: {shares}{then}")
+        return lines
+
+
+@dataclass(frozen=True)
+class OverlaySettings(StackSettings):
+    """A stack whose predictors and routes come from an overlay. Envoy has `http_port`, its admin the next one.
+
+    Args:
+        overlay: its name.
+        manifests: where it is, and the release file that it is rendered from.
+        releases: folders SERVICE/RELEASE.
+    """
+
+    overlay: str = ""
+    manifests: Path = MANIFESTS
+    releases: Path = RELEASES
+
+    @cached_property
+    def first(self) -> Declared:
+        """What the overlay declared when it was first asked.
+
+        Raises:
+            StackError: see read.
+        """
+        return self.read()
+
+    def stamp(self) -> Stamp:
+        """Of the release file now."""
+        state = release_file(self.manifests).stat()
+        return state.st_mtime_ns, state.st_ino
+
+    def read(self) -> Declared:
+        """What the overlay declares now of the services that are wanted.
+
+        Raises:
+            StackError: there is no such overlay, kubectl refuses it, or a release is not on this machine.
+        """
+        try:
+            stamp = self.stamp()
+            documents = self._wanted(render(self.overlay, self.manifests))
+            stable = {service: choice.stable for service, choice in read(self.manifests).items()}
+            found = dict(chain.from_iterable(_predictors(pod, stable) for pod in pods(documents)))
+            routes = read_routes(documents)
+        except (RenderError, ReleaseFileError, RouteError, FileNotFoundError) as error:
+            raise StackError(str(error)) from error
+        return Declared(documents, tuple(self._predictor(name, *found[name]) for name in endpoints(routes)), stamp)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The models of all chains."""
+        parsed = [_parsed(predictor.arguments) for predictor in self.first.predictors]
+        return tuple(dict.fromkeys(m for one in parsed for service in one.services for m in one.chains[service]))
+
+    @property
+    def transformers(self) -> tuple[TransformerSettings, ...]:
+        """None that is known before the overlay is read."""
+        return ()
+
+    def models_of(self, repository: Path) -> tuple[str, ...]:
+        """What the Triton over a repository loads: of a release, all that is in it."""
+        if repository == self.repository:
+            return self.models
+        return tuple(sorted(config.parent.name for config in repository.glob("*/config.pbtxt")))
+
+    def _wanted(self, documents: Sequence[Document]) -> list[Document]:
+        unwanted = {
+            pod.name
+            for pod in pods(documents)
+            if not set(_parsed(pod.transformer_arguments()).services) & set(self.services)
+        }
+        return [
+            document
+            for document in documents
+            if document.get("kind") not in ("InferenceService", "HTTPRoute")
+            or at(document, "metadata.name") not in unwanted
+        ]
+
+    def _predictor(self, endpoint: str, pod: Pod, stable: str | None) -> Predictor:
+        uri = str(at(pod.predictor, "model.storageUri", ""))
+        named = _SERVICE_AND_RELEASE.search(uri)
+        if named is None:
+            raise StackError(f"{endpoint}: {uri!r} does not end in SERVICE/RELEASE")
+        service, release = named[1], stable or named[2]
+        repository = self.repository if release == FIRST_RELEASE else self.releases / service / release
+        if not repository.is_dir():
+            raise StackError(
+                f"{endpoint} is to serve release {release} of {service}, which is not in {self.releases}: "
+                f"build it with `make release SERVICE={service}`, or choose another one (`make releases`)"
+            )
+        return Predictor(
+            endpoint,
+            release,
+            repository,
+            tuple(pod.transformer_arguments()),
+            tuple((v["name"], v["value"]) for v in pod.transformer.get("env") or [] if "value" in v),
+        )
+
+
+def _parsed(arguments: Sequence[str]) -> Settings:
+    return parse_settings([*arguments, "--model_repository=."])
+
+
+def _predictors(pod: Pod, stable: Mapping[str, str]) -> Iterator[tuple[str, tuple[Pod, str | None]]]:
+    """A service's stable predictor and its canaries, which take over what they do not say themselves.
+
+    With each its release, where the documents do not say it.
+    """
+    spec: Mapping[str, Any] = pod.service["spec"]
+    knative = "canaryTrafficPercent" in pod.predictor  # the documents are the canary; the rest has the revision before
+    yield pod.name, (pod, stable[pod.name] if knative else None)
+    for canary in spec.get("canary") or []:
+        predictor = {**pod.predictor, **canary["predictor"]}
+        name = f"{pod.name}-{predictor['name']}"
+        yield name, (Pod({**pod.service, "spec": {**spec, "predictor": predictor}}, pod.runtime), None)
+    if knative:
+        yield f"{pod.name}-canary", (pod, None)

@@ -1,0 +1,142 @@
+"""What Triton and the transformer server have in common: a guarded process that becomes ready."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import secrets
+import signal
+import socket
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelport.stack.errors import StartError
+from modelport.stack.guarded_process import GuardedProcess
+
+LOOPBACK = "127.0.0.1"
+READY_PATH = "/v2/health/ready"
+LIVE_PATH = "/v2/health/live"
+LIVE_TIMEOUT_S = 2.0
+FIRST_FREE_PORT = 10_000
+OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def free_ports(count: int) -> list[int]:
+    """Consecutive ports on loopback that nobody listens on now, and that the kernel gives to no outgoing connection."""
+    end = int(OUTGOING_PORTS.read_text().split()[0])
+    while True:
+        first = FIRST_FREE_PORT + secrets.randbelow(end - FIRST_FREE_PORT - count)
+        ports = [*range(first, first + count)]
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in ports:
+                held.enter_context(socket.create_server((LOOPBACK, port)))
+            return ports
+
+
+class Server(ABC):
+    """A server on loopback that speaks the V2 protocol over HTTP.
+
+    Args:
+        name: what a person calls it.
+        process: its process, not started.
+        http_port: where it answers.
+        start_timeout_s: how long it may take to become ready.
+    """
+
+    def __init__(self, name: str, process: GuardedProcess, http_port: int, start_timeout_s: float) -> None:
+        self.name = name
+        self.http_port = http_port
+        self._process = process
+        self._start_timeout_s = start_timeout_s
+
+    @abstractmethod
+    def errors(self, last: int = 3) -> list[str]:
+        """Why it is not ready, as far as it said so since its last start, oldest first."""
+
+    def start(self) -> None:
+        """Start the process; returns before it is ready."""
+        self._process.start()
+
+    def wait_until_ready(self) -> None:
+        """Return when it is ready.
+
+        Raises:
+            StartError: it ended or took too long; the message carries the last errors.
+        """
+        deadline = time.monotonic() + self._start_timeout_s
+        while not self.is_ready():
+            if not self.is_alive():
+                raise StartError(self._complaint(f"ended while starting ({self.ending()})"))
+            if time.monotonic() > deadline:
+                raise StartError(self._complaint(f"was not ready after {self._start_timeout_s:.0f} s"))
+            time.sleep(0.1)
+
+    def is_ready(self) -> bool:
+        """Whether it says so."""
+        return self.get(READY_PATH)[0] == http.client.OK
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_alive()
+
+    def is_stalled(self) -> bool:
+        """Whether it takes connections and says nothing. One that takes none is starting, or finishing what runs."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=LIVE_TIMEOUT_S)
+        try:
+            connection.request("GET", LIVE_PATH)
+            connection.getresponse().read()
+        except TimeoutError:
+            return True
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return False
+
+    def ending(self) -> str:
+        """How the process ended."""
+        code = self._process.exit_code()
+        return f"signal {signal.Signals(code - 128).name}" if code and code > 128 else f"exit code {code}"
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it in order; returns when nothing of it is left."""
+        self._process.stop(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def memory_bytes(self) -> int:
+        """Of all its processes, proportional set size."""
+        return self._process.memory_bytes()
+
+    def log(self) -> str:
+        """What it printed since its last start."""
+        return self._process.log()
+
+    def get(self, path: str) -> tuple[int | None, Any]:
+        """Status and JSON document of a path; None for what does not answer or is no JSON."""
+        return self._ask("GET", path, {}, 5)
+
+    def post(self, path: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int | None, Any]:
+        """Likewise, of an empty POST."""
+        return self._ask("POST", path, headers, timeout_s)
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int | None, Any]:
+        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=timeout_s)
+        try:
+            connection.request(method, path, headers=dict(headers))
+            response = connection.getresponse()
+            body = response.read()
+            return response.status, json.loads(body) if body else None
+        except (OSError, http.client.HTTPException, ValueError):
+            return None, None
+        finally:
+            connection.close()
+
+    def _complaint(self, what: str) -> str:
+        return f"{self.name} {what}: {'; '.join(self.errors()) or 'it said nothing'} (log: {self._process.log_file})"

@@ -1,0 +1,152 @@
+"""The whole local stack: Triton and the transformer server, started, minded and stopped together."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kserve_transformers.settings import CHAINS, SERVICES
+from modelport.environment import ROOT, say
+from modelport.exporting import export
+from modelport.stack.control import Control, run_folder
+from modelport.stack.errors import PortTakenError, StackError
+from modelport.stack.live_models import LiveModels
+from modelport.stack.minded import MindedServers
+from modelport.stack.model_minder import ModelMinder
+from modelport.stack.server import LOOPBACK
+from modelport.stack.transformer_server import TransformerServer, TransformerSettings
+from modelport.stack.triton_distribution import lay_out
+from modelport.stack.triton_server import TritonServer, TritonSettings
+from modelport.stack.updater import Say, Updater
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """Ports, services and folders of a stack."""
+
+    services: tuple[str, ...] = SERVICES
+    http_port: int = 8080
+    grpc_port: int = 8081
+    triton_http_port: int = 8000
+    triton_grpc_port: int = 8001
+    triton_metrics_port: int = 8002
+    repository: Path = ROOT / "model_repository"
+    logs: Path = ROOT / "build" / "logs"
+    chains: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(CHAINS))
+
+    @property
+    def run_folder(self) -> Path:
+        """What belongs to the stack while it runs."""
+        return run_folder(self.http_port)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models behind the services."""
+        return tuple(dict.fromkeys(model for service in self.services for model in self.chains[service]))
+
+    @property
+    def transformers(self) -> tuple[TransformerSettings, ...]:
+        """The transformer servers: here one, which hosts all services."""
+        chains = {service: self.chains[service] for service in self.services}
+        log_file = self.logs / "transformer.log"
+        ports = (self.triton_http_port, self.http_port, self.grpc_port)
+        return (TransformerSettings(chains, self.run_folder / "models", log_file, *ports),)
+
+    @property
+    def ports(self) -> tuple[tuple[str, str, int], ...]:
+        """Every port: the variable that moves it, its purpose, its number."""
+        return (
+            ("PORT", "REST", self.http_port),
+            ("PORT", "gRPC", self.grpc_port),
+            ("TRITON_PORT", "Triton's REST", self.triton_http_port),
+            ("TRITON_PORT", "Triton's gRPC", self.triton_grpc_port),
+            ("TRITON_PORT", "Triton's metrics", self.triton_metrics_port),
+        )
+
+
+class Stack(MindedServers):
+    """Owns the servers. Call check_ports, export_missing, start, then mind until it is time to stop."""
+
+    def __init__(self, settings: StackSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._live = LiveModels(settings.run_folder / "models", settings.repository)
+        self.triton = TritonServer(
+            lay_out(),
+            TritonSettings(
+                self._live.folder,
+                settings.logs / "triton.log",
+                settings.triton_http_port,
+                settings.triton_grpc_port,
+                settings.triton_metrics_port,
+                models=settings.models,
+            ),
+        )
+        self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
+        self.servers = (self.triton, *self.transformers)
+        self.minders = (ModelMinder(self.triton, self.transformers),)
+        chains = {service: settings.chains[service] for service in settings.services}
+        self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
+        self._control = Control(settings.run_folder, self._carry_out)
+
+    def start(self) -> None:
+        """Start all, on the model repository as it stands; then take commands.
+
+        Raises:
+            StartError: one of them did not become ready; whatever was started is stopped.
+        """
+        self._live.create()
+        super().start()
+        self._control.open()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Take no more commands, end the servers in order, and leave nothing."""
+        self._control.close()
+        super().stop(number)
+        self._live.remove()
+
+    def _carry_out(self, command: Mapping[str, Any], say_there: Say) -> None:
+        """The one command that there is: update a service to a release."""
+
+        def both(text: str) -> None:
+            say(f"update of {command['service']}: {text}")
+            say_there(text)
+
+        self._updater.update(command["service"], command["release"], Path(command["folder"]), both)
+
+    def triton_of(self, transformer: TransformerServer) -> TritonServer:
+        """The one that there is."""
+        return self.triton
+
+
+def check_ports(settings: StackSettings) -> None:
+    """Look whether every port is free, before anything is started.
+
+    Raises:
+        PortTakenError: one is not; the message names the variable that moves it.
+    """
+    for variable, purpose, port in settings.ports:
+        try:
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} ({purpose}) cannot be used ({error.strerror}): "
+                f"end what listens there, or move with make serve {variable}={port + 1000}"
+            ) from error
+
+
+def export_missing(settings: StackSettings) -> None:
+    """Build the artefacts that are not there yet.
+
+    Raises:
+        StackError: the exporters failed; they said why.
+    """
+    missing = [model for model in settings.models if not any((settings.repository / model).glob("[0-9]*/*"))]
+    if not missing:
+        return
+    if export(missing, [f"--repository={settings.repository}"]):
+        raise StackError(f"export of {', '.join(missing)} failed, see above; run `make export` to try again")

@@ -1,0 +1,86 @@
+"""The transformer server on this machine, in front of Triton."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelport.environment import ROOT
+from modelport.stack.guarded_process import GuardedProcess
+from modelport.stack.server import LOOPBACK, READY_PATH, Server
+
+GRACE_S = 45  # its own drain and the longest request
+
+
+@dataclass(frozen=True)
+class TransformerSettings:
+    """Where a transformer server listens and what it hosts.
+
+    Args:
+        chains: services and their models; empty where `declared` says it.
+        declared: a command line from elsewhere; what is said here comes after it and wins.
+        variables: environment variables from elsewhere.
+    """
+
+    chains: Mapping[str, tuple[str, ...]]
+    repository: Path
+    log_file: Path
+    triton_port: int = 8000
+    http_port: int = 8080
+    grpc_port: int = 8081
+    start_timeout_s: float = 120.0
+    name: str = "the transformer server"
+    declared: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class TransformerServer(Server):
+    """Owns the transformer server's process."""
+
+    def __init__(self, settings: TransformerSettings) -> None:
+        options = {
+            **({"services": ",".join(settings.chains)} if settings.chains else {}),
+            "host": LOOPBACK,
+            "http_port": settings.http_port,
+            "grpc_port": settings.grpc_port,
+            "predictor_host": f"{LOOPBACK}:{settings.triton_port}",
+            "model_repository": settings.repository,
+        }
+        process = GuardedProcess(
+            command=[
+                sys.executable,
+                "-m",
+                "kserve_transformers",
+                *settings.declared,
+                *(f"--{key}={value}" for key, value in options.items()),
+                *(f"--chain={service}={','.join(models)}" for service, models in settings.chains.items()),
+            ],
+            environment={
+                **os.environ,
+                **settings.variables,
+                "PYTHONSAFEPATH": "1",
+            },
+            log_file=settings.log_file,
+            folder=ROOT,
+            grace_s=GRACE_S,
+        )
+        super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
+
+    def services(self) -> Mapping[str, Any]:
+        """Readiness by service and model, as the server reports it; empty where it does not answer."""
+        _, report = self.get(READY_PATH)
+        return report["services"] if isinstance(report, dict) else {}
+
+    def all_models_ready(self) -> bool:
+        """Whether every model of its chains gave its golden sample's answer; a service is ready with one of them."""
+        reports = self.services().values()
+        return bool(reports) and all(model["ready"] for report in reports for model in report["models"].values())
+
+    def errors(self, last: int = 3) -> list[str]:
+        """The services that are not ready and why, or else the last lines of its log."""
+        reasons = [f"{name}: {state.get('reason')}" for name, state in self.services().items() if not state["ready"]]
+        return reasons or [line.strip() for line in self.log().splitlines() if line.strip()][-last:]

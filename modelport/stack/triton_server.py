@@ -1,0 +1,228 @@
+"""A real Triton on this machine, on loopback only, closed as NVIDIA's deployment guide asks."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+
+import psutil
+
+from exporters.conversion import CONVERTED
+from modelport.environment import SetupError, shared_library
+from modelport.exporting import convert_missing
+from modelport.stack.errors import StartError
+from modelport.stack.guarded_process import GuardedProcess
+from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.triton_distribution import Distribution
+
+STUB = "triton_python_backend_stub"
+DRAIN_S = 5
+REPLACE_TIMEOUT_S = 120.0
+UNLOAD_S = 20.0  # after which a process that does not end is killed
+# what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
+RESTRICTED = "model-repository,shared-memory,trace,logging"
+SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
+STUB_TIMEOUT_S = 120  # Triton's 30 s are few for several frameworks that import at once on two cores
+ENDED_OR_STOPPED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
+HARMLESS = ("CudaDriverHelper has not been initialized.",)  # said by every start without a GPU
+ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^error: (?P<fatal>.*)', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class TritonSettings:
+    """Where a Triton listens and what it serves: these models, or all of the repository where none is named.
+
+    A stack has names for its Tritons by which a person, and the stack, tell them apart.
+    """
+
+    repository: Path
+    log_file: Path
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    models: tuple[str, ...] = ()
+    start_timeout_s: float = 180.0
+    name: str = "Triton"
+    secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+
+class TritonServer(Server):
+    """Owns the server process and all that it starts.
+
+    Ready means that Triton says so; it does even when a backend process is dead, so ask with an inference too.
+
+    Args:
+        distribution: the laid-out Triton.
+        settings: repository, ports, log file.
+    """
+
+    def __init__(self, distribution: Distribution, settings: TritonSettings) -> None:
+        self.settings = settings
+        self._shm_prefix = f"modelport-{os.getpid()}-{settings.http_port}-"
+        process = GuardedProcess(
+            command=[str(distribution.server), *arguments(distribution, settings, self._shm_prefix)],
+            environment=environment(distribution),
+            log_file=settings.log_file,
+            folder=distribution.folder,  # a stub's sys.path begins with its working directory
+            grace_s=DRAIN_S + 5,
+            shm_prefix=self._shm_prefix,
+        )
+        super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
+        self._models = settings.models
+        self._stubs_seen: Counter[str] = Counter()
+        self._control = RLock()  # what is replaced is not unloaded at the same time
+
+    def start(self) -> None:
+        """Start the process with the models that it had, or was told to have; returns before it is ready."""
+        self._convert(self._models or [path.name for path in self.settings.repository.iterdir()])
+        self._stubs_seen.clear()
+        self._process.start([f"--load-model={model}" for model in self._models])
+
+    def crippled_models(self) -> list[str]:
+        """Models that have fewer running backend processes than they had: Triton goes on giving those their share."""
+        running = Counter(model for model, process in self._stubs(self._models) if _runs(process))
+        self._stubs_seen |= running
+        return [model for model in self._models if running[model] < self._stubs_seen[model]]
+
+    def seconds_worked(self, model: str) -> float:
+        """Processor time that a model's processes have used."""
+        total = 0.0
+        for _, process in self._stubs([model]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def _stubs(self, models: Sequence[str]) -> Iterator[tuple[str, psutil.Process]]:
+        """The backend processes of models."""
+        for process in psutil.process_iter(["cmdline"]):
+            command = " ".join(process.info["cmdline"] or [])
+            if STUB in command and self._shm_prefix in command:
+                for model in models:
+                    if f"/{model}/" in command:
+                        yield model, process
+
+    def replace_model(self, model: str) -> None:
+        """Load a model anew, beside the others, which go on serving.
+
+        Its backend process is killed first: unloading waits for a stalled one for ever.
+
+        Raises:
+            StartError: Triton could not load it.
+        """
+        with self._control:
+            if model not in self._models:
+                return  # unloaded meanwhile
+            self._kill_stubs(model)
+            self._stubs_seen.pop(model, None)
+            self._tell(model, "unload")
+            self._tell(model, "load")
+
+    def load_model(self, model: str) -> None:
+        """Load one more model; a restart loads it, too.
+
+        Raises:
+            StartError: Triton could not load it.
+        """
+        self._convert([model])
+        self._tell(model, "load")
+        self._models = (*self._models, model)
+
+    def unload_model(self, model: str) -> None:
+        """Unload a model and forget it, once the inferences under way have their answers; its processes are gone then.
+
+        Raises:
+            StartError: Triton could not unload it; it is forgotten all the same.
+        """
+        with self._control:
+            self._models = tuple(name for name in self._models if name != model)
+            self._stubs_seen.pop(model, None)
+            self._tell(model, "unload")
+            deadline = time.monotonic() + UNLOAD_S
+            while any(self._stubs([model])) and time.monotonic() < deadline:  # Triton answers before they have ended
+                time.sleep(0.05)
+            self._kill_stubs(model)
+
+    def _convert(self, models: Sequence[str]) -> None:
+        """What our PyTorch backend reads has to be there before Triton loads it."""
+        try:
+            convert_missing([self.settings.repository / model for model in models])
+        except SetupError as error:
+            raise StartError(str(error)) from error
+
+    def _kill_stubs(self, model: str) -> None:
+        for _, process in self._stubs([model]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _tell(self, model: str, step: str) -> None:
+        headers = {SECRET_HEADER: self.settings.secret}
+        status, answer = self.post(f"/v2/repository/models/{model}/{step}", headers, REPLACE_TIMEOUT_S)
+        if status != http.client.OK:
+            raise StartError(f"Triton could not {step} {model}: {answer}")
+
+    def errors(self, last: int = 3) -> list[str]:
+        """The last different error messages in the log, without their stack traces."""
+        messages = [match["message"] or match["fatal"] for match in ERROR_LINE.finditer(self.log())]
+        lines = [line.strip() for line in self.log().splitlines() if line.strip()]
+        return list(dict.fromkeys(message for message in messages if message not in HARMLESS))[-last:] or lines[-1:]
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() not in ENDED_OR_STOPPED
+    return False
+
+
+def environment(distribution: Distribution) -> dict[str, str]:
+    """The environment in which the server finds its libraries, and its stubs this Python and its packages.
+
+    A stub's interpreter is isolated (it ignores PYTHONPATH) but takes the first python3 in PATH for its own and honours
+    the pyvenv.cfg beside it. This Python's library folder comes before the wheel's, which carries another libpython.
+    """
+    library = shared_library()
+    if library is None:
+        raise StartError(f"{sys.executable} has no shared library, which Triton needs: remove .venv and run again")
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+        "LD_LIBRARY_PATH": os.pathsep.join((str(library.parent), str(distribution.libraries))),
+        "MODELPORT_CONVERTED": str(CONVERTED),
+    }
+
+
+def arguments(distribution: Distribution, settings: TritonSettings, shm_prefix: str) -> list[str]:
+    """Command line of the server."""
+    restricted = f"{RESTRICTED}:{SECRET_HEADER}={settings.secret}"
+    return [
+        f"--model-repository={settings.repository}",
+        f"--backend-directory={distribution.backends}",
+        f"--model-control-mode={'explicit' if settings.models else 'none'}",
+        "--exit-on-error=true",
+        "--strict-readiness=true",
+        "--disable-auto-complete-config",
+        f"--exit-timeout-secs={DRAIN_S}",
+        f"--http-address={LOOPBACK}",
+        f"--http-port={settings.http_port}",
+        f"--http-restricted-api={restricted}",
+        f"--grpc-address={LOOPBACK}",
+        f"--grpc-port={settings.grpc_port}",
+        f"--grpc-restricted-protocol={restricted}",
+        f"--metrics-address={LOOPBACK}",
+        f"--metrics-port={settings.metrics_port}",
+        "--allow-gpu-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
+        # settings of the Python backend hold for the backends that are built on it
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_S}",
+    ]

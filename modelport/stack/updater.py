@@ -1,0 +1,131 @@
+"""Lets another release of a service's models take over in a running stack; the present one answers until it does."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from kserve_transformers.assignment import triton_name
+from modelport.stack.errors import StackError, StartError, UpdateError
+from modelport.stack.live_models import LiveModels
+from modelport.stack.transformer_server import TransformerServer
+from modelport.stack.triton_server import TritonServer
+
+INITIAL = "initial"
+TAKE_OVER_S = 90.0  # learning, warming up, and a busy machine
+LOOK_S = 0.1
+
+Say = Callable[[str], None]
+
+
+class Updater:
+    """Updates one stack, one update at a time.
+
+    Args:
+        chains: the models of each service.
+        live: the folder that Triton and the transformer see.
+        triton: serves the models.
+        transformer: asks them.
+    """
+
+    def __init__(
+        self,
+        chains: Mapping[str, Sequence[str]],
+        live: LiveModels,
+        triton: TritonServer,
+        transformer: TransformerServer,
+    ) -> None:
+        self._chains = chains
+        self._live = live
+        self._triton = triton
+        self._transformer = transformer
+        self._lock = Lock()
+
+    def update(self, service: str, name: str, folder: Path, say: Say) -> None:
+        """Load a release beside the present one, let it take over once it proved itself, and unload the other.
+
+        Args:
+            service: whose models.
+            name: of the release; `initial`: what the stack was started with.
+            folder: of the release, verified.
+            say: takes a line for each step.
+
+        Raises:
+            UpdateError: the release did not take over; the stack is as it was before.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise UpdateError("another update is under way: wait for its end")
+        try:
+            self._update(service, None if name == INITIAL else name, folder, say)
+        finally:
+            self._lock.release()
+
+    def _update(self, service: str, new: str | None, folder: Path, say: Say) -> None:
+        if service not in self._chains:
+            raise UpdateError(f"this stack does not serve {service}: it serves {', '.join(self._chains)}")
+        models = list(self._chains[service])
+        old = self._live.release_of(models[0])
+        if new == old:
+            raise UpdateError(f"{service} is served by {new or INITIAL} already")
+        missing = [model for model in models if new and not (folder / model).is_dir()]
+        if missing:
+            raise UpdateError(f"{folder} does not hold {missing[0]}, which this stack asks for {service}")
+        try:
+            self._load(models, new, folder, say)
+            say(f"{new or INITIAL} is asked for its golden samples, while {old or INITIAL} answers")
+            self._live.assign(models, new)
+            self._wait(service, models, new)
+        except StackError as error:
+            say(f"{error}: taking it back")
+            self._live.assign(models, old)
+            with contextlib.suppress(StackError):  # where it does not come back, it goes by Triton's own draining
+                self._wait(service, models, old, patient=True)
+            self._unload(models, new)
+            raise UpdateError(
+                f"{new or INITIAL} did not take over, {old or INITIAL} answers as before: {error}"
+            ) from error
+        say(f"{new or INITIAL} answers now; {old or INITIAL} has no requests any more")
+        self._unload(models, old)
+        say(f"{old or INITIAL} is unloaded")
+
+    def _load(self, models: Sequence[str], release: str | None, folder: Path, say: Say) -> None:
+        for model in models:
+            name = triton_name(model, release)
+            if release:
+                self._live.add(model, release, folder / model)
+            say(f"loading {name} beside what serves")
+            self._triton.load_model(name)
+
+    def _unload(self, models: Sequence[str], release: str | None) -> None:
+        for model in models:
+            with contextlib.suppress(StartError):  # Triton may be starting again, without it
+                self._triton.unload_model(triton_name(model, release))
+            self._live.discard(model, release)
+
+    def _wait(self, service: str, models: Sequence[str], release: str | None, patient: bool = False) -> None:
+        """Until all models answer by this release, and nobody waits for an answer of another one.
+
+        Raises:
+            UpdateError: one refuses it (unless we are patient), or it takes too long.
+        """
+        deadline = time.monotonic() + TAKE_OVER_S
+        while True:
+            states: Mapping[str, Any] = self._transformer.services().get(service, {}).get("models", {})
+            waiting = [model for model in models if not _follows(states.get(model), release)]
+            if not waiting:
+                break
+            refusals = [states[model]["refused"] for model in waiting if "refused" in states.get(model, {})]
+            refused = [one["reason"] for one in refusals if one["release"] == (release or INITIAL)]
+            if refused and not patient:
+                raise UpdateError(f"{waiting[0]}: {refused[0]}")
+            if time.monotonic() > deadline:
+                raise UpdateError(f"{waiting[0]} did not follow within {TAKE_OVER_S:g} s")
+            time.sleep(LOOK_S)
+
+
+def _follows(state: Mapping[str, Any] | None, release: str | None) -> bool:
+    return state is not None and state.get("release") == release and not state.get("draining")

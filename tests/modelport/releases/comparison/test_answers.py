@@ -1,0 +1,47 @@
+"""Answers are matched as a person would match them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modelport.releases.comparison.answers import Answer, difference
+
+
+def boxes(*found: tuple[str, float, tuple[float, float, float, float]]) -> Answer:
+    labels, scores, places = zip(*found, strict=True) if found else ((), (), ())
+    return Answer(tuple(labels), np.array(scores), np.array(places, np.float32).reshape(-1, 4))
+
+
+CUP = ("cup", 0.5, (0.0, 0.0, 10.0, 10.0))
+
+
+@pytest.mark.parametrize(
+    ("new", "agreed", "count", "ious", "only_old", "only_new"),
+    [
+        pytest.param([CUP], 2, 2, [1.0], (), (), id="the same box"),
+        pytest.param([("cup", 0.5, (0, 0, 10, 5))], 2, 2, [0.5], (), (), id="IoU right at the threshold"),
+        pytest.param([("cup", 0.5, (0, 0, 10, 4.9))], 0, 2, [], ("cup",), ("cup",), id="IoU below it"),
+        pytest.param([("bowl", 0.5, CUP[2])], 0, 2, [], ("cup",), ("bowl",), id="another label in the same place"),
+        pytest.param([], 0, 1, [], ("cup",), (), id="nothing"),
+        pytest.param([("cup", 0.9, (0, 0, 10, 6)), CUP], 2, 3, [1.0], (), ("cup",), id="the nearer box, not the surer"),
+    ],
+)
+def test_boxes_are_paired(new, agreed, count, ious, only_old, only_new) -> None:
+    found = difference(boxes(CUP), boxes(*new))
+    assert (found.agreed, found.count) == (agreed, count)
+    assert found.ious == pytest.approx(ious)
+    assert (found.only_old, found.only_new) == (only_old, only_new)
+
+
+def test_two_empty_answers_agree() -> None:
+    found = difference(boxes(), boxes())
+    assert (found.count, found.rank) == (0, (1.0, 0.0))
+
+
+def test_the_best_labels_decide_and_their_scores_shift() -> None:
+    old = Answer(("cat", "dog"), np.array([0.6, 0.4]))
+    assert difference(old, Answer(("cat", "cow"), np.array([0.8, 0.1]))).shifts == (pytest.approx(0.2),)
+    other = difference(old, Answer(("dog", "cat"), np.array([0.6, 0.4])))
+    assert (other.agreed, other.count, other.shifts) == (0, 1, ())
+    assert other.rank < difference(old, old).rank

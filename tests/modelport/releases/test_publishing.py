@@ -1,0 +1,381 @@
+"""What is published is what KServe's own storage initializer fetches, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+from modelport.releases.__main__ import main
+from modelport.releases.building import Built
+from modelport.releases.errors import ReleaseInvalidError
+from modelport.releases.publishing import publish
+from modelport.releases.release import RELEASE_FILE
+from modelport.releases.sources import Folder
+from modelport.releases.store import CHUNK
+from modelport.releases.verification import verify
+from modelport.stack.transformer_server import TransformerServer, TransformerSettings
+from modelport.stack.triton_distribution import lay_out
+from modelport.stack.triton_server import TritonServer, TritonSettings
+
+BUCKET = "modelport-models"
+INITIALIZER = "import sys; from kserve_storage import Storage; Storage.download(*sys.argv[1:])"
+Fetch = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """An S3 endpoint on this machine."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty bucket there, and the credentials for it, as people set them."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    created = boto3.resource("s3").Bucket(BUCKET)
+    created.create()
+    yield created
+    created.objects.all().delete()
+    created.delete()
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Fetch:
+    """KServe's storage initializer, in a process of its own, as in a pod."""
+
+    def run(address: str) -> Path:
+        folder = tmp_path / "mnt" / "models"
+        done = subprocess.run(
+            [sys.executable, "-c", INITIALIZER, address, str(folder)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return run
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[type[http.server.SimpleHTTPRequestHandler], Path], str]]:
+    """Serves a folder over HTTP."""
+    servers = []
+
+    def start(handler: type[http.server.SimpleHTTPRequestHandler], folder: Path) -> str:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+        servers.append((server, threading.Thread(target=server.serve_forever)))
+        servers[-1][1].start()
+        return f"127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """Any file server."""
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Registry(Files):
+    """The two requests of a registry that a pull is made of, answered from a layout folder."""
+
+    def do_GET(self) -> None:
+        layout = Path(self.directory)
+        kind, name = self.path.split("/")[-2:]
+        index = json.loads((layout / "index.json").read_bytes())["manifests"]
+        tags: Mapping[str, str] = {m["annotations"]["org.opencontainers.image.ref.name"]: m["digest"] for m in index}
+        digest = tags.get(name, name) if kind == "manifests" else name
+        content = (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", index[0]["mediaType"] if kind == "manifests" else "application/octet-stream")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def release_of(folder: Path, address: str, *more: str) -> str:
+    """Publishes what lies in a folder of releases by the command. Returns the release's name."""
+    assert main(["publish", "digits", f"--releases={folder.parents[1]}", f"--to={address}", *more]) == 0
+    return folder.name
+
+
+def test_a_folder(digits: Built, tmp_path: Path, fetch: Fetch) -> None:
+    name = release_of(digits.folder, f"file://{tmp_path}/models")
+    assert verify(Folder(tmp_path / "models" / "digits" / name)) == digits.release  # what a volume mounts
+    assert verify(Folder(fetch(f"file://{tmp_path}/models/digits/{name}"))) == digits.release
+
+
+def test_s3(digits: Built, bucket: Any, fetch: Fetch) -> None:
+    name = release_of(digits.folder, f"s3://{BUCKET}/some/place")
+    assert verify(Folder(fetch(f"s3://{BUCKET}/some/place/digits/{name}"))) == digits.release
+
+
+def test_what_was_changed_on_the_way_is_not_served_until_it_is_mended(
+    digits: Built, bucket: Any, fetch: Fetch, free_ports: Callable[[int], list[int]], tmp_path: Path
+) -> None:
+    """Two labels are swapped: KServe fetches them, Triton loads them, and the golden answer knows no labels."""
+    name, path = release_of(digits.folder, f"s3://{BUCKET}"), "mnist/labels.txt"
+    labels = (digits.folder / path).read_bytes()
+    bucket.put_object(Key=f"digits/{name}/{path}", Body=labels.replace(b"5\n6", b"6\n5"))
+    fetched = fetch(f"s3://{BUCKET}/digits/{name}")
+
+    ports = free_ports(5)
+    triton = TritonServer(lay_out(), TritonSettings(fetched, tmp_path / "triton.log", *ports[:3]))
+    transformer = TransformerServer(
+        TransformerSettings({"digits": ("mnist",)}, fetched, tmp_path / "digits.log", ports[0], *ports[3:])
+    )
+    try:
+        triton.start()
+        transformer.start()
+        triton.wait_until_ready()
+        assert wait_for(lambda: transformer.services()["digits"]["models"]["mnist"]["reason"], "is not as released")
+        assert not transformer.is_ready()
+
+        triton.stop()  # it has the wrong labels in memory
+        (fetched / path).write_bytes(labels)
+        triton.start()
+        transformer.wait_until_ready()
+        picture = (fetched / "mnist" / "golden" / "images.png").read_bytes()
+        answer = httpx.post(
+            f"http://127.0.0.1:{ports[3]}/digits/predict",
+            content=picture,
+            headers={"content-type": "image/png"},
+            timeout=60,
+        )
+        assert answer.json()["predicted_digit"] == 5
+    finally:
+        transformer.kill()
+        triton.kill()
+
+
+def wait_for(look: Callable[[], str], words: str, seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(KeyError):
+            if words in look():
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def test_http_as_an_archive(digits: Built, tmp_path: Path, fetch: Fetch, serve: Any) -> None:
+    name = release_of(digits.folder, f"file://{tmp_path}/models", "--archive")
+    host = serve(Files, tmp_path / "models")
+    assert verify(Folder(fetch(f"http://{host}/digits/{name}.tar"))) == digits.release
+
+
+def test_http_without_archive_is_nothing_that_kserve_fetches(
+    digits: Built, tmp_path: Path, fetch: Fetch, serve: Any
+) -> None:
+    name = release_of(digits.folder, f"file://{tmp_path}/models")
+    host = serve(Files, tmp_path / "models")
+    with pytest.raises(AssertionError, match="did not respond with 'Content-Type': 'application/octet-stream'"):
+        fetch(f"http://{host}/digits/{name}")
+
+
+def test_an_oci_image(digits: Built, tmp_path: Path, fetch: Fetch, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = release_of(digits.folder, f"oci://{tmp_path}/images")
+    assert main(["verify", f"oci://{tmp_path}/images/digits:{name}"]) == 0
+    monkeypatch.setenv("KSERVE_OCI_INSECURE_REGISTRY", "true")
+    host = serve(Registry, tmp_path / "images" / "digits")
+    assert verify(Folder(fetch(f"oci://{host}/modelport/digits:{name}"))) == digits.release
+
+
+def test_image_tools_read_the_layout(digits: Built, tmp_path: Path) -> None:
+    if not shutil.which("buildah"):
+        pytest.skip("buildah is not installed: apt-get install buildah")
+    name = release_of(digits.folder, f"oci://{tmp_path}/images")
+    storage = ["--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/runroot", "--storage-driver", "vfs"]
+    buildah = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
+    container = buildah(["buildah", *storage, "from", f"oci:{tmp_path}/images/digits:{name}"]).stdout.strip()
+    mounted = buildah(["buildah", *storage, "mount", container]).stdout.strip()
+    try:
+        assert verify(Folder(Path(mounted) / "models")) == digits.release
+    finally:
+        buildah(["buildah", *storage, "umount", container])
+
+
+def test_an_interrupted_upload_shows_nothing_and_is_gone_on_with(
+    digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = 10_000
+
+    def interrupt(size: int) -> None:
+        nonlocal left
+        left -= size
+        if left < 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(digits.folder, f"s3://{BUCKET}", interrupt)
+    place = f"s3://{BUCKET}/digits/{digits.folder.name}"
+    assert main(["verify", place]) == 1
+    assert "holds no whole release" in capsys.readouterr().err
+
+    bucket.put_object(Key=f"digits/{digits.folder.name}/mnist/labels.txt", Body=b"9\n8\n7\n6\n5\n4\n3\n2\n1\n0\n")
+    bucket.put_object(
+        Key=f"digits/{digits.folder.name}/mnist/config.pbtxt",
+        Body=(digits.folder / "mnist" / "config.pbtxt").read_bytes(),
+    )
+    published = publish(digits.folder, f"s3://{BUCKET}")
+    assert published.new
+    assert published.found >= 1  # the config at least; labels of the same size were not taken for the right ones
+    assert main(["verify", place]) == 0
+
+
+def test_large_files_go_up_in_parts(toy: Callable[..., Path], bucket: Any) -> None:
+    artefact = bytes(range(256)) * (3 * CHUNK // 256) + b"and some more"
+    seen: list[int] = []
+    published = publish(toy(contents={"toy/1/model.onnx": artefact}), f"s3://{BUCKET}", seen.append)
+    (stored,) = [item for item in bucket.objects.all() if item.key.endswith("model.onnx")]
+    assert stored.e_tag.endswith('-4"')  # S3's mark of a file in four parts
+    assert sum(seen) == 2 * len(artefact)
+    assert main(["verify", published.address]) == 0
+
+
+def test_the_same_content_never_goes_up_twice(digits: Built, bucket: Any, tmp_path: Path) -> None:
+    first = publish(digits.folder, f"s3://{BUCKET}")
+    changed_at = {item.key: item.last_modified for item in bucket.objects.all()}
+    again = publish(digits.folder, f"s3://{BUCKET}")
+    later = tmp_path / f"2099-01-01{digits.folder.name[10:]}"
+    shutil.copytree(digits.folder, later)
+    (later / RELEASE_FILE).chmod(0o644)
+    (later / RELEASE_FILE).write_text(
+        (digits.folder / RELEASE_FILE).read_text().replace(digits.folder.name, later.name)
+    )
+    by_another_name = publish(later, f"s3://{BUCKET}")
+    assert [one.new for one in (first, again, by_another_name)] == [True, False, False]
+    assert {one.address for one in (first, again, by_another_name)} == {first.address}
+    assert {item.key: item.last_modified for item in bucket.objects.all()} == changed_at
+
+
+def flip(content: bytes) -> bytes:
+    return content[:1000] + bytes([content[1000] ^ 1]) + content[1001:]
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        pytest.param("mnist/1/model.savedmodel/saved_model.pb", flip, id="one bit"),
+        pytest.param("mnist/1/model.savedmodel/saved_model.pb", lambda content: content[:-1], id="truncated"),
+        pytest.param("mnist/labels.txt", lambda content: b"0\n1\n2\n3\n4\n5\n6\n7\n9\n8\n", id="two labels swapped"),
+        pytest.param("mnist/config.pbtxt", lambda content: content.replace(b"7e47", b"8e47"), id="another provenance"),
+    ],
+)
+def test_what_is_changed_in_storage_is_found(
+    path: str, change: Callable[[bytes], bytes], digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = release_of(digits.folder, f"s3://{BUCKET}")
+    bucket.put_object(Key=f"digits/{name}/{path}", Body=change((digits.folder / path).read_bytes()))
+    assert main(["verify", f"s3://{BUCKET}/digits/{name}"]) == 1
+    assert f"{name}/{path}" in capsys.readouterr().err
+    with pytest.raises(ReleaseInvalidError, match=path):
+        publish(digits.folder, f"s3://{BUCKET}")
+
+
+def test_another_release_json_is_never_overwritten(digits: Built, bucket: Any) -> None:
+    key = f"digits/{digits.folder.name}/{RELEASE_FILE}"
+    other = json.loads((digits.folder / RELEASE_FILE).read_text())
+    other["files"]["mnist/labels.txt"]["sha256"] = "0" * 64
+    bucket.put_object(Key=key, Body=json.dumps(other).encode())
+    assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to=s3://{BUCKET}"]) == 1
+    assert json.loads(bucket.Object(key).get()["Body"].read()) == other
+
+
+def test_a_stranger_in_the_place_is_named(digits: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stranger = tmp_path / "digits" / digits.folder.name / "mnist" / "2" / "model.py"
+    stranger.parent.mkdir(parents=True)
+    stranger.write_text("print()")
+    assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to=file://{tmp_path}"]) == 1
+    assert "mnist/2/model.py does not belong to this release" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("to", "complaint"),
+    [
+        pytest.param("s3://no-such-bucket/x", "there is no such bucket: create it first", id="no bucket"),
+        pytest.param("az://account-only", "write az://ACCOUNT/CONTAINER/PREFIX", id="half an Azure address"),
+        pytest.param("ftp://host/x", "is no storage: write s3://", id="another scheme"),
+        pytest.param("models", "is no storage: write s3://", id="no scheme"),
+        pytest.param("file:///proc/modelport", "No such file or directory", id="a place that takes nothing"),
+    ],
+)
+def test_what_does_not_work_is_one_line(
+    to: str, complaint: str, digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to={to}"]) == 1
+    error = capsys.readouterr().err.strip()
+    assert complaint in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "complaint"),
+    [
+        pytest.param(f"s3://{BUCKET}", "there are no credentials for S3", id="S3"),
+        pytest.param(f"gs://{BUCKET}", "there are no credentials for Google Cloud Storage", id="Google"),
+    ],
+)
+def test_missing_credentials_are_one_line(
+    to: str,
+    complaint: str,
+    digits: Built,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "GCE_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": tmp_path, "CLOUDSDK_CONFIG": tmp_path}.items():
+        monkeypatch.setenv(name, str(value))
+    for name in ("AWS_EC2_METADATA_DISABLED", "NO_GCE_CHECK"):
+        monkeypatch.setenv(name, "true")
+    assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to={to}"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {complaint}")
+
+
+def test_a_full_disk_is_one_line(digits: Built, tmp_path: Path) -> None:
+    unshare = ["unshare", "--map-root-user", "--mount"]
+    mount = f"mount -t tmpfs -o size=200k none {tmp_path}"
+    if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    command = f"{sys.executable} -m modelport.releases publish digits --releases={digits.folder.parents[1]} --to=file://{tmp_path}"
+    done = subprocess.run(
+        [*unshare, "sh", "-c", f"{mount} && exec {command}"],
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the disk is full: free some space and run it again" in done.stderr
+    assert "Traceback" not in done.stderr

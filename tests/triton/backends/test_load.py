@@ -1,0 +1,86 @@
+"""A config.pbtxt that does not fit its artefact is refused when Triton starts, with a line that says what differs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelport.stack.errors import StartError
+from modelport.stack.triton_server import TritonServer
+
+ONNX, TORCH, TENSORFLOW = "onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"
+Y_0 = 'y__0" data_type: TYPE_FP32 dims: [ {} ]'
+MISFITS = {
+    "wrong_name": (ONNX, ('"y"', '"z"'), "config.pbtxt names output 'z', the artefact has ['rows', 'y']"),
+    "wrong_dtype": (ONNX, ("TYPE_INT32", "TYPE_INT64"), "input 'index': int64 in config.pbtxt, int32 in the artefact"),
+    "wrong_dims": (ONNX, ("[ 4 ]", "[ 5 ]"), "input 'x': dims [5] in config.pbtxt, [4] in the artefact"),
+    "strings": (ONNX, ("TYPE_FP32", "TYPE_STRING"), "tensor 'x': TYPE_STRING is not supported"),
+    "bad_threads": (ONNX, ('string_value: "1"', 'string_value: "many"'), "parameter intra_op_thread_count is 'many'"),
+    "no_index": (TORCH, ("y__0", "y"), "output 'y' must be written NAME__INDEX"),
+    "wrong_index": (TORCH, ("y__0", "y__2"), "output indices must run from 0 to 1"),
+    "wrong_torch_inputs": (TORCH, ("INT32 dims: [ 1 ]", "INT32 dims: [ 3 ]"), "the model fails on zeros: "),
+    "wrong_torch_dims": (TORCH, (Y_0.format(4), Y_0.format(5)), "output 'y__0' has dims [4]"),
+    "wrong_torch_dtype": (TORCH, ("TYPE_INT64", "TYPE_INT32"), "output 'rows__1' is int64, config.pbtxt says int32"),
+    "wrong_tensorflow_name": (TENSORFLOW, ('"index"', '"place"'), "config.pbtxt names input 'place'"),
+    "wrong_tensorflow_dtype": (TENSORFLOW, ("TYPE_INT64", "TYPE_FP64"), "output 'rows': float64 in config.pbtxt"),
+}
+DAMAGED = {
+    "damaged_onnx": (ONNX, "ONNX Runtime cannot load model.onnx"),
+    "damaged_saved_model": (TENSORFLOW, "TensorFlow cannot load model.savedmodel"),
+    "damaged_torchscript": (TORCH, "PyTorch cannot load model.pt"),
+}
+
+
+def damage(artefact: Path) -> None:
+    """Replace the link to a good artefact by a copy that has lost its second half."""
+    good = artefact.resolve()
+    artefact.unlink()
+    if good.is_dir():
+        shutil.copytree(good, artefact)
+        damage_file(artefact / "saved_model.pb")
+    else:
+        shutil.copy(good, artefact)
+        damage_file(artefact)
+
+
+def damage_file(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+@pytest.fixture(scope="module")
+def failed(
+    new_triton: Callable[[Path], TritonServer], add_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> TritonServer:
+    """A Triton that did not start, for every reason at once."""
+    repository = tmp_path_factory.mktemp("repository")
+    for name, (platform, replace, _) in MISFITS.items():
+        add_model(repository, platform, name, replace)
+    for name, (platform, _) in DAMAGED.items():
+        artefact = add_model(repository, platform, name)
+        damage(artefact)
+    add_model(repository, ONNX, "missing").unlink()
+    server = new_triton(repository)
+    server.start()
+    with pytest.raises(StartError, match=r"Triton ended while starting .*log: .*triton\.log"):
+        server.wait_until_ready()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        *((name, message) for name, (_, _, message) in MISFITS.items()),
+        *DAMAGED.items(),
+        ("missing", "version 1 has no model.onnx: run `make export`"),
+    ],
+)
+def test_misfit_is_named(failed: TritonServer, model: str, message: str | tuple[str, str]) -> None:
+    expected = message if isinstance(message, str) else message[1]
+    reasons = [line for line in failed.errors(last=100) if f"'{model}'" in line]
+    assert reasons
+    assert expected in reasons[-1]
+    assert "At:" not in reasons[-1]
