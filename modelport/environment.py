@@ -32,6 +32,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
+PROJECT_FILE = "pyproject.toml"
 LOG = ROOT / "build" / "logs" / "setup.log"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 HASHED = ("--require-hashes", "--only-binary=:all:")
@@ -85,8 +86,9 @@ class Step:
 
     def digest(self) -> str:
         """Changes whenever the step has to be carried out again."""
-        own = ROOT / self.file if self.file == "pyproject.toml" else REQUIREMENTS / self.file
-        return hashlib.sha256(own.read_bytes() + str(ROOT).encode() + version_of(BASE).encode()).hexdigest()
+        own = ROOT / self.file if self.file == PROJECT_FILE else REQUIREMENTS / self.file
+        place = str(ROOT) if self.file == PROJECT_FILE else ""
+        return hashlib.sha256(own.read_bytes() + place.encode() + version_of(BASE).encode()).hexdigest()
 
 
 def _install_project(environment: Environment) -> None:
@@ -115,7 +117,7 @@ NEEDS: Mapping[str, tuple[Step, ...]] = {
         Step(BASE, "transformers.txt"),
         Step(BASE, "serve.txt"),
         Step(BASE, "openvino.txt", (*HASHED, *UNRESOLVED)),
-        Step(BASE, "pyproject.toml", install=_install_project),
+        Step(BASE, PROJECT_FILE, install=_install_project),
     ),
     "manifests": (Step(BASE, "manifests.txt"),),
     "releases": (Step(BASE, "releases.txt"),),
