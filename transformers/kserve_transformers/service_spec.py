@@ -1,0 +1,46 @@
+"""What declares a service: its name, its task, its chain of models, how its answers are presented."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NAME = r"[a-z][a-z0-9-]*"
+_MODEL = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_ARGUMENT = re.compile(
+    rf"(?P<name>{_NAME})=(?P<task>{_NAME})(?:/(?P<presentation>{_NAME}))?:(?P<models>{_MODEL}(?:,{_MODEL})*)"
+)
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """A declared service.
+
+    Attributes:
+        name: in routes and metrics; a DNS label.
+        task: a key of the tasks that the transformer knows.
+        models: the chain, in order of preference.
+        presentation: of the task, where an older project's routes word its answer in their own way.
+    """
+
+    name: str
+    task: str
+    models: tuple[str, ...]
+    presentation: str | None = None
+
+    @classmethod
+    def parse(cls, argument: str) -> ServiceSpec:
+        """Read NAME=TASK[/PRESENTATION]:MODEL[,MODEL ...], the form of the option --service.
+
+        Raises:
+            ValueError: it is not of this form; the message says what the form is.
+        """
+        match = _ARGUMENT.fullmatch(argument)
+        if match is None:
+            raise ValueError(f"{argument!r} is not of the form NAME=TASK[/PRESENTATION]:MODEL[,MODEL ...]")
+        return cls(match["name"], match["task"], tuple(match["models"].split(",")), match["presentation"])
+
+    def argument(self) -> str:
+        """The value of --service that declares this service."""
+        presentation = f"/{self.presentation}" if self.presentation else ""
+        return f"{self.name}={self.task}{presentation}:{','.join(self.models)}"
