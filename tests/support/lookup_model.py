@@ -1,18 +1,22 @@
-"""A real Triton, and small models that are the same for all three frameworks.
+"""A plugin of fixtures: a real Triton, and small models that are the same for all three frameworks.
 
 `lookup` takes x FP32 [4] and index INT32 [1] and gives y = x * TABLE[index] FP32 [4] and rows INT64 [1], the number
-of rows that went through the model together. An index outside of the table fails, in every framework.
+of rows that went through the model together. As a script (`lookup_model.py PLATFORM FOLDER`) it saves that model; so
+it runs in the framework's environment.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from frameworks import run_script
 
+from modelport.exporting import FRAMEWORK
 from modelport.stack.triton_distribution import Distribution, lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
@@ -131,7 +135,11 @@ def add_model(tmp_path_factory: pytest.TempPathFactory) -> AddModel:
     def add(repository: Path, platform: str, name: str, replace: tuple[str, str] = ("", "")) -> Path:
         if platform not in built:
             built[platform] = tmp_path_factory.mktemp(platform)
-            SAVE[platform](built[platform])
+            framework = FRAMEWORK[platform]
+            if framework:
+                run_script(framework, Path(__file__).name, platform, built[platform])
+            else:
+                SAVE[platform](built[platform])
         (repository / name / "1").mkdir(parents=True)
         artefact = next(built[platform].iterdir())
         (repository / name / "1" / artefact.name).symlink_to(artefact)
@@ -167,3 +175,7 @@ def new_triton(
     yield build
     for server in servers:
         server.stop()
+
+
+if __name__ == "__main__":
+    SAVE[sys.argv[1]](Path(sys.argv[2]))
