@@ -41,7 +41,8 @@ def _dtype(tensor: Any) -> np.dtype[Any]:
     found = triton_to_np_dtype(name.removeprefix("TYPE_"))
     if found is None:
         raise ArtefactRefusedError(f"tensor '{tensor.name}': {name} is not supported, use a number type")
-    return np.dtype(found)
+    dtype: np.dtype[Any] = np.dtype(found)
+    return dtype
 
 
 def _index(tensor: Any) -> int:

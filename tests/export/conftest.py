@@ -20,8 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-
-# A framework's tests run in its own environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
+# A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
 collect_ignore = [framework for framework in ("torch", "tensorflow") if importlib.util.find_spec(framework) is None]
 
 

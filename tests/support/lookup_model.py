@@ -1,8 +1,10 @@
 """A plugin of fixtures: a real Triton, and small models that are the same for all three frameworks.
 
 `lookup` takes x FP32 [4] and index INT32 [1] and gives y = x * TABLE[index] FP32 [4] and rows INT64 [1], the number
-of rows that went through the model together. As a script (`lookup_model.py PLATFORM FOLDER`) it saves that model; so
-it runs in the framework's environment.
+of rows that went through the model together. An index above the table's last fails: ONNX Runtime refuses to gather it;
+OpenVINO would gather zeros, so there the answer is given a shape that its values do not fill.
+
+As a script (`lookup_model.py PLATFORM FOLDER`) it saves the model, in the framework's environment.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from modelport.stack.triton_distribution import Distribution, lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
 TABLE = np.array([2, 3, 5, 7], np.float32)
+LAST = len(TABLE) - 1
 NAMES = {
     "onnxruntime_onnx": ("x", "index", "y", "rows"),
     "pytorch_libtorch": ("x__0", "index__1", "y__0", "rows__1"),
@@ -70,7 +73,9 @@ def save_torchscript(folder: Path) -> None:
             self.register_buffer("table", torch.from_numpy(TABLE))
 
         def forward(self, x: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return x * self.table[index.long()], torch.full_like(index, 1).long() * index.shape[0]
+            rows = index.shape[0] + (index.max() - LAST).clamp(min=0)
+            y = x * self.table[index.clamp(max=LAST).long()]
+            return y.reshape(rows, 4), torch.full_like(index, 1).long() * index.shape[0]
 
     example = (torch.ones(2, 4), torch.zeros(2, 1, dtype=torch.int32))
     with warnings.catch_warnings():
@@ -88,8 +93,9 @@ def save_saved_model(folder: Path) -> None:
             input_signature=[tf.TensorSpec([None, 4], tf.float32, "x"), tf.TensorSpec([None, 1], tf.int32, "index")]
         )
         def serve(self, x: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-            rows = tf.shape(index, tf.int64)
-            return {"y": x * tf.gather(TABLE, index), "rows": tf.fill(rows, rows[0])}
+            rows = tf.shape(index)[0] + tf.maximum(tf.reduce_max(index) - LAST, 0)
+            y = tf.reshape(x * tf.gather(TABLE, tf.minimum(index, LAST)), [rows, 4])
+            return {"y": y, "rows": tf.fill(tf.shape(index), tf.shape(index, tf.int64)[0])}
 
     module = Lookup()
     tf.saved_model.save(module, folder / "model.savedmodel", signatures={"serving_default": module.serve})

@@ -5,8 +5,10 @@ As a script (`toy_model.py FOLDER [printing]`) it saves the model as TorchScript
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -67,6 +69,14 @@ def save_torchscript(version_dir: Path, printing: bool = False) -> None:
         torch.jit.freeze(saved.eval()).save(str(version_dir / "model.pt"))
 
 
+@functools.cache
+def torchscript(printing: bool) -> bytes:
+    """The content of model.pt, saved once by PyTorch's own environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_script("torch", Path(__file__).name, folder, *(["printing"] if printing else []))
+        return Path(folder, "model.pt").read_bytes()
+
+
 def add_model(repository: Path, platform: str = "onnxruntime_onnx", name: str = "toy", printing: bool = False) -> Path:
     """Adds the model to a repository, right in every way, unless its TorchScript shall print. Returns its folder."""
     folder = repository / name
@@ -75,7 +85,7 @@ def add_model(repository: Path, platform: str = "onnxruntime_onnx", name: str = 
     if platform == "onnxruntime_onnx":
         save_onnx(folder / "1")
     else:
-        run_script("torch", Path(__file__).name, folder / "1", *(["printing"] if printing else []))
+        (folder / "1" / "model.pt").write_bytes(torchscript(printing))
     (folder / "config.pbtxt").write_text(CONFIG.format(name=name, platform=platform))
     (folder / "labels.txt").write_text("one\ntwo\nthree\n")
     (folder / "golden" / "x__0.json").write_text("[1.0, 2.0]\n")
