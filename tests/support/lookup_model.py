@@ -2,7 +2,7 @@
 
 `lookup` takes x FP32 [4] and index INT32 [1] and gives y = x * TABLE[index] FP32 [4] and rows INT64 [1], the number
 of rows that went through the model together. An index above the table's last fails: ONNX Runtime refuses to gather it;
-OpenVINO would gather zeros, so there the answer is given a shape that its values do not fill.
+OpenVINO would gather zeros, so there a column that is too long is joined to the answer.
 
 As a script (`lookup_model.py PLATFORM FOLDER`) it saves the model, in the framework's environment.
 """
@@ -75,7 +75,8 @@ def save_torchscript(folder: Path) -> None:
         def forward(self, x: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             rows = index.shape[0] + (index.max() - LAST).clamp(min=0)
             y = x * self.table[index.clamp(max=LAST).long()]
-            return y.reshape(rows, 4), torch.full_like(index, 1).long() * index.shape[0]
+            y = torch.cat([y, torch.zeros(rows, 1)], dim=1)[:, :4]
+            return y, torch.full_like(index, 1).long() * index.shape[0]
 
     example = (torch.ones(2, 4), torch.zeros(2, 1, dtype=torch.int32))
     with warnings.catch_warnings():
@@ -94,7 +95,8 @@ def save_saved_model(folder: Path) -> None:
         )
         def serve(self, x: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = tf.shape(index)[0] + tf.maximum(tf.reduce_max(index) - LAST, 0)
-            y = tf.reshape(x * tf.gather(TABLE, tf.minimum(index, LAST)), [rows, 4])
+            y = x * tf.gather(TABLE, tf.minimum(index, LAST))
+            y = tf.concat([y, tf.zeros([rows, 1])], axis=1)[:, :4]
             return {"y": y, "rows": tf.fill(tf.shape(index), tf.shape(index, tf.int64)[0])}
 
     module = Lookup()

@@ -103,6 +103,7 @@ def test_bad_request_fails_alone(ask: Ask) -> None:
     assert isinstance(message, str)
     assert "\n" not in message
     assert "Traceback" not in message
+    assert outcome(requests[2]) == message, "and fails by itself, after others, as it failed among them"
     del requests[2]
     for (index, x), answer in zip(requests, answers, strict=True):
         assert isinstance(answer, dict)
