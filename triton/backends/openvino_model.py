@@ -43,8 +43,8 @@ class OpenVINOModel(BatchedModel):
     def run(self, inputs: Tensors) -> Tensors:
         """Outputs of one inference; they are copies, which the next one leaves alone.
 
-        With one thread, OpenVINO 2026.4's synchronous `infer` hides an error of a network with dynamic shapes and leaves
-        the outputs of the inference before; `wait` raises it.
+        With one thread, the synchronous `infer` of OpenVINO 2026.4 hides an error in a network with dynamic shapes and
+        leaves the outputs of the inference before; `wait` raises it.
         """
         given = {place: inputs[spec.name] for place, spec in zip(self.input_order, self.inputs, strict=True)}
         try:
