@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from exporters.files import content_sha256
 from exporters.repository import versions
 from exporters.weights import PROJECT
 from kserve_transformers.settings import CHAINS
+from modelport.environment import FRAMEWORKS
 from modelport.releases.errors import NoReleaseError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -81,7 +83,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages={name: version(name) for name in dict.fromkeys(wanted)},
+        packages={name: _version(name) for name in dict.fromkeys(wanted)},
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )
@@ -99,6 +101,12 @@ def _describe_model(model_dir: Path) -> ModelRecord:
         for name, output in read_sample(model_dir, config).outputs.items()
     }
     return ModelRecord(versions(model_dir)[-1], config.platform, stated, golden)
+
+
+def _version(package: str) -> str:
+    """Of a package in this environment or in a framework's."""
+    layers = [folder for layer in FRAMEWORKS.values() for folder in layer.folder.glob("lib/python*/site-packages")]
+    return next((found.version for found in distributions(name=package, path=[*sys.path, *map(str, layers)])), "none")
 
 
 def _git(*arguments: str) -> str | None:
