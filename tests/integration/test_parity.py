@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 import tritonclient.http as triton_http
 
-from exporters import anomaly, cars, mnist, torchscript
+from exporters import anomaly, cars, classifiers, mnist
 from exporters.catalog import MODELS, Model
-from exporters.samples import sample_picture, sample_values
+from exporters.samples import sample_image, sample_values
 from exporters.weights import Fetcher, Weights
 
 Array = npt.NDArray[np.generic]
@@ -39,8 +39,8 @@ class Reference:
 
 
 def _torchscript(model: Model, weights: Weights | None, batch: Array) -> Outputs:
-    network = torchscript.load(model.name, weights.path(model.files[0].name) if weights else None)
-    return {"probabilities__0": torchscript.probabilities(network, batch.astype(np.uint8))}
+    network = classifiers.load(model.name, weights.path(model.files[0].name) if weights else None)
+    return {"probabilities__0": classifiers.probabilities(network, batch.astype(np.uint8))}
 
 
 def _cars(model: Model, weights: Weights | None, batch: Array) -> Outputs:
@@ -59,15 +59,15 @@ def _anomaly(model: Model, weights: Weights | None, batch: Array) -> Outputs:
 
 
 def _classifier(name: str) -> Reference:
-    return Reference("images__0", "UINT8", lambda: sample_picture(name, "images__0"), _torchscript, 1e-4)
+    return Reference("images__0", "UINT8", lambda: sample_image(name, "images__0"), _torchscript, 1e-4)
 
 
 REFERENCES = {
     "wide_resnet50_2": _classifier("wide_resnet50_2"),
     "mobilenet_v2": _classifier("mobilenet_v2"),
     "efficientnet_lite0": _classifier("efficientnet_lite0"),
-    "cars": Reference("images", "UINT8", lambda: sample_picture("cars", "images"), _cars, 1e-5),
-    "mnist": Reference("images", "UINT8", lambda: sample_picture("mnist", "images"), _mnist, 1e-5),
+    "cars": Reference("images", "UINT8", lambda: sample_image("cars", "images"), _cars, 1e-5),
+    "mnist": Reference("images", "UINT8", lambda: sample_image("mnist", "images"), _mnist, 1e-5),
     "anomaly": Reference("windows", "FP32", lambda: sample_values("anomaly", "windows"), _anomaly, 2e-4),
 }
 

@@ -23,7 +23,7 @@ def test_numbers_are_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("classes", [pytest.param(2, id="with counts"), pytest.param(196, id="too many for counts")])
-def test_a_confusion_picture_shows_the_diagonal_dark(classes: int, tmp_path: Path) -> None:
+def test_a_confusion_image_shows_the_diagonal_dark(classes: int, tmp_path: Path) -> None:
     draw_confusion(tmp_path / "c.png", np.eye(classes, dtype=np.int64) * 9, [str(n) for n in range(classes)], "9 of 9")
 
     pixels = cv2.imread(str(tmp_path / "c.png"), cv2.IMREAD_GRAYSCALE)
@@ -34,7 +34,7 @@ def test_a_confusion_picture_shows_the_diagonal_dark(classes: int, tmp_path: Pat
     assert pixels.min() < 100
 
 
-def test_error_and_history_pictures_are_drawn(tmp_path: Path) -> None:
+def test_error_and_history_images_are_drawn(tmp_path: Path) -> None:
     errors = {"clean": np.float32([0.1, 0.2, 0.3]), "none": np.float32([])}
 
     draw_errors(tmp_path / "e.png", errors, threshold=0.45, unit="mmHg")
