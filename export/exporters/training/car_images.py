@@ -159,7 +159,7 @@ def _divide(images: CarImages, seed: int) -> CarImages:
     """Assign each image to a part; parts that the data do not name get at least one image of each class."""
     random = np.random.default_rng(seed)
     divided: list[CarImage] = []
-    missing = [part for part in ("validation", "test") if not any(image.part == part for image in images.images)]
+    missing = [part for part in _SHARE if not any(image.part == part for image in images.images)]
     for label in range(len(images.labels)):
         own = [image for image in images.images if image.label == label]
         free = [image for image in own if image.part in (None, "train")]
