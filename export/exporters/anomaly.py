@@ -1,18 +1,17 @@
 """anomaly: an autoencoder of windows of a series; windows that it reconstructs badly are anomalies."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters import saved_model, tensorflow_runtime, training_record
+from exporters import saved_model, training_record
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
 from exporters.errors import WeightsInvalidError
 from exporters.golden import Expected, Golden
-from exporters.repository import Exported, publish
+from exporters.repository import Exported
 from exporters.samples import sample_values
 from exporters.weights import Weights, provenance
 
@@ -47,10 +46,7 @@ def network() -> Any:
 
 def load(weights: Path) -> Any:
     """The network with weights from a .weights.h5 file."""
-    tensorflow_runtime.start(_SEED)
-    loaded = network()
-    saved_model.load_weights(loaded, weights)
-    return loaded
+    return saved_model.load_network(network, weights, _SEED)
 
 
 def rebuild(trained: Any, windows: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -84,15 +80,12 @@ def export(model: Model, weights: Weights, model_dir: Path) -> Exported:
     reconstruction, mae = (rows[0] for rows in rebuild(trained, window[np.newaxis]))
     atol = float(f"{0.01 * float(record.parameters['threshold']):.2g}")
     golden = Golden({"windows": window}, {"reconstruction": Expected(reconstruction, atol), "mae": Expected(mae, atol)})
-    stated = provenance(model, weights)
-    return publish(
+    return saved_model.publish(
         model_dir,
-        filename=saved_model.FILENAME,
-        build=lambda target: saved_model.build(target, lambda windows: _serve(trained, windows), _INPUT),
-        config=Config(model.name, model.platform, (_INPUT,), _OUTPUTS, record.parameters, max_batch_size=64),
-        golden=golden,
-        provenance=dataclasses.replace(stated, accuracy=record.accuracy),
-        verify=lambda target: saved_model.verify(target, golden),
+        lambda windows: _serve(trained, windows),
+        Config(model.name, model.platform, (_INPUT,), _OUTPUTS, record.parameters, max_batch_size=64),
+        golden,
+        provenance(model, weights, record.accuracy),
     )
 
 

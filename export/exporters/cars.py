@@ -1,20 +1,15 @@
 """cars: the user's car classifier, or an untrained one."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from exporters import cars_checkpoint, cars_network, saved_model, tensorflow_runtime, training_record
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
 from exporters.errors import WeightsInvalidError
-from exporters.golden import Expected, Golden
-from exporters.parity import probability_tolerance
-from exporters.repository import Exported, publish
-from exporters.samples import sample_image
+from exporters.repository import Exported
+from exporters.samples import classifier_golden
 from exporters.tensorflow_runtime import probabilities
 from exporters.training_record import TrainingRecord
 from exporters.weights import Weights, provenance
@@ -48,15 +43,10 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     network, record = load(model, weights)
     labels = _labels(record.labels, network.output_shape[-1])
     output = Tensor("probabilities", "TYPE_FP32", (len(labels),), labels=True)
-    image = sample_image(model.name, _INPUT.name)
-    expected = probabilities(network, image[np.newaxis])[0]
-    golden = Golden({_INPUT.name: image}, {output.name: Expected(expected, probability_tolerance(expected))})
-    stated = provenance(model, weights)
-    return publish(
+    return saved_model.publish(
         model_dir,
-        filename=saved_model.FILENAME,
-        build=lambda target: saved_model.build(target, lambda images: _serve(network, images), _INPUT),
-        config=Config(
+        lambda images: _serve(network, images),
+        Config(
             model.name,
             model.platform,
             (_INPUT,),
@@ -65,10 +55,9 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
             placement=model.placement,
             gpu_instances=1,
         ),
-        golden=golden,
-        provenance=dataclasses.replace(stated, accuracy=record.accuracy) if stated.trained else stated,
-        labels=labels,
-        verify=lambda target: saved_model.verify(target, golden),
+        classifier_golden(model.name, _INPUT, output, lambda images: probabilities(network, images)),
+        provenance(model, weights, record.accuracy),
+        labels,
     )
 
 

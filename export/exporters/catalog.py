@@ -139,42 +139,24 @@ YOLOV3_TINY = Model(
 )
 
 
-WIDE_RESNET50_2 = Model(
-    name="wide_resnet50_2",
-    platform="pytorch_libtorch",
-    exporter="exporters.classifiers",
-    files=(
-        WeightFile(
-            "wide_resnet50_2-9ba9bcbe.pth",
-            "9ba9bcbe",
-            (Url("https://download.pytorch.org/models/wide_resnet50_2-9ba9bcbe.pth"),),
-        ),
-    ),
-    licence="BSD-3-Clause",
-    source_page="torchvision, Wide_ResNet50_2_Weights.IMAGENET1K_V2",
-    accuracy="81.602 % top-1 on ImageNet",
-    parameters={"resize_mode": "center_crop", "resize_size": "232", "interpolation": "bilinear"},
-    placement=TWO_THREADS,
-)
+def _torchvision(name: str, sha256: str, stated: str, accuracy: str, placement: Placement) -> Model:
+    """A classifier whose weights torchvision publishes; sha256 is the part of it in the file's name."""
+    file = f"{name}-{sha256}.pth"
+    return Model(
+        name=name,
+        platform="pytorch_libtorch",
+        exporter="exporters.classifiers",
+        files=(WeightFile(file, sha256, (Url(f"https://download.pytorch.org/models/{file}"),)),),
+        licence="BSD-3-Clause",
+        source_page=f"torchvision, {stated}.IMAGENET1K_V2",
+        accuracy=f"{accuracy} % top-1 on ImageNet",
+        parameters={"resize_mode": "center_crop", "resize_size": "232", "interpolation": "bilinear"},
+        placement=placement,
+    )
 
-MOBILENET_V2 = Model(
-    name="mobilenet_v2",
-    platform="pytorch_libtorch",
-    exporter="exporters.classifiers",
-    files=(
-        WeightFile(
-            "mobilenet_v2-7ebf99e0.pth",
-            "7ebf99e0",
-            (Url("https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"),),
-        ),
-    ),
-    licence="BSD-3-Clause",
-    source_page="torchvision, MobileNet_V2_Weights.IMAGENET1K_V2",
-    accuracy="72.154 % top-1 on ImageNet",
-    parameters={"resize_mode": "center_crop", "resize_size": "232", "interpolation": "bilinear"},
-    placement=TWO_INSTANCES,
-)
 
+WIDE_RESNET50_2 = _torchvision("wide_resnet50_2", "9ba9bcbe", "Wide_ResNet50_2_Weights", "81.602", TWO_THREADS)
+MOBILENET_V2 = _torchvision("mobilenet_v2", "7ebf99e0", "MobileNet_V2_Weights", "72.154", TWO_INSTANCES)
 EFFICIENTNET_LITE0 = Model(
     name="efficientnet_lite0",
     platform="pytorch_libtorch",

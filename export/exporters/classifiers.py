@@ -13,10 +13,10 @@ from exporters.catalog import Model
 from exporters.config import Config, Tensor
 from exporters.conversion import convert_newest
 from exporters.errors import WeightsInvalidError, first_line
-from exporters.golden import Expected, Golden
-from exporters.parity import probability_tolerance, require_agreement
+from exporters.golden import Golden
+from exporters.parity import require_agreement
 from exporters.repository import Exported, publish
-from exporters.samples import sample_image
+from exporters.samples import classifier_golden
 from exporters.streamlining import streamlined
 from exporters.torchscript import (
     FILENAME,
@@ -194,9 +194,7 @@ def verify(path: Path, golden: Golden) -> None:
 def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
     """Export a classifier and convert it for OpenVINO. Without weights it is built untrained."""
     network = load(model.name, weights.path(model.files[0].name) if weights else None)
-    image = sample_image(model.name, _INPUT.name)
-    expected = probabilities(network, image[np.newaxis])[0]
-    golden = Golden({_INPUT.name: image}, {_OUTPUT.name: Expected(expected, probability_tolerance(expected))})
+    golden = classifier_golden(model.name, _INPUT, _OUTPUT, lambda images: probabilities(network, images))
     exported = publish(
         model_dir,
         filename=FILENAME,

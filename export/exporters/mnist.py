@@ -1,18 +1,13 @@
 """mnist: digits of 28x28 pixels, recognised by a small convolutional network that this project trains."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from exporters import saved_model, tensorflow_runtime, training_record
+from exporters import saved_model, training_record
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
-from exporters.golden import Expected, Golden
-from exporters.parity import probability_tolerance
-from exporters.repository import Exported, publish
-from exporters.samples import sample_image
+from exporters.repository import Exported
+from exporters.samples import classifier_golden
 from exporters.tensorflow_runtime import probabilities
 from exporters.weights import Weights, provenance
 
@@ -54,10 +49,7 @@ def network() -> Any:
 
 def load(weights: Path) -> Any:
     """The network with weights from a .weights.h5 file."""
-    tensorflow_runtime.start(SEED)
-    loaded = network()
-    saved_model.load_weights(loaded, weights)
-    return loaded
+    return saved_model.load_network(network, weights, SEED)
 
 
 def export(model: Model, weights: Weights, model_dir: Path) -> Exported:
@@ -65,17 +57,11 @@ def export(model: Model, weights: Weights, model_dir: Path) -> Exported:
     path = weights.path(WEIGHTS)
     trained = load(path)
     record = training_record.read(model.name, path)
-    image = sample_image(model.name, "images")
-    expected = probabilities(trained, image[np.newaxis])[0]
-    golden = Golden({"images": image}, {"probabilities": Expected(expected, probability_tolerance(expected))})
-    stated = provenance(model, weights)
-    return publish(
+    return saved_model.publish(
         model_dir,
-        filename=saved_model.FILENAME,
-        build=lambda target: saved_model.build(target, lambda images: {"probabilities": trained(images)}, _INPUT),
-        config=Config(model.name, model.platform, (_INPUT,), (_OUTPUT,), max_batch_size=64),
-        golden=golden,
-        provenance=dataclasses.replace(stated, accuracy=record.accuracy) if record else stated,
-        labels=LABELS,
-        verify=lambda target: saved_model.verify(target, golden),
+        lambda images: {"probabilities": trained(images)},
+        Config(model.name, model.platform, (_INPUT,), (_OUTPUT,), max_batch_size=64),
+        classifier_golden(model.name, _INPUT, _OUTPUT, lambda images: probabilities(trained, images)),
+        provenance(model, weights, record.accuracy if record else None),
+        LABELS,
     )

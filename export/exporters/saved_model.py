@@ -11,14 +11,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters import tensorflow_runtime
-from exporters.config import Signature, Tensor
+from exporters import repository, tensorflow_runtime
+from exporters.config import Config, Signature, Tensor
 from exporters.errors import ArtefactRefusedError, WeightsInvalidError, first_line
 from exporters.golden import Golden
 from exporters.parity import require_agreement
+from exporters.repository import Exported
+from exporters.weights import Provenance
 
 FILENAME = "model.savedmodel"
 _GRAPH_FILE = "saved_model.pb"
+
+
+def publish(
+    model_dir: Path,
+    serve: Callable[[Any], Mapping[str, Any]],
+    config: Config,
+    golden: Golden,
+    provenance: Provenance,
+    labels: Sequence[str] = (),
+) -> Exported:
+    """Publish a function of one tensor as a SavedModel. See `build` for serve, and repository.publish for the rest."""
+    (tensor,) = config.inputs
+    return repository.publish(
+        model_dir,
+        filename=FILENAME,
+        build=lambda path: build(path, serve, tensor),
+        config=config,
+        golden=golden,
+        provenance=provenance,
+        labels=labels,
+        verify=lambda path: verify(path, golden),
+    )
 
 
 def build(path: Path, serve: Callable[[Any], Mapping[str, Any]], tensor: Tensor) -> None:
@@ -162,15 +186,18 @@ def verify(path: Path, golden: Golden) -> None:
     require_agreement(served_answer(path, name, value[np.newaxis]), golden)
 
 
-def load_weights(network: Any, weights: Path) -> None:
-    """Load a .weights.h5 file into a network.
+def load_network(build: Callable[[], Any], weights: Path, seed: int) -> Any:
+    """Build a network and load a .weights.h5 file into it. The seed is that of the random numbers after it.
 
     Raises:
-        WeightsInvalidError: it is damaged or belongs to another network.
+        WeightsInvalidError: the file is damaged or belongs to another network.
     """
+    tensorflow_runtime.start(seed)
+    network = build()
     try:
         network.load_weights(weights)
     except (OSError, ValueError, KeyError) as exc:
         raise WeightsInvalidError(
             f"{weights.name} does not fit the network {network.name} ({first_line(exc)})"
         ) from exc
+    return network

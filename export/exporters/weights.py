@@ -66,11 +66,17 @@ class Provenance:
         return stated
 
 
-def provenance(model: Model, weights: Weights | None) -> Provenance:
-    """The provenance of a model that is built from these weights; None: untrained."""
+def provenance(model: Model, weights: Weights | None, accuracy: str | None = None) -> Provenance:
+    """The provenance of a model that is built from these weights; without weights, untrained.
+
+    Args:
+        model: of the catalog.
+        weights: those in the artefact; None: untrained.
+        accuracy: of these weights; None: the one that the catalog states.
+    """
     if weights is None:
         return Provenance(trained=False, source="random, from a fixed seed", licence="none", accuracy="none")
-    return Provenance(True, model.source_page, model.licence, model.accuracy, weights.sha256)
+    return Provenance(True, model.source_page, model.licence, accuracy or model.accuracy, weights.sha256)
 
 
 class Fetcher:

@@ -149,6 +149,6 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)]).save_weights(tmp_path / "w.weights.h5")
 
     with pytest.raises(WeightsInvalidError, match=r"w\.weights\.h5 does not fit"):
-        saved_model.load_weights(
-            keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]), tmp_path / "w.weights.h5"
+        saved_model.load_network(
+            lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]), tmp_path / "w.weights.h5", seed=1
         )
