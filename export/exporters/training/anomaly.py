@@ -68,7 +68,7 @@ class Judged:
         }
 
 
-def train(options: Options = Options()) -> Path:  # noqa: B008
+def train(options: Options) -> Path:
     """Train, set the threshold, score, and write anomaly.weights.h5 with its record and report.
 
     The threshold is 1.5 times the greatest error of all clean windows, including the last fifth of the clean part, on

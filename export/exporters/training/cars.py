@@ -54,7 +54,7 @@ class Phase:
 PHASES = (Phase("head", (), 1e-3), Phase("fine-tuning", ("conv5_", "post_"), 1e-5))
 
 
-def train(options: Options = Options(), build: Callable[..., Any] = cars_network.network) -> Path:  # noqa: B008
+def train(options: Options, build: Callable[..., Any] = cars_network.network) -> Path:
     """Train, score, and write cars.weights.h5 with its record and report.
 
     Args:

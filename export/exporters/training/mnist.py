@@ -39,7 +39,7 @@ class Digits:
     labels: npt.NDArray[np.uint8]
 
 
-def train(options: Options = Options()) -> Path:  # noqa: B008
+def train(options: Options) -> Path:
     """Train, score, and write mnist.weights.h5 with its record and report.
 
     The weights are those of the epoch with the best accuracy on 5,000 held-out training digits.

@@ -12,6 +12,7 @@ import pytest
 
 from exporters import __main__ as export_command
 from exporters import cars_checkpoint, tensorflow_runtime, training_record
+from exporters.config import read_config
 from exporters.errors import TrainingDataError
 from exporters.training import Options
 from exporters.training import __main__ as command
@@ -170,9 +171,9 @@ def test_from_images_to_the_model_repository(tmp_path: Path, monkeypatch: pytest
 
     model = tmp_path / "repository" / "cars"
     assert (model / "labels.txt").read_text() == "blue\ngreen\nred\n"
-    config = (model / "config.pbtxt").read_text()
-    assert 'key: "weights" value: { string_value: "trained" }' in config
-    assert "of 3 test images" in config
+    parameters = read_config(model / "config.pbtxt").parameters
+    assert parameters["weights"].string_value == "trained"
+    assert parameters["accuracy"].string_value.endswith("of 3 test images")
     network = cars_checkpoint.load(tmp_path / "out" / WEIGHTS, None)
     golden = json.loads((model / "golden" / "answer.json").read_text())["outputs"]["probabilities"]["values"]
     image = cv2.imread(str(model / "golden" / "images.png"))
