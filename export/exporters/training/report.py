@@ -30,22 +30,16 @@ def save_weights(trained: Any, untrained: Any, path: Path) -> None:
 
 
 def write_record(record: TrainingRecord, weights: Path, folder: Path, **numbers: object) -> None:
-    """Write a run's record beside its weights, and into report.json together with numbers that are too many for it.
+    """Write a run's record beside its weights, and report.json: the record and numbers that are too many for it.
 
     Args:
-        record: its weights_sha256 is that of the weights.
+        record: its weights_sha256 is filled in.
         weights: of the run.
         folder: of the report.
         numbers: JSON values by name.
     """
-    write_numbers(folder, {**vars(training_record.write(record, weights)), **numbers})
-
-
-def write_numbers(folder: Path, numbers: Mapping[str, object]) -> Path:
-    """Write report.json. Returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "report.json", (json.dumps(numbers, indent=1) + "\n").encode())
-    return folder / "report.json"
+    report = {**vars(training_record.write(record, weights)), **numbers}
+    replace_file(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode())
 
 
 def confusion_matrix(
