@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from exporters.config import dtype
 from exporters.repository import versions
 from modelport.exporting import FRAMEWORK, framework_python
 from modelport.releases.errors import GateError
-from modelport.releases.gate.configs import dtype, read_config, read_configs
+from modelport.releases.gate.configs import read_config, read_configs
 from modelport.releases.gate.golden import read_sample
 
 Shape = tuple[int | None, ...]

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-from tritonclient.utils import triton_to_np_dtype
-
+from exporters.config import read_config as parsed_config
+from exporters.config import short_path
+from exporters.errors import ConfigInvalidError
 from modelport.releases.errors import GateError
 
 # What our exporters write. Other fields of ModelConfig load libraries, read other files or call other models.
@@ -25,28 +23,18 @@ def read_config(path: Path) -> Any:
     """Parse a config as Triton does: a ModelConfig.
 
     Raises:
-        GateError: it is not there, or no ModelConfig in protobuf's text format.
+        GateError: it is missing, or not a ModelConfig in protobuf's text format.
     """
     try:
-        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    except FileNotFoundError as exc:
-        raise GateError(f"{_short(path)} is missing: export the model again") from exc
-    except (text_format.ParseError, UnicodeDecodeError) as exc:
-        reason = str(exc).splitlines()[0]
-        raise GateError(f"{_short(path)} is no ModelConfig ({reason}): correct it or export the model again") from exc
+        return parsed_config(path)
+    except ConfigInvalidError as exc:
+        raise GateError(str(exc)) from exc
 
 
 def read_configs(model_dir: Path) -> Iterator[tuple[Path, Any]]:
     """All configs that Triton may take for a model, with their paths: config.pbtxt first."""
     for path in (model_dir / "config.pbtxt", *sorted(model_dir.glob("configs/*.pbtxt"))):
         yield path, read_config(path)
-
-
-def dtype(tensor: Any) -> np.dtype[Any]:
-    """The array type of a ModelInput or ModelOutput."""
-    name = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
-    found = triton_to_np_dtype({"STRING": "BYTES"}.get(name, name))
-    return np.dtype(found if found is not None else np.void)
 
 
 def check_configs(folder: Path) -> None:
@@ -57,7 +45,7 @@ def check_configs(folder: Path) -> None:
     """
     for model_dir in sorted(folder.iterdir()):
         for path, config in read_configs(model_dir):
-            name = _short(path)
+            name = short_path(path)
             if config.name != model_dir.name:
                 raise GateError(
                     f"{name} is of model {config.name!r}: Triton wants the folder's name, {model_dir.name!r}"
@@ -71,9 +59,3 @@ def check_configs(folder: Path) -> None:
                 raise GateError(
                     f"{name} must have one input, an output and a batch size: transformers serve nothing else"
                 )
-
-
-def _short(path: Path) -> str:
-    """A config's path from the model's folder on."""
-    from_root = 3 if path.parent.name == "configs" else 2
-    return "/".join(path.parts[-from_root:])

@@ -10,10 +10,11 @@ from typing import Any
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from exporters.config import dtype
 from kserve_transformers.predictor.declaration import TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
 from modelport.releases.errors import GateError
-from modelport.releases.gate.configs import dtype, read_config
+from modelport.releases.gate.configs import read_config
 from modelport.stack.errors import StartError
 from modelport.stack.server import LOOPBACK, free_ports
 from modelport.stack.triton_distribution import lay_out

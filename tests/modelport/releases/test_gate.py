@@ -68,8 +68,8 @@ def test_a_right_model_passes(platform: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        pytest.param(in_config("max_batch_size: 8", "max_batch_size: many"), "is no ModelConfig", id="no number"),
-        pytest.param(in_config('name: "toy"', 'title: "toy"'), "is no ModelConfig .* no field", id="unknown field"),
+        pytest.param(in_config("max_batch_size: 8", "max_batch_size: many"), "is not a ModelConfig", id="no number"),
+        pytest.param(in_config('name: "toy"', 'title: "toy"'), "is not a ModelConfig .* no field", id="unknown field"),
         pytest.param(lambda model: (model / "config.pbtxt").unlink(), "config.pbtxt is missing", id="no config"),
         pytest.param(in_config('name: "toy"', 'name: "cat"'), "is of model 'cat'", id="another model's config"),
         pytest.param(

@@ -1,4 +1,4 @@
-"""Pictures of cars and their classes: class folders, a CSV file, or Stanford's own annotations."""
+"""Images of cars and their classes: class folders, a CSV file, or Stanford's annotations."""
 
 import csv
 import re
@@ -22,14 +22,14 @@ _FOLDERS: dict[str, Part] = {
     "validation": "validation",
     "test": "test",
 }
-# The only class name with a slash: how those who made folders of it spelled it.
+# How folders spell the only class name with a slash.
 _SPELLINGS = {"Ram_C-V_Cargo_Van_Minivan_2012": "Ram_C_V_Cargo_Van_Minivan_2012"}
-_SHARE = {"validation": 0.1, "test": 0.1}
+_SHARE: dict[Part, float] = {"validation": 0.1, "test": 0.1}
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A file, and its class as an index into Pictures.labels. Part is None until it is decided."""
+class CarImage:
+    """A file, and its class as an index into CarImages.labels. Its part is None until it is assigned."""
 
     path: Path
     label: int
@@ -37,27 +37,27 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class CarImages:
     """A data set; labels in the order of the network's outputs."""
 
     labels: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[CarImage, ...]
 
-    def of(self, part: Part) -> list[Picture]:
-        """The pictures of one part."""
-        return [picture for picture in self.pictures if picture.part == part]
+    def of(self, part: Part) -> list[CarImage]:
+        """The images of one part."""
+        return [image for image in self.images if image.part == part]
 
 
-def read_pictures(data: Path, seed: int) -> Pictures:
-    """Find a data set's pictures, and decide which are for training, validation and test.
+def read_images(data: Path, seed: int) -> CarImages:
+    """Find the images of a data set, and assign them to training, validation and test.
 
     Args:
         data: a folder of class folders, or of train, validation and test folders with class folders in them; a CSV file
             with the columns file, class and perhaps part; or Stanford's cars_annos.mat or cars_train_annos.mat.
-        seed: of what the data leave to chance: where they name no validation or test part, a tenth of each class.
+        seed: of the choice of images for validation or test, a tenth of each class, where the data name no such part.
 
     Raises:
-        TrainingDataError: there are no pictures, or not enough.
+        TrainingDataError: there are no images, not enough, or damaged ones.
     """
     if data.is_dir():
         named = _class_folders(data)
@@ -66,15 +66,17 @@ def read_pictures(data: Path, seed: int) -> Pictures:
     elif data.suffix == ".mat":
         named = _stanford(data)
     else:
-        raise TrainingDataError(f"{data} is no folder of class folders, no .csv and no .mat: name one of these as DATA")
+        raise TrainingDataError(
+            f"{data} is not a folder of class folders, a .csv or a .mat file: DATA must be one of these"
+        )
     if not named:
-        raise TrainingDataError(f"{data} has no pictures ({', '.join(sorted(_SUFFIXES))}) in class folders")
+        raise TrainingDataError(f"{data} has no images ({', '.join(sorted(_SUFFIXES))}) in class folders")
     labels = _order({name for _, name, _ in named})
     index = {label: number for number, label in enumerate(labels)}
     if len(labels) < 2:
-        raise TrainingDataError(f"{data} has one class only, {labels[0]}: two or more are needed")
-    pictures = Pictures(labels, tuple(Picture(path, index[name], part) for path, name, part in sorted(named, key=str)))
-    return _check(_divide(pictures, seed))
+        raise TrainingDataError(f"{data} has only one class, {labels[0]}: two or more are needed")
+    images = CarImages(labels, tuple(CarImage(path, index[name], part) for path, name, part in sorted(named, key=str)))
+    return _check(_divide(images, seed))
 
 
 _Named = tuple[Path, str, Part | None]
@@ -110,7 +112,7 @@ def _part(text: str, path: Path) -> Part | None:
 
 
 def _stanford(path: Path) -> list[_Named]:
-    """cars_annos.mat names all pictures; the development kit's files those of one part, cars_meta.mat the classes."""
+    """cars_annos.mat lists all images; the development kit's files list one part each, cars_meta.mat the classes."""
     try:
         from scipy.io import loadmat
     except ImportError as exc:
@@ -130,67 +132,65 @@ def _stanford(path: Path) -> list[_Named]:
             for row in annotations
         ]
     if "class" not in fields:
-        raise TrainingDataError(f"{path.name} has no classes: take one with them, such as cars_train_annos.mat")
-    folder = _pictures_of(path)
+        raise TrainingDataError(f"{path.name} has no classes: use a file with classes, such as cars_train_annos.mat")
+    folder = _image_folder(path)
     return [(folder / str(row["fname"]), names[int(row["class"]) - 1], None) for row in annotations]
 
 
-def _pictures_of(annotations: Path) -> Path:
+def _image_folder(annotations: Path) -> Path:
     name = "cars_test" if "test" in annotations.name else "cars_train"
     places = (annotations.parent / name, annotations.parent.parent / name, annotations.parent)
     return next((place for place in places[:2] if place.is_dir()), places[2])
 
 
 def _spelled(name: str) -> str:
-    """A class as Stanford Cars' labels are written here: AM General Hummer SUV 2000 is AM_General_Hummer_SUV_2000."""
+    """A class as labels.txt spells it: AM General Hummer SUV 2000 is AM_General_Hummer_SUV_2000."""
     spelled = re.sub(r"[ /]", "_", name.strip())
     return _SPELLINGS.get(spelled, spelled)
 
 
 def _order(names: set[str]) -> tuple[str, ...]:
-    """Stanford's order where the classes are Stanford's, else the alphabet."""
+    """Stanford's order where the classes are Stanford's, or else alphabetical order."""
     stanford = stanford_labels()
     return stanford if names == set(stanford) else tuple(sorted(names))
 
 
-def _divide(pictures: Pictures, seed: int) -> Pictures:
-    """Give each picture its part; of every class at least one goes where none was named."""
+def _divide(images: CarImages, seed: int) -> CarImages:
+    """Assign each image to a part; parts that the data do not name get at least one image of each class."""
     random = np.random.default_rng(seed)
-    divided: list[Picture] = []
-    missing = [
-        part for part in ("validation", "test") if not any(picture.part == part for picture in pictures.pictures)
-    ]
-    for label in range(len(pictures.labels)):
-        own = [picture for picture in pictures.pictures if picture.label == label]
-        free = [picture for picture in own if picture.part in (None, "train")]
+    divided: list[CarImage] = []
+    missing = [part for part in _SHARE if not any(image.part == part for image in images.images)]
+    for label in range(len(images.labels)):
+        own = [image for image in images.images if image.label == label]
+        free = [image for image in own if image.part in (None, "train")]
         order = [free[number] for number in random.permutation(len(free))]
         for part in missing:
             count = max(1, round(_SHARE[part] * len(own)))
-            divided += _as_part(order[:count], "validation" if part == "validation" else "test")
+            divided += _as_part(order[:count], part)
             order = order[count:]
         divided += _as_part(order, "train")
-        divided += [picture for picture in own if picture.part not in (None, "train")]
-    return Pictures(pictures.labels, tuple(sorted(divided, key=str)))
+        divided += [image for image in own if image.part not in (None, "train")]
+    return CarImages(images.labels, tuple(sorted(divided, key=str)))
 
 
-def _as_part(pictures: Iterable[Picture], part: Part) -> list[Picture]:
-    return [Picture(picture.path, picture.label, part) for picture in pictures]
+def _as_part(images: Iterable[CarImage], part: Part) -> list[CarImage]:
+    return [CarImage(image.path, image.label, part) for image in images]
 
 
-def _check(pictures: Pictures) -> Pictures:
-    trained = {picture.label for picture in pictures.of("train")}
-    lacking = [label for number, label in enumerate(pictures.labels) if number not in trained]
+def _check(images: CarImages) -> CarImages:
+    trained = {image.label for image in images.of("train")}
+    lacking = [label for number, label in enumerate(images.labels) if number not in trained]
     if lacking:
-        raise TrainingDataError(f"{lacking[0]} has no picture to train on: three or more of each class are needed")
-    _check_readable(pictures.pictures)
-    return pictures
+        raise TrainingDataError(f"{lacking[0]} has no image to train on: each class needs three or more")
+    _check_readable(images.images)
+    return images
 
 
-def _check_readable(pictures: Sequence[Picture]) -> None:
-    """Look into each file's header: better now than in the third hour."""
-    for picture in pictures:
+def _check_readable(images: Sequence[CarImage]) -> None:
+    """Verify each file before the training starts."""
+    for file in images:
         try:
-            with Image.open(picture.path) as image:
+            with Image.open(file.path) as image:
                 image.verify()
         except (OSError, SyntaxError) as exc:
-            raise TrainingDataError(f"{picture.path} is missing or no picture: remove it from the data") from exc
+            raise TrainingDataError(f"{file.path} is missing or not an image: remove it from the data") from exc
