@@ -174,7 +174,7 @@ def test_weights_of_the_catalog_have_its_sha256(tmp_path: Path, repository: Path
     check = CHECKS["weights are those of the catalog"]
     check(tmp_path)
     in_config("dccea06f", "0ccea06f")(tmp_path / "yolov3_tiny")
-    with pytest.raises(GateError, match=r"states weights 0ccea06f.*, the catalog knows dccea06f"):
+    with pytest.raises(GateError, match=r"states weights 0ccea06f.*, the catalog has dccea06f"):
         check(tmp_path)
 
 
