@@ -19,8 +19,8 @@ def processes(stack: Any) -> list[psutil.Process]:
     return found
 
 
-def test_all_services_fit_in_four_gibibytes(processes: list[psutil.Process]) -> None:
-    assert sum(process.memory_full_info().pss for process in processes) < 4 * GIB
+def test_all_services_fit_in_two_and_a_half_gibibytes(processes: list[psutil.Process]) -> None:
+    assert sum(process.memory_full_info().pss for process in processes) < 2.5 * GIB
 
 
 def test_every_port_is_on_loopback(processes: list[psutil.Process]) -> None:

@@ -1,4 +1,4 @@
-"""The command `modelport`: it lists itself, refuses what it does not know, and becomes the command that it was given."""
+"""The command `modelport`: it lists its commands, refuses unknown ones, and becomes the one that it was given."""
 
 from __future__ import annotations
 
