@@ -59,10 +59,6 @@ class Archived:
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """The content of a file."""
-        with self._path.open("rb") as stream:
-            member = self._members[path]
-            stream.seek(member.offset_data)
-            left = member.size
-            while left and (chunk := stream.read(min(left, CHUNK))):
-                left -= len(chunk)
+        with tarfile.open(self._path) as archive, archive.extractfile(self._members[path]) as stream:  # type: ignore[union-attr]
+            while chunk := stream.read(CHUNK):
                 yield chunk

@@ -35,23 +35,25 @@ class Entry:
     why: str = ""
 
 
-def entry(what: str, service: str, before: Choice, after: Choice, why: str) -> Entry:
-    """A change that is made now by the current user."""
-    return Entry(datetime.now(UTC).isoformat(timespec="seconds"), _user(), what, service, before, after, why)
-
-
 def read(file: Path) -> list[Entry]:
     """All changes, oldest first; empty where the file does not exist.
 
     Raises:
         ReleaseError: a line is malformed.
     """
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [_parse(line, file, number) for number, line in enumerate(lines, 1)]
+    entries = []
+    for number, line in enumerate(file.read_text().splitlines() if file.exists() else [], 1):
+        try:
+            stated = json.loads(line)
+            entries.append(Entry(**stated | {"before": Choice(**stated["before"]), "after": Choice(**stated["after"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ReleaseError(f"{file}, line {number} is malformed ({error!r}): `git restore` it") from error
+    return entries
 
 
-def append(file: Path, change: Entry) -> None:
-    """Append a change; it is on the disk when this returns."""
+def append(file: Path, what: str, service: str, before: Choice, after: Choice, why: str) -> None:
+    """Log a change that the current user makes now; the entry is on the disk when this returns."""
+    change = Entry(datetime.now(UTC).isoformat(timespec="seconds"), _user(), what, service, before, after, why)
     with file.open("ab") as stream:
         stream.write(json.dumps(asdict(change), ensure_ascii=False).encode() + b"\n")
         stream.flush()
@@ -65,14 +67,6 @@ def stable_before(changes: Sequence[Entry], service: str, stable: str) -> str | 
         if promoted and change.after.stable == stable:
             return change.before.stable
     return None
-
-
-def _parse(line: str, file: Path, number: int) -> Entry:
-    try:
-        document = json.loads(line)
-        return Entry(**{**document, "before": Choice(**document["before"]), "after": Choice(**document["after"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise ReleaseError(f"{file}, line {number} is malformed ({error!r}): `git restore` it") from error
 
 
 def _user() -> str:

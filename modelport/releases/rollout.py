@@ -75,7 +75,7 @@ def change(folders: Folders, what: str, service: str, why: str, transition: Tran
         new = edited(text, service, after)
         with staged(file) as temporary:  # written before the log, so that a full disk leaves no entry
             temporary.write_text(new)
-            log.append(folders.log, log.entry(what, service, before, after, why))
+            log.append(folders.log, what, service, before, after, why)
     name = f"manifests/releases/{file.name}"
     return "\n".join(difflib.unified_diff(text.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm=""))
 

@@ -6,14 +6,13 @@ need Sigstore's servers: use the package's own command for them, `model_signing 
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from modelport.releases.errors import ReleaseError, ReleaseInvalidError
+from modelport.releases.errors import ReleaseInvalidError
 from modelport.releases.release import SIGNATURE_FILE
 
 PASSWORD = "SIGN_KEY_PASSWORD"  # noqa: S105 (the variable's name)
@@ -28,18 +27,17 @@ def sign(folder: Path, key: Path) -> None:
 
     Raises:
         ReleaseInvalidError: the key cannot be used.
-        ReleaseError: a package that signatures need is not installed.
     """
-    signing = _model_signing("signing")
+    from model_signing import signing
+
     if (folder / SIGNATURE_FILE).exists():
         return
     with tempfile.TemporaryDirectory(prefix="modelport-signature-") as scratch:
         signature = Path(scratch) / SIGNATURE_FILE
         try:
-            signer = signing.Config().use_elliptic_key_signer(
-                private_key=key, password=os.environ.get(PASSWORD) or None
-            )
-            signer.set_hashing_config(_hashing()).sign(folder, signature)
+            config = signing.Config()  # type: ignore[no-untyped-call]
+            config.use_elliptic_key_signer(private_key=key, password=os.environ.get(PASSWORD) or None)
+            config.set_hashing_config(_hashing()).sign(folder, signature)
         except (ValueError, TypeError, OSError) as exc:
             raise ReleaseInvalidError(f"cannot sign with {key} ({exc}): name an EC private key in PEM format") from exc
         signature.chmod(0o444)
@@ -55,27 +53,22 @@ def verify_signature(folder: Path, key: Path) -> None:
 
     Raises:
         ReleaseInvalidError: there is no signature, or it is not valid for this key and these files.
-        ReleaseError: a package that signatures need is not installed.
     """
-    verifying = _model_signing("verifying")
+    from model_signing import verifying
+
     signature = folder / SIGNATURE_FILE
     if not signature.is_file():
         raise ReleaseInvalidError(f"{folder} has no {SIGNATURE_FILE}: build it with --sign-key, or omit --verify-key")
     try:
-        verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
-        verifier.set_hashing_config(_hashing()).verify(folder, signature)
+        config = verifying.Config()  # type: ignore[no-untyped-call]
+        config.use_elliptic_key_verifier(public_key=key).set_hashing_config(_hashing()).verify(folder, signature)
     except Exception as exc:  # model-signing's exceptions have no common base
         reason = str(exc).partition("\n")[0]
         raise ReleaseInvalidError(f"{signature} is not valid for {key.name} ({reason}): do not serve it") from exc
 
 
-def _model_signing(module: str) -> Any:
-    try:
-        return importlib.import_module(f"model_signing.{module}")
-    except ModuleNotFoundError as exc:
-        # model-signing 1.1.1 imports pyOpenSSL without declaring it.
-        raise ReleaseError(f"signatures need the package that provides {exc.name}: install it into .venv") from exc
-
-
 def _hashing() -> Any:
-    return _model_signing("hashing").Config().set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
+    from model_signing import hashing
+
+    config = hashing.Config()  # type: ignore[no-untyped-call]
+    return config.set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)

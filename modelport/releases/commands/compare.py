@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
 from pathlib import Path
-
-from tqdm import tqdm
 
 from modelport import services
 from modelport.environment import ROOT
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.commands import Subparsers, add_command, add_releases
 from modelport.releases.comparison import measuring, report
-from modelport.releases.comparison.samples import Sample, find_samples
+from modelport.releases.comparison.samples import find_samples
 from modelport.releases.comparison.side import side
 from modelport.releases.comparison.verdict import RULES, findings, verdict
 from modelport.releases.verification import verified_repository
@@ -69,15 +65,10 @@ def run(options: argparse.Namespace) -> int:
         side(f"the new release, {new_name}", service.name, new_folder, out / "logs" / "new") as new,
     ):
         print(f"sending {len(samples)} samples to both, in turn", flush=True)
-        observations = measuring.run(old, new, samples, _progress)
+        observations = measuring.run(old, new, samples)
     measures = measuring.measures(observations)
     found = findings(measures, RULES)
     comparison = report.Comparison(service.name, old_name, new_name, observations, measures, found, verdict(found))
     path = report.write(comparison, out)
     print(*report.lines(comparison), f"report: {path}", sep="\n")
     return comparison.verdict.exit_code
-
-
-def _progress(samples: Iterable[Sample], total: int) -> Iterable[Sample]:
-    shown: Iterable[Sample] = tqdm(samples, total=total, unit="pair", disable=not sys.stderr.isatty())
-    return shown

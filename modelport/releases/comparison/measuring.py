@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tqdm import tqdm
 
 from modelport.releases.comparison import statistics
 from modelport.releases.comparison.answers import Answer, Difference, difference
@@ -49,19 +51,10 @@ class Observations:
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def run(
-    old: Side,
-    new: Side,
-    samples: Sequence[Sample],
-    progress: Callable[[Iterable[Sample], int], Iterable[Sample]] = lambda samples, total: samples,
-) -> Observations:
+def run(old: Side, new: Side, samples: Sequence[Sample]) -> Observations:
     """Send samples to both releases alternately, so that other load on the machine affects both alike.
 
-    Args:
-        old: the release that serves.
-        new: the release that may replace it.
-        samples: what to send.
-        progress: wraps the iteration over samples of a given total, to display it.
+    Shows a progress bar on a terminal.
 
     Raises:
         ComparisonError: a release did not answer, or no sample was accepted.
@@ -76,7 +69,8 @@ def run(
         new.infer(usable[0])
     total = max(len(usable), MIN_PAIRS)
     memory_interval = max(1, total // MIN_PAIRS)
-    for number, sample in enumerate(progress(itertools.islice(itertools.cycle(usable), total), total)):
+    sequence = itertools.islice(itertools.cycle(usable), total)
+    for number, sample in enumerate(tqdm(sequence, total=total, unit="pair", disable=None)):
         answers = {one.name: one.infer(sample) for one in ((old, new) if number % 2 else (new, old))}
         (before, old_s), (after, new_s) = answers[old.name], answers[new.name]
         observations.old_ms.append(old_s * 1000)

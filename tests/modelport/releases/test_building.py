@@ -23,7 +23,6 @@ Keys = tuple[Path, Path]
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """A private and a public key."""
-    pytest.importorskip("OpenSSL", reason="model-signing 1.1.1 needs pyOpenSSL, which it does not declare")
     folder, key = tmp_path_factory.mktemp("keys"), ec.generate_private_key(ec.SECP256R1())
     private, public = folder / "key.pem", folder / "public.pem"
     none, pem = serialization.NoEncryption(), serialization.Encoding.PEM

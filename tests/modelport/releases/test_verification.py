@@ -13,7 +13,7 @@ from modelport.releases.__main__ import main
 from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 from modelport.releases.release import RELEASE_FILE, find
 from modelport.releases.sources import Folder
-from modelport.releases.verification import read_release, verify
+from modelport.releases.verification import read_release, verified_repository, verify
 
 Toy = Callable[..., Path]
 
@@ -107,3 +107,11 @@ def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
     assert find("digits", "11-20", root=tmp_path) == older
     with pytest.raises(NotFoundError, match="choose one of: 2026-11-21-"):
         find("digits", newest.name[-12:], root=tmp_path)
+
+
+def test_a_part_of_a_name_is_resolved_to_the_verified_release(toy: Toy, tmp_path: Path) -> None:
+    folder = toy()
+    assert verified_repository("digits", folder.name[-5:], tmp_path) == (folder.name, folder)
+    flip_a_bit(folder)
+    with pytest.raises(ReleaseInvalidError, match="was changed"):
+        verified_repository("digits", folder.name[-5:], tmp_path)
