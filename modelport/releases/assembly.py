@@ -54,7 +54,7 @@ def copy_models(repository: Path, models: Sequence[str], folder: Path) -> None:
     for model in models:
         found = versions(repository / model)
         if not found:
-            raise NotFoundError(f"{repository / model} has no artefact: run `make export MODEL={model}` first")
+            raise NotFoundError(f"{repository / model} has no artefact: run `modelport export {model}` first")
         for name in (*TRACKED, str(found[-1])):
             source, target = repository / model / name, folder / model / name
             if source.is_dir():

@@ -172,7 +172,7 @@ def find(service: str, part: str | None = None, root: Path = RELEASES) -> Path:
         NotFoundError: there is no such release, or several contain the part.
     """
     names = list(built(service, root))
-    hint = f"build one with `make release SERVICE={service}`"
+    hint = f"build one with `modelport release {service}`"
     if part is None:
         if not names:
             raise NotFoundError(f"there is no release of {service} in {root}: {hint}")

@@ -100,14 +100,14 @@ def resolve(folders: Folders, service: str, part: str, unchecked: bool, untraine
     known = {FIRST_RELEASE, *on_disk, *logged}
     if unchecked and NAME.fullmatch(part) and part not in known:
         return part
-    hint = "a release from another machine needs its full name and UNCHECKED=1"
+    hint = "a release from another machine needs its full name and --unchecked (make: UNCHECKED=1)"
     name = match_name(service, part, sorted(known), hint)
     if name in on_disk:
         verify(Folder(folders.releases / service / name))
         bad = [model for model, record in on_disk[name].models.items() if not record.trained]
         if bad and not untrained:
             raise RolloutError(
-                f"{', '.join(bad)} of {name} is untrained, so its answers mean nothing: UNTRAINED=1 accepts it"
+                f"{', '.join(bad)} of {name} is untrained, so its answers mean nothing: accept it with --untrained (make: UNTRAINED=1)"
             )
     return name
 

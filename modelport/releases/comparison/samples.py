@@ -54,7 +54,9 @@ def find_samples(service: ServiceSpec, data: Path | None, repositories: Sequence
     found = {sample.bytes: sample for folder in folders for sample in read(folder)}
     if not found:
         kind = "windows (JSON, a list of numbers)" if service.task == "anomaly" else "images"
-        raise ComparisonError(f"{data or 'this checkout'} contains no {kind}: name a folder that does, DATA=folder")
+        raise ComparisonError(
+            f"{data or 'this checkout'} contains no {kind}: name a folder that does: --data DIR (make: DATA=DIR)"
+        )
     return list(found.values())
 
 

@@ -54,7 +54,9 @@ class Verdict:
 
 INTERCHANGEABLE = Verdict("interchangeable: every rule holds", 0)
 DIFFERENT = Verdict("different: a rule is broken; read the report before you release it", 3)
-UNDECIDED = Verdict("undecided: no rule is broken, but at least one needs more samples; add some with DATA=folder", 4)
+UNDECIDED = Verdict(
+    "undecided: no rule is broken, but at least one needs more samples; add some with --data DIR (make: DATA=DIR)", 4
+)
 
 
 def findings(measures: Mapping[str, Estimate], rules: Sequence[Rule] = RULES) -> dict[Rule, Finding]:

@@ -42,5 +42,5 @@ def check_trained(folder: Path) -> None:
     if untrained:
         raise GateError(
             f"untrained: {', '.join(untrained)}: the answers would mean nothing. Train or download weights and export "
-            "the model, or release it with --force (make: ARGS=--force); release.json records that"
+            "the model, or release it with --force (make: ARGS=--force), which release.json records"
         )

@@ -105,7 +105,7 @@ def test_untrained_weights_are_released_only_by_force_which_is_recorded(
     ("service", "complaint"),
     [
         pytest.param("cats", "there is no service 'cats': choose one of: detector", id="no such service"),
-        pytest.param("digits", "run `make export MODEL=mnist` first", id="not exported"),
+        pytest.param("digits", "run `modelport export mnist` first", id="not exported"),
     ],
 )
 def test_a_release_that_cannot_be_built_is_one_line(
