@@ -107,7 +107,8 @@ def resolve(folders: Folders, service: str, part: str, unchecked: bool, untraine
         bad = [model for model, record in on_disk[name].models.items() if not record.trained]
         if bad and not untrained:
             raise RolloutError(
-                f"{', '.join(bad)} of {name} is untrained, so its answers mean nothing: accept it with --untrained (make: UNTRAINED=1)"
+                f"{', '.join(bad)} of {name} is untrained, so its answers mean nothing: "
+                "accept it with --untrained (make: UNTRAINED=1)"
             )
     return name
 
@@ -128,7 +129,7 @@ def canary(release: str, percent: int) -> Transition:
 def promote(now: Choice, _: Sequence[log.Entry]) -> Choice:
     """Make the canary the stable release."""
     if not now.percent:
-        raise RolloutError("there is no canary to promote: start one with `make canary SERVICE= RELEASE= PERCENT=10`")
+        raise RolloutError("there is no canary to promote: start one with `modelport canary SERVICE RELEASE 10`")
     return Choice(now.canary, now.canary, 0)
 
 
