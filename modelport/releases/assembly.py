@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from exporters.files import content_sha256
 from exporters.repository import versions
 from modelport import services
-from modelport.environment import BASE, FRAMEWORKS, ROOT
+from modelport.environment import FRAMEWORKS, ROOT
 from modelport.releases.errors import NotFoundError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -73,6 +74,7 @@ def describe(service: str, folder: Path) -> Release:
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     records = {name: FileRecord(content_sha256(path), path.stat().st_size) for name, path in files.items()}
     models = {path.name: _describe_model(path) for path in sorted(folder.iterdir())}
+    packages = [name for model in models.values() for name in PACKAGES.get(model.platform, ())]
     now = datetime.now(UTC)
     commit = _git("rev-parse", "HEAD")
     return Release(
@@ -82,7 +84,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages=_packages(model.platform for model in models.values()),
+        packages={name: _version(name) for name in dict.fromkeys((*packages, *CHECKED_WITH))},
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )
@@ -102,13 +104,10 @@ def _describe_model(model_dir: Path) -> ModelRecord:
     return ModelRecord(versions(model_dir)[-1], config.platform, weights, golden)
 
 
-def _packages(platforms: Iterable[str]) -> dict[str, str]:
-    """Installed versions by package. Frameworks are not in this process's environment, but in their own."""
-    folders = [environment.folder for environment in (BASE, *FRAMEWORKS.values())]
-    path = [str(packages) for folder in folders for packages in folder.glob("lib/python*/site-packages")]
-    names = [name for platform in platforms for name in PACKAGES.get(platform, ())]
-    found = {name: next(iter(distributions(name=name, path=path)), None) for name in (*names, *CHECKED_WITH)}
-    return {name: distribution.version for name, distribution in found.items() if distribution}
+def _version(package: str) -> str:
+    """The installed version of a package, in this environment or a framework's; "none" where it is in neither."""
+    layers = [folder for layer in FRAMEWORKS.values() for folder in layer.folder.glob("lib/python*/site-packages")]
+    return next((found.version for found in distributions(name=package, path=[*sys.path, *map(str, layers)])), "none")
 
 
 def _git(*arguments: str) -> str | None:
