@@ -1,4 +1,4 @@
-"""Do the configs parse, and do they ask Triton for nothing but to serve this artefact?"""
+"""Checks that configurations are well-formed and configure nothing but serving the artefact."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from exporters.config import short_path
 from exporters.errors import ConfigInvalidError
 from modelport.releases.errors import GateError
 
-# What our exporters write. Other fields of ModelConfig load libraries, read other files or call other models.
+# The fields that our exporters write. Others load libraries, read other files or call other models.
 FIELDS = frozenset(
     ("name", "platform", "max_batch_size", "input", "output", "instance_group", "dynamic_batching", "parameters")
 )
-# The Python backend, on which ours stand, would run the interpreter that this parameter names.
+# Triton's Python backend runs the interpreter that this parameter names.
 FORBIDDEN_PARAMETERS = frozenset(("EXECUTION_ENV_PATH",))
 
 
@@ -32,30 +32,30 @@ def read_config(path: Path) -> Any:
 
 
 def read_configs(model_dir: Path) -> Iterator[tuple[Path, Any]]:
-    """All configs that Triton may take for a model, with their paths: config.pbtxt first."""
+    """Every configuration of a model that Triton can be told to use, with its path: config.pbtxt first."""
     for path in (model_dir / "config.pbtxt", *sorted(model_dir.glob("configs/*.pbtxt"))):
         yield path, read_config(path)
 
 
 def check_configs(folder: Path) -> None:
-    """Refuse configs that do not parse, name another model, or ask for more than to serve an artefact.
+    """Refuse configurations that are malformed, name another model, or do more than serve an artefact.
 
     Raises:
-        GateError: names the config and the field.
+        GateError: names the configuration and the field.
     """
     for model_dir in sorted(folder.iterdir()):
         for path, config in read_configs(model_dir):
             name = short_path(path)
             if config.name != model_dir.name:
                 raise GateError(
-                    f"{name} is of model {config.name!r}: Triton wants the folder's name, {model_dir.name!r}"
+                    f"{name} is of model {config.name!r}: Triton requires the folder's name, {model_dir.name!r}"
                 )
             for field, _ in config.ListFields():
                 if field.name not in FIELDS:
-                    raise GateError(f"{name} sets {field.name}, which may run or read other things: leave it out")
+                    raise GateError(f"{name} sets {field.name}, which can run programs or read other files: remove it")
             for key in sorted(FORBIDDEN_PARAMETERS & set(config.parameters)):
-                raise GateError(f"{name} sets the parameter {key}, which runs another program: leave it out")
+                raise GateError(f"{name} sets the parameter {key}, which runs another program: remove it")
             if config.max_batch_size < 1 or len(config.input) != 1 or not config.output:
                 raise GateError(
-                    f"{name} must have one input, an output and a batch size: transformers serve nothing else"
+                    f"{name} must have one input, an output and a batch size: transformers support nothing else"
                 )

@@ -1,4 +1,4 @@
-"""A small release that is made by hand: paths, contents and the release.json that belongs to them."""
+"""A small release made by hand, and a real one of digits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENTS = {
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the folder of a release; `weights` as config.pbtxt states them."""
+    """Makes the folder of a release whose weights are trained or untrained."""
 
     def make(
         weights: str = "trained",
@@ -55,5 +55,5 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def digits(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The release of digits, built once, through the whole gate."""
+    """The release of digits, which passed the whole gate."""
     return build("digits", repository, tmp_path_factory.mktemp("releases"))

@@ -1,4 +1,4 @@
-"""List the releases of each service on this machine, which of them are stable or a canary, and the latest changes."""
+"""`modelport releases`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterator
 
 from modelport.manifests.release_file import Choice
 from modelport.releases import log
-from modelport.releases.choosing import Place, chosen
-from modelport.releases.commands import choices
+from modelport.releases.commands import Subparsers, add_command
+from modelport.releases.commands.canary import add_folders, folders
 from modelport.releases.release import SIGNATURE_FILE, Release, built
+from modelport.releases.rollout import Folders, choices
 
-CHANGES = 5  # of the log are shown
+CHANGES = 5  # of the log that are listed
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("service", nargs="?", help="this one alone")
-    choices.add_place(parser)
+def add_to(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "releases", run)
+    parser.add_argument("service", nargs="?", metavar="SERVICE", help="list only this one")
+    add_folders(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the list. Returns the exit code."""
-    place = choices.place(options)
-    found = chosen(place, options.service)
+    """List the releases of each service on this machine, which of them serve, and the latest changes."""
+    place = folders(options)
+    found = choices(place, options.service)
     rows: list[tuple[str, ...]] = [("service", "release", "serves", "created", "weights", "accuracy", "signed")]
     rows += [row for service, choice in found.items() for row in _rows(place, service, choice)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -33,15 +35,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(place: Place, service: str, choice: Choice) -> Iterator[tuple[str, ...]]:
-    on_disk = {release.name: release for release in built(service, place.releases)}
+def _rows(place: Folders, service: str, choice: Choice) -> Iterator[tuple[str, ...]]:
+    on_disk = built(service, place.releases)
     for name in dict.fromkeys((choice.stable, choice.canary, *on_disk)):
         release = on_disk.get(name)
-        told = _told(place, release) if release else ("", "", "", "")
-        yield (service, name, _share(name, choice), *told)
+        described = _describe(place, release) if release else ("", "", "", "")
+        yield (service, name, _share(name, choice), *described)
 
 
-def _told(place: Place, release: Release) -> tuple[str, ...]:
+def _describe(place: Folders, release: Release) -> tuple[str, ...]:
     models = release.models.values()
     signed = (place.releases / release.service / release.name / SIGNATURE_FILE).exists()
     return (
@@ -59,7 +61,7 @@ def _share(name: str, choice: Choice) -> str:
 
 
 def _step(change: log.Entry) -> str:
-    """From what to what, in a few words."""
+    """The change as BEFORE -> AFTER."""
     return " -> ".join(
         f"{choice.stable}" + f" with {choice.percent} % {choice.canary}" * bool(choice.percent)
         for choice in (change.before, change.after)

@@ -1,4 +1,4 @@
-"""canary, promote and rollback as a person runs them: what they refuse and write, and what is rendered."""
+"""The commands canary, promote and rollback: what they refuse and write, and which manifests are rendered from it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ELSEWHERE = "2026-11-22-0123456789ab"
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> Path:
-    """A copy of the manifests, to be edited, without a log."""
+    """A copy of the manifests without a log."""
     return Path(shutil.copytree(ROOT / "manifests", tmp_path / "manifests", ignore=shutil.ignore_patterns("log.jsonl")))
 
 
 @pytest.fixture
 def command(manifests: Path, tmp_path: Path) -> Callable[..., int]:
-    """Runs a command over those manifests and the releases of tmp_path; returns its exit code."""
+    """Runs a command on those manifests and the releases in tmp_path; returns its exit code."""
 
     def run(*arguments: str) -> int:
         return main([*arguments, f"--manifests={manifests}", f"--releases={tmp_path}"])
@@ -56,7 +56,7 @@ def last_part(predictor: dict[str, Any]) -> str:
     return str(predictor["model"]["storageUri"].rpartition("/")[2])
 
 
-def test_a_canary_is_what_both_forms_are_rendered_from(
+def test_a_canary_is_rendered_in_standard_and_knative_mode(
     command: Callable[..., int], manifests: Path, release: str
 ) -> None:
     assert command("canary", "digits", release, "10") == 0
@@ -69,7 +69,7 @@ def test_a_canary_is_what_both_forms_are_rendered_from(
 
 
 @pytest.mark.parametrize(("end", "stable"), [("promote", "the release"), ("rollback", "initial")])
-def test_after_its_end_both_forms_have_no_canary(
+def test_an_ended_canary_is_rendered_in_neither_mode(
     end: str, stable: str, command: Callable[..., int], manifests: Path, release: str
 ) -> None:
     assert command("canary", "digits", release, "10") == 0
@@ -81,7 +81,7 @@ def test_after_its_end_both_forms_have_no_canary(
         assert "canaryTrafficPercent" not in spec["predictor"]
 
 
-def test_rollback_goes_back_step_by_step_through_what_was_promoted(
+def test_rollback_returns_step_by_step_through_the_promoted_releases(
     command: Callable[..., int], manifests: Path, toy: Callable[..., Path]
 ) -> None:
     first, second = toy().name, toy(day="2026-11-22").name
@@ -94,14 +94,14 @@ def test_rollback_goes_back_step_by_step_through_what_was_promoted(
     assert stable == [Choice(first, first, 0), Choice("initial", "initial", 0)]
 
 
-def test_each_change_is_shown_and_logged(
+def test_each_change_is_printed_and_logged(
     command: Callable[..., int], manifests: Path, release: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (manifests / "releases" / "releases.yaml").read_text()
     assert command("canary", "digits", release[-5:], "10", "--why=trained “longer”") == 0
     assert command("promote", "digits") == 0
-    shown = capsys.readouterr().out.splitlines()
-    assert {"-  digits-canary: initial", f"+  digits-canary: {release}", '+  digits-percent: "10"'} <= set(shown)
+    printed = capsys.readouterr().out.splitlines()
+    assert {"-  digits-canary: initial", f"+  digits-canary: {release}", '+  digits-percent: "10"'} <= set(printed)
     after = (manifests / "releases" / "releases.yaml").read_text()
     assert after == before.replace("digits-stable: initial", f"digits-stable: {release}").replace(
         "digits-canary: initial", f"digits-canary: {release}"
@@ -118,8 +118,10 @@ def test_each_change_is_shown_and_logged(
     ("arguments", "reason"),
     [
         pytest.param(["canary", "numbers", "RELEASE", "10"], "no service 'numbers'", id="unknown service"),
-        pytest.param(["canary", "digits", "2027", "10"], "no releases of digits are named", id="unknown release"),
-        pytest.param(["canary", "digits", "", "10"], "no releases of digits are named", id="no name"),
+        pytest.param(
+            ["canary", "digits", "2027", "10"], "no release '2027' of digits: choose one of: ", id="unknown release"
+        ),
+        pytest.param(["canary", "digits", "", "10"], "there is no release '' of digits", id="no name"),
         pytest.param(["canary", "digits", ELSEWHERE, "10"], "UNCHECKED=1", id="built elsewhere"),
         pytest.param(["canary", "digits", "2026-11-22", "10", "--unchecked"], "full name", id="elsewhere, shortened"),
         pytest.param(["canary", "digits", "initial", "10"], "is the stable release already", id="stable"),
@@ -127,7 +129,7 @@ def test_each_change_is_shown_and_logged(
         pytest.param(["rollback", "digits"], "no stable release of digits before", id="nothing to go back to"),
     ],
 )
-def test_what_is_refused_changes_nothing(
+def test_a_refused_command_changes_nothing(
     arguments: list[str],
     reason: str,
     command: Callable[..., int],
@@ -143,12 +145,12 @@ def test_what_is_refused_changes_nothing(
 
 
 @pytest.mark.parametrize("percent", ["0", "100", "-1", "ten", ""])
-def test_a_share_is_1_to_99_per_cent(percent: str, command: Callable[..., int], release: str) -> None:
+def test_a_share_is_1_to_99_percent(percent: str, command: Callable[..., int], release: str) -> None:
     with pytest.raises(SystemExit):
         command("canary", "digits", release, percent)
 
 
-def test_two_releases_of_one_beginning_are_not_guessed(
+def test_an_ambiguous_part_of_a_name_is_refused(
     command: Callable[..., int], toy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy()
@@ -159,12 +161,12 @@ def test_two_releases_of_one_beginning_are_not_guessed(
     assert second in capsys.readouterr().out
 
 
-def test_what_was_published_elsewhere_needs_to_be_said(command: Callable[..., int], manifests: Path) -> None:
+def test_a_release_from_another_machine_needs_unchecked(command: Callable[..., int], manifests: Path) -> None:
     assert command("canary", "digits", ELSEWHERE, "10", "--unchecked") == 0
     assert read(manifests)["digits"] == Choice("initial", ELSEWHERE, 10)
 
 
-def test_untrained_weights_need_force(
+def test_an_untrained_release_needs_untrained(
     command: Callable[..., int], toy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = toy(weights="untrained").name
@@ -182,7 +184,7 @@ def test_a_release_whose_files_were_changed_is_refused(
     assert "was changed" in capsys.readouterr().err
 
 
-def test_changes_at_once_are_all_logged(manifests: Path, tmp_path: Path, release: str) -> None:
+def test_concurrent_changes_are_all_logged(manifests: Path, tmp_path: Path, release: str) -> None:
     services = ["classifier", "cars", "digits", "anomaly"]
     for service in set(services) - {"digits"}:
         (tmp_path / service).symlink_to("digits")
@@ -202,12 +204,12 @@ def test_changes_at_once_are_all_logged(manifests: Path, tmp_path: Path, release
     assert sorted(json.loads(line)["service"] for line in lines) == sorted(services)
 
 
-def test_the_list_tells_what_serves_and_what_was_changed(
+def test_releases_lists_what_serves_and_what_was_changed(
     command: Callable[..., int], release: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command("canary", "digits", release, "10", "--why=trained longer")
     capsys.readouterr()
-    assert command("list", "digits") == 0
+    assert command("releases", "digits") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["service", "release", "serves", "created", "weights", "accuracy", "signed"]
     assert lines[1].split() == ["digits", "initial", "stable", "90", "%"]
