@@ -109,7 +109,7 @@ def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(
 @pytest.mark.parametrize(
     ("replace", "message"),
     [
-        pytest.param(("index__1", "index"), "tensor index has no index: write NAME__INDEX, such as index__0", id="no index"),
+        pytest.param(("index__1", "index"), "tensor index has no index: write NAME__INDEX", id="no index"),
         pytest.param(("TYPE_INT32", "TYPE_STRING"), "tensor index__1 has a type that is not supported", id="strings"),
         pytest.param(("size: 8", "size: many"), "config.pbtxt is not a ModelConfig", id="a config that does not parse"),
     ],
