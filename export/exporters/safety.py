@@ -29,7 +29,7 @@ def refuse_dangerous(folder: Path) -> None:
 def _check_onnx(name: str, model: ModelProto) -> None:
     for tensor in _tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            raise ArtefactRefusedError(f"{name} stores {tensor.name!r} in another file: save it without external data")
+            raise ArtefactRefusedError(f"{name} keeps {tensor.name!r} in another file: save it without external data")
     for node in _nodes(model):
         if node.domain not in _DOMAINS:
             raise ArtefactRefusedError(

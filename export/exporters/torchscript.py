@@ -22,7 +22,7 @@ from exporters.errors import ArtefactRefusedError
 FILENAME = "model.pt"
 # The classes and functions that TorchScript's own pickles name.
 _PICKLED = re.compile(
-    r"__torch__\..*|torch \w+Storage|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|collections OrderedDict"
+    r"__torch__[. ].*|torch \w+Storage|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|collections OrderedDict"
 )
 # The operators of aten and prim that have effects outside of the graph.
 _OUTWARD = frozenset(

@@ -62,7 +62,7 @@ def sparse() -> ModelProto:
 )
 def test_onnx_with_data_in_other_files_is_refused(model: ModelProto, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ArtefactRefusedError, match=r"model\.onnx stores '.' in another file"):
+    with pytest.raises(ArtefactRefusedError, match=r"model\.onnx keeps '.' in another file"):
         refuse_dangerous(tmp_path)
 
 

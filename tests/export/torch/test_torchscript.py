@@ -264,3 +264,14 @@ def test_a_pickle_that_calls_python_is_refused_unread(tmp_path: Path, capsys: py
     with pytest.raises(ArtefactRefusedError, match="has a pickle that calls"):
         torchscript.refuse_dangerous(path)
     assert capsys.readouterr().out == ""
+
+
+class Added(torch.nn.Module):
+    __module__ = "__main__"  # TorchScript calls it __torch__.Added, without a module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+def test_a_module_of_a_script_is_harmless(tmp_path: Path) -> None:
+    torchscript.refuse_dangerous(script(tmp_path / "model.pt", Added()))
