@@ -24,7 +24,7 @@ class ReleaseFollower:
 
     Args:
         model: the model's name.
-        repository: the model repository.
+        repository: the model repository; None where it cannot be read.
         transport: to Triton.
         health: of the model; it is told who takes over.
         limits: of the trial, and how often to read the assignment.
@@ -38,7 +38,7 @@ class ReleaseFollower:
     def __init__(
         self,
         model: str,
-        repository: Path,
+        repository: Path | None,
         transport: Transport,
         health: ModelHealth[Served],
         limits: PredictorLimits,

@@ -88,14 +88,21 @@ class ModelHealth(Generic[Release]):
     Args:
         limits: when to probe and whom to trust.
         clock: seconds, of any origin. A clock that goes backwards stands still here until it is ahead again.
+
+    Attributes:
+        serving: what answers; None while that must be learned.
+        refusal: why a request must not be sent now; None where it may be. A model that is not ready only because it has
+            not answered of late refuses nothing: the answer to a request that waits would prove it.
+        breaker_open: whether requests are refused because of failures in a row.
     """
 
     def __init__(self, limits: PredictorLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.serving: Release | None = None
+        self.refusal: str | None = "has not been probed yet"
+        self.breaker_open = False
         self._limits = limits
         self._clock = clock
         self._now_s = -math.inf
-        self._serving: Release | None = None
-        self._reason: str | None = "has not been probed yet"
         self._good_at = self._golden_at = self._probe_ended_at = -math.inf
         self._probe_began_at: float | None = None  # None while none is under way
         self._probe_took_s = 0.0
@@ -103,32 +110,13 @@ class ModelHealth(Generic[Release]):
         self._suspected = False  # a process was lost since the last probe began
         self._late_probes = 0
         self._failures = 0
-        self._breaker_open = False
-
-    @property
-    def serving(self) -> Release | None:
-        """What answers; None while that must be learned."""
-        return self._serving
-
-    @property
-    def refusal(self) -> str | None:
-        """Why a request must not be sent now; None where it may be.
-
-        A model that is only not fresh is not refused here: the answer to a request that waits would prove it.
-        """
-        return self._reason
 
     @property
     def unready_reason(self) -> str | None:
         """Why the model is not ready; None where it is."""
-        if self._reason is None and self._now() - self._good_at > self._limits.fresh_s:
+        if self.refusal is None and self._now() - self._good_at > self._limits.fresh_s:
             return f"has not answered for {self._limits.fresh_s:g} s"
-        return self._reason
-
-    @property
-    def breaker_open(self) -> bool:
-        """Whether the model is left alone after failures in a row."""
-        return self._breaker_open
+        return self.refusal
 
     def probe_due_in_s(self) -> float:
         """Seconds until the next probe is due: 0 if it is now, infinity while one is under way."""
@@ -137,7 +125,7 @@ class ModelHealth(Generic[Release]):
         if self._suspected or self._retry_late:
             return 0.0
         due_at = self._probe_ended_at + self._limits.probe_retry_s
-        if self._reason is None:
+        if self.refusal is None:
             longest_s = min(self._probe_took_s / self._limits.probe_share, self._limits.idle_max_s)
             idle_at = self._good_at + max(self._limits.idle_min_s, longest_s)
             due_at = max(due_at, min(idle_at, self._golden_at + self._limits.golden_check_s))
@@ -160,9 +148,9 @@ class ModelHealth(Generic[Release]):
 
     def learned(self, release: Release) -> Release:
         """Take in what the probe under way has learned, and return what serves now, still to be proven."""
-        if self._serving is None:  # no other release took over meanwhile
-            self._serving = release
-        return self._serving
+        if self.serving is None:  # no other release took over meanwhile
+            self.serving = release
+        return self.serving
 
     def probe_ended(self, seen: Observation) -> None:
         """Take in what the probe under way saw.
@@ -182,12 +170,12 @@ class ModelHealth(Generic[Release]):
                 self._trust()
             return
         self._late_probes = self._late_probes + 1 if seen.finding is Finding.LATE else 0
-        if self._reason is not None:
-            self._serving = None  # Triton may come back with another version
+        if self.refusal is not None:
+            self.serving = None  # Triton may come back with another version
         # Under load a probe may wait in Triton's queue while callers get their answers.
         answers_callers = self._good_at > began_at
         if not self._retry_late and not (self._late_probes and answers_callers):
-            self._reason = seen.reason
+            self.refusal = seen.reason
 
     def request_ended(self, seen: Observation) -> None:
         """Take in the end of a caller's request to what serves."""
@@ -198,14 +186,14 @@ class ModelHealth(Generic[Release]):
         if seen.finding is Finding.LOST:
             # What comes back may be another network: it answers nobody before it was probed.
             self._suspected = True
-            self._reason = self._reason or "lost a process and is being checked"
+            self.refusal = self.refusal or "lost a process and is being checked"
             return
         if seen.finding is Finding.LATE and seen.timeout_s < self._limits.blame_timeout_s:
             return
         self._failures += 1
         if self._failures >= self._limits.failures_to_open:
-            self._breaker_open = True
-            self._reason = "failed repeatedly and is being checked"
+            self.breaker_open = True
+            self.refusal = "failed repeatedly and is being checked"
 
     def took_over(self, trial: Trial[Release]) -> None:
         """Another release serves from now on.
@@ -215,7 +203,7 @@ class ModelHealth(Generic[Release]):
         """
         if not trial.proven:
             raise ValueError("only a release that gave its golden answer may take over")
-        self._serving, self._void = trial.release, True
+        self.serving, self._void = trial.release, True
         self._suspected, self._late_probes = False, 0
         self._trust()
 
@@ -225,7 +213,7 @@ class ModelHealth(Generic[Release]):
 
     def _trust(self) -> None:
         self._golden_at = self._good_at = self._now()
-        self._failures, self._breaker_open, self._reason = 0, False, None
+        self._failures, self.breaker_open, self.refusal = 0, False, None
 
     def _now(self) -> float:
         self._now_s = max(self._now_s, self._clock())

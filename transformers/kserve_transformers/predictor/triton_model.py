@@ -72,11 +72,8 @@ class TritonModel:
         self._health: ModelHealth[Served] = ModelHealth(limits)
         self._queue = Queue(name, queue_size, limits)
         self._files = ReleaseFiles(repository, name) if repository else None
-        self._follower = (
-            ReleaseFollower(name, repository, self._transport, self._health, limits, self._changed)
-            if follow and repository
-            else None
-        )
+        self._follow = follow
+        self._follower = ReleaseFollower(name, repository, self._transport, self._health, limits, self._changed)
         self._in_use: Counter[str | None] = Counter()
         self._known: tuple[str | None, Served | None] = (self._health.refusal, None)  # to log and metrics
         self._admitting, self._probe_sooner = asyncio.Event(), asyncio.Event()
@@ -117,7 +114,7 @@ class TritonModel:
     @property
     def release(self) -> str | None:
         """The release that serves, or is to; None: the repository's own model."""
-        return self._health.serving.release if self._health.serving else self._assigned
+        return self._health.serving.release if self._health.serving else self._follower.assigned
 
     @property
     def draining(self) -> list[str | None]:
@@ -127,7 +124,7 @@ class TritonModel:
     @property
     def refused(self) -> tuple[str | None, str] | None:
         """The release that was to take over and did not, and why."""
-        return self._follower.refused if self._follower else None
+        return self._follower.refused
 
     @property
     def ready(self) -> bool:
@@ -176,14 +173,10 @@ class TritonModel:
     async def watch(self) -> None:
         """Probe the model whenever that is due, and follow its release where that was asked for, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            if self._follower:
+            if self._follow:
                 self._follower.read()
                 tasks.create_task(self._follower.follow())
             tasks.create_task(self._keep_probing())
-
-    @property
-    def _assigned(self) -> str | None:
-        return self._follower.assigned if self._follower else None
 
     def _check_admission(self) -> None:
         if self._health.breaker_open:
@@ -234,13 +227,13 @@ class TritonModel:
         try:
             serving = self._health.serving
             if serving is None:
-                if self._files is not None and self._assigned is None:
+                if self._files is not None and self._follower.assigned is None:
                     problem = await asyncio.to_thread(self._files.problem)
                     if problem is not None:
                         return Observation(Finding.ERROR, problem)
                 learn_timeout_s = self._limits.learn_timeout_s
                 learned = await Served.learn(
-                    self._transport, self._repository, self.name, self._assigned, learn_timeout_s
+                    self._transport, self._repository, self.name, self._follower.assigned, learn_timeout_s
                 )
                 serving = self._health.learned(learned)
                 self._changed()
