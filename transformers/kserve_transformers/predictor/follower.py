@@ -61,7 +61,7 @@ class ReleaseFollower:
             logger.warning("model %s keeps its release: %s", self._model, exc)
 
     async def follow(self) -> None:
-        """Read the assignment and try the release it names, for ever."""
+        """Read the assignment and try the release it names, until cancelled."""
         while True:
             await asyncio.sleep(self._limits.follow_interval_s)
             self.read()

@@ -7,10 +7,10 @@ It does no input or output, never sleeps, and reads no clock but the one it is g
     request_ended: ERROR or LATE        after several in a row: not ready, breaker open
     request_ended: LOST                 not ready; probe at once
     probe_ended: RIGHT                  ready, breaker closed, unless a process was lost during the probe
-    probe_ended: LATE                   the first one: probe again at once with more time; the next one: not ready
+    probe_ended: LATE                   the first: probe again at once with more time; the second in a row: not ready
     probe_ended: WRONG, ERROR, LOST     not ready
     any failed probe while not ready    what serves is forgotten, and learned again before the next probe
-    took_over                           another release serves, ready; the end of a probe under way says nothing
+    took_over                           another release serves, ready; the result of a probe under way is ignored
 
 While the breaker is open, requests are refused. It is half-open while a probe is under way: one inference at a time,
 of the golden sample, so that no caller's request is risked.
@@ -46,7 +46,7 @@ class Observation:
     """The end of one inference.
 
     Attributes:
-        reason: what is wrong, for people; empty where nothing is.
+        reason: what is wrong, for display; empty where nothing is.
         timeout_s: how long the answer could take.
         took_s: how long it took, where it came.
     """
@@ -91,8 +91,8 @@ class ModelHealth(Generic[Release]):
 
     Attributes:
         serving: what answers; None while that must be learned.
-        refusal: why a request must not be sent now; None where it may be. A model that is not ready only because it has
-            not answered of late refuses nothing: the answer to a request that waits would prove it.
+        refusal: why a request must not be sent now; None where it may be. A model that is not ready only because it
+            has not answered for too long refuses nothing: the answer to a waiting request would prove it.
         breaker_open: whether requests are refused because of failures in a row.
     """
 
@@ -106,7 +106,7 @@ class ModelHealth(Generic[Release]):
         self._good_at = self._golden_at = self._probe_ended_at = -math.inf
         self._probe_began_at: float | None = None  # None while none is under way
         self._probe_took_s = 0.0
-        self._void = False  # the probe under way says nothing about what serves now
+        self._void = False  # another release took over during the probe under way
         self._suspected = False  # a process was lost since the last probe began
         self._late_probes = 0
         self._failures = 0
@@ -147,13 +147,13 @@ class ModelHealth(Generic[Release]):
         return timeouts_s[min(self._late_probes, len(timeouts_s) - 1)]
 
     def learned(self, release: Release) -> Release:
-        """Take in what the probe under way has learned, and return what serves now, still to be proven."""
-        if self.serving is None:  # no other release took over meanwhile
+        """Record what the probe under way has learned, and return what serves: this, or what took over meanwhile."""
+        if self.serving is None:
             self.serving = release
         return self.serving
 
     def probe_ended(self, seen: Observation) -> None:
-        """Take in what the probe under way saw.
+        """Record the result of the probe under way.
 
         Raises:
             RuntimeError: none is.
@@ -178,13 +178,13 @@ class ModelHealth(Generic[Release]):
             self.refusal = seen.reason
 
     def request_ended(self, seen: Observation) -> None:
-        """Take in the end of a caller's request to what serves."""
+        """Record the end of a caller's request to what serves."""
         if seen.finding is Finding.RIGHT:
             self._failures = 0
             self._good_at = self._now()
             return
         if seen.finding is Finding.LOST:
-            # What comes back may be another network: it answers nobody before it was probed.
+            # What is loaded again may be another network: it must be probed before it answers.
             self._suspected = True
             self.refusal = self.refusal or "lost a process and is being checked"
             return

@@ -171,7 +171,7 @@ class TritonModel:
         return Inference(outputs, queued_s)
 
     async def watch(self) -> None:
-        """Probe the model whenever that is due, and follow its release where that was asked for, for ever."""
+        """Probe the model when that is due, and follow its release if `follow` was set, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._follow:
                 self._follower.read()
@@ -195,15 +195,15 @@ class TritonModel:
         return outputs
 
     def _request_ended(self, declaration: Declaration, seen: Observation) -> None:
-        if self.known_declaration == declaration:  # a request to a release before says nothing about this one
+        if self.known_declaration == declaration:  # a request to a previous release says nothing about this one
             self._health.request_ended(seen)
             self._changed()
 
     async def _recovery(self, declaration: Declaration, deadline: Deadline) -> None:
-        """Wait until a probe finds the model well.
+        """Wait until a probe has found the model's answer right.
 
         Raises:
-            NotReadyError: that took too long, or the model declares something else now.
+            NotReadyError: that took too long, or the model has another declaration now.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(self._limits.recovery_s, deadline.remaining_s())):
@@ -248,7 +248,7 @@ class TritonModel:
         return Observation(Finding.RIGHT, took_s=time.monotonic() - began)
 
     def _changed(self) -> None:
-        """After an event: tell log, metrics, requests that wait for recovery, and the prober."""
+        """After an event: update the log, metrics, requests that wait for recovery, and the prober."""
         known_refusal, known_serving = self._known
         self._known = refusal, serving = self._health.refusal, self._health.serving
         if refusal is None:
