@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -362,5 +362,7 @@ class AnyHistory(RuleBasedStateMachine):
             assert 0 <= due_s <= (LIMITS.probe_retry_s if self.health.refusal else LIMITS.idle_max_s)
 
 
-AnyHistory.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+AnyHistory.TestCase.settings = settings(
+    max_examples=200, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 TestAnyHistory = AnyHistory.TestCase

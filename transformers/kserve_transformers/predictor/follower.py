@@ -60,6 +60,15 @@ class ReleaseFollower:
         except (OSError, ValueError) as exc:
             logger.warning("model %s keeps its release: %s", self._model, exc)
 
+    async def learn(self) -> Served:
+        """Learn what the assigned release declares.
+
+        Raises:
+            Exception: one of `PROBE_ERRORS`.
+        """
+        timeout_s = self._limits.learn_timeout_s
+        return await Served.learn(self._transport, self._repository, self._model, self.assigned, timeout_s)
+
     async def follow(self) -> None:
         """Read the assignment and try the release it names, until cancelled."""
         while True:
@@ -69,15 +78,15 @@ class ReleaseFollower:
             if serving is None or serving.release == self.assigned:  # what is assigned is learned by a probe
                 self.refused = None
             else:
-                await self._try(self.assigned)
+                await self._try()
 
-    async def _try(self, release: str | None) -> None:
-        limits, name = self._limits, release or "initial"
+    async def _try(self) -> None:
+        release, name = self.assigned, self.assigned or "initial"
         try:
-            served = await Served.learn(self._transport, self._repository, self._model, release, limits.learn_timeout_s)
-            trial = Trial(served, limits.warm_up_inferences)
+            served = await self.learn()
+            trial = Trial(served, self._limits.warm_up_inferences)
             while not trial.over:
-                trial.answered((await served.golden_check(self._transport, limits.warm_up_timeout_s)).reason)
+                trial.answered((await served.golden_check(self._transport, self._limits.warm_up_timeout_s)).reason)
             reason = trial.reason
         except PROBE_ERRORS as exc:
             reason = observed(exc).reason

@@ -88,9 +88,9 @@ class TritonModel:
         Raises:
             NotReadyError: it is not known yet.
         """
-        if self._health.serving is None:
+        if self.known_declaration is None:
             raise NotReadyError(f"model {self.name} is not ready: try again shortly")
-        return self._health.serving.declaration
+        return self.known_declaration
 
     @property
     def known_declaration(self) -> Declaration | None:
@@ -231,11 +231,7 @@ class TritonModel:
                     problem = await asyncio.to_thread(self._files.problem)
                     if problem is not None:
                         return Observation(Finding.ERROR, problem)
-                learn_timeout_s = self._limits.learn_timeout_s
-                learned = await Served.learn(
-                    self._transport, self._repository, self.name, self._follower.assigned, learn_timeout_s
-                )
-                serving = self._health.learned(learned)
+                serving = self._health.learned(await self._follower.learn())
                 self._changed()
             began = time.monotonic()
             drift = await serving.golden_check(self._transport, timeout_s)
