@@ -16,7 +16,9 @@ from kserve_transformers.predictor import follower
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS
 from kserve_transformers.predictor.triton_model import TritonModel
 
-QUICK = dataclasses.replace(DEFAULT_LIMITS, probe_retry_s=0.01, idle_min_s=0.01, follow_interval_s=0.01)
+QUICK = dataclasses.replace(
+    DEFAULT_LIMITS, probe_retry_s=0.01, idle_min_s=0.01, follow_interval_s=0.01, recovery_s=30.0
+)
 BATCH = np.ones((1, 2), np.float32)
 DEAD = InferenceServerException("Stub process 'm' is not healthy.")
 FAILED = InferenceServerException("in graph: division by zero")
