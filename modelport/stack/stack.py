@@ -54,7 +54,9 @@ class StackSettings:
         chains = {service: self.chains[service] for service in self.services}
         log_file = self.logs / "transformer.log"
         ports = (self.triton_http_port, self.http_port, self.grpc_port)
-        return (TransformerSettings(chains, self.run_folder / "models", log_file, *ports),)
+        return (
+            TransformerSettings(chains, self.run_folder / "models", log_file, *ports, declared=("--follow_releases",)),
+        )
 
     @property
     def ports(self) -> tuple[tuple[str, str, int], ...]:

@@ -51,7 +51,7 @@ def test_live_is_not_ready(cars):
         response = cars.get("/v2/health/ready")
         assert response.status_code == 503
         reason = response.json()["services"]["cars"]["reason"]
-        if reason != "cars: not asked yet":
+        if reason != "cars: has not been probed yet":
             break
         time.sleep(0.1)
     assert reason == "cars: does not answer in Triton"

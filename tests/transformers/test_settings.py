@@ -9,6 +9,7 @@ def test_defaults_host_all_services():
     settings = parse_settings([])
     assert settings.services == SERVICES
     assert (settings.http_port, settings.grpc_port) == (8080, 8081)
+    assert not settings.follow_releases
 
 
 def test_the_flags_that_kserves_controller_adds():

@@ -120,7 +120,10 @@ async def _serve(settings: Settings) -> None:
         settings.predictor_host, conn_limit=settings.limits.queue_size * len(names) + 8, conn_timeout=timeout_s
     ) as client:
         models = {
-            name: TritonModel(client, name, settings.model_repository, settings.limits.queue_size) for name in names
+            name: TritonModel(
+                client, name, settings.model_repository, settings.limits.queue_size, settings.follow_releases
+            )
+            for name in names
         }
         with ThreadPoolExecutor(settings.decode_threads, "arrays") as threads:
             services = {name: build_service(name, models, settings, threads) for name in settings.services}

@@ -42,6 +42,7 @@ class Settings:
     grpc_port: int = 8081
     predictor_host: str = "127.0.0.1:8000"
     model_repository: Path | None = None
+    follow_releases: bool = False
     score_threshold: float = 0.3
     iou_threshold: float = 0.45
     cors_origins: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     add("--grpc_port", type=int, default=default.grpc_port, help="gRPC (default: %(default)s)")
     add("--predictor_host", default=default.predictor_host, help="Triton's REST host:port (default: %(default)s)")
     add("--model_repository", type=Path, default=None, help="folder of the models: their golden samples are read")
+    add("--follow_releases", action="store_true", help="serve the release that serving.json in that folder names")
     add("--score_threshold", type=_share, default=default.score_threshold, help="detector (default: %(default)s)")
     add("--iou_threshold", type=_share, default=default.iou_threshold, help="detector's NMS (default: %(default)s)")
     add("--cors_origins", type=_names, default=(), help="comma-separated origins that browsers may call from")
@@ -108,6 +110,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         grpc_port=options.grpc_port,
         predictor_host=options.predictor_host.removeprefix("http://"),
         model_repository=options.model_repository,
+        follow_releases=options.follow_releases,
         score_threshold=options.score_threshold,
         iou_threshold=options.iou_threshold,
         cors_origins=options.cors_origins,
