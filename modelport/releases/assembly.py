@@ -14,11 +14,11 @@ import numpy as np
 from exporters.files import content_sha256
 from exporters.repository import versions
 from exporters.weights import PROJECT
-from kserve_transformers.settings import CHAINS
 from modelport.releases.errors import NoReleaseError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
 from modelport.releases.release import DIGITS, FileRecord, ModelRecord, Release, content_digest
+from modelport.services import load
 
 STATED = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
 TRACKED = ("config.pbtxt", "labels.txt", "golden", "configs")
@@ -38,9 +38,10 @@ def models_of(service: str) -> tuple[str, ...]:
     Raises:
         NoReleaseError: there is no such service.
     """
-    if service not in CHAINS:
-        raise NoReleaseError(f"there is no service {service!r}: choose of {', '.join(CHAINS)}")
-    return CHAINS[service]
+    declared = load()
+    if service not in declared:
+        raise NoReleaseError(f"there is no service {service!r}: choose of {', '.join(declared)}")
+    return declared[service].models
 
 
 def copy_models(repository: Path, models: Sequence[str], folder: Path) -> None:

@@ -25,7 +25,14 @@ def small(stack, free_ports, tmp_path_factory) -> Iterator[str]:
     """A server that hosts digits alone and takes bodies of up to 100 kB."""
     http_port, grpc_port = free_ports(2)
     url = f"http://127.0.0.1:{http_port}"
-    command = [sys.executable, "-m", "kserve_transformers", "--services=digits", "--host=127.0.0.1", "--drain_s=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "kserve_transformers",
+        "--service=digits=digits:mnist",
+        "--host=127.0.0.1",
+        "--drain_s=0",
+    ]
     command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
     command += [f"--max_body_bytes={BODY_BYTES}", f"--model_repository={ROOT / 'model_repository'}"]
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
@@ -77,9 +84,7 @@ def test_a_file_that_is_too_large_is_not_sent(visits, small, tmp_path):
     asked: list[str] = []
     visit.page.on("request", lambda request: asked.append(request.method))
     panel.locator(".choose").set_input_files(tmp_path / "large.bmp")
-    expect(panel.get_by_role("alert")).to_contain_text(
-        "large.bmp has 100 kB; this server takes pictures of up to 100 kB"
-    )
+    expect(panel.get_by_role("alert")).to_contain_text("large.bmp has 100 kB; this server takes images of up to 100 kB")
     assert "POST" not in asked
 
 

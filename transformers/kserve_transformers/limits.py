@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -12,9 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kserve_transformers.errors import BusyError, TooLargeError, TooLateError
 from kserve_transformers.metrics import REFUSED_BYTES
-from kserve_transformers.observe import route
 from kserve_transformers.routes.errors import answer
-from kserve_transformers.services.transformer import Transformer
+from kserve_transformers.routes.table import kept_target
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
 BODIES_HELD = 8
@@ -85,20 +83,17 @@ class Admission:
 
     Args:
         app: what is protected.
-        services: by name.
     """
 
-    def __init__(self, app: ASGIApp, services: Mapping[str, Transformer[Any, Any, Any]]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            service = self._services.get(route(scope["path"], self._services)[0])
+        target = kept_target(scope)
+        if target is not None and target.service is not None:
             try:
-                if service is not None:
-                    service.check_room()
+                target.service.check_room()
             except BusyError as error:
                 await answer(error)(scope, receive, send)
                 return

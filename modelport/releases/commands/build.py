@@ -9,12 +9,12 @@ from pathlib import Path
 
 from exporters.repository import REPOSITORY
 from exporters.weights import PROJECT, WEIGHTS_DIR
-from kserve_transformers.settings import CHAINS
 from modelport.exporting import export
 from modelport.releases.assembly import models_of
 from modelport.releases.building import build
 from modelport.releases.errors import GateError
 from modelport.releases.release import RELEASES, SIGNATURE_FILE
+from modelport.services import load
 
 # Kept, so that the same weights give the same artefact and with it the same release.
 OWN_WEIGHTS = PROJECT / "build" / "repository"
@@ -22,7 +22,7 @@ OWN_WEIGHTS = PROJECT / "build" / "repository"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("service", metavar="SERVICE", help=f"of {', '.join(CHAINS)}")
+    parser.add_argument("service", metavar="SERVICE", help=f"of {', '.join(load())}")
     parser.add_argument("--repository", type=Path, metavar="DIR", help="model repository (default: model_repository)")
     parser.add_argument(
         "--weights-dir",

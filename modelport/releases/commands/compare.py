@@ -13,7 +13,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from exporters.weights import PROJECT
-from kserve_transformers.settings import SERVICES
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.comparison import measuring, report
 from modelport.releases.comparison.samples import Sample, find_samples
@@ -21,12 +20,13 @@ from modelport.releases.comparison.side import side
 from modelport.releases.comparison.verdict import RULES, findings, verdict
 from modelport.releases.folders import checked_folder
 from modelport.releases.release import RELEASES
+from modelport.services import choose, load
 from modelport.stack.stack import StackSettings, export_missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("service", choices=SERVICES)
+    parser.add_argument("service", choices=tuple(load()))
     parser.add_argument("old", help=f"a release; {FIRST_RELEASE}: model_repository/ as it stands")
     parser.add_argument("new", help="likewise")
     parser.add_argument(
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it. Returns the exit code."""
     service, names = options.service, (options.old, options.new)
     if FIRST_RELEASE in names:
-        export_missing(StackSettings((service,)))
+        export_missing(StackSettings(choose(service)))
     folders = [checked_folder(service, name, options.releases) for name in names]
     samples = find_samples(service, options.data, folders)
     out = options.out or PROJECT / "build" / "compare" / service / "..".join(names)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     ):
         print(f"asking both about {len(samples)} samples, in turn", flush=True)
         course = measuring.run(old, new, samples, _progress)
-    measures = measuring.measures(service, course)
+    measures = measuring.measures(load()[service].task, course)
     found = findings(measures, RULES)
     comparison = report.Comparison(service, *names, course, measures, found, verdict(found))
     path = report.write(comparison, out)

@@ -11,16 +11,16 @@ import argparse
 import time
 from pathlib import Path
 
-from kserve_transformers.settings import SERVICES
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.folders import checked_folder
 from modelport.releases.release import RELEASES
+from modelport.services import load
 from modelport.stack.control import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("service", choices=SERVICES)
+    parser.add_argument("service", choices=tuple(load()))
     parser.add_argument("release", help=f"its name; {FIRST_RELEASE}: what the stack was started with")
     parser.add_argument("--port", type=int, default=8080, help="where the stack serves REST (default: %(default)s)")
     parser.add_argument("--releases", type=Path, default=RELEASES, metavar="DIR", help="build/releases by default")

@@ -57,9 +57,9 @@ class Difference:
         return (self.agreed / self.count if self.count else 1.0, -max((abs(s) for s in self.shifts), default=0.0))
 
 
-def read_answer(service: str, outputs: Arrays) -> Answer:
-    """The answer in a service's V2 outputs for one sample."""
-    return _READ[service](outputs)
+def read_answer(task: str, outputs: Arrays) -> Answer:
+    """The answer in a task's V2 outputs for one sample."""
+    return _READ[task](outputs)
 
 
 def difference(old: Answer, new: Answer) -> Difference:
@@ -119,9 +119,8 @@ def _texts(values: npt.NDArray[np.generic]) -> tuple[str, ...]:
 
 
 _READ: Mapping[str, Callable[[Arrays], Answer]] = {
-    "detector": _detections,
-    "classifier": _top,
-    "cars": _top,
+    "detection": _detections,
+    "classification": _top,
     "digits": _digit,
     "anomaly": _verdict,
 }

@@ -99,12 +99,12 @@ def _refusal(old: Side, new: Side, sample: Sample) -> str | None:
     return None
 
 
-def measures(service: str, course: Course) -> dict[str, Estimate]:
+def measures(task: str, course: Course) -> dict[str, Estimate]:
     """The numbers, by name."""
     differences = [one.difference for one in course.compared]
     agreed, counts = [float(d.agreed) for d in differences], [float(d.count) for d in differences]
     found: dict[str, Estimate] = {}
-    if service == "detector":
+    if task == "detection":
         found["agreement"] = statistics.ratio_of_sums(agreed, counts)
         ious = [iou for d in differences for iou in d.ious]
         if ious:
@@ -113,7 +113,7 @@ def measures(service: str, course: Course) -> dict[str, Estimate]:
         found["agreement"] = statistics.share(int(sum(agreed)), len(differences))
     shifts = [shift for d in differences for shift in d.shifts]
     if shifts:
-        unit = "error" if service == "anomaly" else "score"  # an error has the unit of its series: no rule fits all
+        unit = "error" if task == "anomaly" else "score"  # an error has the unit of its series: no rule fits all
         found[f"{unit} shift"] = statistics.mean(shifts)
         found[f"absolute {unit} shift"] = statistics.mean([abs(shift) for shift in shifts])
     found["old latency, ms"] = statistics.median(course.old_ms)

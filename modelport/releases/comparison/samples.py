@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.weights import PROJECT
-from kserve_transformers.settings import CHAINS
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.tasks import TASKS
 from modelport.releases.errors import ComparisonError
+from modelport.services import load
 
 PICTURES = PROJECT / "tests" / "data" / "pictures"
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-PHOTO_SERVICES = frozenset(("detector", "classifier", "cars"))
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def find_samples(service: str, data: Path | None, repositories: Sequence[Path]) 
     """What to ask a service about.
 
     Args:
-        service: pictures for all, windows for `anomaly`.
+        service: its task says whether images or windows are sent.
         data: a folder of pictures, or of JSON files with a window or a list of windows; folders in it count, too.
             None: the sample photos of this checkout, and the golden samples.
         repositories: whose golden samples are taken where there is no `data`.
@@ -39,13 +40,16 @@ def find_samples(service: str, data: Path | None, repositories: Sequence[Path]) 
     Raises:
         ComparisonError: there is nothing.
     """
-    folders = [data] if data else [folder / model / "golden" for folder in repositories for model in CHAINS[service]]
-    if not data and service in PHOTO_SERVICES:
+    spec = load()[service]
+    task = TASKS[spec.task]
+    folders = [data] if data else [folder / model / "golden" for folder in repositories for model in spec.models]
+    if not data and task.takes_photos:
         folders.insert(0, PICTURES)
-    read = _windows if service == "anomaly" else _pictures
+    window = task.kind is InstanceKind.WINDOW
+    read = _windows if window else _pictures
     found = {_bytes(sample): sample for folder in folders for sample in read(folder)}
     if not found:
-        kind = "window (JSON, a list of numbers)" if service == "anomaly" else "picture"
+        kind = "window (JSON, a list of numbers)" if window else "picture"
         raise ComparisonError(f"{data or 'this checkout'} holds no {kind}: name a folder that does, DATA=folder")
     return list(found.values())
 

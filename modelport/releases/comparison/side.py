@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException
 from modelport.releases.comparison.answers import Answer, read_answer
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import ComparisonError
+from modelport.services import choose
 from modelport.stack.errors import StartError
 from modelport.stack.server import LOOPBACK, free_ports
 from modelport.stack.stack import Stack, StackSettings
@@ -35,6 +36,7 @@ class Side:
 
     name: str
     service: str
+    task: str
     stack: Stack
     client: InferenceServerClient
 
@@ -62,7 +64,7 @@ class Side:
             raise ComparisonError(f"{self.name} did not answer {sample.name} ({exc!r}): see its logs") from exc
         seconds = time.perf_counter() - began
         outputs = {output["name"]: result.as_numpy(output["name"]) for output in result.get_response()["outputs"]}
-        return read_answer(self.service, outputs), seconds
+        return read_answer(self.task, outputs), seconds
 
     def memory_mb(self) -> float:
         """Of Triton and the models' processes, proportional set size, MiB."""
@@ -88,7 +90,8 @@ def side(name: str, service: str, folder: Path, logs: Path) -> Iterator[Side]:
         ComparisonError: it does not become ready.
     """
     http, grpc, triton_http, triton_grpc, metrics = free_ports(5)
-    settings = StackSettings((service,), http, grpc, triton_http, triton_grpc, metrics, folder, logs)
+    (spec,) = choose(service)
+    settings = StackSettings((spec,), http, grpc, triton_http, triton_grpc, metrics, folder, logs)
     stack = Stack(settings)
     try:
         stack.start()
@@ -97,6 +100,6 @@ def side(name: str, service: str, folder: Path, logs: Path) -> Iterator[Side]:
     try:
         address = f"{LOOPBACK}:{settings.http_port}"
         with InferenceServerClient(address, network_timeout=ANSWER_TIMEOUT_S) as client:
-            yield Side(name, service, stack, client)
+            yield Side(name, service, spec.task, stack, client)
     finally:
         stack.stop(signal.SIGINT)  # at once: nobody else asks

@@ -20,7 +20,7 @@ from kserve_transformers.client.drawing import draw_prediction
 from kserve_transformers.client.inputs import PICTURES, SERIES, Input, cut_windows, find_inputs, read_series
 from kserve_transformers.client.results import Result, answered_before, summary
 from kserve_transformers.client.service import AskError, Service
-from kserve_transformers.settings import SERVICES, Limits
+from kserve_transformers.settings import Limits
 
 Ask = Callable[[Input], Any]
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Service(options.url, options.service, options.timeout, options.threads) as service:
         try:
             length = service.window_length()
+            if options.draw and length is not None:
+                raise ValueError("--draw is for images")
             inputs = list(find_inputs(options.inputs, PICTURES if length is None else SERIES))
             done = answered_before(options.out) if options.out else set()
         except (AskError, OSError, ValueError) as exc:
@@ -57,8 +59,8 @@ def _run(inputs: Sequence[Input], ask: Ask, options: argparse.Namespace) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m kserve_transformers.client", description=__doc__)
     add = parser.add_argument
-    add("service", choices=SERVICES)
-    add("inputs", nargs="+", metavar="FILE|FOLDER|-", help="pictures; for anomaly CSV or a JSON list of numbers")
+    add("service", help="a service of the server, such as detector")
+    add("inputs", nargs="+", metavar="FILE|FOLDER|-", help="images; for windows CSV or a JSON list of numbers")
     add("--url", default="http://127.0.0.1:8080", help="of the server (default: %(default)s)")
     add("--out", type=Path, help="append the results to this file, and skip what has an answer there")
     add("--draw", type=Path, metavar="FILE|FOLDER", help="draw answers: a file for one picture, else a folder")
@@ -68,8 +70,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.timeout <= 0:
         parser.error("--threads and --timeout must be positive")
-    if options.draw and options.service == "anomaly":
-        parser.error("--draw is for pictures")
     return options
 
 

@@ -19,14 +19,14 @@ FIELDS = ("file", "image")
 
 
 @dataclass(frozen=True)
-class PictureForm:
+class ImageForm:
     """A picture, and what came beside it in a JSON body."""
 
-    picture: bytes
+    image: bytes
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-async def read_picture_form(request: Request) -> PictureForm:
+async def read_image_form(request: Request) -> ImageForm:
     """Read a picture from a request's body.
 
     Taken are multipart/form-data with a file in the field `file` or `image`, JSON {"image": base64, ...}, and
@@ -38,15 +38,15 @@ async def read_picture_form(request: Request) -> PictureForm:
     """
     declared = declared_body(request.headers, tuple(Body))
     if declared is Body.FORM:
-        return PictureForm(await _from_multipart(request))
+        return ImageForm(await _from_multipart(request))
     body = await request.body()
     if (declared or seen_body(body)) is Body.PICTURE:
-        return PictureForm(body)
+        return ImageForm(body)
     document = parse_json(body)
     if not isinstance(document, dict) or "image" not in document:
         raise BadRequestError('the body must be {"image": "<base64>"}')
     extra = {key: value for key, value in document.items() if key != "image"}
-    return PictureForm(image_from_json(document["image"]), extra)
+    return ImageForm(image_from_json(document["image"]), extra)
 
 
 async def _from_multipart(request: Request) -> bytes:

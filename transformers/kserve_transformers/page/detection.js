@@ -1,20 +1,19 @@
-// Objects in a picture: boxes over it, and sliders for the two thresholds.
+// Objects in an image: boxes over it, and sliders for the two thresholds.
 
 import { Answer } from "./answer.js";
 import { bar, debounce, element } from "./dom.js";
-import { Preview, choosePicture, fetchFile } from "./picture.js";
-import { settings } from "./settings.js";
+import { Preview, chooseImage, fetchFile } from "./image.js";
 
 // Light enough for dark letters on them.
 const COLOURS = ["#5eead4", "#fcd34d", "#f9a8d4", "#93c5fd", "#bef264", "#fdba74", "#c4b5fd", "#fca5a5"];
 
-export function startDetector(root) {
+export function startDetection(root, service) {
   let file = null;
   const sliders = [...root.querySelectorAll("input[type=range]")];
-  const answer = new Answer(root.querySelector(".answer"), "detector", draw);
-  const place = root.querySelector(".picture-input");
+  const answer = new Answer(root.querySelector(".answer"), service, draw);
+  const place = root.querySelector(".image-input");
   const preview = new Preview(place);
-  choosePicture(place, answer, () => fetchFile("camera.jpg", "image/jpeg"), take);
+  chooseImage(place, answer, () => fetchFile("camera.jpg", "image/jpeg"), take);
 
   function take(chosen) {
     file = chosen;
@@ -25,14 +24,13 @@ export function startDetector(root) {
   function ask() {
     if (!file) return;
     const parameters = Object.fromEntries(sliders.map((slider) => [slider.name, Number(slider.value)]));
-    answer.show({ service: "detector", file, parameters });
+    answer.show({ service, file, parameters });
   }
 
   const askSoon = debounce(120, ask);
-  const defaults = { score_threshold: settings.scoreThreshold, iou_threshold: settings.iouThreshold };
   for (const slider of sliders) {
     const told = () => (slider.parentElement.querySelector("output").textContent = Number(slider.value).toFixed(2));
-    slider.value = defaults[slider.name];
+    slider.value = service.defaults[slider.name];
     slider.addEventListener("input", () => {
       told();
       askSoon();

@@ -21,9 +21,13 @@ from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import BadRequestError, BusyError
 from kserve_transformers.health import Health
 from kserve_transformers.limits import BODIES_HELD
+from kserve_transformers.metadata import server_metadata, service_metadata
 from kserve_transformers.observe import begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
-from kserve_transformers.routes.errors import message, translate
+from kserve_transformers.routes.errors import INTERNAL, message
+from kserve_transformers.sdk.errors import translate
+from kserve_transformers.sdk.model import infer_through
+from kserve_transformers.service import Services, find_service
 
 logger = logging.getLogger(__name__)
 
@@ -34,31 +38,48 @@ _MAX_CALLS = 64
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
-    """Answers ModelInfer; health and metadata are KServe's, readiness is ours.
+    """The V2 methods; liveness and a service's readiness are KServe's own.
 
     Args:
         dataplane: of KServe's server.
         extension: of KServe's server; its load and unload are not offered.
+        services: by name.
         health: of this server.
     """
 
-    def __init__(self, dataplane: DataPlane, extension: ModelRepositoryExtension, health: Health) -> None:
+    def __init__(
+        self, dataplane: DataPlane, extension: ModelRepositoryExtension, services: Services, health: Health
+    ) -> None:
         super().__init__(dataplane, extension)
-        self._dataplane = dataplane
+        self._infer_through = infer_through(dataplane)
+        self._version = dataplane.metadata()["version"]
+        self._services = services
         self._health = health
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: ServicerContext) -> pb.ServerReadyResponse:  # noqa: N802
-        """Whether every service is ready."""
+        """The SDK's own is true before a golden sample was answered, and while the server drains."""
         return pb.ServerReadyResponse(ready=self._health.ready)
 
+    async def ServerMetadata(  # noqa: N802
+        self, request: pb.ServerMetadataRequest, context: ServicerContext
+    ) -> pb.ServerMetadataResponse:
+        """The SDK's own names extensions that are not offered, and not the one that is."""
+        return pb.ServerMetadataResponse(**server_metadata(self._version))
+
+    async def ModelMetadata(  # noqa: N802
+        self, request: pb.ModelMetadataRequest, context: ServicerContext
+    ) -> pb.ModelMetadataResponse:
+        """The SDK's own leaves versions and platform out."""
+        return pb.ModelMetadataResponse(**service_metadata(find_service(self._services, request.name)))
+
     async def RepositoryModelLoad(self, request: Any, context: ServicerContext) -> Any:  # noqa: N802
-        """Not offered to callers."""
+        """The SDK's own lets any caller load and unload models."""
         await context.abort(StatusCode.UNIMPLEMENTED, "models are not managed through this port")
 
     RepositoryModelUnload = RepositoryModelLoad
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: ServicerContext) -> pb.ModelInferResponse:  # noqa: N802
-        """Infer; outputs are raw contents, which all clients read alike."""
+        """The SDK's own codec copies tensors into typed contents, which clients read in different ways."""
         headers = {key: value for key, value in to_headers(context).items() if isinstance(value, str)}
         request_id, started, outcome = begin(headers), time.perf_counter(), "gone"
         try:
@@ -68,22 +89,21 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
             outcome = getattr(translate(exc), "grpc_code", StatusCode.INTERNAL.name)
             raise
         finally:
-            known = request.model_name in self._dataplane.model_registry.get_models()
-            service = request.model_name if known else "none"
+            service = request.model_name if request.model_name in self._services else "none"
             record(service, "grpc", outcome, time.perf_counter() - started, request_id)
         return response
 
     async def _infer(
         self, request: pb.ModelInferRequest, headers: dict[str, str], context: ServicerContext
     ) -> pb.ModelInferResponse:
-        transformer = self._dataplane.get_model_from_registry(request.model_name)
-        service_request = parse_infer_request(transformer.kind, request)
+        service = find_service(self._services, request.model_name)
+        parsed = parse_infer_request(service.task.kind, request)
         remaining_s = context.time_remaining()
         if remaining_s is not None and TIMEOUT_HEADER not in headers:
             headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
-        answered, _ = await self._dataplane.infer(request.model_name, service_request, headers)
-        parameters = {"warning": answered.warning} if answered.warning else {}
-        return render_infer_response(pb.ModelInferResponse(), request, transformer.tensors(answered), parameters)
+        answered, _ = await self._infer_through(service, parsed, headers)
+        tensors = service.task.presented_tensors(answered)
+        return render_infer_response(pb.ModelInferResponse(), request, tensors, answered.parameters)
 
 
 class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
@@ -117,7 +137,7 @@ class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
                 known = translate(exc)
                 if known is None:
                     logger.error("fault while answering %s", details.method, exc_info=exc)
-                    await context.abort(StatusCode.INTERNAL, "internal error: it is in the server's log")
+                    await context.abort(StatusCode.INTERNAL, INTERNAL)
                 else:
                     await context.abort(StatusCode[known.grpc_code], message(known))
             finally:

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-TRANSFORMERS = Path(__file__).parents[2] / "transformers"
+TRANSFORMERS = Path(__file__).parents[3] / "transformers"
 CODE = """
 import json, sys
-from kserve_transformers.lean import import_kserve_lean
+from kserve_transformers.sdk.lean import import_kserve_lean
 import_kserve_lean()
 import kserve_transformers.server
 import kserve.protocol.rest.server

@@ -1,23 +1,29 @@
-"""Handwritten digits: any picture of one digit to its value."""
+"""Handwritten digits: any image of one digit to its value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
+from pydantic import Field
 
 from kserve_transformers.arrays import ink
 from kserve_transformers.arrays.headers import is_small
 from kserve_transformers.arrays.pictures import Picture
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
-from kserve_transformers.services.parameters import check_parameters
-from kserve_transformers.services.pictures import PictureTransformer
-from kserve_transformers.services.predictions import DigitsPrediction
-from kserve_transformers.services.transformer import Answered, OutputType, Tensors
+from kserve_transformers.tasks.images import ImageTask
+from kserve_transformers.tasks.task import (
+    Answered,
+    OutputType,
+    Prediction,
+    Prepared,
+    Presentation,
+    Share,
+    Tensors,
+)
 
 
 @dataclass(frozen=True)
@@ -28,40 +34,46 @@ class Digit:
     confidence: float
 
 
-class Digits(PictureTransformer[None, Digit]):
-    """The service `digits`."""
+class DigitsPrediction(Prediction):
+    """The digit in one image."""
+
+    predicted_digit: Annotated[int, Field(ge=0, le=9)]
+    confidence: Share
+
+
+def _predictions(answered: Answered[Digit]) -> list[DigitsPrediction]:
+    return [{"predicted_digit": one.digit, "confidence": round(one.confidence, 4)} for one in answered.answers]
+
+
+class DigitsTask(ImageTask[Digit]):
+    """Reads one handwritten digit."""
 
     outputs: ClassVar[Mapping[str, OutputType]] = {
         "digit": ("INT32", [-1]),
         "confidence": ("FP32", [-1]),
     }
-    prediction = DigitsPrediction
+    presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
+        None: Presentation("/predict", DigitsPrediction, _predictions)
+    }
+    example = "digit.png"
 
     def is_light(self, instance: bytes | Window) -> bool:
-        """Where it is about as small as the model's input: by threads, a sixth to a quarter fewer requests a second."""
+        """Where the image is about as small as the model's input: handing it to a thread would cost more."""
         return isinstance(instance, bytes) and is_small(instance)
-
-    def parse_options(self, parameters: Mapping[str, Any]) -> None:
-        """There are none."""
-        return check_parameters(self.name, self.parameters, parameters)
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """Enough for the ink, which is then cropped."""
         return ink.needed_scale(size_wh)
 
-    def prepare(self, decoded: Picture, model: Declaration) -> npt.NDArray[np.uint8]:
-        """White ink on black, centred by mass."""
-        return ink.to_mnist(decoded.rgb)[..., np.newaxis]
+    def prepare(self, decoded: Picture, model: Declaration) -> Prepared:
+        """White ink on black, centred by mass, [28, 28, 1]."""
+        return Prepared(ink.to_mnist(decoded.rgb)[..., np.newaxis])
 
-    def answer(self, outputs: Outputs, decoded: Picture, options: None, model: Declaration) -> Digit:
+    def answer(self, outputs: Outputs, context: None, options: Mapping[str, Any], model: Declaration) -> Digit:
         """The most probable digit."""
         probabilities = outputs["probabilities"]
         best = int(probabilities.argmax())
         return Digit(best, float(probabilities[best]))
-
-    def predictions(self, answered: Answered[Digit]) -> list[DigitsPrediction]:
-        """{"predicted_digit", "confidence"}."""
-        return [{"predicted_digit": one.digit, "confidence": round(one.confidence, 4)} for one in answered.answers]
 
     def tensors(self, answered: Answered[Digit]) -> Tensors:
         """`digit` INT32 [N], `confidence` FP32 [N]."""

@@ -16,6 +16,7 @@ class Number:
     minimum: float
     maximum: float
     description: str
+    default: float
 
     @property
     def form(self) -> str:
@@ -42,6 +43,7 @@ class Flag:
     """True or false."""
 
     description: str
+    default: bool = False
     form = "true or false"
 
     @property

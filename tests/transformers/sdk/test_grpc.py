@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
-from kserve_transformers.grpc_server import Interceptor
+from kserve_transformers.sdk.grpc import Interceptor
 
 
 class AbortedError(Exception):

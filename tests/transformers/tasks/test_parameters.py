@@ -3,9 +3,9 @@
 import pytest
 
 from kserve_transformers.errors import BadRequestError
-from kserve_transformers.services.parameters import Flag, Number, check_parameters
+from kserve_transformers.tasks.parameters import Flag, Number, check_parameters
 
-KNOWN = {"share": Number(0, 1, "A share."), "loud": Flag("Whether it is.")}
+KNOWN = {"share": Number(0, 1, "A share.", 0.5), "loud": Flag("Whether it is.")}
 
 
 @pytest.mark.parametrize("given", [{}, {"share": 0}, {"share": 1.0, "loud": False}])

@@ -1,6 +1,5 @@
-"""Before pictures are decoded: full queues refuse a request, and small pictures take no thread."""
+"""Before images are decoded: full queues refuse a request, and small images take no thread."""
 
-import base64
 import io
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -9,13 +8,22 @@ import pytest
 from PIL import Image
 
 from kserve_transformers.errors import BusyError, UnsupportedMediaError
-from kserve_transformers.services.digits import Digits
+from kserve_transformers.protocol.requests import ServiceRequest
+from kserve_transformers.service import Service
+from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import Limits
+from kserve_transformers.tasks import build_task
 
 
 def model(room, trained=True, ready=True):
     """As much of a model as admission looks at."""
-    return SimpleNamespace(name="m", room=room, ready=ready, declaration=SimpleNamespace(trained=trained))
+    declaration = SimpleNamespace(trained=trained)
+    return SimpleNamespace(name="m", room=room, ready=ready, declaration=declaration, known_declaration=None)
+
+
+def digits(models, threads):
+    spec = ServiceSpec.parse("digits=digits:mnist")
+    return Service(spec, build_task(spec), models, Limits(), threads)
 
 
 @pytest.mark.parametrize(
@@ -29,22 +37,20 @@ def model(room, trained=True, ready=True):
     ],
 )
 async def test_full_queues(error, chain):
-    with ThreadPoolExecutor(1) as threads:
-        digits = Digits("digits", chain, Limits(), threads)
-        with pytest.raises(error):
-            await digits.preprocess({"instances": ["AAAA"]}, {})
+    with ThreadPoolExecutor(1) as threads, pytest.raises(error):
+        await digits(chain, threads).preprocess(ServiceRequest((b"no image",)), {})
 
 
 async def test_small_digits_need_no_thread():
     threads = ThreadPoolExecutor(1)
     threads.shutdown()
-    digits = Digits("digits", [], Limits(), threads)
-    assert len((await digits.preprocess({"instances": [png(28), png(64)]}, {})).decoded) == 2
+    service = digits([], threads)
+    assert len((await service.preprocess(ServiceRequest((png(28), png(64))), {})).decoded) == 2
     with pytest.raises(RuntimeError, match="shutdown"):
-        await digits.preprocess({"instances": [png(28), png(65)]}, {})
+        await service.preprocess(ServiceRequest((png(28), png(65))), {})
 
 
 def png(side):
     buffer = io.BytesIO()
     Image.new("L", (side, side)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

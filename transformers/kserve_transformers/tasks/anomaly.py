@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, NotRequired
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import InstanceKind, Window
-from kserve_transformers.services.parameters import Flag, Parameter, check_parameters
-from kserve_transformers.services.predictions import AnomalyPrediction
-from kserve_transformers.services.transformer import Answered, OutputType, Tensors, Transformer
+from kserve_transformers.tasks.parameters import Flag, Parameter
+from kserve_transformers.tasks.task import Answered, OutputType, Prediction, Prepared, Presentation, Task, Tensors
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,29 @@ class Verdict:
         return self.mae > self.threshold
 
 
-class Anomaly(Transformer[Window, bool, Verdict]):
-    """The service `anomaly`."""
+class AnomalyPrediction(Prediction):
+    """How far one window is from what the model knows as normal."""
+
+    mae: Annotated[float, Field(ge=0, description="Mean absolute error of the reconstruction.")]
+    threshold: Annotated[float, Field(description="Above it a window is an anomaly.")]
+    anomaly: bool
+    reconstruction: NotRequired[
+        Annotated[list[float], Field(description="The window as the model rebuilt it, asked for by a parameter.")]
+    ]
+
+
+def _predictions(answered: Answered[Verdict]) -> list[AnomalyPrediction]:
+    predictions: list[AnomalyPrediction] = []
+    for one in answered.answers:
+        prediction: AnomalyPrediction = {"mae": one.mae, "threshold": one.threshold, "anomaly": one.anomaly}
+        if one.reconstruction is not None:
+            prediction["reconstruction"] = one.reconstruction.tolist()
+        predictions.append(prediction)
+    return predictions
+
+
+class AnomalyTask(Task[Window, Verdict]):
+    """Judges windows of a series; the threshold is the model's."""
 
     kind: ClassVar[InstanceKind] = InstanceKind.WINDOW
     outputs: ClassVar[Mapping[str, OutputType]] = {
@@ -47,47 +68,42 @@ class Anomaly(Transformer[Window, bool, Verdict]):
         "anomaly": ("BOOL", [-1]),
     }
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {"reconstruction": ("FP32", [-1, -1])}
-    prediction = AnomalyPrediction
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "reconstruction": Flag("Whether the answer carries what the model made of each window."),
     }
+    presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
+        None: Presentation("/predict", AnomalyPrediction, _predictions)
+    }
+    example = "window.json"
 
-    def get_input_types(self) -> list[dict[str, Any]]:
+    def input_type(self, model: Declaration | None) -> dict[str, Any]:
         """With the window's length, once the model is known."""
-        declared = next((model.known_declaration for model in self.chain if model.known_declaration), None)
-        known = {"shape": [-1, *declared.input.shape]} if declared else {}
-        return [{**entry, **known} for entry in super().get_input_types()]
+        return super().input_type(model) | ({"shape": [-1, *model.input.shape]} if model else {})
 
     def is_light(self, instance: bytes | Window) -> bool:
-        """Always: its numbers are there."""
+        """Always: a window needs no decoding."""
         return True
 
-    def parse_options(self, parameters: Mapping[str, Any]) -> bool:
-        """`reconstruction`."""
-        check_parameters(self.name, self.parameters, parameters)
-        return bool(parameters.get("reconstruction", False))
+    def decode(self, instance: Any, models: Sequence[Declaration], max_pixels: int) -> Window:
+        """The window as it is."""
+        window: Window = instance
+        return window
 
-    def decode(self, instance: bytes | Window) -> Window:
-        """A window is decoded already."""
-        if isinstance(instance, bytes):
-            raise TypeError("the anomaly service was given a picture")
-        return instance
+    def prepare(self, decoded: Window, model: Declaration) -> Prepared:
+        """The window as it is, [L].
 
-    def prepare(self, decoded: Window, model: Declaration) -> npt.NDArray[np.float32]:
-        """The window as it is, of the length that the model takes."""
+        Raises:
+            BadRequestError: it is not of the length that the model takes.
+        """
         (length,) = model.input.shape
         if len(decoded) != length:
             raise BadRequestError(f"a window has {len(decoded)} numbers; the model takes {length}")
-        return decoded
+        return Prepared(decoded)
 
-    def answer(self, outputs: Outputs, decoded: Window, options: bool, model: Declaration) -> Verdict:
+    def answer(self, outputs: Outputs, context: None, options: Mapping[str, Any], model: Declaration) -> Verdict:
         """The error against the threshold in the model's config."""
         mae, threshold = float(outputs["mae"].reshape(-1)[0]), float(model.parameters["threshold"])
-        return Verdict(mae, threshold, outputs["reconstruction"] if options else None)
-
-    def predictions(self, answered: Answered[Verdict]) -> list[AnomalyPrediction]:
-        """{"mae", "threshold", "anomaly"}, and "reconstruction" where it was asked for."""
-        return [_prediction(one) for one in answered.answers]
+        return Verdict(mae, threshold, outputs["reconstruction"] if options["reconstruction"] else None)
 
     def tensors(self, answered: Answered[Verdict]) -> Tensors:
         """`mae` FP32 [N], `threshold` FP32 [N], `anomaly` BOOL [N]; `reconstruction` FP32 [N,L] where asked for."""
@@ -98,10 +114,3 @@ class Anomaly(Transformer[Window, bool, Verdict]):
             "anomaly": np.array([one.anomaly for one in answered.answers], np.bool_),
             **({"reconstruction": np.stack(rebuilt)} if rebuilt else {}),
         }
-
-
-def _prediction(one: Verdict) -> AnomalyPrediction:
-    prediction: AnomalyPrediction = {"mae": one.mae, "threshold": one.threshold, "anomaly": one.anomaly}
-    if one.reconstruction is not None:
-        prediction["reconstruction"] = one.reconstruction.tolist()
-    return prediction

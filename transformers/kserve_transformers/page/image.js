@@ -1,25 +1,25 @@
-// A picture from a file, the clipboard, a camera or the example, and its preview.
+// An image from a file, the clipboard, a camera or the example, and its preview.
 
 import { element, fill } from "./dom.js";
 import { Failure } from "./wire.js";
 
 const LONGEST = 1600; // pixels of what is kept for the preview
 
-// The ways in for a picture: `onPicture(file)` is told of each, `example()` gives a File; `answer` tells why it did not.
-export function choosePicture(root, answer, example, onPicture) {
-  fill(root, "picture-input");
+// The ways in for an image: `onImage(file)` is told of each, `example()` gives a File; `answer` tells why it did not.
+export function chooseImage(root, answer, example, onImage) {
+  fill(root, "image-input");
   for (const input of root.querySelectorAll("input[type=file]")) {
     input.addEventListener("change", () => {
-      if (input.files.length) onPicture(input.files[0]);
+      if (input.files.length) onImage(input.files[0]);
       input.value = ""; // the same file may be chosen again
     });
   }
-  root.querySelector(".example").addEventListener("click", () => answer.attempt(async () => onPicture(await example())));
+  root.querySelector(".example").addEventListener("click", () => answer.attempt(async () => onImage(await example())));
 }
 
-// A picture on a canvas, as large as there is room for, with what is drawn over it.
+// An image on a canvas, as large as there is room for, with what is drawn over it.
 export class Preview {
-  #canvas = element("canvas", { className: "picture", hidden: true, role: "img", ariaLabel: "Your picture" });
+  #canvas = element("canvas", { className: "image", hidden: true, role: "img", ariaLabel: "Your image" });
   #source = null;
   #overlay = null;
 
@@ -36,7 +36,7 @@ export class Preview {
     this.#paint();
   }
 
-  // Draws over the picture: `overlay(context, scale, ratio)`, `scale` from the picture's pixels to the canvas's, `ratio`
+  // Draws over the image: `overlay(context, scale, ratio)`, `scale` from the image's pixels to the canvas's, `ratio`
   // from CSS pixels to the canvas's.
   draw(overlay, description) {
     this.#overlay = overlay;
@@ -67,7 +67,7 @@ export async function fetchFile(name, type) {
   return new File([await response.blob()], name, { type });
 }
 
-// A picture that was made here: it has a name, but lies in no folder.
+// An image that was made here: it has a name, but lies in no folder.
 export function madeFile(blob, name) {
   return Object.assign(new File([blob], name, { type: blob.type }), { made: true });
 }

@@ -1,11 +1,11 @@
-// The five likeliest classes of a picture: the classifier and the cars.
+// The five most likely classes of an image, and the same as the car classifier presents them.
 
 import { Answer } from "./answer.js";
 import { bar, element } from "./dom.js";
-import { Preview, choosePicture, fetchFile, madeFile } from "./picture.js";
+import { Preview, chooseImage, fetchFile, madeFile } from "./image.js";
 
-export function startClassifier(root) {
-  return start(root, "classifier", () => fetchFile("coffee.jpg", "image/jpeg"), ([{ model, fallback, predictions }]) => {
+export function startClassification(root, service) {
+  return start(root, service, () => fetchFile("coffee.jpg", "image/jpeg"), ([{ model, fallback, predictions }]) => {
     const first = fallback ? ", a fallback: the models before it in the chain are not trained or not ready" : ", the first of its chain";
     return [
       element("p", { className: "headline", textContent: predictions[0].label }),
@@ -15,8 +15,8 @@ export function startClassifier(root) {
   });
 }
 
-export function startCars(root) {
-  return start(root, "cars", drawnCar, ([{ predictions, top_prediction: top }]) => [
+export function startCars(root, service) {
+  return start(root, service, drawnCar, ([{ predictions, top_prediction: top }]) => [
     element("p", { className: "headline", textContent: spaced(top.class) }),
     bars(predictions.map((prediction) => [spaced(prediction.class), prediction.confidence / 100])),
   ]);
@@ -26,13 +26,13 @@ const spaced = (label) => label.replaceAll("_", " ");
 
 function start(root, service, example, draw) {
   const answer = new Answer(root.querySelector(".answer"), service, draw);
-  const place = root.querySelector(".picture-input");
+  const place = root.querySelector(".image-input");
   const preview = new Preview(place);
   const take = (file) => {
     preview.show(file);
     answer.show({ service, file, parameters: {} });
   };
-  choosePicture(place, answer, example, take);
+  chooseImage(place, answer, example, take);
   return { take };
 }
 
