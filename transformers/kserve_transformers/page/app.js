@@ -8,7 +8,7 @@ import { element, fill } from "./dom.js";
 import { settings } from "./settings.js";
 import { makeTabs } from "./tabs.js";
 
-// By a service's presentation or task; each has a template of that id in index.html.
+// By a service's presentation or task; each has a template VIEW-view in index.html.
 const VIEWS = {
   detection: startDetection,
   classification: startClassification,
@@ -31,7 +31,7 @@ function show(name) {
 }
 
 function start(service, panel) {
-  fill(panel, service.view);
+  fill(panel, `${service.view}-view`);
   return VIEWS[service.view](panel, service);
 }
 
