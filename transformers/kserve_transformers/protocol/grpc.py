@@ -43,8 +43,8 @@ def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
         raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
     tensor = request.inputs[0]
     shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
-    parameters = {name: _parameter(name, value) for name, value in request.parameters.items()}
-    return ServiceRequest(_instances(kind, request, shape), service_options(parameters))
+    options = {name: _parameter(name, value) for name, value in service_options(request.parameters).items()}
+    return ServiceRequest(_instances(kind, request, shape), options)
 
 
 def render_infer_response(
