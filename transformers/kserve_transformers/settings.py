@@ -1,26 +1,63 @@
-"""The server's settings, from the command line, checked at start."""
+"""The server's settings, from the command line, checked at start.
+
+Each is a field, which says its flag, its default and its help; the command line is made from the fields.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder")
+    return Path(text)
+
+
+def _number(kind: type, minimum: float, maximum: float = float("inf")) -> Callable[[str], Any]:
+    def check(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if number < minimum and maximum == float("inf"):
+            raise argparse.ArgumentTypeError("must be positive")
+        if not minimum <= number <= maximum:
+            raise argparse.ArgumentTypeError(f"must lie between {minimum:g} and {maximum:g}")
+        return number
+
+    return check
+
+
+_COUNT = _number(int, 1)
+
+
+def _option(default: Any, help_text: str, parse: Callable[[str], Any] = str, flag: str | None = None) -> Any:
+    """A field that the command line sets; `flag` is its name there, where it is not the field's own."""
+    return field(default=default, metadata={"help": help_text, "parse": parse, "flag": flag})
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a request may ask for, checked before work is done."""
 
-    body_bytes: int = 20 * 1024 * 1024
-    pixels: int = 40_000_000
-    instances: int = 32
-    timeout_s: float = 30.0
-    queue_size: int = 32
+    body_bytes: int = _option(20 * 1024 * 1024, "largest body", _COUNT, "max_body_bytes")
+    pixels: int = _option(40_000_000, "of one image", _COUNT, "max_pixels")
+    instances: int = _option(32, "in one request", _COUNT, "max_instances")
+    timeout_s: float = _option(30.0, "a request's deadline, at most", _number(float, 0.001), "request_timeout_s")
+    queue_size: int = _option(32, "batches a model may have", _COUNT)
 
 
 @dataclass(frozen=True)
@@ -30,24 +67,24 @@ class Settings:
     Attributes:
         services: what it hosts.
         defaults: of the tasks' numeric options, where a request names none.
+        limits: what a request may ask for.
     """
 
     services: tuple[ServiceSpec, ...] = ()
     defaults: Mapping[str, float] = field(default_factory=dict)
-    host: str = "0.0.0.0"  # noqa: S104  (in a pod; the local stack says 127.0.0.1)
-    http_port: int = 8080
-    grpc_port: int = 8081
-    predictor_host: str = "127.0.0.1:8000"
-    model_repository: Path | None = None
-    cors_origins: tuple[str, ...] = ()
-    decode_threads: int = 2
-    drain_s: float = 5.0
-    log_requests: bool = False
-    page: bool = True
     limits: Limits = field(default_factory=Limits)
-
-
-_POSITIVE = ("max_body_bytes", "max_pixels", "max_instances", "request_timeout_s", "queue_size", "decode_threads")
+    host: str = _option("0.0.0.0", "address to listen on")  # noqa: S104  (in a pod; the local stack says 127.0.0.1)
+    http_port: int = _option(8080, "REST", int)
+    grpc_port: int = _option(8081, "gRPC", int)
+    predictor_host: str = _option(
+        "127.0.0.1:8000", "Triton's REST host:port", lambda text: text.removeprefix("http://")
+    )
+    model_repository: Path | None = _option(None, "folder of the models: their golden samples are read", _folder)  # noqa: RUF009  (a field)
+    cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
+    decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
+    drain_s: float = _option(5.0, "seconds of service after SIGTERM", float)
+    log_requests: bool = _option(False, "one line of JSON a request")
+    no_page: bool = _option(False, "no page for browsers at / and /SERVICE/: JSON alone")
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -56,69 +93,38 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     Flags that KServe's controller adds to a transformer (`--model_name`, `--predictor_host`, `--http_port`)
     have their usual names.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    names = [spec.name for spec in options.service]
-    if not names:
-        parser.error(f"declare what to serve: --service {FORM}, once for each service")
-    if len(set(names)) < len(names):
-        parser.error(f"two services are called {next(name for name in names if names.count(name) > 1)}")
-    if options.model_repository is not None and not options.model_repository.is_dir():
-        parser.error(f"--model_repository {options.model_repository}: no such folder")
-    for name in _POSITIVE:
-        if getattr(options, name) <= 0:
-            parser.error(f"--{name} must be positive")
-    return Settings(
-        services=tuple(options.service),
-        defaults={name: getattr(options, name) for name in number_options()},
-        host=options.host,
-        http_port=options.http_port,
-        grpc_port=options.grpc_port,
-        predictor_host=options.predictor_host.removeprefix("http://"),
-        model_repository=options.model_repository,
-        cors_origins=options.cors_origins,
-        decode_threads=options.decode_threads,
-        drain_s=options.drain_s,
-        log_requests=options.log_requests,
-        page=not options.no_page,
-        limits=Limits(
-            options.max_body_bytes,
-            options.max_pixels,
-            options.max_instances,
-            options.request_timeout_s,
-            options.queue_size,
-        ),
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    default = Settings()
     parser = argparse.ArgumentParser(prog="python -m kserve_transformers", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--service", type=_service, action="append", default=[], metavar="SERVICE", help=f"{FORM}; repeatable")
     add("--model_name", help="added by KServe's controller; the services are those that --service declares")
-    add("--host", default=default.host, help="address to listen on (default: %(default)s)")
-    add("--http_port", type=int, default=default.http_port, help="REST (default: %(default)s)")
-    add("--grpc_port", type=int, default=default.grpc_port, help="gRPC (default: %(default)s)")
-    add("--predictor_host", default=default.predictor_host, help="Triton's REST host:port (default: %(default)s)")
-    add("--model_repository", type=Path, default=None, help="folder of the models: their golden samples are read")
     for name, option in number_options().items():
-        check = _number(option.minimum, option.maximum)
+        check = _number(float, option.minimum, option.maximum)
         add(f"--{name}", type=check, default=option.default, help=f"{option.description} (default: %(default)s)")
-    add("--cors_origins", type=_names, default=(), help="comma-separated origins that browsers may call from")
-    add("--decode_threads", type=int, default=os.cpu_count() or 2, help="threads that decode images")
-    add(
-        "--drain_s", type=float, default=default.drain_s, help="seconds of service after SIGTERM (default: %(default)s)"
+    for flag, one in (*_flags(Settings), *_flags(Limits)):
+        if isinstance(one.default, bool):
+            add(f"--{flag}", action="store_true", help=one.metadata["help"])
+        else:
+            text = f"{one.metadata['help']} (default: %(default)s)"
+            add(f"--{flag}", type=one.metadata["parse"], default=one.default, help=text)
+    options = vars(parser.parse_args(arguments))
+    names = [spec.name for spec in options["service"]]
+    if not names:
+        parser.error(f"declare what to serve: --service {FORM}, once for each service")
+    if len(set(names)) < len(names):
+        parser.error(f"two services are called {next(name for name in names if names.count(name) > 1)}")
+    return Settings(
+        tuple(options["service"]),
+        {name: options[name] for name in number_options()},
+        Limits(**{one.name: options[flag] for flag, one in _flags(Limits)}),
+        **{one.name: options[flag] for flag, one in _flags(Settings)},
     )
-    add("--log_requests", action="store_true", help="one line of JSON a request")
-    add("--no_page", action="store_true", help="no page for browsers at / and /SERVICE/: JSON alone")
-    limits = default.limits
-    add("--max_body_bytes", type=int, default=limits.body_bytes, help="(default: %(default)s)")
-    add("--max_pixels", type=int, default=limits.pixels, help="of one image (default: %(default)s)")
-    add("--max_instances", type=int, default=limits.instances, help="in one request (default: %(default)s)")
-    add("--request_timeout_s", type=float, default=limits.timeout_s, help="at most (default: %(default)s)")
-    add("--queue_size", type=int, default=limits.queue_size, help="batches a model may have (default: %(default)s)")
-    return parser
+
+
+def _flags(kind: type) -> Iterator[tuple[str, Field[Any]]]:
+    """The flags of a class of settings, each with its field."""
+    for one in fields(kind):
+        if "help" in one.metadata:
+            yield one.metadata["flag"] or one.name, one
 
 
 def _service(text: str) -> ServiceSpec:
@@ -128,17 +134,3 @@ def _service(text: str) -> ServiceSpec:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return spec
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _number(minimum: float, maximum: float) -> Callable[[str], float]:
-    def check(text: str) -> float:
-        number = float(text)
-        if not minimum <= number <= maximum:
-            raise argparse.ArgumentTypeError(f"must lie between {minimum:g} and {maximum:g}")
-        return number
-
-    return check

@@ -65,7 +65,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         routers = [v2_router(self._services, infer, self._health, version), v1_router(self._services, infer)]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits), self._settings.page)
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits), not self._settings.no_page)
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)
@@ -74,7 +74,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
     def _add_middlewares(self, app: FastAPI) -> None:
         """The SDK's own prints timings, and limits nothing."""
         app.add_middleware(Admission)  # the innermost
-        if self._settings.page:
+        if not self._settings.no_page:
             app.add_middleware(Page, services=self._services, limits=self._settings.limits)
         if self._settings.cors_origins:
             app.add_middleware(
