@@ -194,7 +194,7 @@ def test_a_broken_file_and_then_a_good_one(visit, pictures):
     visit.provoked.append("status of 415")
     panel = visit.open("classifier")
     drop(panel, "broken.jpg", b"this is no picture", "image/jpeg")
-    expect(panel.get_by_role("alert")).to_contain_text("picture")
+    expect(panel.get_by_role("alert")).to_contain_text("image")
     expect(panel.get_by_role("button", name="Try again")).to_be_hidden()
     visit.screenshot()
     drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")

@@ -65,7 +65,7 @@ class BodyLimit:
             if received > self._max_bytes:
                 raise self._too_large(received)
             if self._held > BODIES_HELD * self._max_bytes:
-                raise BusyError("the server holds as many pictures as it can: try again shortly")
+                raise BusyError("the server holds as many images as it can: try again shortly")
             return message
 
         try:
@@ -75,7 +75,7 @@ class BodyLimit:
 
     def _too_large(self, count: int) -> TooLargeError:
         REFUSED_BYTES.inc(count)
-        return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller pictures")
+        return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller images")
 
 
 class Admission:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from kserve_transformers.arrays.pictures import FORMATS
+from kserve_transformers.arrays.decoding import FORMATS
 from kserve_transformers.protocol.forms import FIELDS
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v1 import ALLOWED_KEYS

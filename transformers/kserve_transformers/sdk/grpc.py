@@ -31,7 +31,7 @@ from kserve_transformers.service import Services, find_service
 
 logger = logging.getLogger(__name__)
 
-# Room for what stands around a picture in a message.
+# Room for what stands around an image in a message.
 _ENVELOPE_BYTES = 64 * 1024
 # gRPC reads a whole message before we see it: this many at most at once.
 _MAX_CALLS = 64
@@ -129,7 +129,7 @@ class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
             self._held_bytes += len(data)
             try:
                 if self._held_bytes > self._max_held_bytes:
-                    raise BusyError("the server holds as many pictures as it can: try again shortly")
+                    raise BusyError("the server holds as many images as it can: try again shortly")
                 return await behaviour(_parsed(parse, data), context)
             except (aio.AbortError, asyncio.CancelledError):
                 raise

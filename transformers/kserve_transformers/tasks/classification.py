@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from kserve_transformers.arrays.crop import ResizeRule
-from kserve_transformers.arrays.pictures import Picture
+from kserve_transformers.arrays.decoding import DecodedImage
 from kserve_transformers.errors import BadAnswerError
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.tasks.images import ImageTask
@@ -114,7 +114,7 @@ class ClassificationTask(ImageTask[TopK]):
         """As the model's resize rule needs it."""
         return _resize_rule(model).needed_scale(size_wh)
 
-    def prepare(self, decoded: Picture, model: Declaration) -> Prepared:
+    def prepare(self, decoded: DecodedImage, model: Declaration) -> Prepared:
         """The image by the model's own resize rule, [height, width, 3]."""
         return Prepared(_resize_rule(model).apply(decoded.rgb))
 

@@ -12,8 +12,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from kserve_transformers.arrays.boxes import class_wise_nms, xyxy_to_xywh
+from kserve_transformers.arrays.decoding import DecodedImage
 from kserve_transformers.arrays.letterbox import Letterbox, fit_scale
-from kserve_transformers.arrays.pictures import Picture
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.tasks.images import ImageTask
 from kserve_transformers.tasks.parameters import Number, Parameter
@@ -103,7 +103,7 @@ class DetectionTask(ImageTask[Detections]):
         """As much as fills the model's frame."""
         return fit_scale(size_wh, _frame_wh(model))
 
-    def prepare(self, decoded: Picture, model: Declaration) -> Prepared:
+    def prepare(self, decoded: DecodedImage, model: Declaration) -> Prepared:
         """The image in a letterbox, [height, width, 3]; the context is the letterbox."""
         letterbox = Letterbox.fit(decoded.size_wh, _frame_wh(model))
         return Prepared(letterbox.draw(decoded.rgb), letterbox)

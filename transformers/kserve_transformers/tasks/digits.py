@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from kserve_transformers.arrays import ink
+from kserve_transformers.arrays.decoding import DecodedImage
 from kserve_transformers.arrays.headers import is_small
-from kserve_transformers.arrays.pictures import Picture
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
 from kserve_transformers.tasks.images import ImageTask
@@ -65,7 +65,7 @@ class DigitsTask(ImageTask[Digit]):
         """Enough for the ink, which is then cropped."""
         return ink.needed_scale(size_wh)
 
-    def prepare(self, decoded: Picture, model: Declaration) -> Prepared:
+    def prepare(self, decoded: DecodedImage, model: Declaration) -> Prepared:
         """White ink on black, centred by mass, [28, 28, 1]."""
         return Prepared(ink.to_mnist(decoded.rgb)[..., np.newaxis])
 

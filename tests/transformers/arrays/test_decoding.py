@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kserve_transformers.arrays.decoding import DECODING, decode_image
 from kserve_transformers.arrays.headers import is_small
-from kserve_transformers.arrays.pictures import DECODING, decode_picture
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
 RED, LIMIT = (200, 30, 40), 1_000_000
@@ -22,7 +22,7 @@ def encode(image, fmt, **options):
 
 
 def decode(data, **options):
-    return decode_picture(data, LIMIT, **options)
+    return decode_image(data, LIMIT, **options)
 
 
 def scene(size=(64, 48)):
