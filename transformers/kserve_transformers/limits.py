@@ -1,4 +1,4 @@
-"""Limits on requests, before their bodies are read and while they come: bytes, time, and room in the queues."""
+"""Limits on requests while they come: bytes and seconds of the head and of the body."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kserve_transformers.errors import BusyError, TooLargeError, TooLateError
 from kserve_transformers.metrics import REFUSED_BYTES
-from kserve_transformers.routes.errors import answer
-from kserve_transformers.routes.table import kept_target
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
 BODIES_HELD = 8
@@ -76,28 +74,6 @@ class BodyLimit:
     def _too_large(self, count: int) -> TooLargeError:
         REFUSED_BYTES.inc(count)
         return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller images")
-
-
-class Admission:
-    """ASGI middleware that turns a request away while its service's queues are full, before its body is read.
-
-    Args:
-        app: what is protected.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it."""
-        target = kept_target(scope)
-        if target is not None and target.service is not None:
-            try:
-                target.service.check_room()
-            except BusyError as error:
-                await answer(error)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 class BoundedHead(HttpToolsProtocol):

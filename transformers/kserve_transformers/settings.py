@@ -20,12 +20,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _folder(text: str) -> Path:
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text}: no such folder")
-    return Path(text)
-
-
 def _number(kind: type, minimum: float, maximum: float = float("inf")) -> Callable[[str], Any]:
     def check(text: str) -> Any:
         try:
@@ -79,7 +73,7 @@ class Settings:
     predictor_host: str = _option(
         "127.0.0.1:8000", "Triton's REST host:port", lambda text: text.removeprefix("http://")
     )
-    model_repository: Path | None = _option(None, "folder of the models: their golden samples are read", _folder)  # noqa: RUF009  (a field)
+    model_repository: Path | None = _option(None, "folder of the models: their golden samples are read", Path)  # noqa: RUF009  (a field)
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds of service after SIGTERM", float)
@@ -112,6 +106,9 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         parser.error(f"declare what to serve: --service {FORM}, once for each service")
     if len(set(names)) < len(names):
         parser.error(f"two services are called {next(name for name in names if names.count(name) > 1)}")
+    repository = options["model_repository"]
+    if repository is not None and not repository.is_dir():
+        parser.error(f"--model_repository {repository}: no such folder")
     return Settings(
         tuple(options["service"]),
         {name: options[name] for name in number_options()},

@@ -12,8 +12,9 @@ from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.middleware.cors import CORSMiddleware
 
 from kserve_transformers.health import Health
-from kserve_transformers.limits import Admission, BodyLimit, BoundedHead
+from kserve_transformers.limits import BodyLimit, BoundedHead
 from kserve_transformers.openapi.operations import Hosted
+from kserve_transformers.routes.admission import Admission
 from kserve_transformers.routes.documents import answer_head, documents_router
 from kserve_transformers.routes.legacy import legacy_router
 from kserve_transformers.routes.observed import Observed
