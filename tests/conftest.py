@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pool
 
-from kserve_transformers.settings import SERVICES
+from modelport.services import choose
 from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
@@ -47,7 +47,7 @@ def free_ports() -> Callable[[int], list[int]]:
 @pytest.fixture(scope="session")
 def stack(free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Triton and the transformer server with all services, on free ports, once for all tests."""
-    settings = StackSettings(SERVICES, *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
+    settings = StackSettings(choose(), *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
     export_missing(settings)
     running = Stack(settings)
     running.start()

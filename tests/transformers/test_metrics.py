@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kserve_transformers import service
 from kserve_transformers.metrics import FALLBACK_CAUSES
-from kserve_transformers.services import transformer
 
 ROOT = Path(__file__).parents[2]
 COUNT = """
@@ -43,4 +43,4 @@ def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero() -> None:
 
 
 def test_no_model_is_passed_over_for_another_cause() -> None:
-    assert set(transformer._CAUSES.values()) <= set(FALLBACK_CAUSES)
+    assert set(service._CAUSES.values()) <= set(FALLBACK_CAUSES)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from kserve_transformers.settings import CHAINS
 from modelport.measure.bench import servers
 from modelport.measure.bench.cases import CASES, REPOSITORY, requests
 from modelport.measure.bench.measuring import Load, call
 from modelport.measure.bench.report import table
+from modelport.services import choose
 from modelport.stack.server import free_ports
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 
@@ -92,7 +92,7 @@ def measure(soak: int) -> Iterator[str]:
 
 def transformer_start_s(triton_port: int) -> float:
     """Seconds from the start of another transformer, in front of the same Triton, to all services being ready."""
-    settings = TransformerSettings(CHAINS, REPOSITORY, servers.LOGS / "start.log", triton_port, *free_ports(2))
+    settings = TransformerSettings(choose(), REPOSITORY, servers.LOGS / "start.log", triton_port, *free_ports(2))
     server = TransformerServer(settings)
     began = time.monotonic()
     server.start()

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from kserve_transformers.settings import SERVICES
 from modelport.environment import ROOT, SetupError
 from modelport.manifests.rendering import RenderError
 from modelport.measure.load import locusts, sizing, studies
 from modelport.measure.load.locusts import LoadError, Measured
 from modelport.measure.load.queueing import Service
+from modelport.services import load
 
 URL = "http://127.0.0.1:8080"
 HEAD = f"{'users':>6} {'req/s':>8} {'failed':>7} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8}"
@@ -150,8 +150,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _services(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
-    if not set(names) <= set(SERVICES):
-        raise argparse.ArgumentTypeError(f"{text!r}: choose of {', '.join(SERVICES)}")
+    declared = load()
+    if not set(names) <= set(declared):
+        raise argparse.ArgumentTypeError(f"{text!r}: choose of {', '.join(declared)}")
     return names
 
 

@@ -13,17 +13,14 @@ from collections.abc import Callable
 
 from locust import HttpUser, events, task
 
-from kserve_transformers.settings import SERVICES
 from modelport.measure.torture.traffic import Request, requests
-
-# One request of each service, of those that torture sends.
-KINDS = {"detector": "detector V1", **{name: name for name in ("classifier", "cars", "digits", "anomaly")}}
+from modelport.services import load
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: ArgumentParser) -> None:
     """Our own, beside Locust's; its web page asks for them, too."""
-    parser.add_argument("--services", default=",".join(SERVICES), help="comma-separated")
+    parser.add_argument("--services", default=",".join(load()), help="comma-separated")
     parser.add_argument("--think-s", type=float, default=0.0, help="mean pause between a user's requests, exponential")
 
 
@@ -38,7 +35,7 @@ class Caller(HttpUser):
     def on_start(self) -> None:
         """Read what is sent once, and come at a time of one's own: users who think do not all begin together."""
         known = requests()
-        self._requests = [known[KINDS[name]] for name in self.environment.parsed_options.services.split(",")]
+        self._requests = [known[name] for name in self.environment.parsed_options.services.split(",")]
         time.sleep(self.wait_time())
 
     @task

@@ -17,9 +17,10 @@ import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from kserve_transformers.settings import SERVICES, Limits
+from kserve_transformers.settings import Limits
 from modelport.measure.torture.traffic import PICTURE, Request
 from modelport.measure.torture.traffic import requests as torture_requests
+from modelport.services import choose
 from modelport.stack.demo import sample_requests
 
 # One request in so many is one that must fail.
@@ -31,10 +32,7 @@ def good_requests() -> list[Request]:
     """What well-behaved callers send over REST: all services, own routes, V1 and V2."""
     asked = torture_requests()
     picture = asked["classifier"]
-    own = [
-        Request(route, json.dumps(body).encode(), {"content-type": "application/json"})
-        for _, _, route, body in sample_requests(list(SERVICES))
-    ]
+    own = [Request(sample.path, sample.body, sample.headers) for _, _, sample in sample_requests(choose())]
     raw = [Request(f"/v1/models/{name}:predict", picture.body, picture.headers) for name in ("classifier", "cars")]
     return [*own, asked["detector V1"], asked["detector V2"], picture, *raw]
 

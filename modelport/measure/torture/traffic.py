@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from modelport.environment import ROOT
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.tasks import build_task
+from kserve_transformers.tasks.samples import SampleRequest, raw_image, sample_request, v1_document, v2_binary
+from modelport.samples import PHOTO, read_instance, sample_file
+from modelport.services import choose
 
-PICTURE = ROOT / "tests" / "data" / "pictures" / "coffee.jpg"
-
-WINDOW = ROOT / "model_repository" / "anomaly" / "golden" / "windows.json"
+PICTURE = PHOTO
 
 # What became of a request that got no answer.
 REFUSED = "refused"  # nobody listened: nothing was accepted
@@ -21,13 +22,7 @@ UNANSWERED = "unanswered"  # the caller gave up
 GRPC = "gRPC"
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request, ready to be sent."""
-
-    path: str
-    body: bytes
-    headers: Mapping[str, str]
+Request = SampleRequest
 
 
 @dataclass(frozen=True)
@@ -50,26 +45,18 @@ class Record:
 
 
 def requests() -> dict[str, Request]:
-    """All kinds of requests over REST."""
-    picture = PICTURE.read_bytes()
-    encoded = base64.b64encode(picture).decode()
-    window = json.dumps({"data": [json.loads(WINDOW.read_text())]}).encode()
-    json_type = {"content-type": "application/json"}
-    v1 = json.dumps({"instances": [{"image": {"b64": encoded}}]}).encode()
-    many = json.dumps({"instances": [{"b64": encoded}] * 24}).encode()
-    binary = len(picture).to_bytes(4, "little") + picture
-    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(binary)}}
-    head = json.dumps({"inputs": [tensor]}).encode()
-    v2_type = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return {
-        "detector V1": Request("/v1/models/detector:predict", v1, json_type),
-        "detector V2": Request("/v2/models/detector/infer", head + binary, v2_type),
-        "classifier": Request("/classifier/classify", picture, {"content-type": "image/jpeg"}),
-        "detector many": Request("/v1/models/detector:predict", many, json_type),
-        "cars": Request("/v1/models/cars:predict", picture, {"content-type": "image/jpeg"}),
-        "digits": Request("/v1/models/digits:predict", picture, {"content-type": "image/jpeg"}),
-        "anomaly": Request("/anomaly/predict", window, json_type),
-    }
+    """All kinds of requests over REST: one a service, by its name, and detection by protocol and in a batch."""
+    kinds = {}
+    for spec in choose():
+        task, instance = build_task(spec), read_instance(spec, sample_file(spec))
+        image = task.kind is InstanceKind.IMAGE
+        kinds[spec.name] = raw_image(task, instance) if image else sample_request(task, "own", instance)
+    (detector,) = choose("detector")
+    task, picture = build_task(detector), PICTURE.read_bytes()
+    many = json.dumps(v1_document(task, *[picture] * 24)).encode()
+    v1 = sample_request(task, "v1", picture)
+    kinds |= {"detector V1": v1, "detector V2": v2_binary(task, picture), "detector many": replace(v1, body=many)}
+    return kinds
 
 
 LIGHT = ("detector V1", "classifier", "detector V2", f"classifier {GRPC}", f"detector {GRPC}")

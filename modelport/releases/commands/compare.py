@@ -54,15 +54,15 @@ def run(options: argparse.Namespace) -> int:
     """
     service = services.load()[options.service]
     if FIRST_RELEASE in (options.old, options.new):
-        export_missing(StackSettings((service.name,)))
+        export_missing(StackSettings((service,)))
     old_name, old_folder = verified_repository(service.name, options.old, options.releases)
     new_name, new_folder = verified_repository(service.name, options.new, options.releases)
     samples = find_samples(service, options.data, [old_folder, new_folder])
     out = options.out or ROOT / "build" / "compare" / service.name / f"{old_name}..{new_name}"
     print(f"starting Triton and a transformer for each of {old_name} and {new_name} (logs: {out}/logs)", flush=True)
     with (
-        side(f"the old release, {old_name}", service.name, old_folder, out / "logs" / "old") as old,
-        side(f"the new release, {new_name}", service.name, new_folder, out / "logs" / "new") as new,
+        side(f"the old release, {old_name}", service, old_folder, out / "logs" / "old") as old,
+        side(f"the new release, {new_name}", service, new_folder, out / "logs" / "new") as new,
     ):
         print(f"sending {len(samples)} samples to both, in turn", flush=True)
         observations = measuring.run(old, new, samples)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.tasks import TASKS
 from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
 
 PHOTOS = ROOT / "tests" / "data" / "pictures"
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-PHOTO_TASKS = frozenset(("detection", "classification"))
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def find_samples(service: ServiceSpec, data: Path | None, repositories: Sequence
     """Collect the samples for a service.
 
     Args:
-        service: it takes windows if its task is `anomaly`, else images.
+        service: its task determines whether it takes images or windows.
         data: a folder, read recursively, of images, or of JSON files with a window or a list of windows.
             None: the sample photos of this checkout and the golden samples.
         repositories: the model repositories whose golden samples are taken where `data` is None.
@@ -47,13 +48,15 @@ def find_samples(service: ServiceSpec, data: Path | None, repositories: Sequence
     Raises:
         ComparisonError: there are none.
     """
+    task = TASKS[service.task]
+    windows = task.kind is InstanceKind.WINDOW
     folders = [data] if data else [folder / model / "golden" for folder in repositories for model in service.models]
-    if not data and service.task in PHOTO_TASKS:
+    if not data and task.takes_photos:
         folders.insert(0, PHOTOS)
-    read = _windows if service.task == "anomaly" else _images
+    read = _windows if windows else _images
     found = {sample.bytes: sample for folder in folders for sample in read(folder)}
     if not found:
-        kind = "windows (JSON, a list of numbers)" if service.task == "anomaly" else "images"
+        kind = "windows (JSON, a list of numbers)" if windows else "images"
         raise ComparisonError(
             f"{data or 'this checkout'} contains no {kind}: name a folder that does: --data DIR (make: DATA=DIR)"
         )

@@ -14,6 +14,7 @@ import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.releases.comparison.answers import Answer, read_answer
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import ComparisonError
@@ -75,7 +76,7 @@ class Side:
 
 
 @contextlib.contextmanager
-def side(name: str, service: str, folder: Path, logs: Path) -> Iterator[Side]:
+def side(name: str, service: ServiceSpec, folder: Path, logs: Path) -> Iterator[Side]:
     """Serve a release on free ports until the block ends.
 
     Args:
@@ -97,6 +98,6 @@ def side(name: str, service: str, folder: Path, logs: Path) -> Iterator[Side]:
     try:
         address = f"{LOOPBACK}:{settings.http_port}"
         with InferenceServerClient(address, network_timeout=INFER_TIMEOUT_S) as client:
-            yield Side(name, service, stack, client)
+            yield Side(name, service.name, stack, client)
     finally:
         stack.stop(signal.SIGINT)  # without draining: there are no other callers

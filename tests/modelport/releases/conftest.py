@@ -10,6 +10,7 @@ import pytest
 
 from modelport.releases.building import Built, build
 from modelport.releases.release import RELEASE_FILE, FileRecord, ModelRecord, Release, content_digest
+from modelport.services import choose
 from modelport.stack.stack import StackSettings, export_missing
 
 CONTENTS = {
@@ -48,7 +49,7 @@ def toy(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The model repository, with the artefacts of the small models."""
-    settings = StackSettings(("digits", "anomaly"))
+    settings = StackSettings(choose("digits", "anomaly"))
     export_missing(settings)
     return settings.repository
 

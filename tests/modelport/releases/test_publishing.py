@@ -29,6 +29,7 @@ from modelport.releases.release import RELEASE_FILE
 from modelport.releases.sources import Folder
 from modelport.releases.store import CHUNK
 from modelport.releases.verification import verify
+from modelport.services import choose
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
@@ -151,7 +152,7 @@ def test_a_release_changed_in_storage_is_not_served_until_it_is_repaired(
     ports = free_ports(5)
     triton = TritonServer(lay_out(), TritonSettings(fetched, tmp_path / "triton.log", *ports[:3]))
     transformer = TransformerServer(
-        TransformerSettings({"digits": ("mnist",)}, fetched, tmp_path / "digits.log", ports[0], *ports[3:])
+        TransformerSettings(choose("digits"), fetched, tmp_path / "digits.log", ports[0], *ports[3:])
     )
     try:
         triton.start()
