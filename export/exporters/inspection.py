@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from exporters import config, saved_model, torchscript
-from exporters.errors import ArtefactRefusedError, first_line
+from exporters.errors import ArtefactRefusedError, last_line
 from exporters.repository import versions
 
 _FORMATS: Mapping[str, ModuleType] = {"pytorch_libtorch": torchscript, "tensorflow_savedmodel": saved_model}
@@ -34,7 +34,7 @@ def inspect(model_dir: Path) -> Mapping[str, Any]:
     except ArtefactRefusedError as exc:
         return {"refused": str(exc)}
     except Exception as exc:  # the frameworks' errors for a damaged file have no common base
-        return {"unreadable": first_line(exc)}
+        return {"unreadable": last_line(exc)}
 
 
 if __name__ == "__main__":
