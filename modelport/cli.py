@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Command] = {
     "releases": _release("list", "list releases, what serves and the latest changes"),
     "compare": _release("compare", "two releases side by side over the same inputs", "bench"),
     "update": _release("update", "another release takes over in a running stack"),
+    "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
     "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
     "images": Command("modelport.manifests.images", "name published images in manifests/images", ("manifests",)),

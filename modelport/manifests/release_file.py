@@ -6,7 +6,7 @@ All overlays are rendered from this one file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,6 +74,23 @@ def edited(text: str, service: str, choice: Choice) -> str:
             f"releases.yaml has no plain lines for {service}: write {service}-stable: NAME and so on"
         )
     return new
+
+
+def completed(text: str, services: Sequence[str]) -> str:
+    """The file with a choice for each of the services and for no other; the choices that it has stay as they are.
+
+    Raises:
+        ReleaseFileError: see parse.
+    """
+    present = parse(text)
+    for service in set(present) - set(services):
+        text = re.sub(rf"(?m)^\s*{service}-(stable|canary|percent):.*\n", "", text)
+    for service in services:
+        if service not in present:
+            text += (
+                f'  {service}-stable: {FIRST_RELEASE}\n  {service}-canary: {FIRST_RELEASE}\n  {service}-percent: "0"\n'
+            )
+    return text
 
 
 def read(manifests: Path = MANIFESTS) -> Mapping[str, Choice]:

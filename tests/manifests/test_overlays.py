@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from kserve_transformers.settings import SERVICES
 from modelport.manifests.pods import pods
 from modelport.manifests.rendering import documents, kubectl, overlays
+from modelport.services import load
 
+SERVICES = tuple(load())
 Documents = list[dict[str, Any]]
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 COMPONENTS = {path.parent.name for path in (MANIFESTS / "components").glob("*/kustomization.yaml")}
@@ -78,7 +79,7 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
 def test_each_component_is_used_and_has_its_line() -> None:
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
-    parts = {"canary", "http-services", "every-service"}
+    parts = {"canary", "http-services", "every-service", "storage-bucket"}
     assert set(lines) == COMPONENTS
     assert len(lines) == len(set(lines))
     assert set(used) | parts >= COMPONENTS
