@@ -129,9 +129,11 @@ def _canary(pod: Pod) -> Rule:
         yield "spec.transformer", "gets no share of a canary", "Collocate the transformer in the predictor"
     if sum(canary.get("trafficPercent", 0) for canary in canaries) > 100:
         yield "spec.canary", "shares add up to more than 100", "Lower trafficPercent"
-    names = [pod.predictor.get("name"), *(at(canary, "predictor.name") for canary in canaries)]
+    if "name" in pod.predictor:
+        yield "spec.predictor.name", "is rejected as a change when a canary starts or ends", "Name the canary alone"
+    names = [at(canary, "predictor.name") for canary in canaries]
     if None in names or len(set(names)) < len(names):
-        yield "spec.predictor.name", "each predictor, the stable one too, needs a name of its own", "Name them"
+        yield "spec.canary", "each canary needs a name of its own", "Write predictor.name"
     for index, canary in enumerate(canaries):
         yield from _canary_predictor(f"spec.canary.{index}.predictor", canary.get("predictor", {}), pod.predictor)
 

@@ -102,7 +102,8 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ("a Knative share in Standard", HPA, lambda d: predictor(d).update(canaryTrafficPercent=10), "TrafficPercent"),
     ("a canary in Knative", CANARY, lambda d: annotate(d, "deploymentMode", "Knative"), "spec.canary"),
     ("110 per cent", CANARY, lambda d: canary(d).update(trafficPercent=110), "spec.canary"),
-    ("an unnamed stable predictor", CANARY, lambda d: predictor(d).pop("name"), "spec.predictor.name"),
+    ("a named stable predictor", CANARY, lambda d: predictor(d).update(name="stable"), "spec.predictor.name"),
+    ("an unnamed canary", CANARY, lambda d: canary(d)["predictor"].pop("name"), "spec.canary"),
     (
         "a canary that scales",
         CANARY,

@@ -50,6 +50,13 @@ def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
     assert {name for name, spec in knative.items() if "canaryTrafficPercent" in spec["predictor"]} == {"cars"}
 
 
+def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_path: Path) -> None:
+    before = render_with(tmp_path / "0", "canary-standard", cars_canary="r2", cars_percent="0")["cars"]
+    during = render_with(tmp_path / "10", "canary-standard", cars_canary="r2", cars_percent="10")["cars"]
+    assert during.pop("canary")
+    assert during == before
+
+
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
