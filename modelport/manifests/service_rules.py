@@ -70,6 +70,10 @@ def _scaling(pod: Pod) -> Rule:
             yield "spec.predictor.autoScaling.behavior", "is ignored by the HPA reconciler", "Remove it, or use KEDA"
         if not scaling.get("metrics"):
             yield "spec.predictor.autoScaling.metrics", "is missing", "Name a metric"
+        for index, entry in enumerate(scaling.get("metrics") or []):
+            if entry.get("type") == "External" and not at(entry, "external.target.value"):
+                field = f"spec.predictor.autoScaling.metrics.{index}.external.target.value"
+                yield field, "is missing: the target threshold is rejected as empty", "Write it beside averageValue"
         if metric or "scaleTarget" in predictor:
             yield "spec.predictor.scaleMetric", "is ignored beside autoScaling", "Keep one of the two"
     if metric and pod.mode == "Standard" and metric not in ("cpu", "memory"):

@@ -35,6 +35,10 @@ def triton(documents: Documents) -> dict[str, Any]:
     return of(documents, "ServingRuntime")["spec"]["containers"][0]
 
 
+def external(documents: Documents) -> dict[str, Any]:
+    return predictor(documents)["autoScaling"]["metrics"][0]["external"]
+
+
 def canary(documents: Documents) -> dict[str, Any]:
     return detector(documents)["spec"]["canary"][0]
 
@@ -88,6 +92,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: predictor(d).update(autoScaling={"metrics": METRIC, "behavior": {"scaleDown": {}}}),
         "autoScaling.behavior",
     ),
+    ("keda without a threshold", "keda", lambda d: external(d)["target"].pop("value"), "external.target.value"),
     ("keda without metrics", "keda", lambda d: predictor(d).update(autoScaling={}), "autoScaling.metrics"),
     # --- model and runtime
     ("an unknown scheme", PVC, lambda d: predictor(d)["model"].update(storageUri="ftp://x"), "model.storageUri"),
