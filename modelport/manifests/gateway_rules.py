@@ -12,12 +12,13 @@ from modelport.manifests.findings import Document, Finding, Findings, at, title
 UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
 PICTURE_BYTES = 20 * 2**20
 PARALLEL_RETRIES = 64
+VISIBILITY = "networking.kserve.io/visibility"
 LEFT_OVER = (":latest", "REPLACE_ME", "TODO", "SERVICE")
 
 
 def check_documents(documents: Sequence[Document]) -> Findings:
     """All rules of this file for all documents of an overlay."""
-    for rule in (_backends, _fallback, _policies, _selectors, _graphs, _left_over):
+    for rule in (_kserve_routes, _backends, _fallback, _policies, _selectors, _graphs, _left_over):
         yield from rule(documents)
 
 
@@ -35,6 +36,23 @@ def _of(documents: Sequence[Document], *kinds: str) -> Iterator[Document]:
 
 def _names(documents: Sequence[Document], *kinds: str) -> set[str]:
     return {at(document, "metadata.name") for document in _of(documents, *kinds)}
+
+
+def _kserve_routes(documents: Sequence[Document]) -> Findings:
+    routes, services = list(_of(documents, "HTTPRoute")), _names(documents, "InferenceService")
+    for route in routes:
+        if at(route, "metadata.name", "").removesuffix("-predictor") in services:
+            yield Finding(
+                title(route), "metadata.name", "KServe overwrites a route of this name", "Write modelport-SERVICE"
+            )
+    for service in _of(documents, "InferenceService"):
+        if routes and (at(service, "metadata.labels") or {}).get(VISIBILITY) != "cluster-local":
+            yield Finding(
+                title(service),
+                f"metadata.labels.{VISIBILITY}",
+                "KServe makes a route of its own, past the policies of the gateway",
+                "Write cluster-local",
+            )
 
 
 def _backends(documents: Sequence[Document]) -> Findings:

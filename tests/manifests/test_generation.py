@@ -80,7 +80,7 @@ def test_a_fallback_is_declared_in_a_line(declared: Path) -> None:
     (heavy,) = documents["InferenceService", "letters"]["spec"]["predictor"]["containers"]
     assert any("letters" in argument and "wide_letters" not in argument for argument in light["args"])
     assert any("wide_letters" in argument for argument in heavy["args"])
-    backends = documents["HTTPRoute", "letters"]["spec"]["rules"][0]["backendRefs"]
+    backends = documents["HTTPRoute", "modelport-letters"]["spec"]["rules"][0]["backendRefs"]
     assert [backend["name"] for backend in backends] == ["letters", "letters-light"]
     assert {("Backend", "letters-light"), ("BackendTrafficPolicy", "letters-fallback")} < set(documents)
 

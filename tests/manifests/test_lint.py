@@ -200,10 +200,23 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     (
         "a Service beside it",
         FALLBACK,
-        lambda d: of(d, "HTTPRoute", "classifier")["spec"]["rules"][0]["backendRefs"].append(
+        lambda d: of(d, "HTTPRoute", "modelport-classifier")["spec"]["rules"][0]["backendRefs"].append(
             {"name": "classifier-http", "port": 80}
         ),
         "backendRefs",
+    ),
+    ("KServe's route", "gateway", lambda d: of(d, "HTTPRoute")["metadata"].update(name="cars"), "metadata.name"),
+    (
+        "KServe's other route",
+        "gateway",
+        lambda d: of(d, "HTTPRoute")["metadata"].update(name="cars-predictor"),
+        "metadata.name",
+    ),
+    (
+        "a way past the gateway",
+        "production",
+        lambda d: of(d, "InferenceService", "classifier-light")["metadata"]["labels"].popitem(),
+        "metadata.labels.networking.kserve.io/visibility",
     ),
     ("a backend that is not", "gateway", lambda d: d.remove(of(d, "Service", "cars-http")), "backendRefs"),
     ("a policy for nothing", "gateway", lambda d: d.remove(of(d, "Gateway")), "spec.targetRefs"),
