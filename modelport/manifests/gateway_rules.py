@@ -18,7 +18,7 @@ LEFT_OVER = (":latest", "REPLACE_ME", "TODO", "SERVICE")
 
 def check_documents(documents: Sequence[Document]) -> Findings:
     """All rules of this file for all documents of an overlay."""
-    for rule in (_kserve_routes, _backends, _fallback, _policies, _selectors, _graphs, _left_over):
+    for rule in (_gateway_class, _kserve_routes, _backends, _fallback, _policies, _selectors, _graphs, _left_over):
         yield from rule(documents)
 
 
@@ -36,6 +36,16 @@ def _of(documents: Sequence[Document], *kinds: str) -> Iterator[Document]:
 
 def _names(documents: Sequence[Document], *kinds: str) -> set[str]:
     return {at(document, "metadata.name") for document in _of(documents, *kinds)}
+
+
+def _gateway_class(documents: Sequence[Document]) -> Findings:
+    for document in _of(documents, "GatewayClass"):
+        yield Finding(
+            title(document),
+            "kind",
+            "its finalizer keeps `make undeploy` waiting while another Gateway uses it",
+            "Apply manifests/gateway-class.yaml once, with Envoy Gateway",
+        )
 
 
 def _kserve_routes(documents: Sequence[Document]) -> Findings:

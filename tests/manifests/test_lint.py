@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from modelport.manifests.lint import lint
-from modelport.manifests.rendering import overlays
+from modelport.manifests.rendering import MANIFESTS, overlays
 
 Documents = list[dict[str, Any]]
 Change = Callable[[Documents], object]
@@ -204,6 +205,12 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
             {"name": "classifier-http", "port": 80}
         ),
         "backendRefs",
+    ),
+    (
+        "a GatewayClass",
+        "gateway",
+        lambda d: d.extend(yaml.safe_load_all((MANIFESTS / "gateway-class.yaml").read_text())),
+        "kind",
     ),
     ("KServe's route", "gateway", lambda d: of(d, "HTTPRoute")["metadata"].update(name="cars"), "metadata.name"),
     (
