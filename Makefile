@@ -66,7 +66,7 @@ render: setup  ## print what an overlay declares: OVERLAY=name
 	@$(RUN) render $(OVERLAY)
 
 deploy: setup-manifests  ## apply an overlay, after a dry run on the server: OVERLAY=name
-	@$(KUBECTL) apply -f manifests/base/namespace.yaml
+	@$(KUBECTL) apply --server-side -f manifests/base/namespace.yaml
 	@$(KUBECTL) apply --server-side --dry-run=server -k manifests/overlays/$(OVERLAY)
 	@$(KUBECTL) apply --server-side -k manifests/overlays/$(OVERLAY)
 
