@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from modelport.manifests.generation import stale, write
+from modelport.manifests.generation import generate, stale, write
 from modelport.manifests.lint import lint
 from modelport.manifests.release_file import Choice, ReleaseFileError, completed, parse, read
 from modelport.manifests.rendering import MANIFESTS, overlays, render
-from modelport.services import FILE
+from modelport.services import FILE, DeclarationError
 
 HELMETS = {"task": "detection", "models": ["yolov3_tiny_helmets"]}
 LETTERS = {"task": "digits", "models": ["wide_letters", "letters"], "fallback": {"requests": {"cpu": "1"}}}
@@ -83,6 +83,13 @@ def test_a_fallback_is_declared_in_a_line(declared: Path) -> None:
     backends = documents["HTTPRoute", "modelport-letters"]["spec"]["rules"][0]["backendRefs"]
     assert [backend["name"] for backend in backends] == ["letters", "letters-light"]
     assert {("Backend", "letters-light"), ("BackendTrafficPolicy", "letters-fallback")} < set(documents)
+
+
+def test_a_fallback_needs_a_second_model(tmp_path: Path) -> None:
+    declaration = tmp_path / "services.yaml"
+    declaration.write_text(yaml.safe_dump({"services": {"helmets": {**HELMETS, "fallback": LETTERS["fallback"]}}}))
+    with pytest.raises(DeclarationError, match="helmets has a fallback, but no second model"):
+        generate(declaration)
 
 
 def test_node_ports_follow_the_order_of_the_declaration(declared: Path) -> None:
