@@ -47,7 +47,7 @@ class Pod:
 
     @property
     def triton(self) -> Mapping[str, Any]:
-        """The runtime's container with what the InferenceService says of it on top."""
+        """The runtime's container, overridden by what the InferenceService says of it."""
         base = _named(at(self.runtime or {}, "spec.containers", []), TRITON)
         model = {key: value for key, value in (self.predictor.get("model") or {}).items() if value is not None}
         merged = {**base, **model, "args": [*base.get("args", []), *model.get("args", [])]}

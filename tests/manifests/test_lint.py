@@ -235,7 +235,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: add(d, "InferenceGraph", {"nodes": {"root": {"routerType": "Splitter", "steps": [{"weight": 90}]}}}),
         "spec.nodes.root.steps",
     ),
-    ("a blank to fill", PVC, lambda d: predictor(d)["model"].update(storageUri="s3://REPLACE_ME/x"), "somewhere"),
+    ("a placeholder", PVC, lambda d: predictor(d)["model"].update(storageUri="s3://REPLACE_ME/x"), "(document)"),
 ]
 
 
@@ -252,4 +252,4 @@ def test_each_trap_is_named_with_its_field(
     change(documents)
     findings = lint(documents)
     assert any(field in finding.field for finding in findings), [str(finding) for finding in findings]
-    assert all(finding.problem and finding.cure for finding in findings)
+    assert all(finding.problem and finding.fix for finding in findings)
