@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from kserve_transformers.settings import CHAINS
 from modelport.manifests.pods import Pod, pods
 from modelport.manifests.rendering import render
-from modelport.services import load
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.stack import StackSettings, export_missing
 from modelport.stack.triton_distribution import lay_out
@@ -75,7 +75,7 @@ def detector_pod(
     models = tmp_path / "models"
     models.mkdir()
     export_missing(StackSettings(("detector",), logs=tmp_path))
-    for name in load()["detector"].models:
+    for name in CHAINS["detector"]:
         (models / name).symlink_to(ROOT / "model_repository" / name)
     values = {"/mnt/models": str(models), "$(ADMIN_KEY)": secrets.token_hex(8), "0.0.0.0": "127.0.0.1"}
 

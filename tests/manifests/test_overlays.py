@@ -16,7 +16,6 @@ from modelport.manifests.pods import pods
 from modelport.manifests.rendering import documents, kubectl, overlays
 from modelport.services import load
 
-SERVICES = tuple(load())
 Documents = list[dict[str, Any]]
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 COMPONENTS = {path.parent.name for path in (MANIFESTS / "components").glob("*/kustomization.yaml")}
@@ -60,15 +59,15 @@ def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_p
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
-    assert set(SERVICES) <= set(found)
-    for service in SERVICES:
+    assert set(load()) <= set(found)
+    for service in load():
         assert f"--model_name={service}" in found[service].transformer_arguments()
         assert f"/{service}" in found[service].triton.get("storageUri", "")
 
 
 def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> None:
     off = {pod.name: "--no_page" in pod.transformer_arguments() for pod in pods(rendered("production"))}
-    assert set(SERVICES) <= set(off)
+    assert set(load()) <= set(off)
     assert all(off.values())
 
 
