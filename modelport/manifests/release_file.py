@@ -80,16 +80,20 @@ def completed(text: str, services: Sequence[str]) -> str:
     """The file with a choice for each of the services and for no other; the choices that it has stay as they are.
 
     Raises:
-        ReleaseFileError: see parse.
+        ReleaseFileError: see parse, or the file does not end with plain lines.
     """
-    present = parse(text)
+    present, first = parse(text), Choice(FIRST_RELEASE, FIRST_RELEASE, 0)
     for service in set(present) - set(services):
-        text = re.sub(rf"(?m)^\s*{service}-(stable|canary|percent):.*\n", "", text)
+        text = re.sub(rf"(?m)^ *{service}-(stable|canary|percent):.*\n", "", text)
     for service in services:
         if service not in present:
             text += (
-                f'  {service}-stable: {FIRST_RELEASE}\n  {service}-canary: {FIRST_RELEASE}\n  {service}-percent: "0"\n'
+                f'  {service}-stable: {first.stable}\n  {service}-canary: {first.canary}\n  {service}-percent: "0"\n'
             )
+    if parse(text) != {service: present.get(service, first) for service in services}:
+        raise ReleaseFileError(
+            "releases.yaml does not end with plain lines of `data`: write SERVICE-stable: NAME and so on"
+        )
     return text
 
 

@@ -122,9 +122,20 @@ def test_releases_that_serve_stay_when_services_come_and_go() -> None:
     assert set(read()) == set(yaml.safe_load(FILE.read_text())["services"])
 
 
-def test_a_damaged_release_file_is_not_completed() -> None:
-    with pytest.raises(ReleaseFileError, match="correct it"):
-        completed("data: [", ["cars"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("data: [", "correct it", id="no YAML"),
+        pytest.param("data: {}\n", "correct it", id="another notation"),
+        pytest.param(
+            'data:\n  a-stable: a\n  a-canary: a\n  a-percent: "0"\nkind: x\n', "correct it", id="more after it"
+        ),
+        pytest.param('data: {a-stable: a, a-canary: a, a-percent: "0"}\n', "plain lines", id="not removed"),
+    ],
+)
+def test_a_release_file_that_cannot_be_completed_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ReleaseFileError, match=message):
+        completed(text, [] if message == "plain lines" else ["cars"])
 
 
 def _without(text: str, words: set[str]) -> str:
