@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -74,13 +75,13 @@ def write(declaration: Path = FILE, manifests: Path = MANIFESTS) -> list[Path]:
 
 def _facts(spec: ServiceSpec, deployment: Deployment, index: int) -> Mapping[str, str]:
     """What a template can say of a service."""
-    first, *lighter = spec.models
     return {
         "service": spec.name,
+        "argument": spec.argument(),
+        "first_argument": replace(spec, models=spec.models[:1]).argument(),
+        "lighter_argument": replace(spec, models=spec.models[1:]).argument(),
         "resources": _flow(deployment.resources),
         "fallback": _flow(deployment.fallback) if deployment.fallback else "",
-        "first_model": first,
-        "lighter_models": ",".join(lighter),
         "node_port": str(FIRST_NODE_PORT + index),
     }
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.findings import Finding, Findings, at, title
 from modelport.manifests.pods import TRANSFORMER, TRITON, Pod, flag
 
@@ -48,6 +49,10 @@ def _transformer(pod: Pod) -> Rule:
     if not pod.transformer:
         yield "spec.predictor.containers", "no container is the transformer", f"Name a container exactly {TRANSFORMER}"
         return
+    try:
+        ServiceSpec.parse(flag(pod.transformer, "--service") or "")
+    except ValueError as error:
+        yield f"containers.{TRANSFORMER}.args", f"no service is declared: {error}", "Write --service=NAME=TASK:MODEL"
     if flag(pod.transformer, "--model_repository") != REPOSITORY:
         yield (
             f"containers.{TRANSFORMER}.args",

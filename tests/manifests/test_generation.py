@@ -77,9 +77,9 @@ def test_a_second_detector_can_have_a_canary(declared: Path, tmp_path: Path) -> 
 def test_a_fallback_is_declared_in_a_line(declared: Path) -> None:
     documents = {(d["kind"], d["metadata"]["name"]): d for d in render("fallback", declared)}
     (light,) = documents["InferenceService", "letters-light"]["spec"]["predictor"]["containers"]
-    (heavy,) = documents["InferenceService", "letters"]["spec"]["predictor"]["containers"]
-    assert any("letters" in argument and "wide_letters" not in argument for argument in light["args"])
-    assert any("wide_letters" in argument for argument in heavy["args"])
+    (first,) = documents["InferenceService", "letters"]["spec"]["predictor"]["containers"]
+    assert light["args"][0] == "--service=letters=digits:letters"
+    assert first["args"][0] == "--service=letters=digits:wide_letters"
     backends = documents["HTTPRoute", "modelport-letters"]["spec"]["rules"][0]["backendRefs"]
     assert [backend["name"] for backend in backends] == ["letters", "letters-light"]
     assert {("Backend", "letters-light"), ("BackendTrafficPolicy", "letters-fallback")} < set(documents)

@@ -130,6 +130,13 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ),
     # --- transformer
     ("another container's name", PVC, lambda d: transformer(d).update(name="transformer"), "spec.predictor.containers"),
+    ("no service", PVC, lambda d: argument(transformer(d), "--service", None), "transformer-container.args"),
+    (
+        "a service's old form",
+        PVC,
+        lambda d: argument(transformer(d), "--service", "cars"),
+        "transformer-container.args",
+    ),
     ("golden samples elsewhere", PVC, lambda d: argument(transformer(d), "--model_repository", "/m"), "args"),
     ("Triton on the same port", PVC, lambda d: argument(triton(d), "--http-port", "8080"), "args"),
     ("a predictor elsewhere", PVC, lambda d: argument(transformer(d), "--predictor_host", "x:8000"), "args"),

@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from modelport.manifests.pods import pods
+from kserve_transformers.service_spec import ServiceSpec
+from modelport.manifests.pods import flag, pods
 from modelport.manifests.rendering import documents, kubectl, overlays
 from modelport.services import load
 
@@ -60,8 +62,11 @@ def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_p
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
     assert set(load()) <= set(found)
-    for service in load():
-        assert f"--model_name={service}" in found[service].transformer_arguments()
+    served = {name: ServiceSpec.parse(flag(pod.transformer, "--service") or "") for name, pod in found.items()}
+    for service, declared in load().items():
+        first, light = served[service], served.get(f"{service}-light")
+        assert replace(first, models=first.models + (light.models if light else ())) == declared
+        assert light is None or (light.name, len(first.models)) == (service, 1)
         assert f"/{service}" in found[service].triton.get("storageUri", "")
 
 
