@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 
-.PHONY: help python setup serve test check export train demo torture bench load prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
+.PHONY: help python setup serve test check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ release: setup  ## build and check a release of a service's models: SERVICE=dete
 publish: setup  ## upload a release to storage: SERVICE=detector TO=s3://bucket|gs://|az://|file:///|oci:/// (RELEASE=, ARGS=--archive)
 	@$(RUN) publish $(SERVICE) $(if $(RELEASE),--release $(RELEASE)) --to "$(TO)" $(ARGS)
 
+manifests: setup  ## write what services.yaml declares into manifests/, after a change of it
+	@$(RUN) manifests
+
 lint-manifests: setup  ## render and check all overlays, or OVERLAY=name
 	@$(RUN) lint $(OVERLAY)
 
@@ -63,7 +66,7 @@ render: setup  ## print what an overlay declares: OVERLAY=name
 	@$(RUN) render $(OVERLAY)
 
 deploy: setup-manifests  ## apply an overlay, after a dry run on the server: OVERLAY=name
-	@$(KUBECTL) apply -f manifests/base/namespace.yaml
+	@$(KUBECTL) apply --server-side -f manifests/base/namespace.yaml
 	@$(KUBECTL) apply --server-side --dry-run=server -k manifests/overlays/$(OVERLAY)
 	@$(KUBECTL) apply --server-side -k manifests/overlays/$(OVERLAY)
 

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Command] = {
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
     "update": _release("update", "another release takes over in a running stack"),
+    "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
     "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
     "images": Command("modelport.manifests.images", "name published images in manifests/images", ("manifests",)),
