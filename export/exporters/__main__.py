@@ -4,13 +4,14 @@ import argparse
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporters.catalog import MODELS, TWO_INSTANCES, Model, WeightFile
 from exporters.errors import ExportError, UnknownModelError
 from exporters.files import content_sha256
 from exporters.repository import REPOSITORY, Exported
+from exporters.table import table
 from exporters.weights import FetchedFile, Fetcher, Weights
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 (model.name, model.service, model.source_page, model.licence, model.accuracy)
                 for model in MODELS.values()
             ]
-            print(_table(("model", "service", "weights", "licence", "accuracy"), rows))
+            print(table([("model", "service", "weights", "licence", "accuracy"), *rows]))
             return 0
         if options.cfg:
             model, weights = _own_darknet(options)
@@ -81,7 +82,7 @@ def _export_all(models: Sequence[Model], repository: Path, obtain: Callable[[Mod
         except (ExportError, OSError) as exc:
             print(f"error: {model.name}: {exc}", file=sys.stderr)
     if rows:
-        print(_table(("model", "version", "weights", "source", "MB", "accuracy"), rows))
+        print(table([("model", "version", "weights", "source", "MB", "accuracy"), *rows]))
     return 0 if len(rows) == len(models) else 1
 
 
@@ -115,12 +116,6 @@ def _row(name: str, exported: Exported) -> tuple[str, ...]:
         f"{exported.artefact_bytes / 1e6:.1f}",
         stated.accuracy,
     )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(header), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _report(line: str) -> None:
