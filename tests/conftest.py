@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pool
+from waiting import wait_for
 
 from kserve_transformers.settings import SERVICES
 from modelport.stack.server import free_ports as find_free_ports
@@ -64,10 +64,7 @@ def all_is_well(request: pytest.FixtureRequest) -> None:
     """Begin when all of the stack's models are well: a machine that stood still lets golden samples come late."""
     if "stack" in request.fixturenames:
         (transformer,) = request.getfixturevalue("stack").stack.transformers
-        for _ in range(600):
-            if transformer.all_models_ready():
-                return
-            time.sleep(0.1)
+        wait_for(transformer.all_models_ready)
 
 
 @pytest.fixture(scope="session")

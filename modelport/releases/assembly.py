@@ -13,8 +13,8 @@ import numpy as np
 
 from exporters.files import content_sha256
 from exporters.repository import versions
-from exporters.weights import PROJECT
 from kserve_transformers.settings import CHAINS
+from modelport.environment import ROOT
 from modelport.releases.errors import NoReleaseError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -103,5 +103,5 @@ def _describe_model(model_dir: Path) -> ModelRecord:
 
 def _git(*arguments: str) -> str | None:
     """What git says of this checkout; None outside of one."""
-    found = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=False)
+    found = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else None

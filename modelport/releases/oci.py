@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporters.files import replace_file, staged, writing
+from exporters.files import replace_file, sha256, staged, writing
 from modelport.releases.archive import Archived, tar_chunks
 from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
 from modelport.releases.publishing import Progress, Published, counted, same_content
 from modelport.releases.release import DIGITS, NAME
-from modelport.releases.sources import Folder, sha256
+from modelport.releases.sources import Folder
 from modelport.releases.verification import verify
 
 MODELS = "models"

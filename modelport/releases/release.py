@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporters.weights import PROJECT
+from exporters.files import listing_sha256
+from modelport.environment import ROOT
 from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
 
-RELEASES = PROJECT / "build" / "releases"
+RELEASES = ROOT / "build" / "releases"
 RELEASE_FILE = "release.json"
 SIGNATURE_FILE = "release.sig"
 FORMAT = 1
@@ -94,10 +94,7 @@ class Release:
 
 def content_digest(files: Mapping[str, FileRecord]) -> str:
     """The sha256 of sorted paths and their contents' sha256, as exporters.files.content_sha256 takes it of a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path}\0{files[path].sha256}\n".encode())
-    return digest.hexdigest()
+    return listing_sha256((path, files[path].sha256) for path in sorted(files))
 
 
 def parse(content: bytes) -> Release:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from exporters.files import sha256
 from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
 from modelport.releases.release import RELEASE_FILE, SIGNATURE_FILE, Release, parse
-from modelport.releases.sources import Source, sha256
+from modelport.releases.sources import Source
 
 MAX_RELEASE_FILE = 16 << 20  # bytes; ours have a few thousand
 

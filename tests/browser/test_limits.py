@@ -8,15 +8,15 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
+from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 BODY_BYTES = 100_000
 
 
@@ -31,10 +31,7 @@ def small(stack, free_ports, tmp_path_factory) -> Iterator[str]:
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     log = tmp_path_factory.mktemp("small") / "log"
     with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
-        deadline = time.monotonic() + 120
-        while not ready(url):
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+        wait_for(lambda: ready(url), log)
         yield url
         process.kill()
 
@@ -57,9 +54,7 @@ def held_bodies(url: str) -> Iterator[None]:
         for _ in range(9):
             connection = held.enter_context(socket.create_connection((host, int(port))))
             connection.sendall(head.encode() + bytes(BODY_BYTES - 1))
-        deadline = time.monotonic() + 60
-        while httpx.post(f"{url}/v1/models/digits:predict", content=b"x" * 9, timeout=60).status_code != 429:
-            assert time.monotonic() < deadline
+        wait_for(lambda: httpx.post(f"{url}/v1/models/digits:predict", content=b"x" * 9, timeout=60).status_code == 429)
         yield
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import psutil
 import pytest
+from processes import matching
 
 GIB = 1024**3
 
@@ -14,7 +16,7 @@ GIB = 1024**3
 def processes(stack: Any) -> list[psutil.Process]:
     """Triton, its backend processes, the transformer server and the guards: all that the fixture started."""
     port = stack.triton_http.rpartition(":")[2]  # Triton's own argument, its region prefix, the transformer's predictor
-    found = [process for process in psutil.Process().children(recursive=True) if port in " ".join(process.cmdline())]
+    found = matching(port, under=os.getpid(), guards=True)
     assert len(found) >= 10
     return found
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporters.repository import REPOSITORY
-from exporters.weights import PROJECT, WEIGHTS_DIR
+from exporters.weights import WEIGHTS_DIR
 from kserve_transformers.settings import CHAINS
+from modelport.environment import ROOT
 from modelport.exporting import export
 from modelport.releases.assembly import models_of
 from modelport.releases.building import build
@@ -17,7 +18,7 @@ from modelport.releases.errors import GateError
 from modelport.releases.release import RELEASES, SIGNATURE_FILE
 
 # Kept, so that the same weights give the same artefact and with it the same release.
-OWN_WEIGHTS = PROJECT / "build" / "repository"
+OWN_WEIGHTS = ROOT / "build" / "repository"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

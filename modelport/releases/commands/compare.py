@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from exporters.weights import PROJECT
 from kserve_transformers.settings import SERVICES
+from modelport.environment import ROOT
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.comparison import measuring, report
 from modelport.releases.comparison.samples import Sample, find_samples
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         export_missing(StackSettings((service,)))
     folders = [checked_folder(service, name, options.releases) for name in names]
     samples = find_samples(service, options.data, folders)
-    out = options.out or PROJECT / "build" / "compare" / service / "..".join(names)
+    out = options.out or ROOT / "build" / "compare" / service / "..".join(names)
     print(
         f"starting {' and '.join(names)}, each with a Triton and a transformer of its own (logs: {out}/logs)",
         flush=True,

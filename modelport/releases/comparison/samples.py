@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from exporters.weights import PROJECT
 from kserve_transformers.settings import CHAINS
+from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
 
-PICTURES = PROJECT / "tests" / "data" / "pictures"
+PICTURES = ROOT / "tests" / "data" / "pictures"
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 PHOTO_SERVICES = frozenset(("detector", "classifier", "cars"))
 
