@@ -1,37 +1,19 @@
-"""`make serve` minds its processes: what is killed or stalled is replaced, and callers see honest errors."""
+"""`modelport serve` supervises its processes: what is killed or stalled is replaced, and callers see honest errors."""
 
-import os
 import signal
-import subprocess
-import sys
 
 import httpx
 import pytest
 from processes import STUB, TRANSFORMER, TRITON, matching, running
+from serving import served
 from waiting import wait_for
-
-from modelport.environment import ROOT
 
 
 @pytest.fixture(scope="module")
-def serving(stack, free_ports, tmp_path_factory):
-    """`make serve SERVICES=digits` of its own; yields its process and URL. `stack` exported what it needs."""
-    port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
-    log = tmp_path_factory.mktemp("minding") / "log"
-    command = [
-        sys.executable,
-        "-m",
-        "modelport.stack",
-        "--services=digits",
-        f"--port={port}",
-        f"--triton-port={triton_port}",
-    ]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=dict(os.environ))
-    wait_for(lambda: "ready: http" in log.read_text(), log)
-    yield process, f"http://127.0.0.1:{port}"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+def serving(stack, tmp_path_factory):
+    """`modelport serve --services=digits`; yields its process and URL. `stack` exported what it needs."""
+    with served(tmp_path_factory.mktemp("supervision") / "log", "--services=digits") as (process, port):
+        yield process, f"http://127.0.0.1:{port}"
 
 
 def status(url, picture):

@@ -1,9 +1,5 @@
 """`make update`: releases come and go in a running stack under load, good ones and broken ones, and nobody notices."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from processes import STUB, TRITON, matching
+from serving import served
 from waiting import wait_for
 
 from modelport.environment import ROOT
@@ -65,22 +62,10 @@ class Load:
 
 
 @pytest.fixture(scope="module")
-def serving(free_ports, tmp_path_factory, digits_release):
-    """`make serve SERVICES=digits`; yields its process and port. `digits_release` exported what it needs."""
-    port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
-    log = tmp_path_factory.mktemp("update") / "log"
-    command = [sys.executable, "-m", "modelport.stack", "--services=digits"]
-    command += [f"--port={port}", f"--triton-port={triton_port}"]
-    with log.open("wb") as file:
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
-    try:
-        wait_for(lambda: "ready: http" in log.read_text() or process.poll() is not None, log)
-        assert process.poll() is None, log.read_text()
+def serving(tmp_path_factory, digits_release):
+    """`modelport serve --services=digits`; yields its process and port. `digits_release` exported what it needs."""
+    with served(tmp_path_factory.mktemp("update") / "log", "--services=digits") as (process, port):
         yield process, port
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
     assert not run_folder(port).exists()
     assert not list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))
 

@@ -29,25 +29,23 @@ class Case:
     Attributes:
         service, model: names.
         legacy_route: of the legacy server; ours is the same below /SERVICE.
-        legacy: what the legacy server consists of, for people.
         most: the highest concurrency that is measured; more callers of a slow model would wait for minutes.
     """
 
     service: str
     model: str
     legacy_route: str
-    legacy: str
     most: int = 32
 
 
 CASES: Mapping[str, Case] = {
-    "detector": Case("detector", "yolov3_tiny", "/api/", "Flask, OpenCV DNN"),
-    "wide_resnet": Case("classifier", "wide_resnet50_2", "/classify", "Flask, eager PyTorch", most=8),
-    "lite0": Case("classifier", "efficientnet_lite0", "/classify", "Flask, eager PyTorch"),
-    "mobilenet": Case("classifier", "mobilenet_v2", "/classify", "Flask, eager PyTorch"),
-    "cars": Case("cars", "cars", "/predict", "Flask, keras predict"),
-    "digits": Case("digits", "mnist", "/predict", "FastAPI, keras predict"),
-    "anomaly": Case("anomaly", "anomaly", "/predict", "gunicorn, Flask, keras predict"),
+    "detector": Case("detector", "yolov3_tiny", "/api/"),
+    "wide_resnet": Case("classifier", "wide_resnet50_2", "/classify", most=8),
+    "lite0": Case("classifier", "efficientnet_lite0", "/classify"),
+    "mobilenet": Case("classifier", "mobilenet_v2", "/classify"),
+    "cars": Case("cars", "cars", "/predict"),
+    "digits": Case("digits", "mnist", "/predict"),
+    "anomaly": Case("anomaly", "anomaly", "/predict"),
 }
 DEFAULT = tuple(name for name in CASES if name != "mobilenet")  # Lite0 represents the small networks
 

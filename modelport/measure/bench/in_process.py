@@ -26,7 +26,7 @@ def instances(case: Case) -> int:
     return sum(group.count for group in _config(case.model).instance_group) or 1
 
 
-def limit(name: str, case: Case, batch: int, turn: int, seconds: float, workers: int | None = None) -> Point:
+def limit(name: str, case: Case, batch: int, turn: int, seconds: float) -> Point:
     """Measure the raw model in batches.
 
     Args:
@@ -35,9 +35,8 @@ def limit(name: str, case: Case, batch: int, turn: int, seconds: float, workers:
         batch: rows of each run; every row counts as a request.
         turn: the round, from 0.
         seconds: to measure.
-        workers: processes; as many as Triton has where not given.
     """
-    count = workers or instances(case)
+    count = instances(case)
     report = _together(case.model, str(batch), count, seconds)
     latencies = [latency for latency in report.latencies_s for _ in range(batch)]
     return point(name, "raw", f"batch {batch}", count, turn, replace(report, latencies_s=latencies))
