@@ -125,7 +125,7 @@ def test_an_artefact_with_links_is_not_published(tmp_path: Path) -> None:
 EXPORT = """
 import sys, time
 from pathlib import Path
-sys.path.append({tests!r})
+sys.path += [{tests!r}, {support!r}]
 from test_repository import published
 model_dir, content = Path(sys.argv[1]), sys.argv[2]
 def build(path):
@@ -139,7 +139,7 @@ print(published(model_dir, build=build).version)
 
 
 def started(model_dir: Path, content: str) -> subprocess.Popen[str]:
-    script = EXPORT.format(tests=str(Path(__file__).parent))
+    script = EXPORT.format(tests=str(Path(__file__).parent), support=str(Path(__file__).parents[1] / "support"))
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-c", script, str(model_dir), content]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
