@@ -16,6 +16,8 @@ from kserve_transformers.settings import SERVICES
 from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
+pytest_plugins = ["lookup_model"]
+
 # KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them. Triton's client
 # gets a pool of its own here, so that tests of both can run in one process.
 _default_pool = descriptor_pool.Default

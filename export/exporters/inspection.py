@@ -5,6 +5,7 @@ more than arithmetic is refused before anything else is done with it.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.conversion import FILENAME
+from exporters.conversion import FILENAME, last_line
 from exporters.errors import ArtefactRefusedError
 from exporters.repository import versions
 
@@ -22,28 +23,47 @@ _PROBE_BATCH = 2
 Signature = dict[str, dict[str, tuple[str, list[int | None]]]]
 
 
-def read_config(path: Path) -> Any:
-    """A config.pbtxt as Triton's ModelConfig."""
+def _read_config(path: Path) -> Any:
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2
 
-    return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    try:
+        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    except (text_format.ParseError, UnicodeDecodeError) as exc:
+        raise ArtefactRefusedError(f"{path.name} is no ModelConfig ({str(exc).splitlines()[0]})") from exc
 
 
 def _dtype(tensor: Any) -> np.dtype[Any]:
     from tritonclient.grpc import model_config_pb2
     from tritonclient.utils import triton_to_np_dtype
 
-    found: np.dtype[Any] = np.dtype(
-        triton_to_np_dtype(model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_"))
-    )
-    return found
+    name = model_config_pb2.DataType.Name(tensor.data_type)
+    found = triton_to_np_dtype(name.removeprefix("TYPE_"))
+    if found is None:
+        raise ArtefactRefusedError(f"tensor '{tensor.name}': {name} is not supported, use a number type")
+    dtype: np.dtype[Any] = np.dtype(found)
+    return dtype
+
+
+def _index(tensor: Any) -> int:
+    """The number at the end of a name: TorchScript's tensors have no names, and PyTorch's backend goes by it."""
+    match = re.fullmatch(r".+__(\d+)", tensor.name)
+    if match is None:
+        raise ArtefactRefusedError(f"tensor '{tensor.name}' must be written NAME__INDEX, such as {tensor.name}__0")
+    return int(match[1])
 
 
 def read_inputs(config: Path) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape without the batch dimension, and dtype, of the inputs of a TorchScript model, in the order of forward."""
-    ordered = sorted(read_config(config).input, key=lambda tensor: int(tensor.name.rpartition("__")[2]))
-    return [(tuple(tensor.dims), _dtype(tensor)) for tensor in ordered]
+    """Shape without the batch dimension, and dtype, of the inputs of a TorchScript model, in the order of forward.
+
+    Raises:
+        ArtefactRefusedError: config.pbtxt does not parse, or has a tensor that no TorchScript model takes.
+    """
+    return _inputs(_read_config(config))
+
+
+def _inputs(config: Any) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+    return [(tuple(tensor.dims), _dtype(tensor)) for tensor in sorted(config.input, key=_index)]
 
 
 def _saved_model(version_dir: Path, config: Any) -> Signature:
@@ -79,12 +99,11 @@ def _torchscript(version_dir: Path, config: Any) -> Signature:
 
     loaded = torchscript.load_artefact(path)
     names = [argument.name for argument in loaded.forward.schema.arguments][1:]
-    zeros = [np.zeros([_PROBE_BATCH, *(max(d, 1) for d in tensor.dims)], _dtype(tensor)) for tensor in config.input]
+    zeros = [np.zeros([_PROBE_BATCH, *(max(size, 1) for size in dims)], dtype) for dims, dtype in _inputs(config)]
     with torch.inference_mode():
         answer = loaded(*map(torch.from_numpy, zeros))
     answers = list(answer) if isinstance(answer, tuple | list) else [answer]
-    # PyTorch's backend tells outputs by the number at the end of their names.
-    outputs = sorted(config.output, key=lambda output: int(output.name.rpartition("__")[2]))
+    outputs = sorted(config.output, key=_index)
 
     def batched(value: Any) -> tuple[str, list[int | None]]:
         rows, *dims = value.shape or (0,)
@@ -109,12 +128,12 @@ def inspect(model_dir: Path) -> Mapping[str, Any]:
         {"inputs": ..., "outputs": ...}, {"refused": reason} where it is dangerous, or {"unreadable": reason}.
     """
     try:
-        config = read_config(model_dir / "config.pbtxt")
+        config = _read_config(model_dir / "config.pbtxt")
         return SIGNATURES[config.platform](model_dir / str(versions(model_dir)[-1]), config)
     except ArtefactRefusedError as exc:
         return {"refused": str(exc)}
     except Exception as exc:  # whatever a framework makes of a damaged file
-        return {"unreadable": (str(exc).strip() or type(exc).__name__).partition("\n")[0]}
+        return {"unreadable": last_line(exc)}
 
 
 def main(folders: Sequence[str]) -> int:

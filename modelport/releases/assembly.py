@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from exporters.files import content_sha256
 from exporters.repository import versions
 from kserve_transformers.settings import CHAINS
-from modelport.environment import ROOT
+from modelport.environment import ROOT, installed_version
 from modelport.releases.errors import NoReleaseError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -81,7 +80,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages={name: version(name) for name in dict.fromkeys(wanted)},
+        packages={name: installed_version(name) for name in dict.fromkeys(wanted)},
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )

@@ -1,4 +1,4 @@
-"""`make serve`: set up, export what is missing, start Triton and the transformers, mind them until Ctrl-C."""
+"""`make serve`: set up, export what is missing, start Triton and the transformers, supervise them until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from exporters.table import table
 from kserve_transformers.settings import CHAINS, SERVICES, parse_chain
 from modelport.environment import ROOT, SetupError
 from modelport.stack import guard
-from modelport.stack.minded import MindedServers
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
+from modelport.stack.supervisor import Supervisor
 
 PICTURES = Path("tests") / "data" / "pictures"
 REPOSITORY = Path("model_repository")
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"all services passed their golden samples, {time.monotonic() - began:.1f} s after the start; Ctrl-C ends"
         )
         print(f"ready: http://{LOOPBACK}:{settings.http_port}", flush=True)
-        stack.mind()
+        stack.supervise()
     except Ended as ended:
         print("\nending" + (", the requests under way first" if stack else ""), flush=True)
         if stack:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], MindedServers]]:
+def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], Supervisor]]:
     """What to run, and the class that runs it."""
     told = {
         "services": options.services,
@@ -132,7 +132,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _table(stack: MindedServers) -> str:
+def _table(stack: Supervisor) -> str:
     rows = [("service", "model", "weights", "state")]
     reports = [(server, *report) for server in stack.transformers for report in server.services().items()]
     for server, service, report in reports:

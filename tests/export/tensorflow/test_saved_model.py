@@ -27,11 +27,16 @@ def golden(doubled: tuple[float, ...] = (2, 4, 6), atol: float = 1e-6) -> Golden
     return Golden({"values": ROW}, {name: Expected(values, atol) for name, values in expected.items()})
 
 
-def test_it_answers_by_name_and_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [pytest.param(saved_model.answer, id="TensorFlow"), pytest.param(saved_model.served_answer, id="OpenVINO")],
+)
+def test_it_answers_by_name_and_batches(answer: Callable[..., Any], tmp_path: Path) -> None:
     saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
 
-    found = saved_model.answer(tmp_path / "m", "values", np.stack([ROW, 10 * ROW]))
+    found = answer(tmp_path / "m", "values", np.stack([ROW, 10 * ROW]))
 
+    assert found.keys() == {"doubled", "sum"}
     np.testing.assert_array_equal(found["doubled"], [[2, 4, 6], [20, 40, 60]])
     np.testing.assert_array_equal(found["sum"], [[6], [60]])
 
@@ -119,6 +124,18 @@ def test_an_artefact_within_its_tolerance_passes(tmp_path: Path) -> None:
     saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
 
     saved_model.verify(tmp_path / "m", golden(doubled=(2, 4, 6.25), atol=0.25))
+
+
+def test_an_artefact_that_openvino_answers_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
+    monkeypatch.setattr(
+        saved_model, "served_answer", lambda *given: {**saved_model.answer(*given), "doubled": np.float32([[2, 4, 7]])}
+    )
+
+    with pytest.raises(ArtefactRefusedError, match="doubled is off"):
+        saved_model.verify(tmp_path / "m", golden())
 
 
 @pytest.mark.parametrize(

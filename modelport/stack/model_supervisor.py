@@ -18,7 +18,7 @@ LATE_S = 20.0
 WORKED_S = 0.02
 
 
-class ModelMinder:
+class ModelSupervisor:
     """Watches the golden samples' verdict, and has one model at a time loaded anew, with back-off.
 
     A model that was never ready is left alone: it is still being loaded, or its artefact is bad.
@@ -42,7 +42,7 @@ class ModelMinder:
         for model in self._well:
             self._not_before[model] = max(self._not_before.get(model, 0), time.monotonic() + FIRST_BACK_OFF_S)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Replace the first model that went bad, if there is one and Triton is there to do it.
 
         One of several processes of a model may be gone while the others answer the golden sample.
@@ -66,7 +66,7 @@ class ModelMinder:
                     return
 
     def _is_only_late(self, model: str) -> bool:
-        """Whether its processes have computed since the last look, the first one aside, and not for too long."""
+        """Whether its processes have computed since the last check, the first one aside, and not for too long."""
         now = time.monotonic()
         first = model not in self._unready_since
         since = self._unready_since.setdefault(model, now)
