@@ -59,12 +59,12 @@ def photo(size_wh: tuple[int, int], grain: float = 0.0) -> bytes:
         grain: standard deviation of added sensor noise in grey levels. Without it, 12 enlarged megapixels make a file
             of 1 MB, where phones write 2 to 4.
     """
-    picture = np.asarray(Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC))
+    image = np.asarray(Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC))
     if grain:
-        noise = np.random.default_rng(0).normal(0, grain, picture.shape[:2]).astype(np.float32)
-        picture = np.clip(picture + noise[..., np.newaxis], 0, 255).astype(np.uint8)
+        noise = np.random.default_rng(0).normal(0, grain, image.shape[:2]).astype(np.float32)
+        image = np.clip(image + noise[..., np.newaxis], 0, 255).astype(np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=90)
+    Image.fromarray(image).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 

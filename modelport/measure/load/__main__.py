@@ -46,12 +46,11 @@ def _surface(options: argparse.Namespace) -> None:
     if options.url and not options.deployment:
         raise LoadError("surface starts its own replicas: to scale those behind --url, give their --deployment")
     counts = options.replicas or ((1, 2, 4, 8, 16) if options.deployment else (1, 2))
-    told = (service, counts, options.threads, options.seconds)
-    found = (
-        studies.cluster_surface(*told, options.url or URL, options.deployment, options.namespace)
-        if options.deployment
-        else studies.surface(*told, studies.FOLDER)
-    )
+    plan = (service, counts, options.threads, options.seconds)
+    if options.deployment:
+        found = studies.cluster_surface(*plan, options.url or URL, options.deployment, options.namespace)
+    else:
+        found = studies.surface(*plan, studies.FOLDER)
     print(f"replicas {HEAD}")
     for cell in found:
         print(f"{cell.replicas:>8} {_line(cell.measured)}", flush=True)
