@@ -38,13 +38,13 @@ train: setup  ## train a model: MODEL=mnist|anomaly|cars, DATA=, COLUMN=, EPOCHS
 demo: setup  ## send the sample photos to a running stack, draw what came back into build/demo/
 	@$(RUN) demo --url http://127.0.0.1:$(PORT)
 
-torture: setup  ## break a stack of its own on purpose, under load, and print what callers saw (ARGS=--short)
+torture: setup  ## inject faults into a stack of its own under load, and print what callers saw (ARGS=--short)
 	@$(RUN) torture $(ARGS)
 
-bench: setup  ## measure ours beside the raw models and the seeds' servers: a table, plots, build/bench (ARGS="--only memory")
+bench: setup  ## measure beside the raw models and the legacy servers: tables and plots in build/bench (ARGS="--only memory")
 	@$(RUN) bench $(ARGS)
 
-load: setup  ## Locust's users on a running server, and its size: STUDY=ramp|surface|check|size|web (ARGS="--url http://...")
+load: setup  ## load studies by Locust on a running server: STUDY=ramp|surface|web (ARGS="--url http://...")
 	@$(RUN) load $(or $(STUDY),ramp) $(ARGS)
 
 prometheus: setup  ## a real Prometheus with our alerts on a running stack, on 127.0.0.1:9090 (Debian's package; PORT=, TRITON_PORT=)

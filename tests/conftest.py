@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc_pools  # noqa: F401  (before what imports either of them)
 import pytest
+from waiting import wait_for
 
 from modelport.services import choose
 from modelport.stack.server import free_ports as find_free_ports
@@ -57,10 +57,7 @@ def all_is_well(request: pytest.FixtureRequest) -> None:
     """Begin when all of the stack's models are well: a machine that stood still lets golden samples come late."""
     if "stack" in request.fixturenames:
         (transformer,) = request.getfixturevalue("stack").stack.transformers
-        for _ in range(600):
-            if transformer.all_models_ready():
-                return
-            time.sleep(0.1)
+        wait_for(transformer.all_models_ready)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,13 @@ LAYERS = {
         ("predictor",),
         ("services", "tasks"),
     ),
-    "modelport": (("environment", "services", "samples"), ("manifests",), ("stack", "exporting"), ("releases",), ("measure",)),
+    "modelport": (
+        ("environment", "services", "samples"),
+        ("manifests",),
+        ("stack", "exporting"),
+        ("releases",),
+        ("measure",),
+    ),
 }
 
 Graph = Mapping[str, frozenset[str]]

@@ -4,12 +4,13 @@ import argparse
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporters.catalog import MODELS, TWO_INSTANCES, Model, WeightFile
 from exporters.errors import ExportError, UnknownModelError
 from exporters.repository import REPOSITORY, Exported
+from exporters.table import table
 from exporters.training import Options
 from exporters.weights import Fetcher, Weights, verified
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.list:
             rows = [(model.name, model.source_page, model.licence, model.accuracy) for model in MODELS.values()]
-            print(_table(("model", "weights", "licence", "accuracy"), rows))
+            print(table([("model", "weights", "licence", "accuracy"), *rows]))
             return 0
         if options.cfg:
             model, weights = _own_darknet(options)
@@ -92,7 +93,7 @@ def _export_all(models: Sequence[Model], repository: Path, obtain: Callable[[Mod
         except (ExportError, OSError) as exc:
             print(f"error: {model.name}: {exc}", file=sys.stderr)
     if rows:
-        print(_table(("model", "version", "weights", "source", "MB", "accuracy"), rows))
+        print(table([("model", "version", "weights", "source", "MB", "accuracy"), *rows]))
     return 0 if len(rows) == len(models) else 1
 
 
@@ -124,12 +125,6 @@ def _row(name: str, exported: Exported) -> tuple[str, ...]:
         f"{exported.artefact_bytes / 1e6:.1f}",
         stated.accuracy,
     )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(header), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _report(line: str) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,10 +35,21 @@ def content_sha256(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return listing_sha256((file.relative_to(path).as_posix(), content_sha256(file)) for file in files)
+
+
+def sha256(chunks: Iterable[bytes]) -> str:
+    """The sha256 of content that comes in chunks, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{content_sha256(file)}\n".encode())
+    for chunk in chunks:
+        digest.update(chunk)
     return digest.hexdigest()
+
+
+def listing_sha256(listing: Iterable[tuple[str, str]]) -> str:
+    """The sha256 of a folder: of its files' relative paths and sha256, in order."""
+    return sha256(f"{path}\0{digest}\n".encode() for path, digest in listing)
 
 
 def replace_file(path: Path, content: bytes) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporters.files import replace_file, staged, writing
+from exporters.files import replace_file, sha256, staged, writing
 from modelport.releases.archive import Archived, tar_chunks
 from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 from modelport.releases.publishing import Progress, Published, counted, published_before
@@ -99,7 +99,7 @@ class Layout:
 
     def _write_json(self, document: Mapping[str, Any], media_type: str) -> dict[str, Any]:
         content = _encoded(document)
-        digest = hashlib.sha256(content).hexdigest()
+        digest = sha256([content])
         replace_file(self._blobs / digest, content)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 

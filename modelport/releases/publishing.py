@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.files import sha256
 from modelport.releases.archive import tar_chunks
 from modelport.releases.errors import NotFoundError, StoreError
 from modelport.releases.release import DIGITS, NAME, RELEASE_FILE, SIGNATURE_FILE, Release
-from modelport.releases.sources import Folder, Source, sha256
+from modelport.releases.sources import Folder, Source
 from modelport.releases.store import Stored, names_below, open_store
 from modelport.releases.verification import read_release, verify
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exporters.files import listing_sha256
 from modelport.environment import ROOT
 from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 
@@ -94,10 +94,7 @@ class Release:
 
 def content_digest(files: Mapping[str, FileRecord]) -> str:
     """The sha256 over sorted paths and sha256s of files; equals exporters.files.content_sha256 of their folder."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path}\0{files[path].sha256}\n".encode())
-    return digest.hexdigest()
+    return listing_sha256((path, files[path].sha256) for path in sorted(files))
 
 
 def parse(content: bytes) -> Release:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -59,14 +58,6 @@ class Folder:
         with (self._folder / path).open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 yield chunk
-
-
-def sha256(chunks: Iterable[bytes]) -> str:
-    """The sha256 of content that comes in chunks, in hexadecimal."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def copy(source: Source, folder: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from exporters.files import sha256
 from exporters.repository import REPOSITORY
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 from modelport.releases.release import RELEASE_FILE, RELEASES, SIGNATURE_FILE, Release, find, parse
-from modelport.releases.sources import Folder, Source, sha256
+from modelport.releases.sources import Folder, Source
 
 MAX_RELEASE_FILE = 16 << 20  # bytes; real ones have a few thousand
 

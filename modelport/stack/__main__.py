@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from exporters.table import table
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import build_task
@@ -147,8 +148,7 @@ def _table(stack: Supervisor) -> str:
             weights = parameters.get("weights", {}).get("string_value", "unknown")
             state = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
             rows.append((service if len(stack.transformers) == 1 else server.name, name, weights, state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _curl_lines(settings: StackSettings) -> list[str]:

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import wait_for
 
 from exporters.config import Config, Tensor, read_config
 from exporters.errors import ArtefactRefusedError
@@ -129,7 +129,7 @@ def test_an_artefact_with_links_is_not_published(tmp_path: Path) -> None:
 EXPORT = """
 import sys, time
 from pathlib import Path
-sys.path.append({tests!r})
+sys.path += [{tests!r}, {support!r}]
 from test_repository import published
 model_dir, content = Path(sys.argv[1]), sys.argv[2]
 def build(path):
@@ -143,17 +143,10 @@ print(published(model_dir, build=build).version)
 
 
 def started(model_dir: Path, content: str) -> subprocess.Popen[str]:
-    script = EXPORT.format(tests=str(Path(__file__).parent))
+    script = EXPORT.format(tests=str(Path(__file__).parent), support=str(Path(__file__).parents[1] / "support"))
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-c", script, str(model_dir), content]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_killed_export_leaves_no_half_model(tmp_path: Path) -> None:
@@ -162,7 +155,7 @@ def test_a_killed_export_leaves_no_half_model(tmp_path: Path) -> None:
     before = everything(model_dir)
     (tmp_path / "wait").touch()
     process = started(model_dir, "others")
-    until((tmp_path / "half-way others").exists)
+    wait_for((tmp_path / "half-way others").exists)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert versions(model_dir) == [1]
@@ -177,7 +170,7 @@ def test_two_exports_at_once_take_turns(tmp_path: Path) -> None:
     model_dir = tmp_path / "my_model"
     (tmp_path / "wait").touch()
     first = started(model_dir, "weights")
-    until((tmp_path / "half-way weights").exists)
+    wait_for((tmp_path / "half-way weights").exists)
     second = started(model_dir, "others")
     time.sleep(1.5)  # long enough for the second to get in, were nobody keeping it out
     assert not (tmp_path / "half-way others").exists()

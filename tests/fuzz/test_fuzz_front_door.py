@@ -5,11 +5,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris needs: make test PYTHON=python3.11")

@@ -3,12 +3,12 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import orjson
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 README = (ROOT / "README.md").read_text()
 
 

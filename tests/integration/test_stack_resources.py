@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from processes import matching
 
 from modelport.stack.triton_server import STUB
 
@@ -18,7 +20,7 @@ GIB = 1024**3
 def processes(stack: Any) -> list[psutil.Process]:
     """Triton, its backend processes, the transformer server and the guards: all that the fixture started."""
     port = stack.triton_http.rpartition(":")[2]  # Triton's own argument, its region prefix, the transformer's predictor
-    found = [process for process in psutil.Process().children(recursive=True) if port in " ".join(process.cmdline())]
+    found = matching(port, under=os.getpid(), guards=True)
     assert len(found) >= 10
     return found
 

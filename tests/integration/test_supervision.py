@@ -1,67 +1,19 @@
-"""`make serve` minds its processes: what is killed or stalled is replaced, and callers see honest errors."""
+"""`modelport serve` supervises its processes: what is killed or stalled is replaced, and callers see honest errors."""
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import httpx
-import psutil
 import pytest
-
-from modelport.environment import ROOT
+from processes import STUB, TRANSFORMER, TRITON, matching, running
+from serving import served
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def serving(stack, free_ports, tmp_path_factory):
-    """`make serve SERVICES=digits` of its own; yields its process and URL. `stack` exported what it needs."""
-    port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
-    log = tmp_path_factory.mktemp("minding") / "log"
-    command = [
-        sys.executable,
-        "-m",
-        "modelport.stack",
-        "--services=digits",
-        f"--port={port}",
-        f"--triton-port={triton_port}",
-    ]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=dict(os.environ))
-    wait_for(lambda: "ready: http" in log.read_text(), log)
-    yield process, f"http://127.0.0.1:{port}"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-
-
-def wait_for(condition, log=None, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text() if log else "waited in vain"
-        time.sleep(0.1)
-
-
-def descendants(process, word):
-    """Running processes below this one with a word in their command, guards aside."""
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            command = " ".join(child.cmdline()[:3])
-            if word in command and "guard.py" not in command:
-                found.append(child)
-    return found
-
-
-def stubs(process):
-    return descendants(process, "triton_python_backend_stub")
-
-
-def running(process):
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def serving(stack, tmp_path_factory):
+    """`modelport serve --services=digits`; yields its process and URL. `stack` exported what it needs."""
+    with served(tmp_path_factory.mktemp("supervision") / "log", "--services=digits") as (process, port):
+        yield process, f"http://127.0.0.1:{port}"
 
 
 def status(url, picture):
@@ -78,26 +30,26 @@ def test_a_models_process_is_replaced(serving, repository, harm):
     process, url = serving
     picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
     wait_for(lambda: status(url, picture) == 200)
-    (stub,) = stubs(process)
+    (stub,) = matching(STUB, under=process.pid)
     stub.send_signal(harm)
     seen = set()
-    wait_for(lambda: (seen.add(status(url, picture)), stubs(process) not in ([], [stub]))[1])
+    wait_for(lambda: (seen.add(status(url, picture)), matching(STUB, under=process.pid) not in ([], [stub]))[1])
     wait_for(lambda: not running(stub))
     wait_for(lambda: (seen.add(status(url, picture)), 200 in seen and status(url, picture) == 200)[1])
     assert seen <= {200, 502, 503, 504}
 
 
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
-@pytest.mark.parametrize("name", ["tritonserver", "kserve_transformers"])
+@pytest.mark.parametrize("name", [TRITON, TRANSFORMER])
 def test_a_server_is_started_again(serving, repository, name, harm):
     process, url = serving
     picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
     wait_for(lambda: status(url, picture) == 200)
-    (server,) = descendants(process, name)
+    (server,) = matching(name, under=process.pid)
     server.send_signal(harm)
     seen = set()
     wait_for(lambda: not running(server))
     wait_for(lambda: (seen.add(status(url, picture)), status(url, picture) == 200)[1])
     assert seen <= {0, 200, 502, 503, 504}
-    if name == "tritonserver":
+    if name == TRITON:
         assert 0 not in seen

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 FOLDER = ROOT / "build" / "images"
 BASE = "localhost/modelport-base:1"
 TRANSFORMER, TRITON = "localhost/modelport-transformer:test", "localhost/modelport-triton:test"
@@ -126,11 +127,8 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
     command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
     with subprocess.Popen([*command, *settings[1:], *server]) as process:
         try:
-            deadline = time.monotonic() + 60
-            while not _ready(rest):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+            wait_for(lambda: _ready(rest) or process.poll() is not None)
+            assert process.poll() is None
             assert "Uid:\t1000\t1000" in Path(f"/proc/{process.pid}/status").read_text()
             digit = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
             asked = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from exporters.table import table
 from modelport.manifests.release_file import Choice
 from modelport.releases import log
 from modelport.releases.commands import Subparsers, add_command
@@ -28,8 +29,7 @@ def run(options: argparse.Namespace) -> int:
     found = choices(place, options.service)
     rows: list[tuple[str, ...]] = [("service", "release", "serves", "created", "weights", "accuracy", "signed")]
     rows += [row for service, choice in found.items() for row in _rows(place, service, choice)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
+    print(table(rows))
     for change in [c for c in log.read(place.log) if c.service in found][-CHANGES:]:
         print(f"{change.when}  {change.who}: {change.what} {change.service}, {_step(change)}  {change.why}".rstrip())
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 
 from exporters.files import replace_file
+from exporters.table import table
 from modelport.releases.comparison.drawing import caption, draw
 from modelport.releases.comparison.measuring import Compared, Observations
 from modelport.releases.comparison.statistics import CONFIDENCE, Estimate
@@ -48,9 +49,12 @@ def lines(comparison: Comparison) -> list[str]:
     for name, estimate in comparison.measures.items():
         value, interval = _number(estimate.value), f"{_number(estimate.low)} to {_number(estimate.high)}"
         rows.append((name, value, interval, str(estimate.count), rules.get(name, "")))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return [*table, *_labels(comparison), *_remarks(comparison), f"verdict: {comparison.verdict.text}"]
+    return [
+        *table(rows).splitlines(),
+        *_labels(comparison),
+        *_remarks(comparison),
+        f"verdict: {comparison.verdict.text}",
+    ]
 
 
 def write(comparison: Comparison, folder: Path) -> Path:

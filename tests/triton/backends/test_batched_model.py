@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
+from processes import STUB, matching
 from tritonclient.utils import InferenceServerException
 
 from modelport.stack.triton_server import TritonServer
@@ -141,13 +141,8 @@ def test_killed_backend_process_answers_errors_and_leaves_the_others_alone(
 ) -> None:
     victim = f"{platform}_victim"
     np.testing.assert_allclose(ask(*rows_of(2), model=victim)["y"], rows_of(2)[1] * 5, rtol=1e-6)
-    stubs = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if f"{triton.settings.repository}/{victim}/" in " ".join(process.info["cmdline"] or ())
-    ]
-    assert len(stubs) == 1
-    stubs[0].kill()
+    (stub,) = matching(STUB, f"{triton.settings.repository}/{victim}/")
+    stub.kill()
     with pytest.raises(InferenceServerException):
         ask(*rows_of(2), model=victim)
     np.testing.assert_allclose(ask(*rows_of(2))["y"], rows_of(2)[1] * 5, rtol=1e-6)

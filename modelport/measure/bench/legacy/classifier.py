@@ -4,7 +4,7 @@ import io
 import sys
 
 import torch
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 from PIL import Image
 
 from exporters import classifiers
@@ -31,11 +31,11 @@ prepare = transforms.Compose(
 
 
 @app.post("/classify")
-def classify():
-    """The five best classes of one picture."""
-    picture = Image.open(io.BytesIO(request.files["file"].read())).convert("RGB")
+def classify() -> Response:
+    """The five best classes for one image."""
+    image = Image.open(io.BytesIO(request.files["file"].read())).convert("RGB")
     with torch.no_grad():
-        probabilities = torch.softmax(network(prepare(picture).unsqueeze(0))[0], 0)
+        probabilities = torch.softmax(network(prepare(image).unsqueeze(0))[0], 0)
     scores, classes = probabilities.topk(5)
     best = zip(scores.tolist(), classes.tolist(), strict=True)
     return jsonify({"predictions": [{"label": labels[index], "score": score} for score, index in best]})

@@ -1,4 +1,4 @@
-"""Processor time of some processes, of this one, and of all others, over a stretch of time."""
+"""Processor time of watched processes, of this one and of all others, and the machine's own speed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Used:
     Attributes:
         own_s: of this process.
         watched_s: of the watched processes.
-        others: share of all cores that went to neither.
+        others: share of all cores that neither of them used.
     """
 
     own_s: float
@@ -28,9 +28,9 @@ class Used:
 
 
 def pace_ms() -> float:
-    """Processor time that the same arithmetic takes now: the machine's own speed, which no count of others shows.
+    """The machine's own speed: the processor time of a fixed piece of arithmetic, ms.
 
-    Shared machines change theirs from one second to the next, by 1.6 where this was written.
+    Shared machines change it from one second to the next, which the load of other processes does not show.
     """
     data, took = bytes(2**21), []
     for _ in range(9):
@@ -41,10 +41,10 @@ def pace_ms() -> float:
 
 
 class Meter:
-    """Begins when it is made.
+    """Measures processor time from its construction on.
 
     Args:
-        pids: of the processes to watch; what they start later is not seen.
+        pids: of the watched processes; children that they start later are not measured.
     """
 
     def __init__(self, pids: Sequence[int]) -> None:
@@ -52,7 +52,7 @@ class Meter:
         self._began, self._own, self._watched, self._busy = self._now()
 
     def read(self) -> Used:
-        """Since the beginning."""
+        """The processor time since the construction."""
         now, own, watched, busy = self._now()
         own, watched = own - self._own, watched - self._watched
         cores_s = (now - self._began) * (psutil.cpu_count() or 1)
