@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from exporters.files import content_sha256
 from exporters.repository import versions
 from exporters.weights import PROJECT
 from kserve_transformers.settings import CHAINS
+from modelport.environment import FRAMEWORKS
 from modelport.releases.errors import NoReleaseError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -23,11 +25,12 @@ from modelport.releases.release import DIGITS, FileRecord, ModelRecord, Release,
 STATED = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
 TRACKED = ("config.pbtxt", "labels.txt", "golden", "configs")
 LEADING = 10  # values of a golden answer that release.json repeats
-# What made and checked an artefact, by platform; all of them are checked with the rest.
+# What made and checked an artefact, by platform; all of them are checked with the rest. The frameworks are in
+# environments of their own.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime_onnx": ("onnx", "onnxruntime"),
-    "pytorch_libtorch": ("torch", "torchvision"),
-    "tensorflow_savedmodel": ("tensorflow-cpu", "keras"),
+    "pytorch_libtorch": ("torch", "torchvision", "openvino"),
+    "tensorflow_savedmodel": ("tensorflow-cpu", "keras", "openvino"),
 }
 CHECKED_WITH = ("numpy", "tritonclient")
 
@@ -81,7 +84,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages={name: version(name) for name in dict.fromkeys(wanted)},
+        packages=_versions(dict.fromkeys(wanted)),
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )
@@ -99,6 +102,13 @@ def _describe_model(model_dir: Path) -> ModelRecord:
         for name, output in read_sample(model_dir, config).outputs.items()
     }
     return ModelRecord(versions(model_dir)[-1], config.platform, stated, golden)
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of packages in this environment or a framework's; without those whose environment was removed."""
+    folders = [str(path) for one in FRAMEWORKS.values() for path in one.folder.glob("lib/python*/site-packages")]
+    found = {name: next(iter(distributions(name=name, path=[*sys.path, *folders])), None) for name in packages}
+    return {name: distribution.version for name, distribution in found.items() if distribution}
 
 
 def _git(*arguments: str) -> str | None:
