@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pytest
 from documents import DOCUMENTS, ROOT, blocks, name, words
 
+from kserve_transformers.predictor import Declaration
+from kserve_transformers.predictor.declaration import TensorSpec
 from modelport.cli import COMMANDS
 from modelport.services import load
 
@@ -49,7 +52,7 @@ SCRIPTS = [
     pytest.param(block.text, following.text, id=name(document))
     for document in DOCUMENTS
     for block, following in zip(blocks(document), blocks(document)[1:], strict=False)
-    if block.language == "python"
+    if block.language == "python" and following.language == "text"
 ]
 BASH = [
     (document, command)
@@ -172,6 +175,23 @@ def test_releases_go_the_documented_way(tmp_path: Path) -> None:
         done.append(command)
     assert done == ["release", "publish", "verify", "canary", "promote", "rollback", "releases"]
     assert "digits-stable: initial" in (manifests / "releases" / "releases.yaml").read_text()
+
+
+def test_the_example_of_a_task_is_one() -> None:
+    """It is run as it is printed, on a model of made-up numbers."""
+    tasks = pytest.importorskip("kserve_transformers.tasks.task")
+    (script,) = [block.text for block in blocks(ROOT / "docs" / "add-a-task.md") if block.language == "python"]
+    written: dict[str, Any] = {"__name__": "embedding"}
+    exec(compile(script, "embedding", "exec"), written)  # noqa: S102 (our own document)
+    task = written["EmbeddingTask"]("vectors")
+    answered = tasks.Answered([np.ones(3, np.float32)], "m", False, "untrained", {})
+    assert task.predictions(answered) == [{"embedding": [1.0, 1.0, 1.0], "warning": "untrained"}]
+    assert task.presented_tensors(answered)["embedding"].shape == (1, 3)
+    image = TensorSpec("images", "UINT8", (8, 8, 3))
+    rule = {"resize_mode": "stretch", "crop_size": "8", "interpolation": "bilinear"}
+    model = Declaration("m", "1", {"images": image}, {}, 1, rule, ())
+    decoded = task.decode(task.example_instance(), [model], 10**6)
+    assert task.prepare(decoded, model).row.shape == (8, 8, 3)
 
 
 def test_models_are_placed_by_service(tmp_path: Path) -> None:
