@@ -16,6 +16,7 @@ from modelport.cli import COMMANDS
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"(?m)^([a-z-]+):", MAKEFILE))
 VARIABLES = {"PYTHON", *re.findall(r"\$\((?:if |or )?\$?\(?([A-Z_]+)", MAKEFILE)}
+VARIES = re.compile(r"\.\.\.|\d+|\([A-Z]+\)|\b[A-Z]{3,}\b|^Triton |^model\.pt")  # in a quoted message
 CODE = (ROOT, ROOT / "transformers", ROOT / "transformers" / "kserve_transformers")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
@@ -99,6 +100,17 @@ def test_every_command_has_its_line() -> None:
     missing = {f"make {target}" for target in listed if not any(f"`make {target}`" in line for line in documented)}
     missing |= {f"modelport {one}" for one in COMMANDS if not any(f"`modelport {one}`" in line for line in documented)}
     assert not missing, "add a line to docs/commands.md"
+
+
+def test_messages_in_troubleshooting_are_printed() -> None:
+    """Each quoted message stands in our code, up to what varies in it."""
+    packages = ("modelport", "transformers/kserve_transformers", "export/exporters", "triton/backends")
+    code = "".join(path.read_text() for package in packages for path in (ROOT / package).rglob("*.py"))
+    quoted = re.findall(r"\*\*`([^`]+)`", (ROOT / "docs" / "troubleshooting.md").read_text())
+    assert len(quoted) > 10
+    for message in (one for one in quoted if " " in one and '"' not in one):
+        constant = max(VARIES.split(message), key=len).strip()
+        assert constant in code, message
 
 
 @each_document
