@@ -80,6 +80,17 @@ def test_commands_and_their_options_exist(document: Path) -> None:
             check_options(rest[0], rest[1:], command)
 
 
+def test_selections_of_tests_select_some() -> None:
+    """What `make test ARGS=...` names is a file of tests, or stands in the name of one or of a test."""
+    named = [word for document in DOCUMENTS for one in commands(document) for word in words(one) if "make test" in one]
+    selections = [word.removeprefix("ARGS=") for word in named if word.startswith("ARGS=")]
+    assert selections
+    names = "".join(f"{path} {path.read_text()}" for path in (ROOT / "tests").rglob("test_*.py"))
+    for selection in selections:
+        for word in set(selection.replace("-k", "").replace("'", "").split()) - {"and", "or", "not"}:
+            assert word in names, selection
+
+
 def check_options(command: str, given: list[str], shown: str) -> None:
     for option in (word for word in given if word.startswith("--") and word != "--help"):
         assert re.search(rf"{option}\b", usage(command)), f"{shown}: {option}"
