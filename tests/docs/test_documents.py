@@ -80,6 +80,15 @@ def test_commands_and_their_options_exist(document: Path) -> None:
             check_options(rest[0], rest[1:], command)
 
 
+def test_options_of_the_transformer_server_exist() -> None:
+    """They are written with underscores; nobody else's are."""
+    run = [sys.executable, "-P", "-m", "kserve_transformers", "--help"]
+    known = set(re.findall(r"--\w+", subprocess.run(run, capture_output=True, text=True, check=True).stdout))
+    named = {one for document in DOCUMENTS for one in re.findall(r"`(--[a-z]+_\w+)", prose(document))}
+    assert named
+    assert named <= known
+
+
 def test_selections_of_tests_select_some() -> None:
     """What `make test ARGS=...` names is a file of tests, or stands in the name of one or of a test."""
     named = [word for document in DOCUMENTS for one in commands(document) for word in words(one) if "make test" in one]
