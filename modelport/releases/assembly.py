@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -25,12 +25,11 @@ from modelport.releases.release import DIGITS, FileRecord, ModelRecord, Release,
 STATED = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
 TRACKED = ("config.pbtxt", "labels.txt", "golden", "configs")
 LEADING = 10  # values of a golden answer that release.json repeats
-# What made and checked an artefact, by platform; all of them are checked with the rest. The frameworks are in
-# environments of their own.
+# What made and checked an artefact, by platform; all of them are checked with the rest.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime_onnx": ("onnx", "onnxruntime"),
-    "pytorch_libtorch": ("torch", "torchvision", "openvino"),
-    "tensorflow_savedmodel": ("tensorflow-cpu", "keras", "openvino"),
+    "pytorch_libtorch": ("torch", "torchvision"),
+    "tensorflow_savedmodel": ("tensorflow-cpu", "keras"),
 }
 CHECKED_WITH = ("numpy", "tritonclient")
 
@@ -84,7 +83,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages=_versions(dict.fromkeys(wanted)),
+        packages={name: _version(name) for name in dict.fromkeys(wanted)},
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )
@@ -104,11 +103,10 @@ def _describe_model(model_dir: Path) -> ModelRecord:
     return ModelRecord(versions(model_dir)[-1], config.platform, stated, golden)
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of packages in this environment or a framework's; without those whose environment was removed."""
-    folders = [str(path) for one in FRAMEWORKS.values() for path in one.folder.glob("lib/python*/site-packages")]
-    found = {name: next(iter(distributions(name=name, path=[*sys.path, *folders])), None) for name in packages}
-    return {name: distribution.version for name, distribution in found.items() if distribution}
+def _version(package: str) -> str:
+    """Of a package in this environment or in a framework's."""
+    layers = [folder for layer in FRAMEWORKS.values() for folder in layer.folder.glob("lib/python*/site-packages")]
+    return next((found.version for found in distributions(name=package, path=[*sys.path, *map(str, layers)])), "none")
 
 
 def _git(*arguments: str) -> str | None:
