@@ -17,10 +17,11 @@ from kserve_transformers.limits import MAX_HEAD_BYTES, BoundedHead
 async def app(scope, receive, send):
     """Answers every request with its path."""
     assert scope["type"] == "http", scope["type"]
-    message = {"more_body": True}
+    message, length = {"more_body": True}, 0
     while message.get("more_body"):
         message = await receive()
-    headers = [(b"content-length", str(len(scope["raw_path"])).encode())]
+        length += len(message.get("body", b""))
+    headers = [(b"content-length", str(len(scope["raw_path"])).encode()), (b"x-body", str(length).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": scope["raw_path"]})
 
@@ -124,7 +125,66 @@ def test_what_is_not_http_is_told_so_in_json(server, data):
     assert ask(server, data).error == "this is not a well-formed HTTP/1.1 request"
 
 
-@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
-def test_upgrades_are_not_taken(server, protocol):
-    upgrade = ["Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: QUJD"]
-    assert ask(server, request("/a", b"", *upgrade, method="GET")).status == 200
+OFFERS = [
+    pytest.param(
+        ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"], id="h2c, as curl's"
+    ),
+    pytest.param(
+        ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: QUJD"],
+        id="websocket",
+    ),
+    pytest.param(["Upgrade: anything/7", "Connection: keep-alive, upgrade"], id="anything"),
+]
+SPLITS = [
+    pytest.param(lambda data, head: [data], id="in one packet"),
+    pytest.param(lambda data, head: [data[:head], data[head:]], id="the body in a packet of its own"),
+    pytest.param(lambda data, head: [data[: head - 7], data[head - 7 : head + 9], data[head + 9 :]], id="torn"),
+    pytest.param(lambda data, head: [data[at : at + 1] for at in range(len(data))], id="byte by byte"),
+]
+# As long as the request that it looks like: were it parsed as one, there would be one answer too many.
+SMUGGLED = request("/smuggled", method="GET")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("form", ["length", "chunked", "none"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET", "HEAD", "OPTIONS", "DELETE"])
+def test_an_offered_upgrade_is_ignored_and_the_body_is_read(server, method, form, offer, split):
+    head = "\r\n".join([f"{method} /first HTTP/1.1", "Host: x", *offer])
+    ending = {
+        "length": f"\r\nContent-Length: {len(SMUGGLED)}\r\n\r\n".encode() + SMUGGLED,
+        "chunked": b"\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
+        "none": b"\r\n\r\n",
+    }[form]
+    data = head.encode() + ending
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in split(data, data.index(b"\r\n\r\n") + 4):
+            send(connection, piece)
+        first, rest = read_answer(connection, without_body=method == "HEAD")
+        send(connection, request("/second", b"ab", *offer) + request("/third", method="GET"))
+        second, rest = read_answer(connection, rest)
+        third, rest = read_answer(connection, rest)
+    assert (first.status, first.headers["x-body"]) == (200, str(0 if form == "none" else len(SMUGGLED)))
+    assert [(answer.status, answer.body, answer.headers["x-body"]) for answer in (second, third)] == [
+        (200, b"/second", "2"),
+        (200, b"/third", "0"),
+    ]
+    assert rest == b""
+
+
+def test_connection_options_beside_an_offer_are_kept(server):
+    with server.connect() as connection:
+        send(connection, request("/a", b"1", "Connection: close, Upgrade", "Upgrade: h2c"))
+        answer, rest = read_answer(connection)
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert read_answer(connection, rest)[0] is None
+
+
+@pytest.mark.parametrize("offer", [[], ["Connection: Upgrade", "Upgrade: h2c"]], ids=["plain", "with an offer"])
+def test_connect_is_refused_and_the_connection_closes(server, offer):
+    with server.connect() as connection:
+        send(connection, request("a:80", b"", *offer, method="CONNECT") + request("/b", method="GET"))
+        answer, rest = read_answer(connection)
+        assert answer.status == 400
+        assert read_answer(connection, rest)[0] is None

@@ -33,7 +33,9 @@ def request(path: str, body: bytes = b"", *headers: str, method: str = "POST", v
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def read_answer(connection: socket.socket, rest: bytes = b"") -> tuple[Answer | None, bytes]:
+def read_answer(
+    connection: socket.socket, rest: bytes = b"", without_body: bool = False
+) -> tuple[Answer | None, bytes]:
     """The next answer and what was read behind it; no answer where the server closed the connection before."""
     while b"\r\n\r\n" not in rest:
         more = receive(connection)
@@ -43,7 +45,7 @@ def read_answer(connection: socket.socket, rest: bytes = b"") -> tuple[Answer | 
     head, _, rest = rest.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    length = int(headers.get("content-length", 0))
+    length = 0 if without_body else int(headers.get("content-length", 0))
     while len(rest) < length:
         more = receive(connection)
         assert more, "an answer was cut off"
