@@ -125,11 +125,11 @@ class BoundedHead(HttpToolsProtocol):
         self.transport.close()
 
     def _should_upgrade_to_ws(self) -> bool:
-        """There are no WebSockets here: such a request is answered as if it asked for nothing else."""
+        """There are no WebSockets here: such a request is answered as a plain one."""
         return False
 
     def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade that is not offered is not taken; nobody needs a line in the log for that."""
+        """Uvicorn logs a warning for each upgrade that is not offered: callers could fill the log."""
 
     def _await_head(self) -> None:
         self._stop_waiting()
