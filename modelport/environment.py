@@ -84,11 +84,11 @@ class Step:
     options: tuple[str, ...] = HASHED
     install: Callable[[Environment], None] | None = None
 
-    def digest(self) -> str:
+    def digest(self, python_version: str) -> str:
         """Changes whenever the step has to be carried out again."""
         own = ROOT / self.file if self.file == PROJECT_FILE else REQUIREMENTS / self.file
         place = str(ROOT) if self.file == PROJECT_FILE else ""
-        return hashlib.sha256(own.read_bytes() + place.encode() + version_of(BASE).encode()).hexdigest()
+        return hashlib.sha256(own.read_bytes() + place.encode() + python_version.encode()).hexdigest()
 
 
 def _install_project(environment: Environment) -> None:
@@ -199,6 +199,15 @@ def version_of(environment: Environment) -> str:
     return ""
 
 
+def installed_version(package: str) -> str:
+    """Version of a package in this environment or in a framework's; "none" where it is in neither."""
+    import importlib.metadata  # missing in the oldest Pythons, which are only told what is needed
+
+    layers = [folder for layer in FRAMEWORKS.values() for folder in layer.folder.glob("lib/python*/site-packages")]
+    found = importlib.metadata.distributions(name=package, path=[*sys.path, *map(str, layers)])
+    return next((distribution.version for distribution in found), "none")
+
+
 def make_base() -> None:
     """Make .venv anew with this Python.
 
@@ -295,22 +304,25 @@ def ensure(*needs: str) -> None:
         SetupError: it could not be installed.
     """
     with locked():
-        if tuple(version_of(BASE).split(".")[:2]) not in {tuple(map(str, version)) for version in SUPPORTED}:
+        version = version_of(BASE)
+        if tuple(version.split(".")[:2]) not in {tuple(map(str, supported)) for supported in SUPPORTED}:
             make_base()
+            version = version_of(BASE)
         for need in dict.fromkeys(("serve", *needs)):
+            for environment in dict.fromkeys(step.environment for step in NEEDS[need]):
+                if environment.base and version_of(environment) != version:
+                    make_layer(environment, environment.base)
             for step in NEEDS[need]:
-                _carry_out(step)
+                _carry_out(step, step.digest(version))
 
 
-def _carry_out(step: Step) -> None:
+def _carry_out(step: Step, digest: str) -> None:
+    """Install what a step names, unless the environment's stamp says that it has been."""
     environment = step.environment
-    if environment.base and version_of(environment) != version_of(environment.base):
-        make_layer(environment, environment.base)
     try:
         installed = json.loads(environment.stamp.read_text())
     except (OSError, ValueError):
         installed = {}
-    digest = step.digest()
     if installed.get(step.file) == digest:
         return
     what = f"{step.file} into {environment.folder.name}"

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from exporters.__main__ import parser
 from exporters.catalog import MODELS
-from exporters.conversion import converted_path
+from exporters.conversion import converted_path, inputs_of
+from exporters.errors import ExportError
+from exporters.repository import versions
+from exporters.torchscript import FILENAME
 from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
 from modelport.stack import guard
 
@@ -77,21 +80,28 @@ def convert_missing(model_dirs: Sequence[Path]) -> None:
         model_dirs: folders of models, with config.pbtxt and versions.
 
     Raises:
-        ConversionError: one cannot be converted, or answers differently then.
+        ConversionError: some cannot be converted, or answer differently then; the message names each of them.
         SetupError: PyTorch could not be installed.
     """
-    missing = []
-    for model_dir in model_dirs:
-        artefacts = sorted(model_dir.glob("[0-9]*/model.pt"), key=lambda path: int(path.parent.name))
-        if artefacts and not converted_path(artefacts[-1]).is_file():
-            missing.append(str(model_dir.absolute()))
+    missing = [str(model_dir.absolute()) for model_dir in model_dirs if _to_convert(model_dir)]
     if not missing:
         return
     command = [framework_python("torch"), "-P", "-m", "exporters.conversion", *missing]
     run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         lines = run.stderr.strip().splitlines() or [f"exit code {run.returncode}"]
-        raise ConversionError(lines[-1].removeprefix("error: "))
+        errors = [line for line in lines if line.startswith("error: ")] or lines[-1:]
+        raise ConversionError("; ".join(line.removeprefix("error: ") for line in errors))
+
+
+def _to_convert(model_dir: Path) -> bool:
+    artefact = model_dir / str(max(versions(model_dir), default=0)) / FILENAME
+    if not artefact.is_file():
+        return False
+    try:
+        return not converted_path(artefact, inputs_of(model_dir)).is_file()
+    except (ExportError, OSError) as error:
+        raise ConversionError(f"{model_dir.name}: {error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

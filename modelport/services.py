@@ -61,7 +61,7 @@ def models_of(services: Iterable[ServiceSpec]) -> tuple[str, ...]:
 
 
 def _service(name: str, entry: Mapping[str, Any]) -> ServiceSpec:
-    unknown = sorted(set(entry) - {"task", "models", "presentation"})
+    unknown = sorted(set(entry) - {"task", "models", "presentation", "resources", "fallback"})
     if unknown:
         raise ValueError(f"{name} has an unknown field {unknown[0]!r}")
     spec = ServiceSpec(name, entry["task"], tuple(entry["models"]), entry.get("presentation"))

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc_pools  # noqa: F401  (before what imports either of them)
 import pytest
-from google.protobuf import descriptor_pool
+from waiting import wait_for
 
 from modelport.services import choose
 from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
-# KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them. Triton's client
-# gets a pool of its own here, so that tests of both can run in one process.
-_default_pool = descriptor_pool.Default
-_tritons_pool = descriptor_pool.DescriptorPool()
-descriptor_pool.Default = lambda: _tritons_pool
-importlib.import_module("tritonclient.grpc")
-descriptor_pool.Default = _default_pool
+pytest_plugins = ["lookup_model"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +57,7 @@ def all_is_well(request: pytest.FixtureRequest) -> None:
     """Begin when all of the stack's models are well: a machine that stood still lets golden samples come late."""
     if "stack" in request.fixturenames:
         (transformer,) = request.getfixturevalue("stack").stack.transformers
-        for _ in range(600):
-            if transformer.all_models_ready():
-                return
-            time.sleep(0.1)
+        wait_for(transformer.all_models_ready)
 
 
 @pytest.fixture(scope="session")

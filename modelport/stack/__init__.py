@@ -1,1 +1,1 @@
-"""Starts and minds Triton, the transformers and what belongs to them on this machine."""
+"""Starts and supervises Triton, the transformers and what belongs to them on this machine."""

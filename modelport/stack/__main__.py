@@ -1,4 +1,4 @@
-"""`make serve`: set up, export what is missing, start Triton and the transformers, mind them until Ctrl-C."""
+"""`make serve`: set up, export what is missing, start Triton and the transformers, supervise them until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from exporters.table import table
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import build_task
@@ -20,9 +21,9 @@ from modelport.environment import ROOT, SetupError
 from modelport.samples import sample_file
 from modelport.services import DeclarationError, choose
 from modelport.stack import guard
-from modelport.stack.minded import MindedServers
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
+from modelport.stack.supervisor import Supervisor
 
 REPOSITORY = Path("model_repository")
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"all services passed their golden samples, {time.monotonic() - began:.1f} s after the start; Ctrl-C ends"
         )
         print(f"ready: http://{LOOPBACK}:{settings.http_port}", flush=True)
-        stack.mind()
+        stack.supervise()
     except Ended as ended:
         print("\nending" + (", the requests under way first" if stack else ""), flush=True)
         if stack:
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], MindedServers]]:
+def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], Supervisor]]:
     """What to run, and the class that runs it."""
     told = {
         "services": choose(*options.services, chains=dict(options.chain)),
@@ -138,7 +139,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _table(stack: MindedServers) -> str:
+def _table(stack: Supervisor) -> str:
     rows = [("service", "model", "weights", "state")]
     reports = [(server, *report) for server in stack.transformers for report in server.services().items()]
     for server, service, report in reports:
@@ -147,8 +148,7 @@ def _table(stack: MindedServers) -> str:
             weights = parameters.get("weights", {}).get("string_value", "unknown")
             state = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
             rows.append((service if len(stack.transformers) == 1 else server.name, name, weights, state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _curl_lines(settings: StackSettings) -> list[str]:

@@ -183,7 +183,7 @@ class OverlaySettings(StackSettings):
             document
             for document in documents
             if document.get("kind") not in ("InferenceService", "HTTPRoute")
-            or at(document, "metadata.name") not in unwanted
+            or at(document, "metadata.name", "").removeprefix("modelport-") not in unwanted
         ]
 
     def _predictor(self, endpoint: str, pod: Pod, stable: str | None) -> Predictor:

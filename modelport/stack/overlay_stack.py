@@ -20,10 +20,10 @@ from threading import Thread
 from modelport.environment import say
 from modelport.stack.envoy.server import Envoy
 from modelport.stack.errors import StackError, StartError
-from modelport.stack.minded import MindedServers, stop_together
-from modelport.stack.model_minder import ModelMinder
+from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.overlay import Declared, OverlaySettings, Predictor
 from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.supervisor import Supervisor, stop_together
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
@@ -49,7 +49,7 @@ class Change:
     answering: float | None = None
 
 
-class OverlayStack(MindedServers):
+class OverlayStack(Supervisor):
     """A Triton for each release, a transformer for each predictor, and Envoy in front."""
 
     def __init__(self, settings: OverlaySettings) -> None:
@@ -79,9 +79,9 @@ class OverlayStack(MindedServers):
         (predictor,) = [known for known, unit in self._units.items() if unit is transformer]
         return self._tritons[predictor.repository]
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look after what serves, and follow the release file."""
-        super().look()
+        super().check()
         stamp = self._seen
         with contextlib.suppress(FileNotFoundError):  # an editor is at work
             stamp = self.settings.stamp()
@@ -188,14 +188,16 @@ class OverlayStack(MindedServers):
         return {p.endpoint: (LOOPBACK, self._units[p].http_port) for p in declared.predictors}
 
     def _arrange(self) -> None:
-        """Mind what is routed to."""
+        """Supervise what is routed to."""
         repositories = dict.fromkeys(predictor.repository for predictor in self.declared.predictors)
         units = {predictor: self._units[predictor] for predictor in self.declared.predictors}
         tritons = [self._tritons[repository] for repository in repositories]
         self.transformers = tuple(units.values())
         self.servers = (*tritons, self._envoy, *self.transformers)
-        self.minders = tuple(
-            ModelMinder(self._tritons[repository], [unit for p, unit in units.items() if p.repository == repository])
+        self.model_supervisors = tuple(
+            ModelSupervisor(
+                self._tritons[repository], [unit for p, unit in units.items() if p.repository == repository]
+            )
             for repository in repositories
         )
         for server in self.servers:

@@ -1,4 +1,4 @@
-"""The whole local stack: Triton and the transformer server, started, minded and stopped together."""
+"""The whole local stack: Triton and the transformer server, started, supervised and stopped together."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from modelport.services import choose, models_of
 from modelport.stack.control import Control, run_folder
 from modelport.stack.errors import PortTakenError, StackError
 from modelport.stack.live_models import LiveModels
-from modelport.stack.minded import MindedServers
-from modelport.stack.model_minder import ModelMinder
+from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.server import LOOPBACK
+from modelport.stack.supervisor import Supervisor
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
@@ -53,7 +53,8 @@ class StackSettings:
         """The transformer servers: here one, which hosts all services."""
         log_file = self.logs / "transformer.log"
         ports = (self.triton_http_port, self.http_port, self.grpc_port)
-        return (TransformerSettings(self.services, self.run_folder / "models", log_file, *ports),)
+        declared = ("--follow_releases",)
+        return (TransformerSettings(self.services, self.run_folder / "models", log_file, *ports, declared=declared),)
 
     @property
     def ports(self) -> tuple[tuple[str, str, int], ...]:
@@ -67,8 +68,8 @@ class StackSettings:
         )
 
 
-class Stack(MindedServers):
-    """Owns the servers. Call check_ports, export_missing, start, then mind until it is time to stop."""
+class Stack(Supervisor):
+    """Owns the servers. Call check_ports, export_missing, start, then supervise until it is time to stop."""
 
     def __init__(self, settings: StackSettings) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class Stack(MindedServers):
         )
         self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
         self.servers = (self.triton, *self.transformers)
-        self.minders = (ModelMinder(self.triton, self.transformers),)
+        self.model_supervisors = (ModelSupervisor(self.triton, self.transformers),)
         chains = {spec.name: spec.models for spec in settings.services}
         self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
         self._control = Control(settings.run_folder, self._carry_out)

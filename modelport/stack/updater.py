@@ -17,7 +17,7 @@ from modelport.stack.triton_server import TritonServer
 
 INITIAL = "initial"
 TAKE_OVER_S = 90.0  # learning, warming up, and a busy machine
-LOOK_S = 0.1
+POLL_INTERVAL_S = 0.1
 
 Say = Callable[[str], None]
 
@@ -124,7 +124,7 @@ class Updater:
                 raise UpdateError(f"{waiting[0]}: {refused[0]}")
             if time.monotonic() > deadline:
                 raise UpdateError(f"{waiting[0]} did not follow within {TAKE_OVER_S:g} s")
-            time.sleep(LOOK_S)
+            time.sleep(POLL_INTERVAL_S)
 
 
 def _follows(state: Mapping[str, Any] | None, release: str | None) -> bool:

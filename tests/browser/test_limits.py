@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
+from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 BODY_BYTES = 100_000
 
 
@@ -37,9 +37,7 @@ def held_bodies(url: str) -> Iterator[None]:
         for _ in range(9):
             connection = held.enter_context(socket.create_connection((host, int(port))))
             connection.sendall(head.encode() + bytes(BODY_BYTES - 1))
-        deadline = time.monotonic() + 60
-        while httpx.post(f"{url}/v1/models/digits:predict", content=b"x" * 9, timeout=60).status_code != 429:
-            assert time.monotonic() < deadline
+        wait_for(lambda: httpx.post(f"{url}/v1/models/digits:predict", content=b"x" * 9, timeout=60).status_code == 429)
         yield
 
 

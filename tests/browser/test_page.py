@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 PAGE = ROOT / "transformers" / "kserve_transformers" / "page"
 FIVE = [
     (0.67, 0.22),

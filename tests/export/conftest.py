@@ -4,6 +4,7 @@ import base64
 import datetime
 import hashlib
 import http.server
+import importlib.util
 import io
 import ipaddress
 import ssl
@@ -18,6 +19,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+# A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
+collect_ignore = [framework for framework in ("torch", "tensorflow") if importlib.util.find_spec(framework) is None]
 
 
 @dataclass

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_for
 
 sys.path.insert(0, str(Path(__file__).parent))  # bombs.py, corpus.py and wire.py, for the tests and the fuzzer alike
 
 from wire import MAX_BODY_BYTES, TIMEOUT_S
 
 from modelport.services import choose
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def server(free_ports, tmp_path_factory) -> Iterator[Server]:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
         running = Server(process, http_port, grpc_port, log)
-        _wait(running)
+        wait_for(lambda: _accepts(running), log)
         yield running
         assert process.poll() is None
         assert running.faults() == []
@@ -86,13 +85,9 @@ def server(free_ports, tmp_path_factory) -> Iterator[Server]:
         process.wait(60)
 
 
-def _wait(server: Server) -> None:
-    for _ in range(600):
-        assert server.process.poll() is None, server.log.read_text()
-        try:
-            server.connect().close()
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(server.log.read_text())
+def _accepts(server: Server) -> bool:
+    assert server.process.poll() is None, server.log.read_text()
+    with contextlib.suppress(ConnectionRefusedError):
+        server.connect().close()
+        return True
+    return False

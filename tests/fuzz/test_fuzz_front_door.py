@@ -5,14 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
 
 
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is there for Python 3.11 alone")
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris needs: make test PYTHON=python3.11")
 def test_a_few_seconds_find_nothing(tmp_path):
     findings = tmp_path / "findings"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}/transformers:{ROOT}/tests/fuzz", "TMPDIR": str(tmp_path)}

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
+from frameworks import run_script
 
-from exporters import tensorflow_runtime
 from modelport.releases.assembly import copy_models, describe
 from modelport.releases.release import RELEASE_FILE
 from modelport.services import choose
@@ -70,7 +69,7 @@ def digits_release(repository: Path) -> Callable[..., Path]:
         graph = next(folder.glob("mnist/*/model.savedmodel/saved_model.pb"))
         answer = folder / "mnist" / "golden" / "answer.json"
         if other:
-            graph.write_bytes(_swap_classes(graph.read_bytes(), 3, 5))
+            run_script("tensorflow", "saved_model.py", "swap", graph, "3", "5")
         if other != wrong_golden:
             document = json.loads(answer.read_text())
             values = document["outputs"]["probabilities"]["values"]
@@ -86,20 +85,3 @@ def digits_release(repository: Path) -> Callable[..., Path]:
         return folder.rename(folder.with_name(release.name))
 
     return make
-
-
-def _swap_classes(saved_model: bytes, one: int, other: int) -> bytes:
-    """The frozen mnist graph with two of its ten classes in each other's place, by the last layer's weights."""
-    tensorflow_runtime.start()
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    model = saved_model_pb2.SavedModel.FromString(saved_model)
-    order = list(range(10))
-    order[one], order[other] = other, one
-    for node in model.meta_graphs[0].graph_def.node:
-        tensor = node.attr["value"].tensor
-        shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-        if node.op == "Const" and shape in ((64, 10), (10,)):
-            values = np.frombuffer(tensor.tensor_content, np.float32).reshape(shape)
-            tensor.tensor_content = np.ascontiguousarray(values[..., order]).tobytes()
-    return model.SerializeToString(deterministic=True)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import h5py
 import httpx
-import psutil
 import pytest
+from processes import TRITON, matching
+from waiting import wait_for
 
 from modelport.environment import ROOT
 from modelport.manifests.release_file import Choice, edited, release_file
@@ -27,7 +28,6 @@ from modelport.stack.triton_server import TritonServer
 REQUESTS = 600
 PERCENT = 10
 CALLERS = 3
-PATIENCE_S = 120.0
 TRACKED = ROOT / "export" / "exporters" / "trained" / "mnist.weights.h5"
 OLD, NEW = "old", "new"
 
@@ -41,7 +41,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights["layers/dense_1/vars/0"][...] *= 0.3
     releases = tmp_path_factory.mktemp("releases")
     weights_and_places = [f"--weights-dir={folder}", f"--repository={folder / 'models'}", f"--releases={releases}"]
-    assert main(["build", "digits", *weights_and_places]) == 0
+    assert main(["release", "digits", *weights_and_places]) == 0
     (release,) = (releases / "digits").iterdir()
     return release
 
@@ -61,7 +61,7 @@ def broken(released: Path) -> Path:
 
 
 class Running:
-    """A stack that is minded and asked all the time."""
+    """A stack that is supervised and gets requests all the time."""
 
     def __init__(self, settings: OverlaySettings, picture: bytes, confidences: dict[str, float]) -> None:
         self.settings = settings
@@ -91,19 +91,15 @@ class Running:
         """Whom requests go to."""
         return [predictor.name for predictor in self.stack.declared.predictors]
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        waiting = threading.Event()
-        assert any(condition() or waiting.wait(0.1) for _ in range(int(10 * PATIENCE_S))), "waited in vain"
-
     def next_answers(self, count: int) -> list[str]:
         """So many more answers."""
         start = len(self.answers)
-        self.wait_until(lambda: len(self.answers) >= start + count)
+        wait_for(lambda: len(self.answers) >= start + count)
         return self.answers[start:]
 
     def _mind(self) -> None:
         while not self._over.wait(0.5):
-            self.stack.look()
+            self.stack.check()
 
     def _ask(self) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{self.settings.http_port}", timeout=60) as client:
@@ -155,16 +151,6 @@ def choose(settings: OverlaySettings, choice: Choice) -> None:
     file.write_text(edited(file.read_text(), "digits", choice))
 
 
-def process_of(triton: TritonServer) -> psutil.Process:
-    (process,) = [
-        process
-        for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "tritonserver"
-        and f"--http-port={triton.http_port}" in (process.info["cmdline"] or ())
-    ]
-    return process
-
-
 def command(settings: OverlaySettings, *arguments: str) -> None:
     places = [f"--manifests={settings.manifests}", f"--releases={settings.releases}"]
     assert main([*arguments, *places]) == 0
@@ -180,7 +166,7 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     with monkeypatch.context() as patch:
         patch.setattr("modelport.stack.overlay_stack.VERDICT_S", 12.0)
         choose(running.settings, Choice("initial", broken.name, 50))
-        running.wait_until(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
+        wait_for(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
     monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 60.0)  # a good one is not to be late
     assert f"digits-canary@{broken.name} is not ready" in "".join(told)
     assert "the golden sample's answer is wrong" in "".join(told)
@@ -188,26 +174,27 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     assert set(running.answers) == {OLD}
 
     command(running.settings, "canary", "digits", released.name[:-2], str(PERCENT))
-    running.wait_until(lambda: running.predictors() == ["digits", f"digits-canary@{released.name}"])
+    wait_for(lambda: running.predictors() == ["digits", f"digits-canary@{released.name}"])
     split = running.next_answers(REQUESTS)
     sigma = math.sqrt(len(split) * PERCENT / 100 * (1 - PERCENT / 100))
     assert abs(split.count(NEW) - len(split) * PERCENT / 100) < 5 * sigma
 
     command(running.settings, "promote", "digits")
-    running.wait_until(lambda: running.predictors() == [f"digits@{released.name}"])
+    wait_for(lambda: running.predictors() == [f"digits@{released.name}"])
     # those under way are of the network before, and Envoy's threads take the new routes one after another
-    running.wait_until(lambda: set(running.answers[-50:]) == {NEW})
+    wait_for(lambda: set(running.answers[-50:]) == {NEW})
 
     command(running.settings, "rollback", "digits")
-    running.wait_until(lambda: running.predictors() == ["digits"])
-    running.wait_until(lambda: set(running.answers[-50:]) == {OLD})
+    wait_for(lambda: running.predictors() == ["digits"])
+    wait_for(lambda: set(running.answers[-50:]) == {OLD})
     assert set(running.answers) == {OLD, NEW}
 
     (triton,) = [server for server in running.stack.servers if isinstance(server, TritonServer)]
-    killed, before = process_of(triton), len(running.answers)
-    killed.kill()  # it was not there at the start: it is minded as well
+    (killed,) = matching(TRITON, f"--http-port={triton.http_port}")
+    before = len(running.answers)
+    killed.kill()  # it was not there at the start: it is supervised as well
     killed.wait()
-    running.wait_until(lambda: triton.is_ready())
+    wait_for(lambda: triton.is_ready())
     running.next_answers(10)
-    running.wait_until(lambda: set(running.answers[-10:]) == {OLD})
+    wait_for(lambda: set(running.answers[-10:]) == {OLD})
     assert {answer.split()[0] for answer in running.answers[before:]} <= {OLD, "503"}

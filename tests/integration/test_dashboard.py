@@ -1,8 +1,10 @@
-"""Every query of the dashboard and every alert, asked of a real Prometheus that reads the running stack under load."""
+"""Every query of the dashboard and every alert, on a real Prometheus that scrapes the running stack under load."""
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -10,7 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from waiting import wait_for
 
+from kserve_transformers.settings import SERVICES, Limits
+from modelport.measure.generator.load import Load, RunningLoad
+from modelport.measure.generator.requests import Request
 from modelport.measure.prometheus.prometheus import Pod, Prometheus
 from modelport.measure.prometheus.queries import (
     COMPONENTS,
@@ -22,7 +28,8 @@ from modelport.measure.prometheus.queries import (
     selectors,
     unfiltered,
 )
-from modelport.measure.prometheus.traffic import Traffic
+from modelport.measure.torture.traffic import IMAGE, infer_request, requests
+from modelport.stack.demo import sample_requests
 
 pytestmark = [
     pytest.mark.stack,
@@ -31,13 +38,15 @@ pytestmark = [
     ),
 ]
 LOAD_S = 15
-PATIENCE_S = 180
 RATE_INTERVAL = "30s"
 ALL = list(panels(dashboard()))
 
 
+BAD_EVERY = 8
+
+
 class AsOf(Prometheus):
-    """Answers queries as of one moment: a scrape that comes late leaves none of its target's series for the next."""
+    """Evaluates queries at one moment: a scrape that comes late leaves none of its target's series for the next."""
 
     moment: float | None = None
 
@@ -45,26 +54,56 @@ class AsOf(Prometheus):
         return super().query(expr, self.moment if at is None else at)
 
 
+def mixed_requests() -> tuple[Request, ...]:
+    """Requests of every service, protocol and kind of outcome, so that every series exists."""
+    as_json, as_image = {"content-type": "application/json"}, {"content-type": "image/jpeg"}
+    good = [request for kind, request in requests().items() if kind != "detector many"]
+    good += [
+        Request(route, json.dumps(body).encode(), as_json) for _, _, route, body in sample_requests(list(SERVICES))
+    ]
+    good += [
+        Request("/v1/models/classifier:predict", IMAGE.read_bytes(), as_image),
+        infer_request("classifier"),
+        infer_request("detector"),
+    ]
+    instances = json.dumps({"instances": [{"b64": ""}] * (Limits().instances + 1)}).encode()
+    bad = [
+        Request("/v1/models/detector:predict", b"{", as_json),
+        Request("/classifier/classify", b"no image", as_image),
+        Request("/v1/models/cars:predict", instances, as_json),
+        Request("/detector/api/", IMAGE.read_bytes(), as_image | {"x-request-timeout-ms": "1"}),
+        Request("/v2/models/nobody/infer", b"{}", as_json),
+        infer_request("classifier", image=b"no image"),
+    ]
+    mixed = [request for one in bad for request in (*random.Random(0).sample(good, BAD_EVERY), one)]
+    return (*good, *mixed)
+
+
+def outcomes(prometheus: Prometheus) -> set[tuple[str, str]]:
+    found = prometheus.query("sum by (protocol, outcome) (modelport_requests_total) > 0", time.time())
+    return {(series["metric"]["protocol"], series["metric"]["outcome"]) for series in found}
+
+
 @pytest.fixture(scope="module")
 def prometheus(
     stack: Any, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """Has read the stack under load."""
+    """Has scraped the stack under load."""
     settings = stack.stack.settings
     pod = Pod("local-0", "local", settings.http_port, settings.triton_metrics_port)
-    running = AsOf(pod, tmp_path_factory.mktemp("prometheus"), *free_ports(1))
-    running.start()
-    with Traffic(stack.http, stack.grpc) as traffic:
-        began = time.monotonic()
-        while time.monotonic() < began + LOAD_S or not {"200", "OK", "504"} <= set(traffic.outcomes):
-            assert time.monotonic() < began + PATIENCE_S, traffic.outcomes
-            time.sleep(0.1)
-        while running.moment is None or {one["value"][1] for one in running.query("up")} != {"1"}:
-            assert time.monotonic() < began + PATIENCE_S, running.targets()
-            running.moment = time.time()
-            time.sleep(3)  # what was being read then has been, well or not
-    yield running
-    running.stop()
+    prometheus = AsOf(pod, tmp_path_factory.mktemp("prometheus"), *free_ports(1))
+    prometheus.start()
+    load = RunningLoad(stack.http, Load(mixed_requests(), callers=3))
+    try:
+        time.sleep(LOAD_S)
+        wait_for(lambda: {("grpc", "OK"), ("v1", "200"), ("own", "504")} <= outcomes(prometheus))
+        while prometheus.moment is None or {one["value"][1] for one in prometheus.query("up")} != {"1"}:
+            prometheus.moment = time.time()
+            time.sleep(3)  # what was being scraped then has been, with or without success
+    finally:
+        load.stop()
+    yield prometheus
+    prometheus.stop()
 
 
 def complaints(prometheus: Prometheus, expr: str, labels: Collection[str] = ()) -> list[str]:
@@ -109,9 +148,8 @@ def labels_of_up(prometheus: Prometheus) -> list[dict[str, str]]:
 
 
 def test_the_pod_monitor_picks_the_two_containers(prometheus: Prometheus) -> None:
-    deadline = time.monotonic() + 30  # one that answered late is down until it is read again
-    while len(labels := labels_of_up(prometheus)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.5)
+    wait_for(lambda: len(labels_of_up(prometheus)) >= 2)  # one that answered late is down until the next scrape
+    labels = labels_of_up(prometheus)
     assert sorted(found["container"] for found in labels) == ["kserve-container", "transformer-container"]
     for found in labels:
         assert (found["job"], found["namespace"], found["pod"]) == ("modelport/modelport", "modelport", "local-0")

@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +21,7 @@ import pytest
 import schemathesis
 import tritonclient.http as triton
 from openapi_spec_validator import validate
+from waiting import wait_for
 
 from kserve_transformers.errors import (
     BadAnswerError,
@@ -186,10 +186,7 @@ def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
         subprocess.Popen(command, stderr=log) as process,
     ):
         with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as client:
-            until = time.monotonic() + 60
-            while not ready(client, "cars", "detector"):
-                assert time.monotonic() < until, log.read_text()
-                time.sleep(0.1)
+            wait_for(lambda: ready(client, "cars", "detector"))
             yield client
         process.terminate()
 

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
-import psutil
 import pytest
+from processes import STUB, matching
+from waiting import wait_for
 
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
@@ -30,7 +29,7 @@ class Seen:
 
 @pytest.fixture
 def chain(stack, repository, free_ports, tmp_path):
-    """A Triton with two classifiers, and a transformer whose chain they are; yields its URL and the first's process."""
+    """A Triton with two classifiers, and a transformer whose chain they are; yields its URL and Triton's port."""
     ports = free_ports(5)
     settings = TritonSettings(repository, tmp_path / "triton.log", *ports[:3], models=(FIRST, SECOND))
     triton = TritonServer(lay_out(), settings)
@@ -50,7 +49,7 @@ def chain(stack, repository, free_ports, tmp_path):
     try:
         triton.wait_until_ready()
         wait_for(lambda: all(model["ready"] for model in models(url).values()))
-        yield url
+        yield url, ports[0]
     finally:
         transformer.terminate()
         transformer.wait(60)
@@ -65,25 +64,6 @@ def models(url):
     return report["services"]["classifier"]["models"]
 
 
-def wait_for(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-
-
-def stub_of(model, log_file):
-    """The model's process; a Triton and all its processes write into one file."""
-    (process,) = (
-        process
-        for process in psutil.process_iter(["name", "cmdline"])
-        if "triton_python_b" in process.info["name"]
-        and f"/{model}/" in " ".join(process.info["cmdline"] or [])
-        and Path(f"/proc/{process.pid}/fd/1").resolve() == log_file
-    )
-    return process
-
-
 def keep_asking(url, picture, seen, stop):
     with httpx.Client(timeout=60) as client:
         while not stop.is_set():
@@ -94,19 +74,20 @@ def keep_asking(url, picture, seen, stop):
 
 
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
-def test_no_request_fails_when_the_first_models_process_is(chain, coffee, tmp_path, harm):
+def test_no_request_fails_when_the_first_models_process_is(chain, coffee, harm):
+    url, triton_port = chain
     seen, stop = Seen(), threading.Event()
-    callers = [threading.Thread(target=keep_asking, args=(chain, coffee, seen, stop)) for _ in range(3)]
+    callers = [threading.Thread(target=keep_asking, args=(url, coffee, seen, stop)) for _ in range(3)]
     for caller in callers:
         caller.start()
     try:
         wait_for(lambda: len(seen.models) >= 3)
         assert set(seen.models) == {(FIRST, False)}
-        process = stub_of(FIRST, tmp_path / "triton.log")
+        (process,) = matching(STUB, f"/{FIRST}/", f"-{triton_port}-")
         process.send_signal(harm)
         # Callers that were waiting for a stalled model give it its share of their deadline, then go on.
-        wait_for(lambda: seen.models[-3:] == [(SECOND, True)] * 3, 60)
-        wait_for(lambda: not models(chain).get(FIRST, {"ready": True})["ready"], 60)
+        wait_for(lambda: seen.models[-3:] == [(SECOND, True)] * 3)
+        wait_for(lambda: not models(url).get(FIRST, {"ready": True})["ready"])
     finally:
         stop.set()
         for caller in callers:
@@ -114,5 +95,5 @@ def test_no_request_fails_when_the_first_models_process_is(chain, coffee, tmp_pa
         if harm == signal.SIGSTOP:
             process.send_signal(signal.SIGCONT)
     assert set(seen.statuses) == {200}
-    metrics = httpx.get(f"{chain}/metrics", timeout=60).text
+    metrics = httpx.get(f"{url}/metrics", timeout=60).text
     assert f'modelport_fallbacks_total{{cause="not ready",model="{FIRST}",service="classifier"}}' in metrics

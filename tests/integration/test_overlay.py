@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
+from processes import STUB, TRANSFORMER, matching
+from waiting import wait_for
 
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT
@@ -101,12 +102,12 @@ def test_no_request_fails_when_the_primary_predictor_does(
     for caller in callers:
         caller.start()
     try:
-        wait_until(lambda: len(seen) >= 10)
+        wait_for(lambda: len(seen) >= 10)
         assert {model for _, model in seen} == set(primary)
-        (transformer,) = running("kserve_transformers", f"--http_port={stack.transformers[0].http_port}")
+        (transformer,) = matching(TRANSFORMER, f"--http_port={stack.transformers[0].http_port}")
         transformer.kill()
         killed = len(seen)
-        wait_until(lambda: len(seen) >= killed + 30)
+        wait_for(lambda: len(seen) >= killed + 30)
     finally:
         over.set()
         for caller in callers:
@@ -121,7 +122,7 @@ def test_no_request_fails_when_the_primary_models_process_dies(
     stack = run_overlay("fallback", "classifier")
     with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
         first = post_v1(client, "classifier", coffee).json()
-        (stub,) = running("triton_python_backend_stub", "/wide_resnet50_2/", f"-{stack.settings.triton_http_port}-")
+        (stub,) = matching(STUB, "/wide_resnet50_2/", f"-{stack.settings.triton_http_port}-")
         stub.kill()
         answers = [post_v1(client, "classifier", coffee) for _ in range(20)]
     assert first["predictions"][0]["model"] == "wide_resnet50_2"
@@ -154,17 +155,3 @@ def test_an_overlay_that_is_not_there_is_one_line() -> None:
 def at_flag(arguments: Sequence[str], name: str) -> str:
     (value,) = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{name}=")]
     return value
-
-
-def running(*words: str) -> list[psutil.Process]:
-    """Processes with all these words in their command, guards aside."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if "guard.py" not in command and all(word in command for word in words):
-            found.append(process)
-    return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    assert any(condition() or threading.Event().wait(0.1) for _ in range(int(seconds * 10))), "waited in vain"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import psutil
 import pytest
+from waiting import wait_for
 
 from modelport.environment import ROOT
 from modelport.stack.guard import SHARED_MEMORY
@@ -24,7 +25,6 @@ from modelport.stack.server import free_ports
 MARK = "MODELPORT_TEST"
 ENVIRONMENT = {**os.environ, "PYTHONSAFEPATH": "1"}
 COMMAND = [sys.executable, "-m", "modelport.stack", "--services=detector", "--die-with-parent"]
-LATE_S = 30.0  # five seconds, on a machine that may stand still for some; what is left over stays for ever
 # a parent that only waits, as make does
 PARENT = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 
@@ -99,14 +99,9 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
         serving.process.communicate()
 
 
-def left_after(seconds: float, serving: Serving, regions: list[str]) -> list[object]:
-    """Processes and shared-memory files that are still there after some seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = [*serving.members(), *(path for path in SHARED_MEMORY.glob("modelport-*") if path.name in regions)]
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(0.1)
+def left(serving: Serving, regions: list[str]) -> list[object]:
+    """Processes and shared-memory files that are still there."""
+    return [*serving.members(), *(path for path in SHARED_MEMORY.glob("modelport-*") if path.name in regions)]
 
 
 def ready(serving: Serving) -> bool:
@@ -135,7 +130,7 @@ def test_asked_to_end_it_leaves_nothing(new_serving: Callable[..., Serving], num
     assert regions
     serving.process.send_signal(number)
     assert serving.process.wait(120) == 0
-    assert left_after(0, serving, regions) == []
+    assert left(serving, regions) == []
 
 
 @pytest.mark.parametrize("under", [(), (sys.executable, "-c", PARENT)], ids=["the stack itself", "its parent (make)"])
@@ -146,7 +141,7 @@ def test_kill_9_leaves_nothing_within_five_seconds(new_serving: Callable[..., Se
     assert regions
     assert len(serving.members()) >= 6  # stack, two guards, Triton, its backend process, transformer server
     serving.process.kill()
-    assert left_after(LATE_S, serving, regions) == []
+    wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Serving]) -> None:
@@ -156,7 +151,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Servin
     regions = serving.regions()
     serving.process.send_signal(signal.SIGINT)
     assert serving.process.wait(120) == 0
-    assert left_after(LATE_S, serving, regions) == []
+    wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
 
 
 @pytest.mark.parametrize(
@@ -169,10 +164,7 @@ def test_dead_server_is_named_and_replaced(new_serving: Callable[..., Serving], 
     victim.kill()
     serving.read_until(f"{name} ended (signal SIGKILL): starting it again")
     serving.read_until(f"{name} is ready again")
-    deadline = time.monotonic() + 120
-    while not ready(serving) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert ready(serving)
+    wait_for(lambda: ready(serving))
     assert len(serving.members(program)) == 1
 
 

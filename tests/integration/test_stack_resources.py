@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from processes import matching
+
+from modelport.stack.triton_server import STUB
 
 GIB = 1024**3
 
@@ -14,13 +20,32 @@ GIB = 1024**3
 def processes(stack: Any) -> list[psutil.Process]:
     """Triton, its backend processes, the transformer server and the guards: all that the fixture started."""
     port = stack.triton_http.rpartition(":")[2]  # Triton's own argument, its region prefix, the transformer's predictor
-    found = [process for process in psutil.Process().children(recursive=True) if port in " ".join(process.cmdline())]
+    found = matching(port, under=os.getpid(), guards=True)
     assert len(found) >= 10
     return found
 
 
-def test_all_services_fit_in_four_gibibytes(processes: list[psutil.Process]) -> None:
-    assert sum(process.memory_full_info().pss for process in processes) < 4 * GIB
+def test_all_services_fit_in_two_and_a_half_gibibytes(processes: list[psutil.Process]) -> None:
+    assert sum(process.memory_full_info().pss for process in processes) < 2.5 * GIB
+
+
+def test_backends_run_by_openvino_and_without_a_framework(processes: list[psutil.Process]) -> None:
+    stubs = [process for process in processes if process.name().startswith(STUB[:15])]
+    mapped = {process.cmdline()[1]: Path(f"/proc/{process.pid}/maps").read_text() for process in stubs}
+    packages = {path: set(re.findall(r"/site-packages/(\w+)/", maps)) for path, maps in mapped.items()}
+    assert {Path(path).name for path in packages} == {"model.onnx", "model.pt", "model.savedmodel"}
+    for path, found in packages.items():
+        engines = found & {"onnxruntime", "openvino", "torch", "tensorflow"}
+        assert engines == {"onnxruntime" if path.endswith(".onnx") else "openvino"}, path
+
+
+def test_no_process_of_python_looks_for_modules_in_its_working_directory(processes: list[psutil.Process]) -> None:
+    """There, triton and transformers would be our folders; a stub's is build/triton."""
+    pythons = [process for process in processes if Path(process.exe()).name.startswith("python")]
+    assert len(pythons) >= 3, "two guards and the transformers"
+    for process in pythons:
+        safe = {"-P", "-IS"} & set(process.cmdline()[:3]) or process.environ().get("PYTHONSAFEPATH")
+        assert safe, process.cmdline()
 
 
 def test_every_port_is_on_loopback(processes: list[psutil.Process]) -> None:

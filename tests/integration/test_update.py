@@ -1,17 +1,14 @@
 """`make update`: releases come and go in a running stack under load, good ones and broken ones, and nobody notices."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 
 import httpx
-import psutil
 import pytest
+from processes import STUB, TRITON, matching
+from serving import served
+from waiting import wait_for
 
 from modelport.environment import ROOT
 from modelport.releases.__main__ import main
@@ -20,7 +17,6 @@ from modelport.stack.guard import SHARED_MEMORY
 
 CALLERS = 3
 PAUSE_S = 0.1  # the machine has releases to load, too
-STUB, TRITON = "triton_python_backend_stub", "bin/tritonserver"
 
 
 @dataclass(frozen=True)
@@ -66,38 +62,12 @@ class Load:
 
 
 @pytest.fixture(scope="module")
-def serving(free_ports, tmp_path_factory, digits_release):
-    """`make serve SERVICES=digits`; yields its process and port. `digits_release` exported what it needs."""
-    port, _, triton_port, *_ = free_ports(5)  # a server takes two in a row, Triton three
-    log = tmp_path_factory.mktemp("update") / "log"
-    command = [sys.executable, "-m", "modelport.stack", "--services=digits"]
-    command += [f"--port={port}", f"--triton-port={triton_port}"]
-    with log.open("wb") as file:
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment)
-    try:
-        deadline = time.monotonic() + 120
-        while "ready: http" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+def serving(tmp_path_factory, digits_release):
+    """`modelport serve --services=digits`; yields its process and port. `digits_release` exported what it needs."""
+    with served(tmp_path_factory.mktemp("update") / "log", "--services=digits") as (process, port):
         yield process, port
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
     assert not run_folder(port).exists()
     assert not list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))
-
-
-def children(process, program):
-    """The command lines of those that run a program, by process."""
-    found = {}
-    for child in psutil.Process(process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            line = child.cmdline()
-            if line and line[0].endswith(program):
-                found[child] = " ".join(line)
-    return found
 
 
 def model(port):
@@ -144,16 +114,14 @@ def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository
             assert (complaint or "is unloaded") in printed.err + printed.out
             if complaint is None:
                 serves = None if release == "initial" else release
-            while "refused" in (state := model(port)) and time.monotonic() < began + 60:
-                time.sleep(0.1)
+            wait_for(lambda: "refused" not in model(port))
+            state = model(port)
             assert (state["ready"], state.get("release"), "refused" in state) == (True, serves, False)
             time.sleep(1)
-            deadline = began + 60
-            while sum(answer.asked >= began for answer in list(load.answers)) < 3 and time.monotonic() < deadline:
-                time.sleep(0.1)
+            wait_for(lambda since=began: sum(answer.asked >= since for answer in list(load.answers)) >= 3)
             settled.append((began, time.monotonic(), digit))
-            (stub,) = children(process, STUB).values()
-            assert (f"/mnist.{serves}/" if serves else "/mnist/") in stub
+            (stub,) = matching(STUB, under=process.pid)
+            assert (f"/mnist.{serves}/" if serves else "/mnist/") in " ".join(stub.cmdline())
     assert len(load.answers) > 100
     assert {answer.status for answer in load.answers} == {200}
     assert {answer.digit for answer in load.answers} == {3, 5}
@@ -188,14 +156,11 @@ def test_a_release_outlives_its_triton(serving, digits_release, tmp_path, capsys
     process, port = serving
     release = digits_release(tmp_path, other=True).name
     assert main(["update", "digits", release, f"--port={port}", f"--releases={tmp_path}"]) == 0
-    (triton,) = children(process, TRITON)
+    (triton,) = matching(TRITON, under=process.pid)
     triton.kill()
-    deadline = time.monotonic() + 90
-    while not children(process, TRITON).keys() - {triton} and time.monotonic() < deadline:
-        time.sleep(0.05)
-    # what was well a moment ago may be called ready still: an answer proves more
-    while predict(port).status_code != 200 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: set(matching(TRITON, under=process.pid)) - {triton})
+    # readiness may still be that of the Triton before: an answer proves more
+    wait_for(lambda: predict(port).status_code == 200)
     assert (model(port)["ready"], model(port)["release"]) == (True, release)
     assert main(["update", "digits", "initial", f"--port={port}", f"--releases={tmp_path}"]) == 0
     assert model(port).get("release") is None

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import wait_for
 
+from modelport.environment import ROOT
 from modelport.manifests.pods import Pod, pods
 from modelport.manifests.rendering import render
 from modelport.services import choose
@@ -26,7 +27,6 @@ from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import environment
 
 Documents = list[dict[str, Any]]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +56,8 @@ class DeclaredPod:
             return None
 
     def wait_for(self, container: Mapping[str, Any], kind: str, wanted: bool) -> bool:
-        """Whether a probe comes to say what is wanted within two minutes."""
-        deadline = time.monotonic() + 120
-        while self.probe(container, kind) is not wanted:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.2)
-        return True
+        """Wait until a probe gives the wanted result; true then."""
+        return wait_for(lambda: self.probe(container, kind) is wanted)
 
 
 @pytest.fixture

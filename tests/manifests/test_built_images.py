@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 FOLDER = ROOT / "build" / "images"
 BASE = "localhost/modelport-base:1"
 TRANSFORMER, TRITON = "localhost/modelport-transformer:test", "localhost/modelport-triton:test"
@@ -30,7 +31,7 @@ mount -o remount,ro,bind "$1" && root=$1 && shift && exec chroot --userspec=1000
 """
 MISSING = [tool for tool in ("buildah", "debootstrap", "unshare") if shutil.which(tool) is None]
 pytestmark = [
-    pytest.mark.skipif(os.environ.get("IMAGES") != "1", reason="images are built where IMAGES=1 says so"),
+    pytest.mark.skipif(os.environ.get("IMAGES") != "1", reason="images are built by: make test IMAGES=1"),
     pytest.mark.skipif(bool(MISSING), reason=f"images cannot be built: apt-get install {' '.join(MISSING)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root: the base is made by debootstrap"),
     pytest.mark.timeout(1200),
@@ -76,11 +77,12 @@ def base() -> None:
 
 
 @contextmanager
-def built(dockerfile: str, requirements: str, image: str) -> Iterator[tuple[str, Path]]:
+def built(dockerfile: str, requirements: tuple[str, ...], image: str) -> Iterator[tuple[str, Path]]:
     """A container of the image that a Dockerfile makes, and its file system, mounted."""
     wheels = FOLDER / "wheels"
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps"]
-    subprocess.run([*pip, f"--dest={wheels}", f"--requirement={ROOT / 'requirements' / requirements}"], check=True)
+    files = [f"--requirement={ROOT / 'requirements' / name}" for name in requirements]
+    subprocess.run([*pip, f"--dest={wheels}", *files], check=True)
     mounts = [f"--secret=id=pip.conf,src={FOLDER / 'pip.conf'}", f"--volume={wheels}:/wheels:ro"]
     buildah("bud", "--quiet", f"--file={dockerfile}", f"--build-arg=BASE={BASE}", *mounts, f"--tag={image}", ".")
     container = buildah("from", image)
@@ -91,7 +93,7 @@ def built(dockerfile: str, requirements: str, image: str) -> Iterator[tuple[str,
 @pytest.fixture(scope="module")
 def image(base: None) -> Iterator[Path]:
     """The transformer image's own file system."""
-    with built("transformers/Dockerfile", "transformers.txt", TRANSFORMER) as (_, folder):
+    with built("transformers/Dockerfile", ("transformers.txt",), TRANSFORMER) as (_, folder):
         yield folder
 
 
@@ -125,11 +127,8 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
     command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
     with subprocess.Popen([*command, *settings[1:], *server]) as process:
         try:
-            deadline = time.monotonic() + 60
-            while not _ready(rest):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+            wait_for(lambda: _ready(rest) or process.poll() is not None)
+            assert process.poll() is None
             assert "Uid:\t1000\t1000" in Path(f"/proc/{process.pid}/status").read_text()
             digit = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
             asked = [
@@ -144,13 +143,21 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             process.kill()
 
 
-def test_the_triton_image_adds_our_backend_and_what_it_imports(base: None) -> None:
-    with built("triton/Dockerfile", "backends.txt", TRITON) as (container, folder):
+def test_the_triton_image_reads_a_saved_model_and_holds_no_framework(base: None, stack: Any) -> None:
+    (saved,) = (ROOT / "model_repository" / "mnist").glob("*/model.savedmodel")
+    script = """
+import numpy, openvino
+network = openvino.Core().compile_model("/saved_model", "CPU")
+print(network({"images": numpy.zeros((2, 28, 28, 1), numpy.uint8)})["probabilities"].sum().round(4))
+"""
+    with built("triton/Dockerfile", ("backends.txt", "openvino.txt"), TRITON) as (container, folder):
         backends = folder / "opt" / "tritonserver" / "backends"
         assert (backends / "tensorflow" / "model.py").is_file()
-        assert (backends / "python" / "modelport_backend.py").is_file()
-        script = "import numpy, tensorflow; print(tensorflow.constant(numpy.arange(3)).numpy().sum())"
-        assert buildah("run", "--user=1000:1000", container, "--", "python3", "-c", script).endswith("3")
+        for module in ("modelport_backend.py", "openvino_model.py"):
+            assert (backends / "python" / module).is_file()
+        assert not [*folder.rglob("*-packages/tensorflow"), *folder.rglob("*-packages/torch")]
+        run = ["run", "--user=1000:1000", f"--volume={saved}:/saved_model:ro", container, "--"]
+        assert buildah(*run, "python3", "-c", script).endswith("2.0")
         assert inspect(TRITON, ".OCIv1.Config.User") == "1000:1000"
 
 

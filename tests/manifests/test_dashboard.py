@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from modelport.measure.prometheus.pictures import UNITS
 from modelport.measure.prometheus.queries import dashboard, panels, rules
 
 DASHBOARD = dashboard()
 SHOWN = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 KINDS = {"timeseries", "stat", "table"}
+UNITS = {"s", "µs", "percentunit", "bytes", "reqps", "cps", "none", "short"}
 
 
 def titles(panel: dict[str, Any]) -> str:

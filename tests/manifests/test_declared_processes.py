@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
+from processes import STUB, matching
 
 Documents = list[dict[str, Any]]
 
@@ -46,7 +46,7 @@ def test_probes_say_what_is_so_from_start_to_end(
     assert {name for name in asked if not re.search(rf"(?m)^(# TYPE )?{name}\b", told)} == set()
 
     # a backend process that is dead: Triton calls itself ready, the declared probes do not
-    stubs = [p for p in psutil.process_iter(["name"]) if _is_stub_of(p, detector_pod.triton.log_file)]
+    stubs = matching(STUB, f"-{detector_pod.ports[8000]}-")
     assert stubs
     for stub in stubs:
         stub.kill()
@@ -68,12 +68,3 @@ def test_the_pod_ends_within_its_grace_period_and_triton_outlives_the_drain(dete
     assert 5 <= took < pod.triton["lifecycle"]["preStop"]["sleep"]["seconds"]
     detector_pod.triton.stop(signal.SIGTERM)
     assert time.monotonic() - started < pod.predictor["terminationGracePeriodSeconds"]
-
-
-def _is_stub_of(process: psutil.Process, log_file: Path) -> bool:
-    try:
-        return "triton_python_backend_stub" in process.name() and str(log_file) in {
-            str(Path(f"/proc/{process.pid}/fd/1").resolve())
-        }
-    except (psutil.Error, OSError):
-        return False

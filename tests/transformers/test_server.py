@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = ["--host=127.0.0.1", "--predictor_host=127.0.0.1:9", "--drain_s=1.5", "--cors_origins=https://a.example"]
 
 
@@ -24,10 +24,7 @@ def serving(log: Path, ports: list[int], *options: str) -> Iterator[tuple[subpro
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=20) as client:
-            deadline = time.monotonic() + 60
-            while not alive(client):
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
+            wait_for(lambda: alive(client), log)
             yield process, client
         process.kill()
 
@@ -54,7 +51,7 @@ def test_live_is_not_ready(cars):
         response = cars.get("/v2/health/ready")
         assert response.status_code == 503
         reason = response.json()["services"]["cars"]["reason"]
-        if reason != "cars: not asked yet":
+        if reason != "cars: has not been probed yet":
             break
         time.sleep(0.1)
     assert reason == "cars: does not answer in Triton"

@@ -13,6 +13,7 @@ def test_services_are_declared_on_the_command_line():
     assert settings.services[1].presentation == "cars"
     assert settings.services[1].models == ("cars", "mine")
     assert (settings.http_port, settings.grpc_port) == (8080, 8081)
+    assert not settings.follow_releases
 
 
 def test_the_flags_that_kserves_controller_adds():

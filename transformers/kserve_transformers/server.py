@@ -40,7 +40,8 @@ def build_services(settings: Settings, client: InferenceServerClient, threads: E
     """The declared services by name; a model that several of them name is one."""
     names = dict.fromkeys(model for spec in settings.services for model in spec.models)
     limits = settings.limits
-    models = {name: TritonModel(client, name, settings.model_repository, limits.queue_size) for name in names}
+    repository, follow = settings.model_repository, settings.follow_releases
+    models = {name: TritonModel(client, name, repository, limits.queue_size, follow) for name in names}
     return {
         spec.name: Service(
             spec, build_task(spec, settings.defaults), [models[name] for name in spec.models], limits, threads

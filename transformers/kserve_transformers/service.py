@@ -209,7 +209,7 @@ class Service:
         """Outputs of all rows, and the seconds that the last of their batches waited for its turn."""
         size = declaration.max_batch_size
         batches = [_stacked(rows[at : at + size]) for at in range(0, len(rows), size)]
-        parts = await _all([model.infer(declaration, batch, deadline, again=last) for batch in batches])
+        parts = await _all([model.infer(declaration, batch, deadline, retry=last) for batch in batches])
         queued_s = max(part.queued_s for part in parts)
         if len(parts) == 1:
             return dict(parts[0].outputs), queued_s

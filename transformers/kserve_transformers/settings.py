@@ -74,6 +74,7 @@ class Settings:
         "127.0.0.1:8000", "Triton's REST host:port", lambda text: text.removeprefix("http://")
     )
     model_repository: Path | None = _option(None, "folder of the models: their golden samples are read", Path)  # noqa: RUF009  (a field)
+    follow_releases: bool = _option(False, "serve the release that serving.json in that folder names")
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds of service after SIGTERM", float)

@@ -19,8 +19,6 @@ import triton_python_backend_utils as pb_utils
 
 Tensors = Mapping[str, npt.NDArray]
 
-REHEARSALS = 3
-
 # The stub was built for numpy 1, which leaves DLPack as the only way in and out. It renames a capsule that it has
 # consumed to "used_dlpack"; numpy's destructor knows "used_dltensor" only and logs a ValueError for any other name.
 _rename_capsule = ctypes.pythonapi.PyCapsule_SetName
@@ -85,8 +83,9 @@ class BatchedModel(ABC):
         if not path.exists():
             raise BackendError(f"version {folder.name} has no {path.name}: run `make export`")
         self.load(path, {key: value["string_value"] for key, value in config["parameters"].items()})
-        self._rehearse(rows=min(2, config["max_batch_size"]))
-        ctypes.CDLL(None).malloc_trim(0)  # loading leaves holes: 0.5 GB of them after a SavedModel of 99 MB
+        for rows in range(min(1, config["max_batch_size"]), min(2, config["max_batch_size"]) + 1):
+            self._rehearse(rows)
+        ctypes.CDLL(None).malloc_trim(0)  # loading leaves holes in the heap as large as the artefact
 
     def execute(self, requests: Sequence) -> list:
         """Called by Triton with the requests that its batcher put together; one response each, in their order."""
@@ -141,16 +140,12 @@ class BatchedModel(ABC):
         return arrays
 
     def _rehearse(self, rows: int) -> None:
-        """Run zeros: what cannot answer is not loaded, and the first caller does not pay for warming up.
-
-        Compilers look at two runs and work in the third.
-        """
+        """Run zeros: what cannot answer is not loaded, and the first caller does not wait for kernels to be made."""
         shapes = {spec.name: ((rows,) if self.batches else ()) + spec.dims for spec in self.inputs}
         if any(-1 in shape for shape in shapes.values()):
             return
         try:
-            for _ in range(REHEARSALS):
-                self._checked_run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in self.inputs})
+            self._checked_run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in self.inputs})
         except Exception as error:
             raise BackendError(f"the model fails on zeros: {error}") from error
 

@@ -1,1 +1,1 @@
-"""`make bench`: every service beside the raw model, beside the seeds' own servers and beside KServe's plain way."""
+"""The benchmark: every service beside the raw model, its legacy server and plain KServe."""

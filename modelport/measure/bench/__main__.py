@@ -1,7 +1,8 @@
-"""`make bench`: ours, the raw models, the seeds' servers and KServe's plain way, in turn on the same cores.
+"""`modelport bench`: ours, the raw models, the legacy servers and plain KServe, in turn on the same cores.
 
-Servers run one at a time. Load comes from a process of its own; what it takes of a core is told, and so is what others
-took of this machine while a figure was measured: a run on a busy machine shows it. Ctrl-C ends it early, with a report.
+Servers run one at a time. A process of its own sends the load. Each figure comes with the processor time that this
+process took and that others took meanwhile, so that a run on a busy machine can be recognised. Ctrl-C ends the run
+early, with a report.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from modelport.measure.bench.report import History, change_table, figures_table,
 from modelport.measure.bench.speed import SYSTEMS, Plan, run
 
 PARTS = ("speed", "photos", "memory")
-QUIET = 0.1  # the share of all cores that others may take
-STEADY = 1.15  # how much slower the same arithmetic may be at one time than at another
+QUIET = 0.1  # the share of all cores that others may use
+STEADY = 1.15  # by how much the time of the same arithmetic may vary
 PROTOCOLS = ("raw body", "V1", "V2", GRPC, "own")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; returns the exit code."""
+    """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) -> int:
-    """Measure and report what could be measured; returns the exit code."""
+    """Measure throughput and latency, and report what could be measured; returns the exit code."""
     plan = Plan(
         options.services, options.systems, options.protocols, options.concurrency, options.rounds, options.seconds
     )
@@ -74,19 +75,19 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
             points.append(point)
     except KeyboardInterrupt:
         code = 130
-        print("ended early: this is what was measured", flush=True)
+        print("ended early: the results so far", flush=True)
     except (BenchError, SetupError) as error:
         code = 1
-        print(f"error: {error}; this is what was measured before", flush=True)
+        print(f"error: {error}; the results before it are kept", flush=True)
     measured = rows(points)
     judged = verdicts(measured)
     print("", figures_table(measured), "", reach_table(judged), sep="\n", flush=True)
     others = statistics.median(point.other_cpu for point in points) if points else 0.0
     if others > QUIET:
-        print(f"\nnot a quiet machine: others took {others:.0%} of the cores; trust the processor time, not the rest")
+        print(f"\nothers used {others:.0%} of the cores: rely on the processor times only")
     slow, fast = (percentile([point.pace_ms for point in points], share) for share in (0.95, 0.05))
     if slow > STEADY * fast:
-        print(f"\nnot a steady machine: the same arithmetic took {fast:.1f} to {slow:.1f} ms; compare within a round")
+        print(f"\nthe machine's speed changed (a probe took {fast:.1f} to {slow:.1f} ms): compare within a round")
     (folder / "results.json").write_text(results(facts, points, measured, judged))
     if any(row.system == "ours" for row in measured):
         plots.curves(measured, folder / "curves.png")
@@ -99,22 +100,22 @@ def _speed(options: argparse.Namespace, folder: Path, facts: dict[str, object]) 
     if options.against and before:
         print("", f"against {before['commit']} of {before['at']}", change_table(before, entry), sep="\n")
     elif options.against:
-        print(f"\nno run of {options.against} is known in {folder}")
+        print(f"\n{folder} has no run of {options.against}")
     history.add(entry)
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m modelport.measure.bench", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="modelport bench", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--only", type=_of(PARTS), default=PARTS, help=f"of {','.join(PARTS)} (default: all)")
     add("--services", type=_of(tuple(CASES)), default=DEFAULT, help=f"of {','.join(CASES)}")
     add("--systems", type=_of(SYSTEMS), default=SYSTEMS, help=f"of {','.join(SYSTEMS)} (default: all)")
     add("--protocols", type=_of(PROTOCOLS), default=(), help=f"of {','.join(PROTOCOLS)}, each at every concurrency")
     add("--concurrency", type=_numbers, default=(1, 2, 4, 8, 16, 32), help="(default: 1,2,4,8,16,32)")
-    add("--rounds", type=int, default=3, help="of which the medians are taken (default: %(default)s)")
-    add("--seconds", type=float, default=2.0, help="for each figure and round, at least (default: %(default)s)")
-    add("--soak", type=int, default=0, metavar="N", help="so many mixed requests: does the transformer grow?")
+    add("--rounds", type=int, default=3, help="the result is their median (default: %(default)s)")
+    add("--seconds", type=float, default=2.0, help="per measurement and round, at least (default: %(default)s)")
+    add("--soak", type=int, default=0, metavar="N", help="send N mixed requests and measure the transformer's growth")
     add("--against", metavar="COMMIT|last", help="print the change since an earlier run")
     add("--out", type=Path, default=ROOT / "build" / "bench", help="folder (default: build/bench)")
     return parser
@@ -125,7 +126,7 @@ def _of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         names = tuple(name.strip() for name in text.split(","))
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r}: choose of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r}: choose from {', '.join(known)}")
         return names
 
     return parse

@@ -1,4 +1,4 @@
-"""What is measured: each service with one model, and the same picture in every form in which it can be sent."""
+"""The benchmark's cases: each service with one model, and the same image in every form in which it can be sent."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.tasks import TASKS, build_task
 from modelport.environment import ROOT
+from modelport.measure.generator.requests import INFER_METHOD, Request
 from modelport.samples import sample_file
 from modelport.services import choose
 
@@ -26,65 +27,48 @@ JSON, JPEG = {"content-type": "application/json"}, {"content-type": "image/jpeg"
 
 
 @dataclass(frozen=True)
-class Request:
-    """One HTTP request, or over gRPC the message of ModelInfer in `body`."""
-
-    path: str
-    body: bytes
-    headers: Mapping[str, str]
-
-    def wire(self, host: str) -> bytes:
-        """As HTTP/1.1, on a connection that is kept."""
-        head = {"host": host, "content-length": str(len(self.body)), **self.headers}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-        return f"POST {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + self.body
-
-
-@dataclass(frozen=True)
 class Case:
     """A service with one model.
 
-    Args:
-        service, model: which.
-        seed_route: of the seed's own server, where ours has it below /SERVICE.
-        seed: what the seed is, for people.
-        most: the greatest concurrency that says anything: a slow model's callers would wait for minutes.
+    Attributes:
+        service, model: names.
+        legacy_route: of the legacy server; ours is the same below /SERVICE.
+        most: the highest concurrency that is measured; more callers of a slow model would wait for minutes.
     """
 
     service: str
     model: str
-    seed_route: str
-    seed: str
+    legacy_route: str
     most: int = 32
 
 
 CASES: Mapping[str, Case] = {
-    "detector": Case("detector", "yolov3_tiny", "/api/", "Flask, OpenCV DNN"),
-    "wide_resnet": Case("classifier", "wide_resnet50_2", "/classify", "Flask, eager PyTorch", most=8),
-    "lite0": Case("classifier", "efficientnet_lite0", "/classify", "Flask, eager PyTorch"),
-    "mobilenet": Case("classifier", "mobilenet_v2", "/classify", "Flask, eager PyTorch"),
-    "cars": Case("cars", "cars", "/predict", "Flask, keras predict"),
-    "digits": Case("digits", "mnist", "/predict", "FastAPI, keras predict"),
-    "anomaly": Case("anomaly", "anomaly", "/predict", "gunicorn, Flask, keras predict"),
+    "detector": Case("detector", "yolov3_tiny", "/api/"),
+    "wide_resnet": Case("classifier", "wide_resnet50_2", "/classify", most=8),
+    "lite0": Case("classifier", "efficientnet_lite0", "/classify"),
+    "mobilenet": Case("classifier", "mobilenet_v2", "/classify"),
+    "cars": Case("cars", "cars", "/predict"),
+    "digits": Case("digits", "mnist", "/predict"),
+    "anomaly": Case("anomaly", "anomaly", "/predict"),
 }
-DEFAULT = tuple(name for name in CASES if name != "mobilenet")  # Lite0 stands for the small ones
+DEFAULT = tuple(name for name in CASES if name != "mobilenet")  # Lite0 represents the small networks
 
 
 @cache
 def photo(size_wh: tuple[int, int], grain: float = 0.0) -> bytes:
-    """coffee.jpg in another size, as a camera would save it: JPEG, quality 90.
+    """coffee.jpg in another size, saved like a camera's: JPEG, quality 90.
 
     Args:
         size_wh: pixels.
-        grain: standard deviation of the sensor's noise, grey levels: enlarged pixels have none, which makes a file of
-            1 MB out of 12 megapixels, where telephones write 2 to 4.
+        grain: standard deviation of added sensor noise in grey levels. Without it, 12 enlarged megapixels make a file
+            of 1 MB, where phones write 2 to 4.
     """
-    picture = np.asarray(Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC))
+    image = np.asarray(Image.open(PICTURES / "coffee.jpg").resize(size_wh, Image.Resampling.BICUBIC))
     if grain:
-        noise = np.random.default_rng(0).normal(0, grain, picture.shape[:2]).astype(np.float32)
-        picture = np.clip(picture + noise[..., np.newaxis], 0, 255).astype(np.uint8)
+        noise = np.random.default_rng(0).normal(0, grain, image.shape[:2]).astype(np.float32)
+        image = np.clip(image + noise[..., np.newaxis], 0, 255).astype(np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=90)
+    Image.fromarray(image).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
@@ -97,17 +81,17 @@ def instance(service: str) -> bytes:
 
 
 def requests(case: Case) -> dict[str, Request]:
-    """By protocol; `own` is what the seed's users send to both. The first one is measured at every concurrency."""
+    """The requests by protocol; the first is measured at every concurrency, `own` also at the legacy server."""
     data = instance(case.service)
     (spec,) = choose(case.service)
     window = TASKS[spec.task].kind is InstanceKind.WINDOW
-    made = _window_requests(case, data) if window else _picture_requests(case, data)
+    made = _window_requests(case, data) if window else _image_requests(case, data)
     return {**made, "own": own_request(case, data, f"/{case.service}")}
 
 
 def own_request(case: Case, data: bytes, prefix: str = "") -> Request:
-    """The seed's own form; its server has the route at the root."""
-    path, (spec,) = prefix + case.seed_route, choose(case.service)
+    """The request of the legacy route; the legacy server has it at the root."""
+    path, (spec,) = prefix + case.legacy_route, choose(case.service)
     task = build_task(spec)
     if task.kind is InstanceKind.WINDOW:
         return Request(path, b'{"data": [' + data + b"]}", JSON)
@@ -115,9 +99,7 @@ def own_request(case: Case, data: bytes, prefix: str = "") -> Request:
         return Request(path, json.dumps({"id": "1", "image": base64.b64encode(data).decode()}).encode(), JSON)
     edge = "e2b5f1c0"
     kind = _image_type(data)
-    head = (
-        f'--{edge}\r\ncontent-disposition: form-data; name="file"; filename="picture"\r\ncontent-type: {kind}\r\n\r\n'
-    )
+    head = f'--{edge}\r\ncontent-disposition: form-data; name="file"; filename="image"\r\ncontent-type: {kind}\r\n\r\n'
     return Request(
         path,
         head.encode() + data + f"\r\n--{edge}--\r\n".encode(),
@@ -129,7 +111,7 @@ def _image_type(data: bytes) -> str:
     return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
 
 
-def _picture_requests(case: Case, data: bytes) -> dict[str, Request]:
+def _image_requests(case: Case, data: bytes) -> dict[str, Request]:
     v1, v2 = f"/v1/models/{case.service}:predict", f"/v2/models/{case.service}/infer"
     element = len(data).to_bytes(4, "little") + data
     tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(element)}}
@@ -160,9 +142,11 @@ def _binary(path: str, tensor: Mapping[str, object], data: bytes) -> Request:
 
 
 def _message(case: Case, name: str, datatype: str, shape: list[int], data: bytes) -> Request:
-    from tritonclient.grpc import service_pb2  # not beside KServe's: both define the same names, and `raw` needs that
+    from tritonclient.grpc import (
+        service_pb2,
+    )  # not at import: KServe's generated code, which `raw` imports, defines the same names
 
     message = service_pb2.ModelInferRequest(model_name=case.service)
     message.inputs.add(name=name, datatype=datatype, shape=shape)
     message.raw_input_contents.append(data)
-    return Request("/inference.GRPCInferenceService/ModelInfer", message.SerializeToString(), {})
+    return Request(INFER_METHOD, message.SerializeToString(), {})

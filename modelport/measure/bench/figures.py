@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# A server is saturated from the least concurrency that gives this share of its best throughput.
+# A server is saturated from the least concurrency with this share of its highest throughput.
 NEAR_BEST = 0.95
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which a share of all lies, linear between neighbours; nan for no values.
+    """The value below which a share of all values lies, interpolated linearly; nan for no values.
 
     Args:
         values: in any order.
@@ -36,7 +36,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """Median and the distance between the quartiles."""
+        """Median and interquartile range, without nan."""
         known = [value for value in values if not math.isnan(value)]
         if not known:
             return cls(math.nan, math.nan)
@@ -49,19 +49,19 @@ class Point:
 
     Attributes:
         case: key of `cases.CASES`.
-        system: ours, seed, kserve, raw or "in process".
-        protocol: how it was asked; the batch size for what has none.
-        concurrency: connections that always have a request under way, or processes.
+        system: ours, legacy, kserve, raw or "in process".
+        protocol: of the requests; the batch size of the raw model.
+        concurrency: connections that always have a request under way; processes of the raw model.
         round: from 0.
-        requests: answered well in `seconds`.
-        failures: how many were answered otherwise, by status.
+        requests: that succeeded in `seconds`.
+        failures: how many requests did not, by outcome.
         seconds: the time that was measured.
-        p50_ms, p95_ms, p99_ms: until the answer, of what was answered well.
-        server_cpu_ms: processor time of the server and its processes, a request.
-        caller_cpu: share of one core that the caller took.
-        other_cpu: share of all cores that neither of them took: a measure of disturbance.
+        p50_ms, p95_ms, p99_ms: response times of the requests that succeeded.
+        server_cpu_ms: processor time of the server's processes per request.
+        caller_cpu: share of one core that the load generator used.
+        other_cpu: share of all cores that neither of them used: a measure of disturbance.
         stages_ms: means of Server-Timing.
-        pace_ms: the machine's own speed before and after, as `metering.pace_ms` tells it.
+        pace_ms: the machine's own speed, see `metering.pace_ms`.
     """
 
     case: str
@@ -83,23 +83,23 @@ class Point:
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second that succeeded."""
         return self.requests / self.seconds
 
     @property
     def failed(self) -> int:
-        """How many were not answered well."""
+        """How many requests did not succeed."""
         return sum(self.failures.values())
 
     @property
     def setting(self) -> tuple[str, str, str, int]:
-        """All but the round."""
+        """What identifies the point, except for the round."""
         return self.case, self.system, self.protocol, self.concurrency
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting over all rounds; `requests` are those of the round that had the fewest."""
+    """A setting over all rounds; `requests` is the minimum of a round."""
 
     case: str
     system: str
@@ -119,7 +119,7 @@ class Row:
 
 
 def rows(points: Iterable[Point]) -> list[Row]:
-    """The rounds of each setting put together, in the order in which settings were first measured."""
+    """Aggregate the rounds of each setting, in the order in which settings were first measured."""
     settings: dict[tuple[str, str, str, int], list[Point]] = {}
     for point in points:
         settings.setdefault(point.setting, []).append(point)
@@ -146,7 +146,7 @@ def _row(group: Sequence[Point]) -> Row:
 
 
 def saturation(same: Iterable[Row]) -> Row | None:
-    """Of one system's rows, the one of the least concurrency whose throughput is near the best."""
+    """The row of the least concurrency whose throughput is near the highest; None for no rows."""
     known = list(same)
     best = max((row.rate.median for row in known), default=0.0)
     near = [row for row in known if row.rate.median >= NEAR_BEST * best]
@@ -154,5 +154,5 @@ def saturation(same: Iterable[Row]) -> Row | None:
 
 
 def best(same: Iterable[Row]) -> Row | None:
-    """Of one system's rows, the one of the greatest throughput."""
+    """The row of the highest throughput; None for no rows."""
     return max(same, key=lambda row: row.rate.median, default=None)

@@ -1,4 +1,4 @@
-"""The limit: as many processes with the model as Triton has instances, all at once."""
+"""The upper bound: as many processes with the model as Triton has instances, all at the same time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 
 from modelport.environment import ROOT
+from modelport.exporting import FRAMEWORK, framework_python
 from modelport.measure.bench.cases import REPOSITORY, Case
 from modelport.measure.bench.figures import Point
-from modelport.measure.bench.measuring import BenchError, point
+from modelport.measure.bench.measuring import BenchError, Report, point
 from modelport.releases.gate.configs import read_config
 
 
@@ -25,15 +26,24 @@ def instances(case: Case) -> int:
     return sum(group.count for group in _config(case.model).instance_group) or 1
 
 
-def limit(name: str, case: Case, batch: int, turn: int, seconds: float, workers: int | None = None) -> Point:
-    """The raw model in batches of so many."""
-    count = workers or instances(case)
+def limit(name: str, case: Case, batch: int, turn: int, seconds: float) -> Point:
+    """Measure the raw model in batches.
+
+    Args:
+        name: of the case.
+        case: the same.
+        batch: rows of each run; every row counts as a request.
+        turn: the round, from 0.
+        seconds: to measure.
+    """
+    count = instances(case)
     report = _together(case.model, str(batch), count, seconds)
-    return point(name, "raw", f"batch {batch}", count, turn, _per_request(report, batch))
+    latencies = [latency for latency in report.latencies_s for _ in range(batch)]
+    return point(name, "raw", f"batch {batch}", count, turn, replace(report, latencies_s=latencies))
 
 
 def pipeline(name: str, case: Case, turn: int, seconds: float) -> Point:
-    """Decoding, preparing, the model and answering, one request after another in each process."""
+    """Measure decoding, preparing, the model and answering, one request after another in each process."""
     count = instances(case)
     return point(name, "in process", "bytes to JSON", count, turn, _together(case.model, name, count, seconds))
 
@@ -42,49 +52,44 @@ def _config(model: str) -> Any:
     return read_config(REPOSITORY / model / "config.pbtxt")
 
 
-def _per_request(report: dict[str, Any], batch: int) -> dict[str, Any]:
-    return report | {"latencies_s": [latency for latency in report["latencies_s"] for _ in range(batch)]}
-
-
-def _together(model: str, what: str, count: int, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "modelport.measure.bench.raw", model, what]
-    command.append(MessageToJson(_config(model), preserving_proto_field_name=True, indent=None))
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+def _together(model: str, what: str, count: int, seconds: float) -> Report:
+    config = _config(model)
+    python = framework_python(FRAMEWORK[config.platform])
+    command = [python, "-P", "-m", "modelport.measure.bench.raw", model, what]
+    command.append(MessageToJson(config, preserving_proto_field_name=True, indent=None))
     with contextlib.ExitStack() as ending:
-        complaints = ending.enter_context(tempfile.TemporaryFile("w+"))
+        errors = ending.enter_context(tempfile.TemporaryFile("w+"))
         workers = []
         for _ in range(count):
             worker = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=complaints,
+                stderr=errors,
                 cwd=ROOT,
-                env=environment,
                 text=True,
             )
             ending.callback(worker.communicate)
             ending.callback(worker.kill)
             workers.append(worker)
         if any(worker.stdout is None or worker.stdout.readline() != "ready\n" for worker in workers):
-            complaints.seek(0)
-            raise BenchError(f"{model} cannot be run in process: {complaints.read().strip().splitlines()[-1:]}")
+            errors.seek(0)
+            raise BenchError(f"{model} cannot be run without Triton: {errors.read().strip().splitlines()[-1:]}")
         for worker in workers:
             if worker.stdin:
                 worker.stdin.write(f"{seconds}\n")
                 worker.stdin.flush()
         reports = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
     answered = sum(len(report["latencies_s"]) for report in reports)
-    own_s = sum(report["own_s"] for report in reports)
-    return {
-        # so that requests by seconds are the sum of the workers' own rates: they do not end at the same moment
-        "seconds": answered / sum(len(report["latencies_s"]) / report["seconds"] for report in reports),
-        "latencies_s": [latency for report in reports for latency in report["latencies_s"]],
-        "failed": {},
-        "stages_ms": {},
-        "watched_s": own_s,
-        "own_s": 0.0,
-        # each worker takes the others for strangers
-        "pace_ms": statistics.mean(report["pace_ms"] for report in reports),
-        "others": max(0.0, min(report["others"] for report in reports) - (count - 1) / (os.cpu_count() or 1)),
-    }
+    return Report(
+        # so that the rate is the sum of the workers' own rates: they do not end at the same moment
+        seconds=answered / sum(len(report["latencies_s"]) / report["seconds"] for report in reports),
+        latencies_s=[latency for report in reports for latency in report["latencies_s"]],
+        failed={},
+        stages_ms={},
+        watched_s=sum(report["own_s"] for report in reports),
+        own_s=0.0,
+        # each worker counts the other workers as others
+        others=max(0.0, min(report["others"] for report in reports) - (count - 1) / (os.cpu_count() or 1)),
+        pace_ms=statistics.mean(report["pace_ms"] for report in reports),
+    )

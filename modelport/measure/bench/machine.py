@@ -1,4 +1,4 @@
-"""Where and of what a measurement was made."""
+"""The machine and the versions of a measurement."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, installed_version
 
-_PACKAGES = ("kserve", "tritonclient", "onnxruntime", "torch", "tensorflow-cpu", "keras", "flask")
-_PACKAGES += ("gunicorn", "opencv-python-headless", "numpy", "uvicorn", "uvloop")
+_SERVING = ("kserve", "tritonclient", "onnxruntime", "openvino", "opencv-python-headless", "numpy", "uvicorn", "uvloop")
+_PACKAGES = (*_SERVING, "torch", "tensorflow-cpu", "keras", "flask", "gunicorn")
 
 
 def facts() -> dict[str, Any]:
-    """Cores, processor, load before, versions, commit."""
+    """Commit, cores, processor, load average before, versions."""
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     return {
         "commit": commit(),
@@ -25,18 +24,18 @@ def facts() -> dict[str, Any]:
         "cpu": model[1] if model else platform.processor(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: installed_version(name) for name in _PACKAGES},
     }
 
 
 def commit() -> str:
-    """The commit of this checkout, with a plus where files differ from it."""
+    """The commit of this checkout, with a plus if files differ from it."""
     head = _git("rev-parse", "--short=12", "HEAD") or "unknown"
     return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def full_commit(name: str) -> str:
-    """What a name of a commit means here, as `commit` writes it."""
+    """The commit that a revision names, in the form of `commit`."""
     return _git("rev-parse", "--short=12", name)
 
 

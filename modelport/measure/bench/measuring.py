@@ -1,31 +1,34 @@
-"""One measurement: a caller in a process of its own, and what it cost the server."""
+"""One measurement: a load from a process of its own, and the processor time that it cost the server."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from modelport.measure.bench.cases import GRPC, Request
 from modelport.measure.bench.figures import Point, percentile
+from modelport.measure.generator.load import GeneratorError, RunningLoad, Window
+from modelport.measure.generator.load import Load as GeneratorLoad
+from modelport.measure.generator.requests import Record, Request, counts
 from modelport.stack.server import LOOPBACK
 
-WARM_S = 0.5
-PATIENCE_S = 180.0
+WARM_UP_S = 0.5
+_STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 
 class BenchError(Exception):
-    """The run cannot go on; the message is what a person reads."""
+    """The run cannot continue; the message says why."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is sent, and for how long."""
+    """What is sent by how many callers, and for how many seconds.
+
+    Attributes:
+        protocol: by its name in tables.
+        concurrency: connections that always have a request under way.
+    """
 
     protocol: str
     request: Request
@@ -33,49 +36,82 @@ class Load:
     seconds: float
 
 
-def call(port: int, load: Load, pids: Sequence[int] = ()) -> dict[str, Any]:
-    """Send a load; gives what the calling process says.
+@dataclass(frozen=True)
+class Report:
+    """What a measuring process counted.
+
+    Attributes:
+        seconds: that were measured.
+        latencies_s: of every request that succeeded.
+        failed: how many did not, by outcome.
+        stages_ms: means of Server-Timing, by stage.
+        watched_s: processor time of the server's processes.
+        own_s: processor time of the measuring process.
+        others: share of all cores that neither of them used.
+        pace_ms: the machine's own speed, see `metering.pace_ms`.
+    """
+
+    seconds: float
+    latencies_s: Sequence[float]
+    failed: Mapping[str, int]
+    stages_ms: Mapping[str, float]
+    watched_s: float
+    own_s: float
+    others: float
+    pace_ms: float
+
+
+def call(port: int, load: Load, pids: Sequence[int] = ()) -> Report:
+    """Send a load to a local server.
+
+    Args:
+        port: of REST; the gRPC port is the next one.
+        load: what is sent.
+        pids: the server's processes, whose processor time is measured.
 
     Raises:
-        BenchError: it could not call.
+        BenchError: the load could not be sent.
     """
-    over_grpc = load.protocol == GRPC
-    spec = {
-        "host": LOOPBACK,
-        "port": port + 1 if over_grpc else port,
-        "path": load.request.path if over_grpc else "",
-        "request": base64.b64encode(load.request.body if over_grpc else load.request.wire(LOOPBACK)).decode(),
-        "concurrency": load.concurrency,
-        "warm_s": WARM_S,
-        "seconds": load.seconds,
-        "pids": list(pids),
-    }
+    sent = GeneratorLoad(
+        (load.request,),
+        callers=load.concurrency,
+        keep_alive=True,
+        pause_s=0.0,
+        window=Window(WARM_UP_S, load.seconds, tuple(pids)),
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "modelport.measure.bench.calling"],
-            input=json.dumps(spec).encode(),
-            capture_output=True,
-            timeout=PATIENCE_S,
-            env=os.environ | {"GRPC_VERBOSITY": "NONE"},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"{load.request.path}: the server did not answer within {PATIENCE_S:g} s") from None
-    if done.returncode:
-        raise BenchError(f"the caller failed: {done.stderr.decode().strip().splitlines()[-1:]}")
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+        found = RunningLoad(f"http://{LOOPBACK}:{port}", sent).report()
+    except GeneratorError as error:
+        raise BenchError(f"{load.request.path}: {error}") from None
+    good = [record for record in found.records if record.outcome == "200"]
+    return Report(
+        seconds=found.seconds,
+        latencies_s=[record.seconds for record in good],
+        failed=counts([record for record in found.records if record.outcome != "200"]),
+        stages_ms=_stages_ms(good),
+        watched_s=found.used.watched_s,
+        own_s=found.used.own_s,
+        others=found.used.others,
+        pace_ms=found.pace_ms,
+    )
+
+
+def _stages_ms(records: Iterable[Record]) -> dict[str, float]:
+    stages: defaultdict[str, list[float]] = defaultdict(list)
+    for record in records:
+        for name, milliseconds in _STAGE.findall(record.server_timing):
+            stages[name].append(float(milliseconds))
+    return {name: sum(values) / len(values) for name, values in stages.items()}
 
 
 def measure(case: str, system: str, turn: int, port: int, load: Load, pids: Sequence[int]) -> Point:
-    """One point: what callers saw, and what it cost the server's processes."""
-    report = call(port, load, pids)
-    return point(case, system, load.protocol, load.concurrency, turn, report)
+    """Send a load to a local server; arguments as for `call` and `point`."""
+    return point(case, system, load.protocol, load.concurrency, turn, call(port, load, pids))
 
 
-def point(case: str, system: str, protocol: str, concurrency: int, turn: int, report: Mapping[str, Any]) -> Point:
-    """A report of a process that measured, as a point."""
-    latencies = [1000 * seconds for seconds in report["latencies_s"]]
+def point(case: str, system: str, protocol: str, concurrency: int, turn: int, report: Report) -> Point:
+    """A report as a point: what callers saw, and the cost of a request."""
+    latencies = [1000 * seconds for seconds in report.latencies_s]
     return Point(
         case,
         system,
@@ -83,14 +119,14 @@ def point(case: str, system: str, protocol: str, concurrency: int, turn: int, re
         concurrency,
         turn,
         requests=len(latencies),
-        failures=report["failed"],
-        seconds=report["seconds"],
+        failures=report.failed,
+        seconds=report.seconds,
         p50_ms=percentile(latencies, 0.5),
         p95_ms=percentile(latencies, 0.95),
         p99_ms=percentile(latencies, 0.99),
-        server_cpu_ms=1000 * report["watched_s"] / max(1, len(latencies)),
-        caller_cpu=report["own_s"] / report["seconds"],
-        other_cpu=report["others"],
-        stages_ms=report["stages_ms"],
-        pace_ms=report["pace_ms"],
+        server_cpu_ms=1000 * report.watched_s / max(1, len(latencies)),
+        caller_cpu=report.own_s / report.seconds,
+        other_cpu=report.others,
+        stages_ms=report.stages_ms,
+        pace_ms=report.pace_ms,
     )

@@ -1,4 +1,4 @@
-"""What the whole stack holds, how large its artefacts are, how soon it answers; and whether the transformer grows."""
+"""Memory of the whole stack, sizes of artefacts, time to ready, and the growth of the transformer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import psutil
 
+from exporters.table import table
 from modelport.measure.bench import servers
 from modelport.measure.bench.cases import CASES, REPOSITORY, requests
 from modelport.measure.bench.measuring import Load, call
-from modelport.measure.bench.report import table
 from modelport.services import choose
 from modelport.stack.server import free_ports
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 
 MB = 2**20
 TRANSFORMER_MB, STACK_MB, ANSWER_S, GROWTH = 200, 4096, 3.0, 0.05
-# Of the soak: what the transformer holds after so many requests is what its growth is measured from.
+# Growth is measured from the memory after this many requests.
 SETTLED = 2000
 
 
@@ -30,9 +30,9 @@ class Held:
     """A process and its memory.
 
     Attributes:
-        what: Triton, a model's process, the transformer, or what minds them.
-        pss_mb: shared pages counted in parts.
-        rss_mb: shared pages counted in full.
+        what: Triton, a model's process, the transformer, or the supervisor.
+        pss_mb: proportional set size: shared pages count in parts.
+        rss_mb: resident set size: shared pages count in full.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Held:
 
 
 def held() -> list[Held]:
-    """By process."""
+    """The memory of each process of what is served."""
     found = []
     for process in servers.running():
         with contextlib.suppress(psutil.Error):
@@ -51,7 +51,7 @@ def held() -> list[Held]:
 
 
 def artefacts() -> list[tuple[str, float]]:
-    """Models and the size of what is served of them, MB."""
+    """Models and the size of their artefacts, MB."""
     sizes = []
     for model in sorted(path.parent for path in REPOSITORY.glob("*/config.pbtxt")):
         files = [file for version in model.glob("[0-9]*") for file in version.rglob("*") if file.is_file()]
@@ -60,14 +60,15 @@ def artefacts() -> list[tuple[str, float]]:
 
 
 def measure(soak: int) -> Iterator[str]:
-    """The stack with all services; lines for people.
+    """Measure the stack with all services; yields lines of text.
 
     Args:
-        soak: so many requests of all services, in turn.
+        soak: how many requests of all services to send, in turn.
     """
     port, _, triton, *_ = free_ports(5)
     command = [
         sys.executable,
+        "-P",
         "-m",
         "modelport.stack",
         f"--port={port}",
@@ -92,7 +93,8 @@ def measure(soak: int) -> Iterator[str]:
 
 def transformer_start_s(triton_port: int) -> float:
     """Seconds from the start of another transformer, in front of the same Triton, to all services being ready."""
-    settings = TransformerSettings(choose(), REPOSITORY, servers.LOGS / "start.log", triton_port, *free_ports(2))
+    http, grpc = free_ports(2)
+    settings = TransformerSettings(choose(), REPOSITORY, servers.LOGS / "start.log", triton_port, http, grpc)
     server = TransformerServer(settings)
     began = time.monotonic()
     server.start()
@@ -119,7 +121,7 @@ def _held_lines() -> Iterator[str]:
 
 
 def _mixed(port: int, count: int) -> int:
-    """So many requests, a share of each to every service by every protocol; returns how many failed."""
+    """Send requests to every service by every protocol in turn; returns how many failed."""
     kinds = [
         (p, r) for name in ("detector", "lite0", "cars", "digits", "anomaly") for p, r in requests(CASES[name]).items()
     ]
@@ -128,7 +130,7 @@ def _mixed(port: int, count: int) -> int:
     while sent < count:
         protocol, request = kinds[turn % len(kinds)]
         report = call(port, Load(protocol, request, 8, 2.0))
-        answered, bad = len(report["latencies_s"]), sum(report["failed"].values())
+        answered, bad = len(report.latencies_s), sum(report.failed.values())
         sent, failed, turn = sent + answered + bad, failed + bad, turn + 1
     return failed
 
@@ -142,7 +144,7 @@ def _what(command: Sequence[str]) -> str:
     for model in REPOSITORY.iterdir():
         if f"/{model.name}/" in text and "python_backend_stub" in text:
             return f"model {model.name}"
-    known = {"bin/tritonserver": "Triton", "kserve_transformers": "transformer", "modelport.stack": "make serve itself"}
+    known = {"bin/tritonserver": "Triton", "kserve_transformers": "transformer", "modelport.stack": "supervisor"}
     return next((name for word, name in known.items() if word in text), Path(command[0]).name if command else "?")
 
 

@@ -1,4 +1,4 @@
-"""A large photo beside a small one: what it costs more, and whether both are answered alike."""
+"""A large photo compared with a small one: the additional cost, and whether the answers agree."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kserve_transformers.arrays.boxes import box_iou
 from modelport.measure.bench import servers
-from modelport.measure.bench.cases import CASES, JPEG, LARGE, VGA, Request, photo
+from modelport.measure.bench.cases import CASES, JPEG, LARGE, VGA, photo
 from modelport.measure.bench.measuring import Load, measure
+from modelport.measure.generator.requests import Request
 from modelport.stack.server import LOOPBACK
 
 GOAL_MS, GOAL_IOU = 25.0, 0.9
 PATH = "/v1/models/detector:predict"
-GRAIN = 4.0  # makes a file of 2.7 MB, as large as telephones' are
+GRAIN = 4.0  # makes a file of 2.7 MB, as large as a phone's
 
 
 @dataclass(frozen=True)
 class Large:
-    """A photo of 12 megapixels beside the small one.
+    """A photo of 12 megapixels compared with the small one.
 
     Attributes:
         megabytes: of its file.
-        more_ms: processor time of the servers a request, above the small one's.
-        same_labels: whether both have the same objects.
-        iou: least of all objects' overlaps, 0..1.
+        more_ms: additional processor time of the servers per request.
+        same_labels: whether the answers have the same labels in the same order.
+        iou: the least overlap of any object, 0..1.
     """
 
     megabytes: float
@@ -39,17 +41,17 @@ class Large:
     iou: float
 
     def line(self) -> str:
-        """For people."""
+        """The result in one line."""
         cheap = "reached" if self.more_ms <= GOAL_MS else "MISSED"
         alike = "reached" if self.same_labels and self.iou >= GOAL_IOU else "MISSED"
         return (
             f"12 MP, {self.megabytes:.1f} MB: {self.more_ms:.1f} ms more CPU than VGA (goal <= {GOAL_MS:g}): {cheap}; "
-            f"same labels: {self.same_labels}, least IoU {self.iou:.3f} (goal >= {GOAL_IOU}): {alike}"
+            f"same labels: {self.same_labels}, minimum IoU {self.iou:.3f} (goal >= {GOAL_IOU}): {alike}"
         )
 
 
 def compare(rounds: int, seconds: float) -> list[Large]:
-    """The detector's answers to one photo of 0.3 and of 12 megapixels, without grain and with it, in turn."""
+    """Compare the detector on a photo in 0.3 and in 12 megapixels, the latter without and with grain."""
     photos = [photo(VGA), photo(LARGE), photo(LARGE, GRAIN)]
     requests = [Request(PATH, data, JPEG) for data in photos]
     used: list[list[float]] = [[] for _ in requests]
@@ -83,7 +85,8 @@ def _detections(port: int, request: Request) -> list[dict[str, Any]]:
         connection.close()
 
 
-def _boxes(detections: Sequence[dict[str, Any]], size_wh: tuple[int, int]) -> np.ndarray:
-    """xyxy, in shares of the picture's sides."""
+def _boxes(detections: Sequence[dict[str, Any]], size_wh: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Xyxy [N,4], as shares of the image's sides."""
     xywh = np.array([one["bbox"] for one in detections], np.float32).reshape(-1, 4)
-    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1) / np.tile(np.float32(size_wh), 2)
+    xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    return (xyxy / np.array(size_wh * 2, np.float32)).astype(np.float32)

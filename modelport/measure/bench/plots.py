@@ -1,4 +1,4 @@
-"""Throughput and latency over concurrency, and one request by stage."""
+"""Plots: throughput and latency over concurrency, and one request by stage."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -13,15 +14,15 @@ import matplotlib.pyplot as plt
 from modelport.measure.bench.figures import Row, best
 from modelport.measure.bench.reach import first_protocol
 
-COLOURS = {"ours": "#1f6feb", "seed": "#d1242f", "kserve": "#8250df", "raw": "#57606a"}
+COLOURS = {"ours": "#1f6feb", "legacy": "#d1242f", "kserve": "#8250df", "raw": "#57606a"}
 
 
 def curves(rows: Sequence[Row], path: Path) -> None:
-    """A column for each case: requests a second above, p50 (and p99, dotted) below; the raw model as a line."""
+    """Draw a column for each case: requests per second above, p50 and (dotted) p99 below; the raw model as a line."""
     cases = list(dict.fromkeys(row.case for row in rows))
     figure, axes = plt.subplots(2, len(cases), figsize=(2.5 * len(cases), 4.6), squeeze=False, sharex=True)
     for above, below, case in zip(*axes, cases, strict=True):
-        for system in ("ours", "seed", "kserve"):
+        for system in ("ours", "legacy", "kserve"):
             protocol = first_protocol(case) if system == "ours" else None
             line = [r for r in rows if (r.case, r.system) == (case, system) and protocol in (None, r.protocol)]
             line.sort(key=lambda row: row.concurrency)
@@ -51,7 +52,7 @@ def curves(rows: Sequence[Row], path: Path) -> None:
 
 
 def bars(rows: Sequence[Row], path: Path) -> None:
-    """The best throughput of every system in every case."""
+    """Draw the highest throughput of every system in every case."""
     cases, systems = list(dict.fromkeys(row.case for row in rows)), [name for name in COLOURS if name != "raw"]
     figure, axis = plt.subplots(figsize=(8, 3))
     for number, system in enumerate(("raw", *systems)):
@@ -75,7 +76,7 @@ def bars(rows: Sequence[Row], path: Path) -> None:
 
 
 def waterfall(rows: Sequence[Row], path: Path) -> None:
-    """One request of each case at concurrency 1, by Server-Timing; what it does not name is HTTP on both sides."""
+    """Draw one request of each case at concurrency 1 by Server-Timing; the rest is HTTP on both sides."""
     ours = [r for r in rows if r.system == "ours" and r.rate.median]
     alone = [r for r in ours if r.concurrency == 1 and r.protocol == first_protocol(r.case)]
     stages = list(dict.fromkeys(stage for row in alone for stage in row.stages_ms))
@@ -84,7 +85,7 @@ def waterfall(rows: Sequence[Row], path: Path) -> None:
     rest = "read, parse, write"
     figure, axes = plt.subplots(len(alone), 1, figsize=(7, 0.6 + 0.75 * len(alone)), squeeze=False)
     for (axis,), row in zip(axes, alone, strict=True):
-        mean_ms = 1000 / row.rate.median  # of one caller, who asks again at once; the stages are means, too
+        mean_ms = 1000 / row.rate.median  # of one caller without pauses; the stages are means too
         took = {**row.stages_ms, rest: max(0.0, mean_ms - sum(row.stages_ms.values()))}
         left = 0.0
         for number, stage in enumerate([*stages, rest]):
@@ -97,7 +98,7 @@ def waterfall(rows: Sequence[Row], path: Path) -> None:
     _save(figure, path)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=90)
     plt.close(figure)

@@ -1,9 +1,9 @@
-"""A model in this process, with the threads that it has in Triton; alone, or between our services' own functions.
+"""A model in its framework in this process, with its threads in Triton; alone, or within our service's functions.
 
 Usage: python -m modelport.measure.bench.raw MODEL BATCH|CASE CONFIG
 
-where CONFIG is config.pbtxt as JSON (it can be read only where
-KServe is not imported): loads, says "ready", waits for a line with seconds, runs, prints JSON.
+where CONFIG is config.pbtxt as JSON, since Triton's protobuf classes cannot be imported beside KServe's. Loads the
+model, prints "ready", reads a line with the seconds to run, runs, and prints a report in JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kserve_transformers.settings import Limits
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.task import Answered
 from modelport.measure.bench.cases import CASES, REPOSITORY, instance
-from modelport.measure.bench.metering import Meter, pace_ms
+from modelport.measure.metering import Meter, pace_ms
 from modelport.services import choose
 
 Run = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]
@@ -35,7 +35,7 @@ WARM_RUNS = 5
 
 
 def load(model_dir: Path, config: Config) -> Run:
-    """The newest version, by its framework, with the threads of config.pbtxt."""
+    """Load the newest version in its framework, with the numbers of threads in config.pbtxt."""
     version = max((path for path in model_dir.glob("[0-9]*")), key=lambda path: int(path.name))
     return _LOADERS[config["platform"]](version, config)
 
@@ -64,7 +64,7 @@ def _torch(version: Path, config: Config) -> Run:
     (name,) = _names(config, "output")
 
     def run(batch: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
-        with torch.inference_mode():  # row by row, which is faster than a batch: the backend says why
+        with torch.inference_mode():  # row by row, which is faster than a batch
             return {name: np.concatenate([module(row).numpy() for row in torch.from_numpy(batch).split(1)])}
 
     return run
@@ -107,7 +107,7 @@ def _names(config: Config, kind: str) -> list[str]:
 
 
 def declaration(model_dir: Path, config: Config) -> Declaration:
-    """What Triton tells the transformer of a model, from its files."""
+    """The declaration that the transformer reads from Triton, made from the model's files."""
     inputs, outputs = (
         {
             t["name"]: TensorSpec(t["name"], t["data_type"].removeprefix("TYPE_"), tuple(map(int, t["dims"])))
@@ -128,7 +128,7 @@ def declaration(model_dir: Path, config: Config) -> Declaration:
 
 
 def alone(model: str, batch: int, config: Config) -> Callable[[], None]:
-    """One run of the model over its golden sample, `batch` times."""
+    """A function that runs the model once over a batch of its golden sample."""
     folder = REPOSITORY / model
     sample = GoldenSample.load(folder, declaration(folder, config).input)
     run, rows = load(folder, config), np.ascontiguousarray(np.repeat(sample.batch, batch, axis=0))
@@ -136,7 +136,7 @@ def alone(model: str, batch: int, config: Config) -> Callable[[], None]:
 
 
 def with_service(name: str, config: Config) -> Callable[[], None]:
-    """One request from bytes to the answer's JSON document: the service's own functions, without HTTP and Triton."""
+    """A function that runs the service's own functions once, from bytes to the JSON answer, without HTTP and Triton."""
     case = CASES[name]
     known = declaration(REPOSITORY / case.model, config)
     (spec,) = choose(case.service)

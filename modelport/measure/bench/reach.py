@@ -1,4 +1,4 @@
-"""What the services should reach, and what they do: ratios of medians."""
+"""Goals, and what was measured: ratios of medians."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True)
 class Reach:
-    """One figure with its goal.
+    """A figure with its goal.
 
-    Args:
+    Attributes:
         case: key of CASES.
         figure: key of FIGURES.
-        goal: at least so much, or at most where the figure is one of time.
+        goal: the minimum, or the maximum for figures in AT_MOST.
     """
 
     case: str
@@ -29,12 +29,12 @@ class Reach:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure as it was measured; nan where something was not.
+    """A figure as measured; nan where something was not measured.
 
     Attributes:
-        value: from throughput or time.
-        by_cpu: a ratio from the processor time of a request instead, which hardly feels what else runs on the machine;
-            it tells nothing of a model that cannot use all cores.
+        value: by throughput or time.
+        by_cpu: the ratio by processor time per request, which depends little on what else runs on the machine. It has
+            no meaning for a model that cannot use all cores.
     """
 
     reach: Reach
@@ -43,7 +43,7 @@ class Verdict:
 
     @property
     def reached(self) -> bool | None:
-        """None where it was not measured."""
+        """Whether the goal is reached; None if it was not measured."""
         if math.isnan(self.value):
             return None
         return self.value <= self.reach.goal if self.reach.figure in AT_MOST else self.value >= self.reach.goal
@@ -54,7 +54,7 @@ def _of(rows: Rows, case: str, system: str, protocol: str | None = None) -> list
 
 
 def first_protocol(case: str) -> str:
-    """The one that is measured at every concurrency."""
+    """The protocol that is measured at every concurrency."""
     return "V1" if CASES[case].service == "anomaly" else "raw body"
 
 
@@ -67,23 +67,23 @@ def _ratio(one: float, other: float) -> float:
 
 
 def served_to_raw(rows: Rows, case: str) -> float:
-    """Best throughput of ours, to that of the raw model in its best batch."""
+    """Highest throughput of ours, divided by that of the raw model with its best batch size."""
     return _ratio(_rate(best(_of(rows, case, "ours", first_protocol(case)))), _rate(best(_of(rows, case, "raw"))))
 
 
-def served_to_seed(rows: Rows, case: str) -> float:
-    """Best throughput of ours, to the seed's; both by the seed's own route and body."""
-    return _ratio(_rate(best(_of(rows, case, "ours", "own"))), _rate(best(_of(rows, case, "seed"))))
+def served_to_legacy(rows: Rows, case: str) -> float:
+    """Highest throughput of ours, divided by the legacy server's; both by the legacy route."""
+    return _ratio(_rate(best(_of(rows, case, "ours", "own"))), _rate(best(_of(rows, case, "legacy"))))
 
 
 def tail(rows: Rows, case: str) -> float:
-    """p99 to p50 at saturation."""
+    """p99 divided by p50 at saturation."""
     row = saturation(_of(rows, case, "ours", first_protocol(case)))
     return _ratio(row.p99_ms.median, row.p50_ms.median) if row else math.nan
 
 
 def above_raw_ms(rows: Rows, case: str) -> float:
-    """p50 at concurrency 1 less the raw model's p50, ms."""
+    """p50 at concurrency 1 minus the raw model's p50, ms."""
     served = [r for r in _of(rows, case, "ours", first_protocol(case)) if r.concurrency == 1]
     raw = _of(rows, case, "raw", "batch 1")
     return served[0].p50_ms.median - raw[0].p50_ms.median if served and raw else math.nan
@@ -94,47 +94,47 @@ def _cpu_ratio(other: Row | None, served: Row | None) -> float:
 
 
 def raw_to_served_cpu(rows: Rows, case: str) -> float:
-    """Processor time of a row of the raw model's best batch, to that of a request served at the best throughput."""
+    """Processor time per row of the raw model, divided by that per request to ours, each at the highest throughput."""
     return _cpu_ratio(best(_of(rows, case, "raw")), best(_of(rows, case, "ours", first_protocol(case))))
 
 
-def seed_to_served_cpu(rows: Rows, case: str) -> float:
-    """Processor time of a request to the seed, to that of the same request to ours, each at its best throughput."""
-    return _cpu_ratio(best(_of(rows, case, "seed")), best(_of(rows, case, "ours", "own")))
+def legacy_to_served_cpu(rows: Rows, case: str) -> float:
+    """Processor time per request to the legacy server, divided by that to ours, each at the highest throughput."""
+    return _cpu_ratio(best(_of(rows, case, "legacy")), best(_of(rows, case, "ours", "own")))
 
 
 FIGURES: Mapping[str, Callable[[Rows, str], float]] = {
     "served / raw": served_to_raw,
-    "served / seed": served_to_seed,
+    "served / legacy": served_to_legacy,
     "p99 / p50": tail,
     "ms above raw": above_raw_ms,
 }
 BY_CPU: Mapping[str, Callable[[Rows, str], float]] = {
     "served / raw": raw_to_served_cpu,
-    "served / seed": seed_to_served_cpu,
+    "served / legacy": legacy_to_served_cpu,
 }
 AT_MOST = ("p99 / p50", "ms above raw")
 GOALS = (
     Reach("detector", "served / raw", 0.85),
-    Reach("detector", "served / seed", 1.5),
+    Reach("detector", "served / legacy", 1.5),
     Reach("detector", "p99 / p50", 2.5),
     Reach("wide_resnet", "served / raw", 0.90),
-    Reach("wide_resnet", "served / seed", 1.3),
+    Reach("wide_resnet", "served / legacy", 1.3),
     Reach("lite0", "served / raw", 0.70),
-    Reach("lite0", "served / seed", 2),
+    Reach("lite0", "served / legacy", 2),
     Reach("mobilenet", "served / raw", 0.70),
-    Reach("mobilenet", "served / seed", 2),
+    Reach("mobilenet", "served / legacy", 2),
     Reach("cars", "served / raw", 0.85),
-    Reach("cars", "served / seed", 1.3),
-    Reach("digits", "served / seed", 20),
+    Reach("cars", "served / legacy", 1.3),
+    Reach("digits", "served / legacy", 20),
     Reach("digits", "ms above raw", 5),
-    Reach("anomaly", "served / seed", 20),
+    Reach("anomaly", "served / legacy", 20),
     Reach("anomaly", "ms above raw", 5),
 )
 
 
 def verdicts(rows: Rows) -> list[Verdict]:
-    """One for each goal of a case that was measured."""
+    """A verdict for each goal of a case that was measured."""
     measured = {row.case for row in rows}
     return [
         Verdict(

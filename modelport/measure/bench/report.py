@@ -1,4 +1,4 @@
-"""What is printed and kept: tables, results.json, the history."""
+"""Output: tables, results.json and the history of runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exporters.table import table
 from modelport.measure.bench.figures import Point, Row
 from modelport.measure.bench.reach import AT_MOST, Verdict
 
@@ -30,19 +31,13 @@ COLUMNS = (
 )
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be; the first row is the head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-
-
 def figures_table(rows: Iterable[Row]) -> str:
-    """Every setting: medians over the rounds."""
+    """The table of all settings, with medians over the rounds."""
     return table([COLUMNS, *[_cells(row) for row in rows]])
 
 
 def line(point: Point) -> str:
-    """One point, while people wait."""
+    """A point in one line, printed as soon as it is measured."""
     times = f"p50 {point.p50_ms:7.1f} ms  p99 {point.p99_ms:7.1f} ms  pace {point.pace_ms:.1f} ms"
     return (
         f"round {point.round + 1}  {point.case:11} {point.system:10} {point.protocol:13} x{point.concurrency:<3}"
@@ -52,7 +47,7 @@ def line(point: Point) -> str:
 
 
 def reach_table(verdicts: Sequence[Verdict]) -> str:
-    """Goals and what was measured."""
+    """The table of goals and what was measured."""
     words = {True: "reached", False: "MISSED", None: "not measured"}
     body = [
         (
@@ -69,7 +64,7 @@ def reach_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def change_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Two entries of the history: throughput and p50, where both have them."""
+    """The table of throughput and p50 in two entries of the history, for settings of both."""
     body = []
     for setting in after["rows"]:
         if setting in before["rows"]:
@@ -80,17 +75,17 @@ def change_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 class History:
-    """A line for each run.
+    """A file with a line of JSON for each run.
 
     Args:
-        file: of JSON lines.
+        file: its path.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def find(self, commit: str | None) -> dict[str, Any] | None:
-        """The latest run of a commit, or the latest at all."""
+        """The latest run of a commit, or of any."""
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         entries: list[dict[str, Any]] = [json.loads(text) for text in lines]
         known = [entry for entry in entries if commit is None or entry["commit"].rstrip("+") == commit]
@@ -98,7 +93,7 @@ class History:
 
     @staticmethod
     def entry(at: str, commit: str, rows: Iterable[Row]) -> dict[str, Any]:
-        """A run as it is kept."""
+        """A run as an entry."""
         kept = {
             f"{r.case} {r.system} {r.protocol} x{r.concurrency}": [round(r.rate.median, 2), round(r.p50_ms.median, 2)]
             for r in rows
@@ -106,13 +101,13 @@ class History:
         return {"at": at, "commit": commit, "rows": kept}
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """One more."""
+        """Append an entry."""
         with self._file.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
 
 def results(facts: Mapping[str, Any], points: Sequence[Point], rows: Sequence[Row], verdicts: Sequence[Verdict]) -> str:
-    """All of a run, in JSON: null where nothing was measured."""
+    """The content of results.json: null where nothing was measured."""
     document = {
         **facts,
         "reach": [

@@ -1,4 +1,4 @@
-"""All systems of a case in turn, over several rounds; the order turns round from one round to the next."""
+"""All systems of a case in turn, over several rounds, in an order that alternates."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from modelport.measure.bench.measuring import Load, measure
 from modelport.services import choose
 from modelport.stack.stack import StackSettings, export_missing
 
-# The limit of a model: batches cost less per row where they fit the caches, more where they do not.
+# The raw model is measured with both: which is faster per row depends on the caches.
 RAW_BATCHES = (1, 4)
-SYSTEMS = ("raw", "in process", "ours", "seed", "kserve")
-# Protocols but the first are measured alone and at this concurrency, the seeds and KServe's way at these.
+SYSTEMS = ("raw", "in process", "ours", "legacy", "kserve")
+# Concurrencies of protocols after the first, of the legacy servers and of plain KServe.
 OTHER = (1, 8)
-SEED = (1, 4, 16)
-KSERVE = (1, 4)  # beyond, its answers take longer than a measurement
+LEGACY = (1, 4, 16)
+KSERVE = (1, 4)  # with more, its answers take longer than a measurement
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured.
 
-    Args:
-        cases, systems, protocols: by name; all protocols where none is named.
-        concurrency: of the first protocol; the others are measured at those of `OTHER` that are no greater.
+    Attributes:
+        cases, systems, protocols: names; no protocols stands for all.
+        concurrency: of the first protocol; the others are measured at those of `OTHER` up to its maximum.
         rounds, seconds: how often, and how long each time.
     """
 
@@ -42,11 +42,11 @@ class Plan:
 
 
 def run(plan: Plan) -> Iterator[Point]:
-    """All points, each as it is measured; artefacts that are missing are exported first.
+    """Measure all points, and yield each of them; missing artefacts are exported first.
 
     Raises:
         BenchError: something cannot be measured.
-        StackError: an export failed, or a server.
+        StackError: an export or a server failed.
     """
     chains: dict[str, tuple[str, ...]] = {}
     for case in (CASES[name] for name in plan.cases):
@@ -68,10 +68,10 @@ def _measured(name: str, system: str, plan: Plan, turn: int) -> Iterator[Point]:
         yield pipeline(name, case, turn, plan.seconds)
     elif system == "ours":
         yield from _served(name, system, servers.ours(name, case), list(_our_loads(case, plan)), turn)
-    elif system == "seed":
+    elif system == "legacy":
         request = own_request(case, instance(case.service))
-        loads = [Load("own", request, count, plan.seconds) for count in _among(SEED, plan)]
-        yield from _served(name, system, servers.seed(name, case), loads, turn)
+        loads = [Load("own", request, count, plan.seconds) for count in _among(LEGACY, plan)]
+        yield from _served(name, system, servers.legacy(name, case), loads, turn)
     elif name == "detector":
         loads = [Load("V1", servers.kserve_request(), count, plan.seconds) for count in _among(KSERVE, plan)]
         yield from _served(name, system, servers.kserve_plain(), loads, turn)
@@ -97,5 +97,5 @@ def _our_loads(case: Case, plan: Plan) -> Iterator[Load]:
 
 
 def _among(wanted: Sequence[int], plan: Plan) -> list[int]:
-    """Those that the plan allows; its greatest where it allows none."""
+    """Those up to the plan's maximum; that maximum itself where there are none."""
     return [count for count in wanted if count <= max(plan.concurrency)] or [max(plan.concurrency)]

@@ -1,1 +1,1 @@
-"""`make load`: Locust against any address, the two studies of scale, and what they say of a cluster's size."""
+"""Load studies by Locust: users ramped up, and replicas by callers."""

@@ -1,7 +1,6 @@
-"""`make load`: Locust's users on a running server, and what they say of its size.
+"""`modelport load`: load studies by Locust on a running server.
 
-ramp: users come one after another. surface: replicas by callers, here or in a cluster. check: the queueing model beside
-measurements. size: replicas, HPA and nodes for a rate. web: Locust's own page.
+ramp: users arrive one after another. surface: replicas by callers, here or in a cluster. web: Locust's own page.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from modelport.environment import ROOT, SetupError
 from modelport.manifests.rendering import RenderError
-from modelport.measure.load import locusts, sizing, studies
+from modelport.measure.load import locusts, studies
 from modelport.measure.load.locusts import LoadError, Measured
-from modelport.measure.load.queueing import Service
 from modelport.services import load
 
 URL = "http://127.0.0.1:8080"
@@ -26,7 +23,7 @@ HEAD = f"{'users':>6} {'req/s':>8} {'failed':>7} {'p50 ms':>8} {'p95 ms':>8} {'p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one study; returns the exit code."""
+    """Run a study; returns the exit code."""
     options = _parser().parse_args(arguments)
     studies.FOLDER.mkdir(parents=True, exist_ok=True)
     try:
@@ -47,14 +44,13 @@ def _ramp(options: argparse.Namespace) -> None:
 def _surface(options: argparse.Namespace) -> None:
     (service, *_), cells = options.services, []
     if options.url and not options.deployment:
-        raise LoadError("surface starts replicas of its own; to scale those behind --url, name their --deployment")
+        raise LoadError("surface starts its own replicas: to scale those behind --url, give their --deployment")
     counts = options.replicas or ((1, 2, 4, 8, 16) if options.deployment else (1, 2))
-    told = (service, counts, options.threads, options.seconds)
-    found = (
-        studies.cluster_surface(*told, options.url or URL, options.deployment, options.namespace)
-        if options.deployment
-        else studies.surface(*told, studies.FOLDER)
-    )
+    plan = (service, counts, options.threads, options.seconds)
+    if options.deployment:
+        found = studies.cluster_surface(*plan, options.url or URL, options.deployment, options.namespace)
+    else:
+        found = studies.surface(*plan, studies.FOLDER)
     print(f"replicas {HEAD}")
     for cell in found:
         print(f"{cell.replicas:>8} {_line(cell.measured)}", flush=True)
@@ -62,33 +58,6 @@ def _surface(options: argparse.Namespace) -> None:
     studies.draw_surface(cells, studies.FOLDER / "surface.png")
     studies.write_surface(cells, studies.FOLDER / "surface.csv")
     print(f"drawn: {studies.FOLDER / 'surface.png'}; the figures: surface.csv beside it")
-
-
-def _check(options: argparse.Namespace) -> None:
-    (name, *_), url = options.services, options.url or URL
-    if urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise LoadError(
-            "check measures the processor time of a stack on this machine: run it there, beside `make serve`"
-        )
-    service, cpu_s = studies.service_of(url, name, options.seconds)
-    print(
-        f"{name}: {1000 * service.mean_s:.1f} ms a request, scv {service.scv:.2f}, {service.servers} at once, so "
-        f"{service.capacity:.1f} requests/s at most; {1000 * cpu_s:.1f} ms of processor time"
-    )
-    print(f"{'load':>5} {HEAD}   predicted p50, p99 ms")
-    short = 1.0
-    for one in studies.check(url, name, service, options.seconds):
-        predicted = f"{one.predicted_p50_ms:8.0f} {one.predicted_p99_ms:8.0f}"
-        print(f"{one.load:5.0%} {_line(one.measured)}   {predicted}", flush=True)
-        short = max(short, one.measured.p99_ms / one.predicted_p99_ms)
-    if short > 1:
-        print(f"p99 was up to {short:.1f} times what the model says: sized for that")
-    _print_size(options, service, cpu_s, short)
-
-
-def _size(options: argparse.Namespace) -> None:
-    service = Service(options.service_ms / 1000, options.scv, options.servers)
-    _print_size(options, service, options.cpu_ms / 1000, 1.0)
 
 
 def _web(options: argparse.Namespace) -> None:
@@ -103,21 +72,8 @@ def _web(options: argparse.Namespace) -> None:
 _STUDIES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "ramp": _ramp,
     "surface": _surface,
-    "check": _check,
-    "size": _size,
     "web": _web,
 }
-
-
-def _print_size(options: argparse.Namespace, service: Service, cpu_s: float, short: float) -> None:
-    """What the model says for the target; `short`: by how much its p99 has been found too low."""
-    rate, within_s = options.rate / 3600, options.p99_ms / 1000
-    print(f"for {options.rate:,.0f} requests an hour ({rate:.1f}/s), 99 % within {options.p99_ms:g} ms:")
-    found = sizing.size(service, rate, 0.99, within_s / short, cpu_s, options.node_cores)
-    if found is None:
-        print("  no number of replicas will do: the model alone takes longer, or a pod needs more than --node-cores")
-        return
-    print(*(f"  {line}" for line in found.lines()), sep="\n")
 
 
 def _line(one: Measured) -> str:
@@ -126,24 +82,27 @@ def _line(one: Measured) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m modelport.measure.load", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="modelport load", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("study", choices=sorted(_STUDIES))
     add("--url", help=f"of the server (default: {URL})")
-    add("--services", type=_services, default=("detector",), help="(default: detector; surface and check: one)")
-    add("--seconds", type=_positive, default=10.0, help="each figure's; the ramp's last user comes then (default: 10)")
+    add(
+        "--services",
+        type=_services,
+        default=("detector",),
+        help="comma-separated; surface takes one (default: detector)",
+    )
+    add(
+        "--seconds",
+        type=_positive,
+        default=10.0,
+        help="of each measurement; until the ramp's last user arrives (default: 10)",
+    )
     add("--users", type=_count, default=32, help="at the ramp's end (default: %(default)s)")
     add("--replicas", type=_counts, help="surface (default: 1,2; with --deployment 1,2,4,8,16)")
     add("--threads", type=_counts, default=(1, 2, 4, 8, 16), help="surface: callers (default: 1,2,4,8,16)")
-    add("--deployment", help="surface: scale this deployment by kubectl, instead of processes here")
-    add("--namespace", default="modelport", help="of the deployment (default: %(default)s)")
-    add("--rate", type=_positive, default=1e6, help="size: requests an hour (default: a million)")
-    add("--p99-ms", type=_positive, default=500.0, help="size: 99 per cent within (default: %(default)s)")
-    add("--node-cores", type=_count, default=8, help="size: cores of a node (default: %(default)s)")
-    add("--service-ms", type=_positive, default=80.0, help="size: a request alone (default: %(default)s)")
-    add("--scv", type=float, default=0.1, help="size: its squared coefficient of variation (default: %(default)s)")
-    add("--servers", type=_count, default=2, help="size: requests at once in a replica (default: %(default)s)")
-    add("--cpu-ms", type=_positive, default=80.0, help="size: processor time of a request (default: %(default)s)")
+    add("--deployment", help="surface: scale this Deployment by kubectl instead of local processes")
+    add("--namespace", default="modelport", help="of the Deployment (default: %(default)s)")
     add("--web-port", type=int, default=8089, help="of Locust's page (default: %(default)s)")
     return parser
 
@@ -152,7 +111,7 @@ def _services(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     declared = load()
     if not set(names) <= set(declared):
-        raise argparse.ArgumentTypeError(f"{text!r}: choose of {', '.join(declared)}")
+        raise argparse.ArgumentTypeError(f"{text!r}: choose one of {', '.join(declared)}")
     return names
 
 
@@ -160,13 +119,13 @@ def _positive(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r}: a number above 0 is needed")
+    raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
 
 
 def _count(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r}: a whole number above 0 is needed")
+    raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
 
 
 def _counts(text: str) -> tuple[int, ...]:

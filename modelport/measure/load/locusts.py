@@ -1,37 +1,41 @@
-"""Locust as a child process, and what it measured."""
+"""Locust as a child process, and its measurements."""
 
 from __future__ import annotations
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelport.environment import ROOT
 
 FILE = Path(__file__).with_name("locustfile.py")
 AGGREGATED = "Aggregated"
-WINDOW_S = 10  # of the seconds before, in each row of Locust's history
-UNKNOWN = ("N/A", "0")  # its percentiles while it has no answers, or has not counted them
+WINDOW_S = 10  # that each row of Locust's history covers
+CONNECT_TIMEOUT_S = 60.0
+NEXT_STEP = "start a server with `make serve`, or give another one with --url"
+UNKNOWN = ("N/A", "0")  # a percentile without answers, or with answers that are not counted yet
 
 
 class LoadError(Exception):
-    """The run cannot go on; the message is what a person reads."""
+    """The run cannot continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All requests of some users over some time.
+    """All requests of a number of users over a time.
 
     Attributes:
-        users: callers.
-        rate: requests a second that were answered well.
-        failed: requests that were not.
-        mean_ms, p50_ms, p95_ms, p99_ms: until the answer, whatever it was.
+        users: how many.
+        rate: requests per second that succeeded.
+        failed: requests that did not.
+        mean_ms, p50_ms, p95_ms, p99_ms: response times of all requests.
     """
 
     users: int
@@ -44,33 +48,35 @@ class Measured:
 
 
 def command(url: str, services: Sequence[str], *options: str) -> list[str]:
-    """Locust's command line."""
+    """The command line that runs Locust."""
     mine = [f"--services={','.join(services)}"]
     return [sys.executable, "-m", "locust", "-f", str(FILE), f"--host={url}", *mine, *options]
 
 
 def environment() -> dict[str, str]:
-    """That of our own processes."""
+    """The environment of the process that runs Locust."""
     return {**os.environ, "PYTHONSAFEPATH": "1"}
 
 
-def hold(url: str, services: Sequence[str], users: int, seconds: float, think_s: float = 0.0) -> Measured:
-    """So many users for so long.
+def hold(url: str, services: Sequence[str], users: int, seconds: float) -> Measured:
+    """Measure a constant number of users.
 
     Raises:
-        LoadError: Locust failed, or nothing was answered well.
+        LoadError: Locust failed, or no request succeeded.
     """
-    rows = _run(url, services, users, users, seconds, "stats", "--reset-stats", f"--think-s={think_s}")
+    rows = _run(url, services, users, users, seconds, "stats", "--reset-stats")
     return _answered([_measured(row, users) for row in rows], url, seconds)[-1]
 
 
 def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[Measured]:
-    """Users come one after another within that time and stay for ten seconds; each second, what the last ten were.
+    """Measure users that arrive one after another within `seconds` and stay for another ten.
 
-    Seconds of which nothing is known yet are left out. Failures are those of all the time before.
+    Returns:
+        A measurement per second, each over the ten seconds before it; `failed` counts from the beginning. Seconds
+        without a known percentile are left out.
 
     Raises:
-        LoadError: Locust failed, or nothing was answered well.
+        LoadError: Locust failed, or no request succeeded.
     """
     rows = _run(url, services, users, users / seconds, seconds + WINDOW_S, "stats_history")
     measured = [_measured(row, int(row["User Count"]), "Total ") for row in rows]
@@ -83,7 +89,8 @@ def ramp(url: str, services: Sequence[str], users: int, seconds: float) -> list[
 def _run(
     url: str, services: Sequence[str], users: int, spawn_rate: float, seconds: float, table: str, *more: str
 ) -> list[dict[str, str]]:
-    """The rows of one of Locust's tables that tell of all requests together, as far as something is known of them."""
+    """The rows of one of Locust's tables that aggregate all requests and have known percentiles."""
+    _check_listening(url)
     with tempfile.TemporaryDirectory() as folder:
         options = ["--headless", f"--users={users}", f"--spawn-rate={spawn_rate}", f"--run-time={round(seconds)}s"]
         options += [f"--csv={folder}/run", "--csv-full-history", "--only-summary", "--exit-code-on-error=0"]
@@ -103,17 +110,26 @@ def _run(
     return [row for row in together if row["50%"] not in UNKNOWN and float(row["Requests/s"])]
 
 
+def _check_listening(url: str) -> None:
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise LoadError(f"{url} cannot be reached ({error}): {NEXT_STEP}") from error
+
+
 def _answered(measured: list[Measured], url: str, seconds: float) -> list[Measured]:
-    """What was measured, if anything was: refusals come fast, and a dead server is not to look like a quick one."""
+    """The measurements, if any request succeeded: a server that only fails must not look like a fast one."""
     if any(one.rate > 0 for one in measured):
         return measured
     if any(one.failed for one in measured):
-        raise LoadError(f"{url} answers nothing well: start a server with `make serve`, or name one: --url http://...")
-    raise LoadError(f"no answer came from {url} within {seconds:g} s: measure for longer, --seconds {4 * seconds:g}")
+        raise LoadError(f"no request to {url} succeeded: {NEXT_STEP}")
+    raise LoadError(f"no request to {url} ended within {seconds:g} s: measure longer with --seconds {4 * seconds:g}")
 
 
 def _measured(row: dict[str, str], users: int, total: str = "") -> Measured:
-    """A row of Locust's tables; the history's columns of the whole run begin with "Total "."""
+    """A row of Locust's tables; in the history, columns of the whole run begin with "Total "."""
     mean, failed = row[f"{total}Average Response Time"], row[f"{total}Failure Count"]
     percentiles = (float(row[share]) for share in ("50%", "95%", "99%"))
     rate = max(0.0, float(row["Requests/s"]) - float(row["Failures/s"]))

@@ -1,4 +1,4 @@
-"""Replicas of one service: here transformers, each with a Triton of its own, behind Envoy; in a cluster by kubectl."""
+"""Replicas of a service: here transformers, each with its own Triton, behind Envoy; in a cluster by kubectl."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from modelport.stack.triton_server import TritonServer, TritonSettings
 
 REPOSITORY = ROOT / "model_repository"
 ROLLOUT_S, REQUEST_S = 600, 60
-_PORTS = 5  # of a replica
+_PORTS = 5  # per replica
 
 
 def documents(service: str, count: int) -> list[dict[str, Any]]:
-    """What makes Envoy deal requests out evenly among so many endpoints, at random, as kube-proxy does."""
+    """Manifests by which Envoy distributes requests evenly and at random over `count` endpoints, like kube-proxy."""
     names = [f"{service}-{number}" for number in range(count)]
     pods = [{"kind": "InferenceService", "metadata": {"name": name}} for name in names]
     services = [
@@ -43,7 +43,7 @@ def documents(service: str, count: int) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def local(service: str, count: int, logs: Path) -> Iterator[str]:
-    """So many replicas on this machine, as long as the block runs; gives the address of what stands before them."""
+    """Run replicas on this machine within the block; yields the URL of the Envoy in front of them."""
     export_missing(StackSettings(choose(service)))
     with contextlib.ExitStack() as started:
         port, admin_port, *ports = free_ports(2 + _PORTS * count)
@@ -65,17 +65,17 @@ def local(service: str, count: int, logs: Path) -> Iterator[str]:
 
 
 def scale(deployment: str, namespace: str, count: int) -> None:
-    """So many replicas in the cluster that kubectl knows; returns when they are ready.
+    """Scale a Deployment in the cluster of kubectl's context and wait until all replicas are ready.
 
     Raises:
-        LoadError: kubectl failed; it said why.
-        RenderError: there is no kubectl.
+        LoadError: kubectl failed and printed why.
+        RenderError: kubectl is not installed.
     """
     program = kubectl()
     for step in (["scale", f"--replicas={count}"], ["rollout", "status", f"--timeout={ROLLOUT_S}s"]):
         done = subprocess.run([program, *step, f"--namespace={namespace}", f"deployment/{deployment}"], check=False)
         if done.returncode:
-            raise LoadError(f"kubectl {step[0]} failed: see above")
+            raise LoadError(f"kubectl {step[0]} failed: see its message above")
 
 
 def _replica(

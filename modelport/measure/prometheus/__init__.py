@@ -1,1 +1,1 @@
-"""The dashboard and the alerts of manifests/, on a real Prometheus of this machine beside a running stack."""
+"""A real Prometheus with the dashboard's queries and the alerts of manifests/, for a running stack."""

@@ -1,4 +1,4 @@
-"""A real Prometheus beside a running stack, configured as the operator would configure it from our manifests."""
+"""A real Prometheus for a running stack, configured from our manifests as the Prometheus operator would do it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from modelport.stack.server import LOOPBACK
 
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
 START_TIMEOUT_S = 30.0
-# Triton's metrics port in a pod; here it is another one
+# Triton's metrics port in a pod, replaced by the local one
 _TRITON_METRICS = ":8002"
 
 
 @dataclass(frozen=True)
 class Pod:
-    """What the discovery of pods would tell of a transformer and its Triton that run here."""
+    """A local transformer and its Triton, described as Kubernetes' discovery of pods would describe them."""
 
     name: str
     inference_service: str
@@ -36,7 +36,7 @@ class Pod:
     namespace: str = "modelport"
 
     def targets(self) -> list[dict[str, Any]]:
-        """One for each declared port, and one for the container that declares none."""
+        """A target for each declared port, and one for the container that declares none."""
         return [
             self._target("transformer-container", f"{LOOPBACK}:{self.http_port}", port="http1"),
             self._target("transformer-container", f"{LOOPBACK}:{self.http_port + 1}", port="grpc"),
@@ -57,14 +57,14 @@ class Pod:
 
 
 def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
-    """Prometheus's configuration: the PodMonitor, turned into scrape configs as the Prometheus operator does it.
+    """Prometheus' configuration: the PodMonitor as scrape configs, as the Prometheus operator makes them.
 
-    Discovery alone is replaced: its labels are written down, and Triton's port is the local one.
+    Only discovery is replaced, by static labels, and Triton's port by the local one.
 
     Args:
-        pod: what is read.
+        pod: what is scraped.
         rules_file: alerts and recording rules.
-        interval: between two reads, and two evaluations.
+        interval: of scrapes and of evaluations.
     """
     monitor = yaml.safe_load(POD_MONITOR.read_text().replace(_TRITON_METRICS, f":{pod.triton_metrics_port}"))
     name = f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}"
@@ -85,7 +85,7 @@ def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
 
 
 def _relabelling(name: str, spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """In the operator's order: what is kept, its own labels, the pod's labels, the endpoint's own rules."""
+    """In the operator's order: what is kept, the operator's labels, the pod's labels, the endpoint's own rules."""
 
     def meta(label: str) -> str:
         return "__meta_kubernetes_" + re.sub(r"\W", "_", label)
@@ -107,13 +107,13 @@ def _relabelling(name: str, spec: Mapping[str, Any], endpoint: Mapping[str, Any]
 
 
 class Prometheus:
-    """Owns a Prometheus that reads one pod.
+    """Owns a Prometheus that scrapes one pod.
 
     Args:
-        pod: what is read.
+        pod: what is scraped.
         folder: for its configuration, data and log.
-        port: where it listens, on loopback.
-        interval: between two reads.
+        port: that it listens on, on loopback.
+        interval: of scrapes.
     """
 
     def __init__(self, pod: Pod, folder: Path, port: int, interval: str = "1s") -> None:
@@ -137,10 +137,10 @@ class Prometheus:
         )
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start it and wait until it is ready.
 
         Raises:
-            StartError: it did not come up; the message is the end of its log.
+            StartError: it was not ready in time; the message is the end of its log.
         """
         self._process.start()
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -156,7 +156,7 @@ class Prometheus:
         raise StartError(f"Prometheus did not start: {log[-500:]}")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._client.close()
         self._process.stop()
 
@@ -165,18 +165,13 @@ class Prometheus:
 
         Args:
             expr: in PromQL.
-            at: as of when, in seconds since the epoch; now where it is not given.
+            at: evaluation time in seconds since the epoch; default: now.
         """
         moment = {} if at is None else {"time": at}
         return self._get("query", query=expr, **moment)["result"]  # type: ignore[no-any-return]
 
-    def query_range(self, expr: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
-        """The series of a range query: [{"metric": labels, "values": [[time, text], ...]}]."""
-        found = self._get("query_range", query=expr, start=start, end=end, step=step)
-        return found["result"]  # type: ignore[no-any-return]
-
     def targets(self) -> list[dict[str, Any]]:
-        """What is read at present."""
+        """The active targets."""
         return self._get("targets", state="active")["activeTargets"]  # type: ignore[no-any-return]
 
     def rules(self) -> Sequence[dict[str, Any]]:
@@ -192,7 +187,7 @@ class Prometheus:
 
 
 def executable(name: str = "prometheus") -> str:
-    """Prometheus, or promtool, of this machine.
+    """The path of Prometheus or promtool.
 
     Raises:
         StartError: it is not installed.

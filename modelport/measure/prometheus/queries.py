@@ -1,4 +1,4 @@
-"""What the dashboard and the alerts ask Prometheus, read from their manifests."""
+"""The Prometheus queries of the dashboard and the alerts, read from their manifests."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Query:
     """One query of a panel.
 
     Attributes:
-        expr: with Grafana's variables in it.
-        legend: how its series are named, `{{label}}` stands for a label's value.
+        expr: PromQL with Grafana's variables.
+        legend: the name of its series, where `{{label}}` stands for a label's value.
     """
 
     expr: str
@@ -47,14 +47,10 @@ class Panel:
     """One panel of the dashboard.
 
     Attributes:
-        kind: Grafana's type.
-        unit: Grafana's name of the unit.
-        row: title of the group that it belongs to.
+        row: title of the row that it belongs to.
     """
 
     title: str
-    kind: str
-    unit: str
     row: str
     queries: tuple[Query, ...]
 
@@ -67,42 +63,42 @@ def panels(dashboard: Mapping[str, Any]) -> Iterator[Panel]:
             row = panel["title"]
             continue
         queries = tuple(Query(target["expr"], target.get("legendFormat", "")) for target in panel["targets"])
-        yield Panel(panel["title"], panel["type"], panel["fieldConfig"]["defaults"].get("unit", ""), row, queries)
+        yield Panel(panel["title"], row, queries)
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard as Grafana reads it."""
+    """The dashboard's JSON document."""
     document: dict[str, Any] = json.loads(DASHBOARD.read_text())
     return document
 
 
 def rule_groups() -> dict[str, Any]:
-    """The rules as Prometheus reads them, out of the PrometheusRule."""
+    """The content of Prometheus' rule file, from the PrometheusRule."""
     return {"groups": yaml.safe_load(RULES.read_text())["spec"]["groups"]}
 
 
 def rules() -> Iterator[dict[str, Any]]:
-    """All rules, recording ones first as they stand there."""
+    """All rules, in the manifest's order."""
     for group in rule_groups()["groups"]:
         yield from group["rules"]
 
 
 def filled_in(expr: str, rate_interval: str, **variables: str) -> str:
-    """A panel's query as Grafana sends it: a variable that is not given is "All".
+    """A panel's query as Grafana sends it.
 
     Args:
         expr: with variables.
-        rate_interval: what $__rate_interval stands for.
-        variables: regular expressions by name.
+        rate_interval: the value of $__rate_interval.
+        variables: regular expressions by name; a variable that is not given is "All".
     """
     expr = expr.replace("$__rate_interval", rate_interval)
     return re.sub(r"\$(\w+)", lambda match: variables.get(match[1], ".*"), expr)
 
 
 def selectors(expr: str) -> list[str]:
-    """Every series that an expression reads: metric names with their matchers.
+    """The selectors of an expression: metric names with their matchers.
 
-    Strings and label lists are blanked first, so that a name that is left is a metric's or, before "(", a function's.
+    Strings and label lists are blanked first, so that every name left is a metric's or, before "(", a function's.
     """
     masked = _STRING.sub(lambda match: '"' + "_" * (len(match[0]) - 2) + '"', expr)
     masked = _CLAUSE.sub(lambda match: " " * len(match[0]), masked)
@@ -118,9 +114,9 @@ def selectors(expr: str) -> list[str]:
 
 
 def unfiltered(expr: str) -> str:
-    """An alert's expression that answers with or without the alert: 1 or 0 for each series that is compared.
+    """An alert's expression with a result whether it fires or not: 1 or 0 for each compared series.
 
-    A comparison drops what it is not true for; with `bool` it drops nothing, and `absent` is asked as presence.
+    A comparison drops series for which it is false, with `bool` it drops none; `absent` becomes `count`.
     """
     spans = [match.span() for match in re.finditer(r'\{[^{}]*\}|"[^"]*"', expr)]
 

@@ -1,1 +1,1 @@
-"""Breaks the running stack on purpose, one fault after the other, and counts what callers saw of it."""
+"""Injects faults into a running stack, one after another, and counts what callers see of each."""

@@ -1,4 +1,4 @@
-"""Faults of callers: gone half-way, slow, idle by the thousand, or sending what no server should take."""
+"""Faults of callers: gone half-way, slow, idle by the thousand, or sending what a server must refuse."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from modelport.measure.torture.load import Load, RunningLoad
-from modelport.measure.torture.outcome import Outcome, judge
+from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import Served
-from modelport.measure.torture.traffic import requests
+from modelport.measure.torture.traffic import begin, requests
 from modelport.stack.server import LOOPBACK
 
 CALLERS = 40
@@ -32,7 +31,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
 def gone(served: Served) -> Outcome:
-    """Callers leave in the middle of the body, and while they wait; half of them with a reset."""
+    """Callers disconnect in the middle of the body and while they wait; half of them with a reset."""
 
     def leave() -> str:
         whole = _raw("classifier")
@@ -43,13 +42,13 @@ def gone(served: Served) -> Outcome:
                     if number % 2:
                         caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 time.sleep(0.02)
-        return f"{CALLERS} left in the body, {CALLERS} while they waited"
+        return f"{CALLERS} disconnected in the body, {CALLERS} while they waited"
 
     return _beside(served, leave)
 
 
 def slow(served: Served) -> Outcome:
-    """Callers send a byte a second of a body that they declared."""
+    """Callers send one byte per second of the body that they declared."""
 
     def trickle() -> str:
         whole = _raw("classifier")
@@ -61,30 +60,30 @@ def slow(served: Served) -> Outcome:
                 for caller in callers:
                     caller.sendall(whole[1000 + second : 1001 + second])
                 time.sleep(1)
-        return f"{CALLERS} callers, a byte a second for {SLOW_S} s"
+        return f"{CALLERS} callers, one byte per second for {SLOW_S} s"
 
     return _beside(served, trickle)
 
 
 def idle(served: Served) -> Outcome:
-    """As many connections as descriptors allow, up to ten thousand, that say nothing."""
+    """As many idle connections as file descriptors allow, up to ten thousand."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(IDLE, soft - 500)
 
-    def sit() -> str:
+    def wait() -> str:
         with contextlib.ExitStack() as held:
             began = time.monotonic()
             for _ in range(count):
                 held.enter_context(connection(served))
             took = time.monotonic() - began
             time.sleep(4)
-        return f"{count} connections, made in {took:.1f} s" + " (ulimit -n allows no more)" * (count < IDLE)
+        return f"{count} connections, opened in {took:.1f} s" + " (ulimit -n allows no more)" * (count < IDLE)
 
-    return _beside(served, sit)
+    return _beside(served, wait)
 
 
 def flood(served: Served) -> Outcome:
-    """Bodies over the limit, with and without a length, and pictures whose header asks for gigabytes."""
+    """Bodies over the limit, with and without a declared length, and images whose header declares gigabytes."""
     head = b"POST /detector/api/ HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
     chunk = b"100000\r\n" + bytes(2**20) + b"\r\n"
     bomb = _bomb()
@@ -98,30 +97,30 @@ def flood(served: Served) -> Outcome:
 
     def attack(number: int) -> None:
         for name, (expected, first, part, times) in attacks.items():
-            status = _ask(served, first, part, times)
+            status = _send(served, first, part, times)
             seen[f"{name} {status}"] += 1
             if status not in (expected, "429"):
                 wrong.append(f"{name} was answered {status}")
 
-    def pour() -> str:
+    def flood_server() -> str:
         with ThreadPoolExecutor(FLOODERS) as threads:
             list(threads.map(attack, range(15)))
         return ", ".join(f"{number} x {what}" for what, number in sorted(seen.items()))
 
-    outcome = _beside(served, pour)
+    outcome = _beside(served, flood_server)
     return dataclasses.replace(outcome, broken=(*outcome.broken, *sorted(set(wrong))))
 
 
-def _beside(served: Served, trouble: Callable[[], str]) -> Outcome:
-    """Make trouble beside the constant load, which must not see any of it."""
-    running = RunningLoad(served.url, Load())
+def _beside(served: Served, act: Callable[[], str]) -> Outcome:
+    """Act beside the constant load, which must not be affected."""
+    running = begin(served.url, timeout_ms=LONGEST_MS)
     time.sleep(1)
     try:
-        note = trouble()
+        note = act()
         time.sleep(1)
     finally:
         records = running.stop()
-    outcome = judge(records, frozenset({"200"}))
+    outcome = judge(records, SUCCEEDED, deadline_s=LONGEST_MS / 1000)
     return dataclasses.replace(outcome, note=note)
 
 
@@ -139,8 +138,8 @@ def _raw(kind: str) -> bytes:
     return head.encode() + request.body
 
 
-def _ask(served: Served, first: bytes, part: bytes, times: int) -> str:
-    """Send until the server answers; returns the status, or "none"."""
+def _send(served: Served, first: bytes, part: bytes, times: int) -> str:
+    """Send until the server answers; returns the status or "none"."""
     with connection(served) as caller, contextlib.suppress(OSError):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError), selectors.DefaultSelector() as selector:
             selector.register(caller, selectors.EVENT_READ)
@@ -155,7 +154,7 @@ def _ask(served: Served, first: bytes, part: bytes, times: int) -> str:
 
 
 def _bomb() -> bytes:
-    """A small PNG whose header says 40,000 x 40,000."""
+    """A small PNG whose header declares 40,000 x 40,000 pixels."""
     file = io.BytesIO()
     Image.new("L", (8, 8)).save(file, "PNG")
     data = bytearray(file.getvalue())

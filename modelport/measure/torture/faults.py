@@ -1,4 +1,4 @@
-"""All faults by name."""
+"""The faults by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KILL, STOP = signal.SIGKILL, signal.SIGSTOP
 
 Fault = Callable[[Served], Outcome]
 
-# One stack, of a detector and a classifier with a spare, goes through all of these.
+# One stack, of a detector and a classifier with a spare model, is given all of these.
 SERVED: Mapping[str, Fault] = {
     "detector-killed": processes.model("yolov3_tiny", KILL),
     "detector-stalled": processes.model("yolov3_tiny", STOP),
@@ -32,7 +32,7 @@ SERVED: Mapping[str, Fault] = {
     "too-late": loads.too_late,
     "sigterm": processes.terminated,
 }
-# Another one through these.
+# A second one is given these.
 TENSORFLOW = ("cars", "digits", "anomaly")
 SERVED_TENSORFLOW: Mapping[str, Fault] = {
     "cars-killed": processes.model("cars", KILL, TENSORFLOW),
@@ -40,7 +40,7 @@ SERVED_TENSORFLOW: Mapping[str, Fault] = {
     "digits-stalled": processes.model("mnist", STOP, TENSORFLOW),
     "anomaly-stalled": processes.model("anomaly", STOP, TENSORFLOW),
 }
-# These start a stack of their own, or several.
+# Each of these starts a stack of its own.
 ALONE: Mapping[str, Callable[[Path], Outcome]] = {
     "artefact-truncated": artefacts.truncated,
     "artefact-wrong": artefacts.wrong,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 
 from kserve_transformers.settings import Limits
-from modelport.measure.torture.load import Load, RunningLoad
-from modelport.measure.torture.outcome import Outcome, judge
+from modelport.measure.generator.load import RunningLoad
+from modelport.measure.generator.requests import Record, counts
+from modelport.measure.torture.outcome import Outcome, judge, p99_s, tally
 from modelport.measure.torture.served import Served
-from modelport.measure.torture.traffic import Record, counts, p99_s
+from modelport.measure.torture.traffic import begin
 
 KIND = "detector V2"
 MODEL = "yolov3_tiny"
@@ -18,81 +18,75 @@ CALLERS, CALLERS_S = 8, 6.0
 TIMES, OVERLOAD_S = 4, 15.0
 WARM_UP_S = 2.0
 GOODPUT_SHARE = 0.8
-DEADLINE_MS = 10_000
 QUEUE = Limits().queue_size
 
 
 def overloaded(served: Served) -> Outcome:
-    """Four times what the machine carries: as much is answered as ever, in time; the rest is told to come back.
+    """Four times the capacity: the goodput stays, answers come in time, and all other callers get 429.
 
-    What it carries is measured before and after, since machines that others use, too, change.
+    The capacity is measured before and after, because shared machines change their speed.
     """
-    before = _carried(served)
-    records = _run(served, Load(rate=TIMES * before, kinds=(KIND,), timeout_ms=DEADLINE_MS), OVERLOAD_S)
-    best = (before + _carried(served)) / 2
+    before = _capacity(served)
+    records = _run(begin(served.url, (KIND,), rate=TIMES * before), OVERLOAD_S)
+    best = (before + _capacity(served)) / 2
     goodput, p99 = _goodput(records, OVERLOAD_S), p99_s(records)
     longest_s = 2 * QUEUE / max(goodput, 0.1)  # a full queue before it, twice over
     outcome = judge(records, frozenset({"200", "429"}))
     broken = list(outcome.broken)
     if goodput < GOODPUT_SHARE * best:
-        broken.append(f"goodput fell from {best:.1f} to {goodput:.1f} a second")
+        broken.append(f"the goodput fell from {best:.1f}/s to {goodput:.1f}/s")
     if p99 > longest_s:
-        broken.append(f"99 of 100 answers took up to {p99:.1f} s, not {longest_s:.1f}")
+        broken.append(f"p99 was {p99:.1f} s, more than {longest_s:.1f} s")
     if not outcome.seen["429"]:
-        broken.append("nobody was told to come back")
-    note = f"{best:.1f}/s carried, {TIMES * before:.0f}/s sent: {goodput:.1f}/s answered, p99 {p99:.2f} s"
+        broken.append("nobody got 429")
+    note = f"capacity {best:.1f}/s, sent {TIMES * before:.0f}/s, goodput {goodput:.1f}/s, p99 {p99:.2f} s"
     return dataclasses.replace(outcome, note=note, broken=tuple(broken))
 
 
-def _carried(served: Served) -> float:
-    """Answers a second for callers who wait for theirs."""
-    return _goodput(_run(served, Load(callers=CALLERS, kinds=(KIND,), timeout_ms=DEADLINE_MS), CALLERS_S), CALLERS_S)
+def _capacity(served: Served) -> float:
+    """Answers per second to callers that wait for their answers."""
+    return _goodput(_run(begin(served.url, (KIND,), callers=CALLERS), CALLERS_S), CALLERS_S)
 
 
-def _run(served: Served, load: Load, seconds: float) -> list[Record]:
-    running = RunningLoad(served.url, load)
+def _run(running: RunningLoad, seconds: float) -> list[Record]:
     time.sleep(WARM_UP_S + seconds)
     return running.stop()
 
 
 def _goodput(records: list[Record], seconds: float) -> float:
-    """Good answers a second, that came once the load was warm and before it ended."""
-    begin = min(record.at for record in records) + WARM_UP_S / 2
+    """Answers with status 200 per second, from when the load was warm until it ended."""
+    start = min(record.at for record in records) + WARM_UP_S / 2
     good = [record for record in records if record.outcome == "200"]
-    return sum(begin <= record.at + record.seconds < begin + seconds for record in good) / seconds
+    return sum(start <= record.at + record.seconds < start + seconds for record in good) / seconds
 
 
 def too_late(served: Served) -> Outcome:
-    """Many requests that a busy model cannot answer in time: 504, and the model does not work for most of them."""
+    """Many requests that a busy model cannot answer in time get 504, and the model executes few of them."""
     before, said = executed(served), len(served.log())
-    crowd = RunningLoad(served.url, Load(rate=150, kinds=(KIND,), timeout_ms=250))
-    light = RunningLoad(served.url, Load(rate=2, kinds=("classifier",)))
+    hurried_load = begin(served.url, (KIND,), rate=150, timeout_ms=250)
+    other_load = begin(served.url, ("classifier",), rate=2)
     time.sleep(5)
-    hurried = crowd.stop()
-    records = light.stop()
-    time.sleep(3)  # what would still wait in Triton's queue is done by then
+    hurried = hurried_load.stop()
+    records = other_load.stop()
+    time.sleep(3)  # Triton works off its queue
     done = executed(served) - before
     outcome = judge(records)
     seen = counts(hurried)
     answered, late = seen["200"], seen["504"]
     broken = list(outcome.broken)
     if not late:
-        broken.append("nobody was too late")
+        broken.append("nobody got 504")
     if f"model {MODEL} is not ready" in served.log()[said:]:
-        broken.append("the model was replaced although it was well")
+        broken.append("the model was restarted without a fault")
     if done > answered + 0.2 * late:
-        broken.append(f"the model worked for {done} pictures, {answered} were waited for")
+        broken.append(f"the model executed {done} requests for {answered} answers")
     if seen.keys() - {"200", "429", "504"}:
-        broken.append(f"hurried callers saw {dict(seen)}")
-    note = f"hurried: {_said(seen)}" + f"; the model worked for {done} pictures" * (done >= 0)
+        broken.append(f"callers with a deadline of 250 ms saw {dict(seen)}")
+    note = f"deadline 250 ms: {tally(seen)}; the model executed {done}"
     return dataclasses.replace(outcome, note=note, broken=tuple(broken))
 
 
 def executed(served: Served) -> int:
-    """How many pictures the detector's model has worked for, by Triton's statistics."""
+    """How many images the detector's model has processed, by Triton's statistics."""
     _, document = served.get(f"/v2/models/{MODEL}/stats", served.triton_port)
     return int(document["model_stats"][0]["inference_count"])
-
-
-def _said(seen: Counter[str]) -> str:
-    return ", ".join(f"{count} x {what}" for what, count in sorted(seen.items()))

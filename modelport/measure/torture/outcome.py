@@ -1,4 +1,4 @@
-"""What a fault did, and the table of all."""
+"""What a fault caused, and the table of all faults."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelport.measure.torture.traffic import CUT, REFUSED, UNANSWERED, Record, counts, lost
+from exporters.table import table as draw_table
+from modelport.measure.generator.requests import CUT, REFUSED, UNANSWERED, Record, counts
 
-# What a well-formed request may meet.
+# What a well-formed request may get.
 HONEST = frozenset({"200", "429", "502", "503", "504"})
+# Where a fault must not be visible. With LONGEST_MS, the longest deadline that a server accepts, only a machine without
+# free processor time gives 504, and that late.
+SUCCEEDED = frozenset({"200", "504"})
+LONGEST_MS = 30_000
 NO_ANSWER = (REFUSED, CUT, UNANSWERED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did.
+    """What a fault caused.
 
     Attributes:
-        seen: what the callers of the constant load saw.
-        noticed_s: until readiness or the stack said so; None where they have no reason to.
-        recovered_s: until all models were ready again, from the fault on.
-        broken: promises that did not hold.
+        seen: how often callers of the constant load saw each outcome.
+        noticed_s: seconds from the fault until readiness or the log showed it; None where neither has a reason to.
+        recovered_s: seconds from the fault until all models were ready again.
+        broken: the promises that did not hold.
     """
 
     fault: str
@@ -38,42 +43,57 @@ class Outcome:
     broken: tuple[str, ...] = ()
 
 
-def judge(records: Sequence[Record], allowed: frozenset[str] = HONEST, server_killed: bool = False) -> Outcome:
-    """The outcome as far as the constant load tells it."""
+def judge(
+    records: Sequence[Record],
+    allowed: frozenset[str] = HONEST,
+    server_killed: bool = False,
+    deadline_s: float = 0.0,
+) -> Outcome:
+    """The outcome as far as the constant load shows it.
+
+    Args:
+        records: of all requests.
+        allowed: outcomes.
+        server_killed: whether refused and cut connections are no broken promise.
+        deadline_s: of the requests; a 504 that came earlier is a broken promise.
+    """
     seen = counts(records)
+    lost = seen[UNANSWERED] + (0 if server_killed else seen[CUT])
+    early = sum(record.outcome == "504" and record.seconds < 0.9 * deadline_s for record in records)
     allowed |= {REFUSED, CUT} if server_killed else set()
-    gone = lost(records, server_killed)
-    broken = [f"{count} requests met {outcome}" for outcome, count in seen.items() if outcome not in allowed]
-    broken += [f"{gone} requests were lost"] if gone else []
-    broken += ["a 429 or 503 without Retry-After"] if not all(record.polite for record in records) else []
-    broken += [] if seen["200"] else ["no request was answered well"]
-    return Outcome(
-        fault="",
-        seen=seen,
-        sent=len(records),
-        answered=sum(count for outcome, count in seen.items() if outcome not in NO_ANSWER),
-        lost=gone,
-        broken=tuple(broken),
-    )
+    broken = [f"{count} requests got {outcome}" for outcome, count in seen.items() if outcome not in allowed]
+    broken += [f"{lost} requests were lost"] if lost else []
+    broken += [f"{early} requests got 504 before their deadline"] if early else []
+    broken += [] if all(record.retry_after for record in records) else ["a 429 or 503 had no Retry-After"]
+    broken += [] if seen["200"] else ["no request succeeded"]
+    answered = sum(count for outcome, count in seen.items() if outcome not in NO_ANSWER)
+    return Outcome("", seen, sent=len(records), answered=answered, lost=lost, broken=tuple(broken))
+
+
+def p99_s(records: Sequence[Record]) -> float:
+    """The 99th percentile of the time to an answer with status 200, seconds."""
+    seconds = sorted(record.seconds for record in records if record.outcome == "200")
+    return seconds[min(len(seconds) - 1, int(0.99 * len(seconds)))] if seconds else float("inf")
+
+
+def tally(seen: Counter[str]) -> str:
+    """Outcomes and how often each occurred, in one line."""
+    return ", ".join(f"{count} x {outcome}" for outcome, count in sorted(seen.items()))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """For people."""
+    """A line for each fault."""
     head = ("fault", "callers saw", "noticed", "recovered", "sent", "answered", "lost", "MB: transf.", "stack", "")
-    rows = [head, *[_row(outcome) for outcome in outcomes]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return draw_table([head, *[_row(outcome) for outcome in outcomes]])
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
-    seen = ", ".join(f"{count} x {what}" for what, count in sorted(outcome.seen.items()))
     times = [f"{s:.1f} s" if s is not None else "-" for s in (outcome.noticed_s, outcome.recovered_s)]
     numbers = (outcome.sent, outcome.answered, outcome.lost, outcome.transformer_mb, outcome.stack_mb)
-    said = "; ".join((*(f"BROKEN: {promise}" for promise in outcome.broken), outcome.note)).strip("; ")
-    return (outcome.fault, seen, *times, *map(str, numbers), said)
+    notes = "; ".join((*(f"BROKEN: {promise}" for promise in outcome.broken), outcome.note)).strip("; ")
+    return (outcome.fault, tally(outcome.seen), *times, *map(str, numbers), notes)
 
 
 def document(outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """For programs."""
+    """The content of results.json."""
     return {"faults": [{**dataclasses.asdict(outcome), "seen": dict(outcome.seen)} for outcome in outcomes]}

@@ -1,4 +1,4 @@
-"""A stack of our own on free ports, started as `make serve` starts it, and a look into its processes."""
+"""A stack on free ports, started like `modelport serve`, and its processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import http.client
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -25,17 +24,18 @@ from modelport.services import load
 from modelport.stack.server import LOOPBACK, free_ports
 
 SERVICES = ("detector", "classifier")
-CHAIN = ("efficientnet_lite0", "efficientnet_lite0_spare")  # both trained: an untrained model is no spare
-START_S = 150.0
+CHAIN = ("efficientnet_lite0", "efficientnet_lite0_spare")  # both trained: an untrained model is not a spare
+START_S = 600.0
+RECOVER_S = 300.0  # only a fault takes longer
 STUB, TRITON, TRANSFORMER = "triton_python_backend_stub", "bin/tritonserver", "kserve_transformers"
 
 
 class TortureError(Exception):
-    """The run cannot go on; the message is what a person reads."""
+    """The run cannot continue; the message says why."""
 
 
 def copy_repository(folder: Path, services: Sequence[str] = SERVICES) -> Path:
-    """A model repository of our own, that faults may spoil; the classifier has one model and its spare."""
+    """A copy of the model repository that faults may damage; the classifier has one model and a spare copy of it."""
     source, repository = ROOT / "model_repository", folder / "repository"
     shutil.rmtree(repository, ignore_errors=True)
     named = [(model, model) for service in services if service != "classifier" for model in load()[service].models]
@@ -53,13 +53,13 @@ def copy_repository(folder: Path, services: Sequence[str] = SERVICES) -> Path:
 
 
 class Served:
-    """`python -m modelport.stack` as a child; ends with the block, or with us.
+    """`modelport serve` as a child process; it ends with the block, or with this process.
 
     Args:
-        log_file: what it prints.
-        repository: of models, as `copy_repository` makes it.
-        services: which it serves.
-        wrapper: command that runs it, in a namespace of its own for instance.
+        log_file: of its output.
+        repository: of models, see `copy_repository`.
+        services: that it serves.
+        wrapper: a command in front of it, for a namespace of its own for instance.
     """
 
     def __init__(
@@ -78,12 +78,11 @@ class Served:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", "modelport.stack", *options],
+                [*wrapper, sys.executable, "-P", "-m", "modelport.stack", *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
             )
         self.memory = Memory(self)
 
@@ -101,10 +100,10 @@ class Served:
             self.process.wait()
 
     def wait_until_ready(self) -> Self:
-        """Return when it printed its ready line.
+        """Wait for its ready line.
 
         Raises:
-            TortureError: it ended, or took too long.
+            TortureError: it ended, or was not ready in time.
         """
         deadline = time.monotonic() + START_S
         while "ready: http" not in self.log():
@@ -114,11 +113,11 @@ class Served:
         return self
 
     def log(self) -> str:
-        """What it printed."""
+        """Its output so far."""
         return self.log_file.read_text(errors="replace")
 
     def processes(self, word: str = "") -> list[psutil.Process]:
-        """Its processes with a word in their command, guards aside."""
+        """Its processes whose command has a word in it, without the guards."""
         found = []
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children(recursive=True):
@@ -129,40 +128,40 @@ class Served:
         return found
 
     def stubs(self, model: str) -> list[psutil.Process]:
-        """The processes that run a model."""
+        """The processes of a model."""
         return [process for process in self.processes(STUB) if f"/{model}/" in " ".join(process.cmdline())]
 
     def stub(self, model: str) -> psutil.Process:
-        """The first process that runs a model."""
+        """The first process of a model."""
         return self.stubs(model)[0]
 
     def server(self, word: str) -> psutil.Process:
-        """Triton's process, or the transformer's."""
+        """The process of Triton or of the transformer: the first whose command has a word in it."""
         return self.processes(word)[0]
 
     def models(self) -> dict[str, bool] | None:
-        """Which models are ready, as callers are told; None where nobody answers."""
+        """Which models are ready by the readiness report; None without an answer."""
         status, report = self.get("/v2/health/ready")
         if status is None or not isinstance(report, dict):
             return None
         services = report["services"].values()
         return {name: model["ready"] for service in services for name, model in service["models"].items()}
 
-    def well(self) -> bool:
-        """Whether all is ready."""
+    def all_ready(self) -> bool:
+        """Whether every model is ready."""
         models = self.models() or {}
         return bool(models) and all(models.values())
 
     def get(self, path: str, port: int | None = None) -> tuple[int | None, Any]:
-        """Status and JSON of a path; None for what does not answer."""
-        return self._ask(http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=1), "GET", path, b"", {})
+        """GET a path; returns status and JSON, each None without an answer."""
+        return self._send(http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=1), "GET", path, b"", {})
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, Any]:
-        """Status and JSON; None for what does not answer."""
-        return self._ask(http.client.HTTPConnection(LOOPBACK, self.port, timeout=40), "POST", path, body, headers)
+        """POST to a path; returns status and JSON, each None without an answer."""
+        return self._send(http.client.HTTPConnection(LOOPBACK, self.port, timeout=40), "POST", path, body, headers)
 
     @staticmethod
-    def _ask(
+    def _send(
         connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int | None, Any]:
         try:
@@ -176,7 +175,7 @@ class Served:
 
 
 class Memory:
-    """Samples the memory of a stack while it runs: proportional set sizes, so that shared pages count once."""
+    """The peak memory of a running stack: proportional set sizes, so that shared pages count once."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -185,20 +184,20 @@ class Memory:
         self.transformer_mb = self.stack_mb = 0
 
     def start(self) -> None:
-        """From now on."""
+        """Begin to sample."""
         self._thread.start()
 
     def stop(self) -> None:
-        """No more."""
+        """End sampling."""
         self._ended.set()
         self._thread.join()
 
-    def begin_anew(self) -> None:
-        """Forget the peaks."""
+    def reset(self) -> None:
+        """Begin with new peaks."""
         self.transformer_mb = self.stack_mb = 0
 
-    def put_into(self, outcome: Outcome) -> Outcome:
-        """The outcome with the peaks since the beginning."""
+    def add_to(self, outcome: Outcome) -> Outcome:
+        """The outcome with the peaks since the last reset."""
         return dataclasses.replace(outcome, transformer_mb=self.transformer_mb, stack_mb=self.stack_mb)
 
     def _sample(self) -> None:
@@ -214,7 +213,7 @@ class Memory:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> float | None:
-    """How long it took until it held; None where it never did. A machine that stands still counts as a second."""
+    """Wait for a condition; returns the seconds it took, or None. A pause of the whole machine counts as one second."""
     took, last = 0.0, time.monotonic()
     while took < seconds:
         if condition():

@@ -1,4 +1,4 @@
-"""A full /dev/shm, in a mount namespace of its own: the machine's is left alone."""
+"""A full /dev/shm, in a mount namespace of its own, so that the machine's is not touched."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from modelport.measure.torture.load import Load, RunningLoad
 from modelport.measure.torture.outcome import Outcome, judge
-from modelport.measure.torture.served import Served, copy_repository, wait_for
+from modelport.measure.torture.served import RECOVER_S, Served, copy_repository, wait_for
+from modelport.measure.torture.traffic import begin
 
 SIZE_MB = 96
 FULL_S = 6.0
@@ -21,14 +21,14 @@ WRAPPER = ("unshare", "--mount", "sh", "-c", MOUNT, "sh")
 
 
 def full(folder: Path) -> Outcome:
-    """A file takes all that is left while requests run, and goes again."""
+    """A file takes all free memory while requests run, and is removed again."""
     allowed = os.geteuid() == 0 and shutil.which("unshare") is not None
     if not allowed or subprocess.run([*WRAPPER, "true"], capture_output=True, check=False).returncode:
-        return Outcome("", Counter(), note="left out: needs the right to mount (root)")
+        return Outcome("", Counter(), note="skipped: needs the right to mount (root)")
     with Served(folder / "shared_memory.log", copy_repository(folder), wrapper=WRAPPER) as served:
         served.wait_until_ready()
         filler = Path(f"/proc/{served.process.pid}/root/dev/shm/filler")
-        running = RunningLoad(served.url, Load())
+        running = begin(served.url)
         try:
             time.sleep(1.5)
             free = os.statvfs(filler.parent)
@@ -38,13 +38,13 @@ def full(folder: Path) -> Outcome:
             time.sleep(FULL_S)
             filler.unlink()
             recovered_s = None
-            if wait_for(served.well, 60) is not None:
+            if wait_for(served.all_ready, RECOVER_S) is not None:
                 recovered_s = time.monotonic() - began - FULL_S
             time.sleep(1.5)
         finally:
             filler.unlink(missing_ok=True)
             records = running.stop()
         outcome = judge(records)
-        broken = outcome.broken + (() if recovered_s is not None else ("not well again",))
-        note = f"{SIZE_MB} MB of its own, full for {FULL_S:g} s"
-        return served.memory.put_into(dataclasses.replace(outcome, recovered_s=recovered_s, note=note, broken=broken))
+        broken = outcome.broken + (() if recovered_s is not None else ("not ready again",))
+        note = f"{SIZE_MB} MB, full for {FULL_S:g} s"
+        return served.memory.add_to(dataclasses.replace(outcome, recovered_s=recovered_s, note=note, broken=broken))

@@ -1,79 +1,77 @@
-"""The requests that well-behaved callers send, and what became of them."""
+"""The requests that well-behaved callers send."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.samples import SampleRequest, raw_image, sample_request, v1_document, v2_binary
+from modelport.measure.generator.load import Load, RunningLoad
+from modelport.measure.generator.requests import INFER_METHOD, Request
 from modelport.samples import PHOTO, read_instance, sample_file
 from modelport.services import choose
 
-PICTURE = PHOTO
-
-# What became of a request that got no answer.
-REFUSED = "refused"  # nobody listened: nothing was accepted
-CUT = "cut"  # the connection ended before there was an answer
-UNANSWERED = "unanswered"  # the caller gave up
 GRPC = "gRPC"
-
-
-Request = SampleRequest
-
-
-@dataclass(frozen=True)
-class Record:
-    """One request and what became of it.
-
-    Attributes:
-        at: when it was sent, on the clock of `time.monotonic`, which all processes share.
-        kind: key of `requests`, or a service and GRPC.
-        outcome: its HTTP status, or REFUSED, CUT or UNANSWERED.
-        seconds: until then.
-        polite: whether a 429 or 503 said when to come back; true for all others.
-    """
-
-    at: float
-    kind: str
-    outcome: str
-    seconds: float
-    polite: bool
+LIGHT = ("detector V1", "classifier", "detector V2", f"classifier {GRPC}", f"detector {GRPC}")
 
 
 def requests() -> dict[str, Request]:
-    """All kinds of requests over REST: one a service, by its name, and detection by protocol and in a batch."""
+    """The requests over REST: one a service, by its name, and detection by protocol and in a batch."""
     kinds = {}
     for spec in choose():
         task, instance = build_task(spec), read_instance(spec, sample_file(spec))
         image = task.kind is InstanceKind.IMAGE
-        kinds[spec.name] = raw_image(task, instance) if image else sample_request(task, "own", instance)
+        kinds[spec.name] = _request(raw_image(task, instance) if image else sample_request(task, "own", instance))
     (detector,) = choose("detector")
-    task, picture = build_task(detector), PICTURE.read_bytes()
-    many = json.dumps(v1_document(task, *[picture] * 24)).encode()
-    v1 = sample_request(task, "v1", picture)
-    kinds |= {"detector V1": v1, "detector V2": v2_binary(task, picture), "detector many": replace(v1, body=many)}
-    return kinds
+    task, photo = build_task(detector), PHOTO.read_bytes()
+    v1, v2 = _request(sample_request(task, "v1", photo)), _request(v2_binary(task, photo))
+    many = replace(v1, body=json.dumps(v1_document(task, *[photo] * 24)).encode())
+    return kinds | {"detector V1": v1, "detector V2": v2, "detector many": many}
 
 
-LIGHT = ("detector V1", "classifier", "detector V2", f"classifier {GRPC}", f"detector {GRPC}")
+def _request(sample: SampleRequest) -> Request:
+    return Request(sample.path, sample.body, sample.headers)
 
 
-def counts(records: Collection[Record]) -> Counter[str]:
-    """How often each outcome was seen."""
-    return Counter(record.outcome for record in records)
+def infer_request(service: str, timeout_ms: int | None = None, image: bytes | None = None) -> Request:
+    """A ModelInfer over gRPC.
+
+    Args:
+        service: which takes an image.
+        timeout_ms: the deadline that it asks for.
+        image: the file's bytes; default: the sample image.
+    """
+    from tritonclient.grpc import service_pb2  # not at import: KServe's generated code defines the same names
+
+    image = image or PHOTO.read_bytes()
+    message = service_pb2.ModelInferRequest(model_name=service)
+    message.inputs.add(name="image", datatype="BYTES", shape=[1])
+    message.raw_input_contents.append(len(image).to_bytes(4, "little") + image)
+    metadata = {"x-request-timeout-ms": str(timeout_ms)} if timeout_ms else {}
+    return Request(INFER_METHOD, message.SerializeToString(), metadata)
 
 
-def lost(records: Collection[Record], server_killed: bool) -> int:
-    """Requests that the server took and never answered; a killed server's connections are not held against it."""
-    seen = counts(records)
-    return seen[UNANSWERED] + (0 if server_killed else seen[CUT])
+def begin(
+    url: str, kinds: Sequence[str] = LIGHT, rate: float = 6.0, callers: int = 0, timeout_ms: int = 10_000
+) -> RunningLoad:
+    """Begin a load, each request on a connection of its own.
 
-
-def p99_s(records: Sequence[Record]) -> float:
-    """Of the requests that got their answer."""
-    seconds = sorted(record.seconds for record in records if record.outcome == "200")
-    return seconds[min(len(seconds) - 1, int(0.99 * len(seconds)))] if seconds else float("inf")
+    Args:
+        url: of the transformer server.
+        kinds: keys of `requests`, or a service and GRPC; sent in turn.
+        rate: requests per second.
+        callers: where given, this many wait for their answers instead.
+        timeout_ms: the deadline that each request asks for.
+    """
+    over_rest, chosen = requests(), []
+    for kind in kinds:
+        service, _, protocol = kind.partition(" ")
+        if protocol == GRPC:
+            chosen.append(infer_request(service, timeout_ms))
+        else:
+            headers = {**over_rest[kind].headers, "x-request-timeout-ms": str(timeout_ms)}
+            chosen.append(replace(over_rest[kind], headers=headers))
+    return RunningLoad(url, Load(tuple(chosen), rate=0.0 if callers else rate, callers=callers))

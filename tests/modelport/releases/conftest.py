@@ -1,9 +1,8 @@
-"""A small release that is made by hand: paths, contents and the release.json that belongs to them."""
+"""A small release made by hand, and a real one of digits."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from modelport.releases.release import RELEASE_FILE, FileRecord, ModelRecord, Re
 from modelport.services import choose
 from modelport.stack.stack import StackSettings, export_missing
 
-sys.path.insert(0, str(Path(__file__).parent))  # toy_model.py
-
 CONTENTS = {
     "toy/config.pbtxt": b'name: "toy"\n',
     "toy/labels.txt": b"cat\ndog\n",
@@ -25,7 +22,7 @@ CONTENTS = {
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the folder of a release; `weights` as config.pbtxt states them."""
+    """Makes the folder of a release whose weights are trained or untrained."""
 
     def make(
         weights: str = "trained",
@@ -59,5 +56,5 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def digits(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The release of digits, built once, through the whole gate."""
+    """The release of digits, which passed the whole gate."""
     return build("digits", repository, tmp_path_factory.mktemp("releases"))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import running
+from waiting import wait_for
 
 from modelport.stack import guard
 from modelport.stack.guarded_process import GuardedProcess
@@ -37,7 +39,6 @@ GuardedProcess(command, os.environ, pathlib.Path(log), pathlib.Path("/"), 5, pre
 time.sleep(99)
 """
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(99)"
-LATE_S = 30.0  # five seconds, on a machine that may stand still for some; what is left over stays for ever
 SERVING = Path(guard.__file__).parents[1]
 
 
@@ -50,25 +51,9 @@ def regions(prefix: str) -> list[Path]:
     return list(guard.SHARED_MEMORY.glob(f"{prefix}*"))
 
 
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition: Callable[[], object], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def started(log: Callable[[], str]) -> int:
     """Pid of the command's child, once it is there."""
-    assert wait_for(lambda: log().strip(), LATE_S)
+    wait_for(lambda: log().strip())
     return int(log())
 
 
@@ -100,7 +85,7 @@ def test_stop_ends_command_child_and_shared_memory(family: GuardedProcess, prefi
     assert regions(prefix)
     family.stop()
     assert family.exit_code() == 7
-    assert not alive(child)
+    assert not running(child)
     assert not regions(prefix)
 
 
@@ -116,7 +101,7 @@ def test_command_that_ended_by_itself_can_start_again(guarded: Callable[..., Gua
     process = guarded("print('once'); exit(3)")
     for _ in range(2):
         process.start()
-        assert wait_for(lambda: not process.is_alive(), LATE_S)
+        wait_for(lambda: not process.is_alive())
         assert process.exit_code() == 3
         assert process.log() == "once\n"
 
@@ -124,9 +109,9 @@ def test_command_that_ended_by_itself_can_start_again(guarded: Callable[..., Gua
 def test_killed_command_takes_its_orphan_along(family: GuardedProcess, prefix: str) -> None:
     child = started(family.log)
     psutil.Process(child).parent().kill()
-    assert wait_for(lambda: not family.is_alive(), LATE_S)
+    wait_for(lambda: not family.is_alive())
     assert family.exit_code() == 128 + signal.SIGKILL
-    assert not alive(child)
+    assert not running(child)
     assert not regions(prefix)
 
 
@@ -143,7 +128,7 @@ def test_dead_stack_leaves_nothing_within_five_seconds(prefix: str, tmp_path: Pa
             assert guard.__file__ in watcher.cmdline()
         finally:
             stack.send_signal(number)
-    assert wait_for(lambda: not any(alive(pid) for pid in (child, command.pid, watcher.pid)), LATE_S)
+    wait_for(lambda: not any(running(pid) for pid in (child, command.pid, watcher.pid)))
     assert not regions(prefix)
 
 
@@ -151,7 +136,7 @@ def test_killed_guard_takes_the_command_along(family: GuardedProcess) -> None:
     child = psutil.Process(started(family.log))
     command = child.parent()
     command.parent().kill()
-    assert wait_for(lambda: not alive(command.pid), LATE_S)
+    wait_for(lambda: not running(command))
     assert not family.is_alive()
     child.kill()  # an orphan that looks after nobody; Triton's backend processes end when their server has gone
 

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
+from processes import STUB, TRITON, matching
 from tritonclient.utils import InferenceServerException
+from waiting import wait_for
 
 from modelport.stack import guard
 from modelport.stack.errors import StartError
@@ -36,8 +37,6 @@ print("started", flush=True)
 time.sleep(99)
 """
 
-LATE_S = 30.0  # five seconds, on a machine that may stand still for some
-
 
 @pytest.fixture(scope="module")
 def repository(add_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,15 +53,9 @@ def triton(new_triton: Callable[[Path], TritonServer], repository: Path) -> Trit
     return server
 
 
-def processes_of(log_or_port: str) -> list[psutil.Process]:
-    """Running processes with this word in their command line, ours aside."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "status"])
-        if process.info["status"] != psutil.STATUS_ZOMBIE
-        and any(log_or_port in word for word in process.info["cmdline"] or ())
-        and process.pid != os.getpid()
-    ]
+def anything_of(word: str) -> bool:
+    """Whether any process runs, guards included, that has this word in its command line."""
+    return bool(matching(word, guards=True))
 
 
 def regions(pid: int) -> list[Path]:
@@ -70,11 +63,7 @@ def regions(pid: int) -> list[Path]:
 
 
 def test_listens_on_loopback_only(triton: TritonServer) -> None:
-    server = next(
-        process
-        for process in processes_of(f"--http-port={triton.settings.http_port}")
-        if "guard" not in str(process.cmdline())
-    )
+    (server,) = matching(TRITON, f"--http-port={triton.settings.http_port}")
     listening = {connection.laddr for connection in server.connections("tcp") if connection.status == "LISTEN"}
     settings = triton.settings
     assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
@@ -133,14 +122,10 @@ def test_log_of_a_good_start_holds_no_complaint(triton: TritonServer) -> None:
 
 
 def test_killed_server_is_noticed_and_can_start_again(triton: TritonServer) -> None:
-    port = f"--http-port={triton.settings.http_port}"
-    server = next(process for process in processes_of(port) if "guard" not in str(process.cmdline()))
+    (server,) = matching(TRITON, f"--http-port={triton.settings.http_port}")
     server.kill()
-    deadline = time.monotonic() + LATE_S
-    while triton.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not triton.is_alive()
-    assert not processes_of(str(triton.settings.repository))
+    wait_for(lambda: not triton.is_alive())
+    assert not anything_of(str(triton.settings.repository))
     triton.start()
     triton.wait_until_ready()
     assert triton.is_ready()
@@ -155,8 +140,8 @@ def test_stop_leaves_no_process_and_no_shared_memory(
     server.wait_until_ready()
     assert set(regions(os.getpid())) - before
     server.stop()
-    assert not processes_of(str(server.settings.log_file))
-    assert not processes_of(f"--http-port={server.settings.http_port}")
+    assert not anything_of(str(server.settings.log_file))
+    assert not anything_of(f"--http-port={server.settings.http_port}")
     assert set(regions(os.getpid())) == before
 
 
@@ -171,13 +156,11 @@ def test_kill_9_of_the_stack_leaves_nothing_within_five_seconds(
         assert stack.stdout is not None
         stack.stdout.readline()
         time.sleep(0 if moment.startswith("wait") else 0.15)  # in the middle of loading
-        assert processes_of(f"--http-port={ports[0]}")
+        assert anything_of(f"--http-port={ports[0]}")
         stack.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + LATE_S
-    while (processes_of(f"--http-port={ports[0]}") or regions(stack.pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not processes_of(f"--http-port={ports[0]}")
-    assert not processes_of(f"modelport-{stack.pid}-")
+    # within five seconds; what is left over stays for ever
+    wait_for(lambda: not anything_of(f"--http-port={ports[0]}") and not regions(stack.pid))
+    assert not anything_of(f"modelport-{stack.pid}-")
     assert not regions(stack.pid)
 
 
@@ -205,17 +188,10 @@ def test_one_of_a_models_processes_that_is_gone_is_seen(
     try:
         server.wait_until_ready()
         assert server.crippled_models() == []
-        stubs = [
-            process
-            for process in processes_of("/pair/")
-            if f"modelport-{os.getpid()}-{settings.http_port}-" in " ".join(process.cmdline())
-        ]
+        stubs = matching(STUB, "/pair/", f"modelport-{os.getpid()}-{settings.http_port}-")
         assert len(stubs) == 2
         stubs[0].send_signal(harm)
-        deadline = time.monotonic() + LATE_S
-        while server.crippled_models() != ["pair"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: server.crippled_models() == ["pair"])
         server.replace_model("pair")
         assert server.crippled_models() == []
     finally:

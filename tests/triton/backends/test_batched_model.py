@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
+from processes import STUB, matching
 from tritonclient.utils import InferenceServerException
 
 from modelport.stack.triton_server import TritonServer
@@ -64,22 +64,17 @@ def ask(platform: str, client: triton_grpc.InferenceServerClient, names: dict[st
     return ask
 
 
-def together(platform: str, rows: int) -> int:
-    """How many of so many rows go through the model at once: PyTorch's are compiled for one."""
-    return 1 if platform == "pytorch_libtorch" else rows
-
-
 def rows_of(*indices: int) -> tuple[np.ndarray, np.ndarray]:
     index = np.array(indices, np.int32)[:, None]
     return index, np.linspace(0, 1, 4 * len(index), dtype=np.float32).reshape(-1, 4) + index.astype(np.float32)
 
 
 @pytest.mark.parametrize("indices", [(3,), (0, 1, 2), (3, 3, 2, 2, 1, 1, 0, 0)], ids=lambda indices: f"{len(indices)}")
-def test_batch_of_one_request_is_answered_row_by_row(ask: Ask, platform: str, indices: tuple[int, ...]) -> None:
+def test_batch_of_one_request_is_answered_row_by_row(ask: Ask, indices: tuple[int, ...]) -> None:
     index, x = rows_of(*indices)
     answer = ask(index, x)
     np.testing.assert_allclose(answer["y"], x * TABLE[index], rtol=1e-6)
-    np.testing.assert_array_equal(answer["rows"], np.full_like(index, together(platform, len(indices))))
+    np.testing.assert_array_equal(answer["rows"], np.full_like(index, len(indices)))
 
 
 def test_concurrent_requests_of_different_sizes_go_through_the_model_together(ask: Ask, platform: str) -> None:
@@ -90,7 +85,7 @@ def test_concurrent_requests_of_different_sizes_go_through_the_model_together(as
     for (index, x), answer in zip(requests, answers, strict=True):
         np.testing.assert_allclose(answer["y"], x * TABLE[index], rtol=1e-6)
         assert len(answer["rows"]) == len(index)
-    assert {int(row) for answer in answers for row in answer["rows"].ravel()} == {together(platform, 8)}
+    assert {int(row) for answer in answers for row in answer["rows"].ravel()} == {8}
 
 
 def test_bad_request_fails_alone(ask: Ask) -> None:
@@ -108,6 +103,7 @@ def test_bad_request_fails_alone(ask: Ask) -> None:
     assert isinstance(message, str)
     assert "\n" not in message
     assert "Traceback" not in message
+    assert outcome(requests[2]) == message, "and fails by itself, after others, as it failed among them"
     del requests[2]
     for (index, x), answer in zip(requests, answers, strict=True):
         assert isinstance(answer, dict)
@@ -145,13 +141,8 @@ def test_killed_backend_process_answers_errors_and_leaves_the_others_alone(
 ) -> None:
     victim = f"{platform}_victim"
     np.testing.assert_allclose(ask(*rows_of(2), model=victim)["y"], rows_of(2)[1] * 5, rtol=1e-6)
-    stubs = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if f"{triton.settings.repository}/{victim}/" in " ".join(process.info["cmdline"] or ())
-    ]
-    assert len(stubs) == 1
-    stubs[0].kill()
+    (stub,) = matching(STUB, f"{triton.settings.repository}/{victim}/")
+    stub.kill()
     with pytest.raises(InferenceServerException):
         ask(*rows_of(2), model=victim)
     np.testing.assert_allclose(ask(*rows_of(2))["y"], rows_of(2)[1] * 5, rtol=1e-6)

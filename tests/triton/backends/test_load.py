@@ -21,16 +21,22 @@ MISFITS = {
     "bad_threads": (ONNX, ('string_value: "1"', 'string_value: "many"'), "parameter intra_op_thread_count is 'many'"),
     "no_index": (TORCH, ("y__0", "y"), "output 'y' must be written NAME__INDEX"),
     "wrong_index": (TORCH, ("y__0", "y__2"), "output indices must run from 0 to 1"),
-    "wrong_torch_inputs": (TORCH, ("INT32 dims: [ 1 ]", "INT32 dims: [ 3 ]"), "the model fails on zeros: "),
-    "wrong_torch_dims": (TORCH, (Y_0.format(4), Y_0.format(5)), "output 'y__0' has dims [4]"),
-    "wrong_torch_dtype": (TORCH, ("TYPE_INT64", "TYPE_INT32"), "output 'rows__1' is int64, config.pbtxt says int32"),
+    "wrong_torch_dims": (
+        TORCH,
+        (Y_0.format(4), Y_0.format(5)),
+        "output 'y__0': dims [5] in config.pbtxt, [4] in the artefact",
+    ),
+    "wrong_torch_dtype": (
+        TORCH,
+        ("TYPE_INT64", "TYPE_INT32"),
+        "output 'rows__1': int32 in config.pbtxt, int64 in the artefact",
+    ),
     "wrong_tensorflow_name": (TENSORFLOW, ('"index"', '"place"'), "config.pbtxt names input 'place'"),
     "wrong_tensorflow_dtype": (TENSORFLOW, ("TYPE_INT64", "TYPE_FP64"), "output 'rows': float64 in config.pbtxt"),
 }
 DAMAGED = {
     "damaged_onnx": (ONNX, "ONNX Runtime cannot load model.onnx"),
-    "damaged_saved_model": (TENSORFLOW, "TensorFlow cannot load model.savedmodel"),
-    "damaged_torchscript": (TORCH, "PyTorch cannot load model.pt"),
+    "damaged_saved_model": (TENSORFLOW, "OpenVINO cannot load model.savedmodel"),
 }
 
 
@@ -84,3 +90,37 @@ def test_misfit_is_named(failed: TritonServer, model: str, message: str | tuple[
     assert reasons
     assert expected in reasons[-1]
     assert "At:" not in reasons[-1]
+
+
+def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(
+    new_triton: Callable[[Path], TritonServer], add_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    damage(add_model(tmp_path, TORCH, "damaged"))
+    add_model(tmp_path, TORCH, "wrong_inputs", ("INT32 dims: [ 1 ]", "INT32 dims: [ 3 ]"))
+    add_model(tmp_path, TORCH, "right")
+    with pytest.raises(StartError) as refused:
+        new_triton(tmp_path).start()
+    for name in ("damaged", "wrong_inputs"):
+        assert f"{name}: model.pt cannot be converted for OpenVINO (" in str(refused.value)
+    assert "right" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("replace", "message"),
+    [
+        pytest.param(("index__1", "index"), "tensor index has no index: write NAME__INDEX", id="no index"),
+        pytest.param(("TYPE_INT32", "TYPE_STRING"), "tensor index__1 has a type that is not supported", id="strings"),
+        pytest.param(("size: 8", "size: many"), "config.pbtxt is not a ModelConfig", id="a config that does not parse"),
+    ],
+)
+def test_inputs_that_no_torchscript_has_are_named_before_triton_starts(
+    replace: tuple[str, str],
+    message: str,
+    new_triton: Callable[[Path], TritonServer],
+    add_model: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    add_model(tmp_path, TORCH, "lookup", replace)
+    with pytest.raises(StartError, match=f"lookup: .*{message}"):
+        new_triton(tmp_path).start()

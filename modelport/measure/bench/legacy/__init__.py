@@ -1,1 +1,1 @@
-"""The small servers that the services once were, as their READMEs describe them, with our weights."""
+"""The legacy servers: the small servers of the older projects, as their READMEs describe them, with our weights."""

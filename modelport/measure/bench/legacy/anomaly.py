@@ -1,21 +1,20 @@
 """Flask under gunicorn and Keras's predict: one worker with eight threads."""
 
 import numpy as np
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 
 from exporters import anomaly, training_record
-from exporters.catalog import MODELS
-from exporters.weights import Fetcher
+from modelport.measure.bench.legacy.weights import obtain
 
 app = Flask(__name__)
-with Fetcher([MODELS["anomaly"]]) as fetcher:
-    weights = fetcher.obtain(MODELS["anomaly"]).path(anomaly.WEIGHTS)
+weights = obtain("anomaly").path(anomaly.WEIGHTS)
 network = anomaly.load(weights)
-threshold = float(training_record.read("anomaly", weights).parameters["threshold"])
+record = training_record.read("anomaly", weights)
+threshold = float(record.parameters["threshold"]) if record else 1.0
 
 
 @app.post("/predict")
-def predict():
+def predict() -> Response:
     """The error of each window against the threshold."""
     windows = np.array(request.get_json()["data"], np.float32)
     errors = np.abs(windows - network.predict(windows, verbose=0)).mean(axis=1).tolist()

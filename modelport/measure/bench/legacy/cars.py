@@ -4,7 +4,7 @@ import io
 import sys
 
 import numpy as np
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 from PIL import Image
 
 from exporters import cars
@@ -19,10 +19,10 @@ labels = cars.stanford_labels()
 
 
 @app.post("/predict")
-def predict():
-    """The five best makes and models of one picture; the network scales its pixels itself."""
-    picture = Image.open(io.BytesIO(request.files["file"].read())).convert("RGB").resize((224, 224))
-    (probabilities,) = network.predict(np.array(picture, np.float32)[np.newaxis], verbose=0)
+def predict() -> Response:
+    """The five best makes and models for one image; the network scales the pixels itself."""
+    image = Image.open(io.BytesIO(request.files["file"].read())).convert("RGB").resize((224, 224))
+    (probabilities,) = network.predict(np.array(image, np.float32)[np.newaxis], verbose=0)
     best = probabilities.argsort()[::-1][:5]
     found = [{"class": labels[i], "confidence": round(100 * float(probabilities[i]), 1)} for i in best]
     return jsonify({"status": "success", "predictions": found, "top_prediction": found[0]})

@@ -4,10 +4,10 @@ import io
 import sys
 
 import torch
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 from PIL import Image
 
-from exporters import torchscript
+from exporters import classifiers
 from exporters.catalog import MODELS
 from exporters.weights import Fetcher
 
@@ -15,15 +15,15 @@ app = Flask(__name__)
 name = sys.argv[2]
 with Fetcher([MODELS[name]]) as fetcher:
     weights = fetcher.obtain(MODELS[name])
-served = torchscript.load(name, next(iter(weights.files.values())).path if weights else None)
+served = classifiers.load(name, next(iter(weights.files.values())).path if weights else None)
 network = served.network.to(memory_format=torch.contiguous_format)  # PyTorch's default; ours has another
-labels = torchscript.labels()
-architecture = torchscript.ARCHITECTURES[name]
-transforms = torchscript.torchvision().transforms
+labels = classifiers.labels()
+architecture = classifiers.ARCHITECTURES[name]
+transforms = classifiers.torchvision().transforms
 prepare = transforms.Compose(
     [
         transforms.Resize(int(MODELS[name].parameters["resize_size"])),
-        transforms.CenterCrop(int(MODELS[name].parameters["crop_size"])),
+        transforms.CenterCrop(classifiers.SIZE),
         transforms.ToTensor(),
         transforms.Normalize([v / 255 for v in architecture.mean], [v / 255 for v in architecture.std]),
     ]
@@ -31,11 +31,11 @@ prepare = transforms.Compose(
 
 
 @app.post("/classify")
-def classify():
-    """The five best classes of one picture."""
-    picture = Image.open(io.BytesIO(request.files["file"].read())).convert("RGB")
+def classify() -> Response:
+    """The five best classes for one image."""
+    image = Image.open(io.BytesIO(request.files["file"].read())).convert("RGB")
     with torch.no_grad():
-        probabilities = torch.softmax(network(prepare(picture).unsqueeze(0))[0], 0)
+        probabilities = torch.softmax(network(prepare(image).unsqueeze(0))[0], 0)
     scores, classes = probabilities.topk(5)
     best = zip(scores.tolist(), classes.tolist(), strict=True)
     return jsonify({"predictions": [{"label": labels[index], "score": score} for score, index in best]})

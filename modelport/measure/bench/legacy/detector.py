@@ -1,7 +1,7 @@
 """Flask, threaded, and OpenCV's DNN module on Darknet's own files: base64 in, boxes out.
 
-One network for all requests, behind a lock, since cv2.dnn's networks are not safe to share; OpenCV's own threads use
-all cores for each picture.
+One network for all requests, behind a lock, since cv2.dnn's networks are not thread-safe; OpenCV's own threads use
+all cores for each image.
 """
 
 import base64
@@ -10,17 +10,14 @@ import threading
 
 import cv2
 import numpy as np
-from flask import Flask, jsonify, request
+from flask import Flask, Response, abort, jsonify, request
 
-from exporters.catalog import MODELS
-from exporters.weights import Fetcher
+from modelport.measure.bench.legacy.weights import obtain
 
 SIZE, CONFIDENCE, OVERLAP = 416, 0.3, 0.45
 
 app = Flask(__name__)
-model = MODELS["yolov3_tiny"]
-with Fetcher([model]) as fetcher:
-    files = fetcher.obtain(model)
+files = obtain("yolov3_tiny")
 network = cv2.dnn.readNetFromDarknet(str(files.path("yolov3-tiny.cfg")), str(files.path("yolov3-tiny.weights")))
 labels = files.path("coco.names").read_text().splitlines()
 layers = network.getUnconnectedOutLayersNames()
@@ -28,12 +25,14 @@ lock = threading.Lock()
 
 
 @app.post("/api/")
-def detect():
-    """The boxes of one picture."""
+def detect() -> Response:
+    """The boxes in one image."""
     sent = request.get_json()
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(sent["image"]), np.uint8), cv2.IMREAD_COLOR)
-    height, width = picture.shape[:2]
-    blob = cv2.dnn.blobFromImage(picture, 1 / 255, (SIZE, SIZE), swapRB=True, crop=False)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(sent["image"]), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        abort(400)
+    height, width = image.shape[:2]
+    blob = cv2.dnn.blobFromImage(image, 1 / 255, (SIZE, SIZE), swapRB=True, crop=False)
     with lock:
         network.setInput(blob)
         outputs = network.forward(layers)

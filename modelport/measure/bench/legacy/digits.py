@@ -9,19 +9,17 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 from exporters import mnist
-from exporters.catalog import MODELS
-from exporters.weights import Fetcher
+from modelport.measure.bench.legacy.weights import obtain
 
 app = FastAPI()
-with Fetcher([MODELS["mnist"]]) as fetcher:
-    network = mnist.load(fetcher.obtain(MODELS["mnist"]).path(mnist.WEIGHTS))
+network = mnist.load(obtain("mnist").path(mnist.WEIGHTS))
 
 
 @app.post("/predict")
-async def predict(file: UploadFile):
-    """The digit in one picture; the network scales its pixels itself."""
-    picture = Image.open(io.BytesIO(await file.read())).convert("L").resize((28, 28))
-    (probabilities,) = network.predict(np.array(picture, np.float32).reshape(1, 28, 28, 1), verbose=0)
+async def predict(file: UploadFile) -> dict[str, float]:
+    """The digit in one image; the network scales the pixels itself."""
+    image = Image.open(io.BytesIO(await file.read())).convert("L").resize((28, 28))
+    (probabilities,) = network.predict(np.array(image, np.float32).reshape(1, 28, 28, 1), verbose=0)
     return {"predicted_digit": int(probabilities.argmax()), "confidence": float(probabilities.max())}
 
 

@@ -9,10 +9,11 @@ import math
 import pytest
 
 from modelport.measure.bench import plots
-from modelport.measure.bench.cases import CASES, Request, requests
+from modelport.measure.bench.cases import CASES, requests
 from modelport.measure.bench.figures import Point, Spread, best, percentile, rows, saturation
 from modelport.measure.bench.reach import GOALS, Reach, Verdict, verdicts
 from modelport.measure.bench.report import History, results
+from modelport.measure.generator.requests import Request
 
 
 def point(system="ours", protocol="raw body", concurrency=1, turn=0, rate=10.0, p50=5.0, p99=9.0, failed=0) -> Point:
@@ -75,13 +76,13 @@ def test_reach_is_judged_by_ratios_of_medians():
             *[point(concurrency=c, rate=r, p50=50, p99=100) for c, r in ((1, 10), (4, 18))],
             *[point("raw", f"batch {b}", 2, rate=r) for b, r in ((1, 20), (4, 18))],
             point(protocol="own", concurrency=4, rate=15),
-            point("seed", "own", 4, rate=7.5),
+            point("legacy", "own", 4, rate=7.5),
         ]
     )
     values = {verdict.reach.figure: (verdict.value, verdict.reached) for verdict in verdicts(measured)}
     assert values == {
         "served / raw": (pytest.approx(0.9), True),
-        "served / seed": (pytest.approx(2.0), True),
+        "served / legacy": (pytest.approx(2.0), True),
         "p99 / p50": (pytest.approx(2.0), True),
     }
 
@@ -107,7 +108,7 @@ def test_ratios_by_processor_time_compare_what_a_request_costs():
     )
     found = {verdict.reach.figure: verdict.by_cpu for verdict in verdicts(rows([cheap, dear]))}
     assert found["served / raw"] == pytest.approx(0.75)
-    assert math.isnan(found["served / seed"])
+    assert math.isnan(found["served / legacy"])
 
 
 def test_what_was_not_measured_is_null_in_json():
@@ -149,7 +150,7 @@ def test_nothing_is_drawn_of_stages_that_were_not_measured(tmp_path):
 
 
 def test_plots_are_drawn_of_whatever_was_measured(tmp_path):
-    measured = rows([point(), point("seed", "own"), point("raw", "batch 1", 2)])
+    measured = rows([point(), point("legacy", "own"), point("raw", "batch 1", 2)])
     for draw in (plots.curves, plots.bars, plots.waterfall):
         draw(measured, tmp_path / f"{draw.__name__}.png")
     assert {file.stem for file in tmp_path.iterdir() if file.stat().st_size > 1000} == {"curves", "bars", "waterfall"}

@@ -1,46 +1,53 @@
-"""`make bench` itself, on the smallest service and for as short as it goes."""
+"""`modelport bench` itself, on the smallest service and for as short as possible."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from modelport.environment import ROOT
 from modelport.measure.bench.__main__ import main
 from modelport.measure.bench.figures import Point
-from modelport.measure.bench.measuring import BenchError, point
+from modelport.measure.bench.measuring import BenchError, Report, point
 from modelport.measure.bench.speed import Plan
 
-REPORT: dict[str, Any] = {"latencies_s": [0.1], "failed": {}, "seconds": 0.1, "watched_s": 0.1, "own_s": 0.0}
-REPORT |= {"others": 0.0, "stages_ms": {}, "pace_ms": 3.0}
+REPORT = Report(0.1, [0.1], {}, {}, watched_s=0.1, own_s=0.0, others=0.0, pace_ms=3.0)
+
+COMMAND = (sys.executable, "-P", "-m", "modelport.measure.bench", "--rounds=1", "--seconds=0.2")
 
 
 def bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "modelport.measure.bench", "--rounds=1", "--seconds=0.2", f"--out={folder}", *options],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "modelport.measure.bench",
+            "--rounds=1",
+            "--seconds=0.2",
+            f"--out={folder}",
+            *options,
+        ],
         cwd=ROOT,
-        env={**os.environ, "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_one_service_is_measured_beside_its_raw_model_and_its_seed(stack, tmp_path):
+def test_one_service_is_measured_beside_its_raw_model_and_its_legacy_server(stack, tmp_path):
     """`stack` exported the model."""
-    systems = "--systems=raw,in process,ours,seed"
+    systems = "--systems=raw,in process,ours,legacy"
     done = bench(tmp_path, "--only=speed", "--services=digits", "--concurrency=1", "--protocols=raw body,own", systems)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
-    assert {row["system"] for row in results["rows"]} == {"raw", "in process", "ours", "seed"}
+    assert {row["system"] for row in results["rows"]} == {"raw", "in process", "ours", "legacy"}
     assert sum(row["failed"] for row in results["rows"]) == 0
     assert {goal["figure"]: goal["measured"] > 0 for goal in results["reach"]} == {
-        "served / seed": True,
+        "served / legacy": True,
         "ms above raw": True,
     }
     assert {file.name for file in tmp_path.glob("*.png")} == {"curves.png", "bars.png", "waterfall.png"}

@@ -74,7 +74,7 @@ def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay: C
 def test_without_the_declared_buffer_pictures_fail(
     run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelport.stack.envoy.envoy.buffer_bytes", lambda _: 32 * 1024)
+    monkeypatch.setattr("modelport.stack.envoy.server.buffer_bytes", lambda _: 32 * 1024)
     routed = run_overlay("fallback")
     routed.pods["classifier"].behaviour = "500"
     assert post(routed.port, CLASSIFY, b"small") == (200, "classifier-light 5")
@@ -122,7 +122,7 @@ def test_routes_that_envoy_refuses_change_nothing(
     run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     routed = run_overlay("canary-standard")
-    monkeypatch.setattr("modelport.stack.envoy.envoy.MOVE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("modelport.stack.envoy.server.MOVE_TIMEOUT_S", 1.0)
     with pytest.raises(StartError, match="did not take other routes"):
         routed.envoy.move(render("canary-standard"), dict.fromkeys(routed.pods, ("127.0.0.1", 99999)))
     assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}

@@ -1,0 +1,64 @@
+"""What is sent, and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+INFER_METHOD = "/inference.GRPCInferenceService/ModelInfer"
+# Outcomes of requests without an answer.
+REFUSED = "refused"  # no connection was accepted
+CUT = "cut"  # the connection ended before the answer
+UNANSWERED = "unanswered"  # the caller's timeout passed
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, ready to be sent.
+
+    Attributes:
+        path: of the HTTP route; INFER_METHOD for gRPC.
+        body: over gRPC a serialised ModelInferRequest.
+        headers: over gRPC its metadata.
+    """
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def over_grpc(self) -> bool:
+        """Whether it is sent over gRPC, to the port after that of REST."""
+        return self.path == INFER_METHOD
+
+    def wire(self, host: str) -> bytes:
+        """The bytes of the HTTP/1.1 request."""
+        head = {"host": host, "content-length": str(len(self.body)), **self.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        return f"POST {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + self.body
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request and what became of it.
+
+    Attributes:
+        at: when it was sent, in seconds of `time.monotonic`, a clock that all processes share.
+        outcome: the HTTP status, for gRPC the status of the same meaning or else the code's name; or REFUSED, CUT,
+            UNANSWERED.
+        seconds: from sending to the outcome.
+        retry_after: whether a 429 or 503 carried Retry-After; true for every other outcome.
+        server_timing: the header of that name.
+    """
+
+    at: float
+    outcome: str
+    seconds: float
+    retry_after: bool = True
+    server_timing: str = ""
+
+
+def counts(records: Collection[Record]) -> Counter[str]:
+    """How often each outcome occurred."""
+    return Counter(record.outcome for record in records)

@@ -1,0 +1,137 @@
+"""Servers that are started, supervised and stopped together."""
+
+from __future__ import annotations
+
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from threading import Thread
+
+from modelport.environment import say
+from modelport.stack.errors import StackError, StartError
+from modelport.stack.model_supervisor import ModelSupervisor
+from modelport.stack.server import Server
+from modelport.stack.transformer_server import TransformerServer
+from modelport.stack.triton_server import TritonServer
+
+CHECK_INTERVAL_S = 0.5
+FALLBACKS_S = 10.0
+MAX_BACK_OFF_S = 30.0
+STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
+MAX_FAILURES = 5
+STALLED_CHECKS = 2  # a busy machine may be late once
+
+
+class Supervisor(ABC):
+    """Tritons, the transformers in front of them, and what else there is.
+
+    Attributes:
+        servers: all of them, who is called before who calls.
+        transformers: those of them that are transformers.
+        model_supervisors: look after the models, one for each Triton.
+    """
+
+    servers: Sequence[Server] = ()
+    transformers: Sequence[TransformerServer] = ()
+    model_supervisors: Sequence[ModelSupervisor] = ()
+
+    def __init__(self) -> None:
+        self._failures: dict[str, int] = {}
+        self._started: dict[str, float] = {}
+        self._stalled: dict[str, int] = {}
+
+    @abstractmethod
+    def triton_of(self, transformer: TransformerServer) -> TritonServer:
+        """The Triton that a transformer asks."""
+
+    def start(self) -> None:
+        """Start all at once and return when all are ready.
+
+        Raises:
+            StartError: one of them did not become ready; whatever was started is stopped.
+        """
+        try:
+            for server in self.servers:
+                server.start()
+            for server in self.servers:
+                server.wait_until_ready()
+                self._started[server.name] = time.monotonic()
+            self._wait_for_fallbacks()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_for_fallbacks(self) -> None:
+        """A service is ready with one model of its chain: give the others a little time, so that people see all."""
+        deadline = time.monotonic() + FALLBACKS_S
+        while time.monotonic() < deadline:
+            if all(transformer.all_models_ready() for transformer in self.transformers):
+                return
+            time.sleep(0.1)
+
+    def supervise(self) -> None:
+        """Look after the servers and their models for ever.
+
+        Raises:
+            StackError: a server ended again and again.
+        """
+        while True:
+            self.check()
+            time.sleep(CHECK_INTERVAL_S)
+
+    def check(self) -> None:
+        """Start again what ended, replace what went bad.
+
+        Raises:
+            StackError: a server ended again and again.
+        """
+        for server in self.servers:
+            if not server.is_alive():
+                self._revive(server, f"ended ({server.ending()})")
+            elif self._is_stalled(server):
+                server.kill()
+                self._revive(server, "stopped answering")
+        for model_supervisor in self.model_supervisors:
+            model_supervisor.check()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the servers in order: the transformers, which drain, all at once, then who is called."""
+        stop_together(self.transformers, number)
+        for server in reversed(self.servers):
+            server.stop(number)
+
+    def _is_stalled(self, server: Server) -> bool:
+        self._stalled[server.name] = self._stalled.get(server.name, 0) + 1 if server.is_stalled() else 0
+        return self._stalled[server.name] >= STALLED_CHECKS
+
+    def _revive(self, server: Server, why: str) -> None:
+        steady = time.monotonic() - self._started[server.name] > STEADY_S
+        failures = 1 if steady else self._failures.get(server.name, 0) + 1
+        self._failures[server.name] = failures
+        if failures > MAX_FAILURES:
+            raise StackError(f"{server.name} failed {failures} times in a row: {'; '.join(server.errors())}")
+        back_off_s = min(2.0 ** (failures - 2), MAX_BACK_OFF_S) if failures > 1 else 0.0
+        say(f"{server.name} {why}: starting it again" + f" in {back_off_s:g} s" * (back_off_s > 0))
+        time.sleep(back_off_s)
+        began = time.monotonic()
+        server.start()
+        try:
+            server.wait_until_ready()
+            say(f"{server.name} is ready again after {time.monotonic() - began:.1f} s")
+        except StartError as error:
+            say(str(error), error=True)
+            server.stop()
+        self._started[server.name] = time.monotonic()
+        self._stalled[server.name] = 0
+        for model_supervisor in self.model_supervisors:
+            model_supervisor.settle()
+
+
+def stop_together(servers: Sequence[Server], number: signal.Signals = signal.SIGTERM) -> None:
+    """End servers at the same time, as each drains; returns when nothing of them is left."""
+    draining = [Thread(target=server.stop, args=(number,), daemon=True) for server in servers]
+    for thread in draining:
+        thread.start()
+    for thread in draining:
+        thread.join()

@@ -1,0 +1,232 @@
+"""Set-up: one command makes the environment, a second one costs nothing, and every failure is one line."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+import zipfile
+from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from modelport import environment
+
+SERVES = ("transformers.txt", "serve.txt", "openvino.txt")
+FILES = (*SERVES, "dev.txt", "torch.txt", "torchvision.txt", "torch-build.txt", "torch-cuda.txt", "tensorflow.txt")
+# What hatchling does for the real project, without it: an editable wheel with nothing in it.
+BACKEND = """
+import zipfile
+
+def build_editable(folder, settings=None, metadata=None):
+    name = "project-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        wheel.writestr("project-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: project\\nVersion: 1.0\\n")
+        wheel.writestr("project-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        wheel.writestr("project-1.0.dist-info/RECORD", "")
+    return name
+"""
+PYPROJECT = """
+[project]
+name = "project"
+version = "1.0"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+SetUp = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose requirement files ask for nothing."""
+    (tmp_path / "modelport").mkdir()
+    (tmp_path / "requirements").mkdir()
+    shutil.copy(environment.__file__, tmp_path / "modelport")
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "backend.py").write_text(BACKEND)
+    for name in FILES:
+        (tmp_path / "requirements" / name).touch()
+    return tmp_path
+
+
+@pytest.fixture
+def set_up(checkout: Path) -> SetUp:
+    """Runs set-up there, with no package index in reach but a folder of wheels."""
+    pip = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}
+    others = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
+    others |= {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}  # nor PyTorch's index
+
+    def run(*needs: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "modelport/environment.py", *needs]
+        environ = {**others, **pip, **changes}
+        return subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def wheel(folder: Path, name: str = "tiny", version: str = "1.0", extra: str = "") -> str:
+    """The smallest package that pip installs, with one more file where it is named. Returns the sha256."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}/__init__.py", "answer = 42\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+        if extra:
+            archive.writestr(extra, "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def imports(checkout: Path, folder: str, module: str) -> bool:
+    """Whether an environment's Python finds a module."""
+    code = f"import sys, importlib.util; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([checkout / folder / "bin" / "python", "-Pc", code], check=False).returncode == 0
+
+
+def steps(run: subprocess.CompletedProcess[str]) -> list[str]:
+    """The files that a run installed, in order."""
+    assert run.returncode == 0, run.stderr
+    lines = [line.split() for line in run.stdout.splitlines() if line.startswith("setup: installed ")]
+    return [line[2] for line in lines]
+
+
+def test_first_call_installs_what_serves_and_second_call_does_nothing(checkout: Path, set_up: SetUp) -> None:
+    digest = wheel(checkout)
+    (checkout / "requirements" / "serve.txt").write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
+    first = set_up(PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
+    assert steps(first) == [*SERVES, "pyproject.toml"]
+    assert imports(checkout, ".venv", "tiny")
+    assert {path.name for path in checkout.glob(".venv*")} == {".venv"}, "no framework where nobody asked for one"
+    installed = (checkout / "build" / "logs" / "setup.log").read_text()
+    assert "tiny" in installed
+    second = set_up()
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert (checkout / "build" / "logs" / "setup.log").read_text() == installed
+
+    (checkout / "requirements" / "openvino.txt").write_text("# changed\n")
+    assert steps(set_up("test")) == ["openvino.txt", "dev.txt"]
+
+
+def test_framework_is_a_layer_that_sees_the_base_and_is_not_seen_by_it(checkout: Path, set_up: SetUp) -> None:
+    links = {"PIP_FIND_LINKS": str(checkout), "PIP_NO_INDEX": "1"}
+    for file, name in (("serve.txt", "tiny"), ("tensorflow.txt", "tensorflow")):
+        digest = wheel(checkout, name)
+        (checkout / "requirements" / file).write_text(f"{name}==1.0 --hash=sha256:{digest}\n")
+    assert steps(set_up("tensorflow", **links)) == [*SERVES, "pyproject.toml", "tensorflow.txt"]
+    assert imports(checkout, ".venv-tensorflow", "tiny")
+    assert imports(checkout, ".venv-tensorflow", "tensorflow")
+    assert not imports(checkout, ".venv", "tensorflow")
+    assert not (checkout / ".venv-torch").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        pytest.param("", "torch is the build for processors, from your package index", id="of an index that has it"),
+        pytest.param("torch/lib/libtorch_cuda.so", "torch is the build for CUDA", id="as on PyPI, with CUDA"),
+    ],
+)
+def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
+    checkout: Path, set_up: SetUp, extra: str, said: str
+) -> None:
+    wheel(checkout, "torch", extra=extra)
+    digest = wheel(checkout, "cublas")
+    (checkout / "requirements" / "torch-build.txt").write_text("torch==1.0\n")
+    (checkout / "requirements" / "torch-cuda.txt").write_text(f"cublas==1.0 --hash=sha256:{digest}\n")
+    run = set_up("torch", PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
+    assert steps(run)[-3:] == ["torch.txt", "torchvision.txt", "torch-build.txt"]
+    assert said in run.stdout
+    assert "PyTorch's own did not answer" in run.stdout
+    assert imports(checkout, ".venv-torch", "torch")
+    assert imports(checkout, ".venv-torch", "cublas") == bool(extra)
+
+
+def test_index_that_accepts_a_connection_and_never_answers_is_passed_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not environment._answers(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+
+
+def test_index_that_answers_is_used(tmp_path: Path) -> None:
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert environment._answers(f"http://127.0.0.1:{server.server_port}/")
+        assert not environment._answers(f"http://127.0.0.1:{server.server_port}/missing/")
+        server.shutdown()
+
+
+def test_unknown_need_is_refused_with_the_list(set_up: SetUp, checkout: Path) -> None:
+    run = set_up("pytorch")
+    assert run.returncode == 2
+    assert "there is no 'pytorch': choose of serve, manifests, releases, bench, test, torch, tensorflow" in run.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_no_network_is_one_line(checkout: Path, set_up: SetUp) -> None:
+    (checkout / "requirements" / "transformers.txt").write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
+    run = set_up(PIP_RETRIES="0")
+    assert run.returncode == 1
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("setup: no network: pip cannot reach its package index; connect, or set PIP_INDEX_URL")
+    assert "127.0.0.1" in (checkout / "build" / "logs" / "setup.log").read_text()
+
+
+def test_package_with_another_hash_is_refused_in_one_line(checkout: Path, set_up: SetUp) -> None:
+    wheel(checkout)
+    (checkout / "requirements" / "transformers.txt").write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
+    run = set_up(PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
+    assert run.returncode == 1
+    (line,) = run.stderr.splitlines()
+    assert "DO NOT MATCH THE HASHES" in line
+    assert "transformers.txt" in line
+    assert not (checkout / ".venv" / "modelport.json").exists()
+
+
+def test_this_python_fits() -> None:
+    assert environment.unfitness() is None
+    library = environment.shared_library()
+    assert library is not None
+    assert library.name == f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
+
+
+def test_other_version_of_python_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "SUPPORTED", ((3, 99),))
+    line = environment.unfitness()
+    assert line is not None
+    assert "Python 3.11, 3.12 or 3.13 is needed" in line
+    assert "PYTHON=/path/to/python3" in line
+
+
+def test_missing_shared_library_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: str(tmp_path))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    line = environment.unfitness()
+    assert line is not None
+    assert "no shared library" in line
+    assert "apt install libpython" in line
+
+
+def test_other_processor_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert "needs Linux on x86_64, this is linux on aarch64" in str(environment.unfitness())
+
+
+@pytest.mark.parametrize(
+    ("library", "fits"),
+    [("glibc 2.34", False), ("glibc 2.35", True), ("glibc 2.36", True), ("glibc 3.0", True), (None, False)],
+)
+def test_c_library_has_to_be_new_enough(monkeypatch: pytest.MonkeyPatch, library: str | None, fits: bool) -> None:
+    monkeypatch.setattr(os, "confstr", lambda _: library)
+    assert (environment.unfitness() is None) == fits

@@ -1,0 +1,140 @@
+"""Runs all tests: `make test ARGS="-k letterbox"`.
+
+Each framework's tests run in its own environment and process. ARGS are pytest's; a path in a framework's folder runs
+that session alone. The last lines are the slowest tests, what was skipped and why, and the totals of all sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelport.environment import BASE, FRAMEWORKS, ROOT, SetupError, ensure, say
+
+NEEDS = ("test", "manifests", "releases", "bench", *FRAMEWORKS)
+TESTS = ROOT / "tests"
+FOLDERS = {framework: TESTS / "export" / framework for framework in FRAMEWORKS}
+PYTHONS = {None: BASE.python, **{framework: FRAMEWORKS[framework].python for framework in FRAMEWORKS}}
+WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
+INTERRUPTED, NOTHING_COLLECTED = 2, 5
+SLOWEST = 10
+PACKAGES = re.compile(r"apt-get install (?P<packages>[\w -]+)$")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One test: its name, passed, failed or skipped, why it was skipped, and how long it took."""
+
+    name: str
+    outcome: str
+    reason: str
+    seconds: float
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the sessions that the arguments ask for; returns the worst exit code."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # pytest gets it, too, and says what it had found until then
+    try:
+        ensure(*NEEDS)
+    except SetupError as error:
+        say(f"setup: {error}", error=True)
+        return 1
+    codes, results = [], []
+    for framework, paths in sessions(arguments).items():
+        say(f"\ntests of {framework or 'all but the frameworks'} ({PYTHONS[framework].relative_to(ROOT)})")
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "results.xml"
+            command = [str(PYTHONS[framework]), "-P", "-m", "pytest", f"--junit-xml={report}", *paths]
+            code = subprocess.run(command, check=False).returncode
+            if report.is_file():
+                results += read_results(report)
+            else:  # killed, or it did not understand its arguments
+                results.append(Result(f"tests of {framework or 'the base'}: ended by {code}", "failed", "", 0.0))
+        codes.append(abs(code))
+        if code == INTERRUPTED or (code and code != NOTHING_COLLECTED and {"-x", "--exitfirst"} & {*arguments}):
+            break
+    say("\n".join(summary(results)))
+    return worst(codes)
+
+
+def sessions(arguments: Sequence[str]) -> Mapping[str | None, list[str]]:
+    """pytest's arguments for each session that has tests under the paths among them; all sessions without a path.
+
+    A folder around a framework's folder brings both the session of the framework and that of the rest.
+    """
+    options, paths = [], []
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        named = not argument.startswith("-") and before not in WITH_VALUE and _path(argument).exists()
+        (paths if named else options).append(argument)
+    chosen: dict[str | None, list[str]] = {}
+    for argument in paths or [str(TESTS)]:
+        path = _path(argument)
+        owner = next((framework for framework, folder in FOLDERS.items() if path.is_relative_to(folder)), None)
+        chosen.setdefault(owner, [*options]).append(argument)
+        for framework, folder in FOLDERS.items():
+            if framework != owner and folder.is_relative_to(path):
+                chosen.setdefault(framework, [*options]).append(str(folder))
+    return chosen
+
+
+def _path(argument: str) -> Path:
+    return (ROOT / argument.partition("::")[0]).absolute()
+
+
+def read_results(report: Path) -> list[Result]:
+    """The tests of a report in JUnit's format; a test whose fixture fails when it is taken down has failed."""
+    results = {}
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 (pytest has written it a moment ago)
+        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        skipped = case.find("skipped")
+        failed = case.find("failure") is not None or case.find("error") is not None
+        outcome = "failed" if failed else "skipped" if skipped is not None else "passed"
+        reason = "" if skipped is None else skipped.get("message", "")
+        seconds = float(case.get("time", "0"))
+        if name not in results or failed:
+            results[name] = Result(name, outcome, reason, seconds)
+    return list(results.values())
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The worst exit code; that a session found nothing counts where no session found anything."""
+    codes = list(codes)
+    return max((code for code in codes if code != NOTHING_COLLECTED), default=NOTHING_COLLECTED)
+
+
+def summary(results: Sequence[Result]) -> list[str]:
+    """The slowest tests, a line about what was skipped, and the totals in the last line."""
+    slowest = sorted(results, key=lambda result: result.seconds, reverse=True)[:SLOWEST]
+    lines = ["", f"the {len(slowest)} slowest tests:"]
+    lines += [f"  {result.seconds:6.1f} s  {result.name}" for result in slowest]
+    skipped = [result.reason for result in results if result.outcome == "skipped"]
+    if skipped:
+        lines += ["", skip_line(skipped)]
+    totals = Counter(result.outcome for result in results)
+    return [*lines, ", ".join(f"{totals[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))]
+
+
+def skip_line(reasons: Sequence[str]) -> str:
+    """What was skipped, why, and what brings it. A reason that ends in an apt-get command names the packages."""
+    packages = [match["packages"].split() for match in map(PACKAGES.search, reasons) if match]
+    parts = []
+    if packages:
+        names = sorted({name for group in packages for name in group})
+        parts.append(f"{len(packages)} tests want {', '.join(names)} (sudo apt-get install {' '.join(names)})")
+    others = Counter(reason for reason in reasons if not PACKAGES.search(reason))
+    parts += [f"{count}: {reason}" for reason, count in others.most_common()]
+    return f"skipped: {'; '.join(parts)}"
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main(sys.argv[1:]))
