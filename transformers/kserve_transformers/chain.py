@@ -39,7 +39,7 @@ class Chain:
 
     @property
     def first(self) -> Declaration | None:
-        """The declaration of the model that would be asked now."""
+        """The declaration of the first model that may answer now; None where none may."""
         return next((model.declaration for model, passed_over in self._standing() if passed_over is None), None)
 
     def has_room(self, requests: int) -> bool:

@@ -1,4 +1,4 @@
-"""One deadline for a whole request, handed down to whatever works for it."""
+"""One deadline for a whole request, handed down to all that works on it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Deadline:
 
     @classmethod
     def of_request(cls, headers: Mapping[str, str], limit_s: float) -> Deadline:
-        """The deadline that a request asks for, capped by the server's.
+        """The deadline that a request sets, capped by the server's.
 
         Raises:
             BadRequestError: the header is not a positive number of milliseconds.
         """
-        asked = headers.get(TIMEOUT_HEADER)
-        if asked is None:
+        value = headers.get(TIMEOUT_HEADER)
+        if value is None:
             return cls.after(limit_s)
-        if not (asked.isascii() and asked.isdigit() and int(asked[:12]) > 0):
+        if not (value.isascii() and value.isdigit() and int(value[:12]) > 0):
             raise BadRequestError(f"{TIMEOUT_HEADER} must be a positive number of milliseconds")
-        return cls.after(min(limit_s, int(asked[:12]) / 1000))
+        return cls.after(min(limit_s, int(value[:12]) / 1000))
 
     def remaining_s(self) -> float:
         """Seconds left.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import cast
 
 from kserve_transformers.metrics import SERVICE_READY
+from kserve_transformers.protocol.answers import ModelState, Readiness, ServiceState
 from kserve_transformers.service import Service, Services
+
+_WEIGHTS = ("weights", "accuracy", "weights_licence", "weights_source", "warning")
 
 
 class Health:
@@ -27,23 +30,20 @@ class Health:
         """Whether every service can answer and the server is not about to stop."""
         return not self.draining and all(service.unready_reason is None for service in self._services.values())
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Readiness:
         """Readiness by service and model, with reasons."""
-        services = {}
+        services: dict[str, ServiceState] = {}
         for name, service in self._services.items():
             reason = service.unready_reason
-            services[name] = {
-                "ready": reason is None,
-                **({"reason": reason} if reason else {}),
-                "models": self.models(service),
-            }
+            state = {"ready": reason is None, **({"reason": reason} if reason else {}), "models": self.models(service)}
+            services[name] = cast(ServiceState, state)
         return {"ready": self.ready, "services": services}
 
-    def models(self, service: Service) -> dict[str, Any]:
+    def models(self, service: Service) -> dict[str, ModelState]:
         """The models of a service: ready or why not, version, and what their weights are."""
-        models = {}
+        models: dict[str, ModelState] = {}
         for model in service.chain.models:
-            entry: dict[str, Any] = {"ready": model.ready}
+            entry: ModelState = {"ready": model.ready}
             if model.unready_reason:
                 entry["reason"] = model.unready_reason
             if model.release:
@@ -56,11 +56,8 @@ class Health:
             declared = model.known_declaration
             if declared is not None:
                 entry["version"] = declared.version
-                entry |= {
-                    key: declared.parameters[key]
-                    for key in ("weights", "accuracy", "weights_licence", "weights_source", "warning")
-                    if declared.parameters.get(key)
-                }
+                told = {key: declared.parameters[key] for key in _WEIGHTS if declared.parameters.get(key)}
+                entry |= cast(ModelState, told)
             models[model.name] = entry
         return models
 

@@ -26,7 +26,7 @@ REFUSED_BYTES = Counter(
 REFUSED_PIXELS = Counter(
     "modelport_refused_pixels_total", "Pixels of images over the limit, as their headers say", ["service"]
 )
-MODEL_READY = Gauge("modelport_model_ready", "1 where the golden sample's answer was right of late", ["model"])
+MODEL_READY = Gauge("modelport_model_ready", "1 where the golden sample's answer was right recently", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])
 MODEL = Info("modelport_model", "What serves: its version, its release, and whether its weights are trained", ["model"])

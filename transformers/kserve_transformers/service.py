@@ -47,7 +47,7 @@ class Work:
 
     Attributes:
         decoded: its instances.
-        prepared: for the model that will be asked first; empty where none is known.
+        prepared: for the first model of the chain that is ready; empty where none is.
         prepared_for: what that model declares.
         light: whether its array work is done without a thread.
         timings_ms: milliseconds by stage.
@@ -95,7 +95,7 @@ class Service:
         spec: the declaration.
         task: of that declaration: decodes, prepares and answers.
         models: that may answer, in the order in which they are tried.
-        limits: what a request may ask for.
+        limits: of a request.
         threads: where decoding and all other array work is done, off the event loop.
     """
 
@@ -160,7 +160,7 @@ class Service:
         return work
 
     async def predict(self, work: Work) -> Inferred:
-        """Ask the first model of the chain that answers.
+        """Infer with the first model of the chain that answers.
 
         Raises:
             ServingError: none did; the error is the last one's.

@@ -45,7 +45,7 @@ def _option(default: Any, help_text: str, parse: Callable[[str], Any] = str, fla
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may ask for, checked before work is done."""
+    """Limits of a request, checked before work is done."""
 
     body_bytes: int = _option(20 * 1024 * 1024, "largest body", _COUNT, "max_body_bytes")
     pixels: int = _option(40_000_000, "of one image", _COUNT, "max_pixels")
@@ -61,7 +61,7 @@ class Settings:
     Attributes:
         services: what it hosts.
         defaults: of the tasks' numeric options, where a request names none.
-        limits: what a request may ask for.
+        limits: of a request.
     """
 
     services: tuple[ServiceSpec, ...] = ()

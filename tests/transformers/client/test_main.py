@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kserve_transformers.client.__main__ import _ask_all, _progress, main
+from kserve_transformers.client.__main__ import _predict_all, _progress, main
 from kserve_transformers.client.inputs import Input
 
 
@@ -38,7 +38,7 @@ def test_every_input_has_a_result_whatever_happens(tmp_path):
         return one.name
 
     inputs = [Input(name, tmp_path) for name in ("a", "odd", "b", "c")]
-    results = {result.file: result for result in _ask_all(inputs, ask, threads=2)}
+    results = {result.file: result for result in _predict_all(inputs, ask, threads=2)}
     assert {name: result.answer for name, result in results.items()} == {"a": "a", "odd": None, "b": "b", "c": "c"}
     assert results["odd"].error == "not foreseen"
     assert {result.thread for result in results.values()} <= {0, 1}

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from kserve_transformers.client.service import AskError, Service
+from kserve_transformers.client.service import RequestError, Service
 
 BUSY = (429, {"retry-after": "0"}, {"error": "busy"})
 GOOD = (200, {}, {"predictions": [{"x": 1}]})
@@ -41,7 +41,7 @@ def answering(*answers) -> Iterator[tuple[str, list[bytes]]]:
 
 def ask(url: str) -> object:
     with Service(url, "digits", 5, 1) as service:
-        return service.ask_image(b"picture")
+        return service.predict_image(b"picture")
 
 
 def test_a_busy_server_is_asked_again():
@@ -53,7 +53,7 @@ def test_a_busy_server_is_asked_again():
 def test_not_beyond_the_deadline():
     with (
         answering((429, {"retry-after": "30"}, {"error": "busy"})) as (url, bodies),
-        pytest.raises(AskError, match="429 busy"),
+        pytest.raises(RequestError, match="429 busy"),
     ):
         ask(url)
     assert len(bodies) == 1
@@ -62,7 +62,7 @@ def test_not_beyond_the_deadline():
 def test_other_errors_are_final():
     with (
         answering((415, {}, {"error": "not a picture"}), GOOD) as (url, bodies),
-        pytest.raises(AskError, match="415 not a picture"),
+        pytest.raises(RequestError, match="415 not a picture"),
     ):
         ask(url)
     assert len(bodies) == 1
@@ -71,11 +71,14 @@ def test_other_errors_are_final():
 def test_windows_go_in_parts():
     answers = [(200, {}, {"predictions": [{"n": 0}, {"n": 1}]}), (200, {}, {"predictions": [{"n": 2}]})]
     with answering(*answers) as (url, bodies), Service(url, "anomaly", 20, 1) as service:
-        assert service.ask_windows([[1.0]] * 3, at_once=2) == [{"n": 0}, {"n": 1}, {"n": 2}]
+        assert service.predict_windows([[1.0]] * 3, at_once=2) == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert [len(json.loads(body)["instances"]) for body in bodies] == [2, 1]
 
 
 def test_nobody_there(free_ports):
     (port,) = free_ports(1)
-    with Service(f"http://127.0.0.1:{port}", "digits", 5, 1) as service, pytest.raises(AskError, match="ConnectError"):
+    with (
+        Service(f"http://127.0.0.1:{port}", "digits", 5, 1) as service,
+        pytest.raises(RequestError, match="ConnectError"),
+    ):
         service.window_length()

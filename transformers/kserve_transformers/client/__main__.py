@@ -1,4 +1,4 @@
-"""Ask a running server about files, folders or standard input; results are JSON lines."""
+"""Send files, folders or standard input to a running server; results are JSON lines."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from kserve_transformers.arrays.decoding import decode_image
 from kserve_transformers.client.drawing import draw_prediction
 from kserve_transformers.client.inputs import IMAGES, SERIES, Input, cut_windows, find_inputs, read_series
 from kserve_transformers.client.results import Result, answered_before, summary
-from kserve_transformers.client.service import AskError, Service
+from kserve_transformers.client.service import RequestError, Service
 from kserve_transformers.settings import Limits
 
-Ask = Callable[[Input], Any]
+Predict = Callable[[Input], Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Ask about every input; 1 where one of them has no answer, 2 where nothing can be asked."""
+    """Send every input; returns 1 where one of them has no answer, 2 where none can be sent."""
     options = _parse(arguments)
     with Service(options.url, options.service, options.timeout, options.threads) as service:
         try:
@@ -35,19 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise ValueError("--draw is for images")
             inputs = list(find_inputs(options.inputs, IMAGES if length is None else SERIES))
             done = answered_before(options.out) if options.out else set()
-        except (AskError, OSError, ValueError) as exc:
+        except (RequestError, OSError, ValueError) as exc:
             print(f"error: {exc}", file=sys.stderr)
             return 2
         if done:
             print(f"{sum(one.name in done for one in inputs)} of {len(inputs)} have an answer already", file=sys.stderr)
-        ask = _image_asker(service, options) if length is None else _series_asker(service, length, options.column)
-        return _run([one for one in inputs if one.name not in done], ask, options)
+        predict = (
+            _image_predictor(service, options) if length is None else _series_predictor(service, length, options.column)
+        )
+        return _run([one for one in inputs if one.name not in done], predict, options)
 
 
-def _run(inputs: Sequence[Input], ask: Ask, options: argparse.Namespace) -> int:
+def _run(inputs: Sequence[Input], predict: Predict, options: argparse.Namespace) -> int:
     started, results = time.monotonic(), []
     with _open(options.out) as out, _progress(len(inputs)) as step:
-        for result in _ask_all(inputs, ask, options.threads):
+        for result in _predict_all(inputs, predict, options.threads):
             print(result.line(), file=out, flush=True)
             results.append(result)
             step()
@@ -73,12 +75,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _image_asker(service: Service, options: argparse.Namespace) -> Ask:
+def _image_predictor(service: Service, options: argparse.Namespace) -> Predict:
     one_file = len(options.inputs) == 1 and not Path(options.inputs[0]).is_dir()
 
-    def ask(one: Input) -> Any:
+    def predict(one: Input) -> Any:
         data = one.read()
-        prediction = service.ask_image(data)
+        prediction = service.predict_image(data)
         if options.draw:
             target = options.draw if one_file else (options.draw / one.relative).with_suffix(".jpg")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,19 +89,19 @@ def _image_asker(service: Service, options: argparse.Namespace) -> Ask:
                 raise OSError(f"{target} could not be written")
         return prediction
 
-    return ask
+    return predict
 
 
-def _series_asker(service: Service, length: int, column: str | None) -> Ask:
-    def ask(one: Input) -> Any:
+def _series_predictor(service: Service, length: int, column: str | None) -> Predict:
+    def predict(one: Input) -> Any:
         windows = cut_windows(read_series(one.read(), column), length)
-        predictions = service.ask_windows(list(windows.values()))
+        predictions = service.predict_windows(list(windows.values()))
         return [{"start": start, **found} for start, found in zip(windows, predictions, strict=True)]
 
-    return ask
+    return predict
 
 
-def _ask_all(inputs: Sequence[Input], ask: Ask, threads: int) -> Iterator[Result]:
+def _predict_all(inputs: Sequence[Input], predict: Predict, threads: int) -> Iterator[Result]:
     """Results as they come; inputs are read by the threads, so that no more than one a thread is in memory."""
     waiting: queue.SimpleQueue[Input] = queue.SimpleQueue()
     for one in inputs:
@@ -109,7 +111,7 @@ def _ask_all(inputs: Sequence[Input], ask: Ask, threads: int) -> Iterator[Result
     def work(thread: int) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                results.put(_ask_one(waiting.get_nowait(), ask, thread))
+                results.put(_predict_one(waiting.get_nowait(), predict, thread))
 
     for thread in range(min(threads, len(inputs))):
         threading.Thread(target=work, args=(thread,), daemon=True).start()
@@ -117,10 +119,10 @@ def _ask_all(inputs: Sequence[Input], ask: Ask, threads: int) -> Iterator[Result
         yield results.get()
 
 
-def _ask_one(one: Input, ask: Ask, thread: int) -> Result:
+def _predict_one(one: Input, predict: Predict, thread: int) -> Result:
     started = time.monotonic()
     try:
-        answer = ask(one)
+        answer = predict(one)
     except Exception as exc:  # every input has a result, whatever is wrong with it
         return Result(one.name, thread, time.monotonic() - started, error=str(exc))
     return Result(one.name, thread, time.monotonic() - started, answer)

@@ -16,8 +16,8 @@ class Result:
 
     Attributes:
         file: the input's name.
-        thread: which thread asked.
-        seconds: from the request to its answer, with all that it was asked again.
+        thread: which thread sent the request.
+        seconds: from the request to its answer, retries included.
         answer: the service's; None where there is none.
         error: why there is none.
     """

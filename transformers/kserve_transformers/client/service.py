@@ -1,4 +1,4 @@
-"""One service of a running server, asked for answers; busy servers are asked again."""
+"""A client of one service of a running server; requests to a busy server are retried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RETRIED = (429, 503)
 _MAX_WAIT_S = 10.0
 
 
-class AskError(Exception):
+class RequestError(Exception):
     """There is no answer; the message is the server's own where it gave one."""
 
 
@@ -23,8 +23,8 @@ class Service:
     Args:
         url: of the server.
         name: of the service.
-        timeout_s: for one answer, with all that it is asked again.
-        connections: how many threads will ask.
+        timeout_s: for one answer, retries included.
+        connections: how many threads send requests.
     """
 
     def __init__(self, url: str, name: str, timeout_s: float, connections: int) -> None:
@@ -45,7 +45,7 @@ class Service:
         """How many numbers a window has; None where the service takes images.
 
         Raises:
-            AskError: nothing answers there, or it has no such service.
+            RequestError: nothing answers there, or it has no such service.
         """
         metadata = self._send("GET", f"/v2/models/{self._name}")
         (declared,) = metadata["inputs"]
@@ -53,15 +53,15 @@ class Service:
             return None
         length = int(declared["shape"][-1])
         if length < 0:
-            raise AskError(f"{self._name} does not know yet how long a window is: its model is not ready")
+            raise RequestError(f"{self._name} does not know yet how long a window is: its model is not ready")
         return length
 
-    def ask_image(self, data: bytes) -> Any:
+    def predict_image(self, data: bytes) -> Any:
         """The prediction for one encoded image."""
         (prediction,) = self._predict(data, "application/octet-stream")
         return prediction
 
-    def ask_windows(self, windows: Sequence[list[float]], at_once: int = 32) -> list[Any]:
+    def predict_windows(self, windows: Sequence[list[float]], at_once: int = 32) -> list[Any]:
         """A prediction for each window of a series."""
         predictions: list[Any] = []
         for start in range(0, len(windows), at_once):
@@ -82,12 +82,12 @@ class Service:
             try:
                 response = self._client.request(method, path, content=body, headers=headers, timeout=max(left_s, 0.001))
             except httpx.HTTPError as exc:
-                raise AskError(f"{type(exc).__name__}: {exc}") from exc
+                raise RequestError(f"{type(exc).__name__}: {exc}") from exc
             if response.status_code == 200:
                 return response.json()
             wait_s = min(_retry_after_s(response), _MAX_WAIT_S)
             if response.status_code not in _RETRIED or time.monotonic() + wait_s >= until:
-                raise AskError(f"{response.status_code} {_message(response)}")
+                raise RequestError(f"{response.status_code} {_message(response)}")
             time.sleep(wait_s)
 
 

@@ -23,7 +23,8 @@ _SERVICE = "{service}"
 def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, Any]:
     """The document of what these routers serve.
 
-    A route that no operation describes is a KeyError: the document tells of all, or is not there.
+    Raises:
+        KeyError: no operation describes a route.
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in _routes(routers):

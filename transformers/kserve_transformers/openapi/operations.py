@@ -97,7 +97,7 @@ def _get(summary: str, answer: type, unready: type | type[ServingError] | None =
     """A GET route: what it answers, and with which status 503 it says that something is not ready."""
 
     def describe(hosted: Hosted, name: str | None) -> Operation:
-        responses: dict[str, Any] = {"200": _answer("As asked.", _json(ref(answer.__name__)))}
+        responses: dict[str, Any] = {"200": _answer("OK.", _json(ref(answer.__name__)))}
         if unready is NotReadyError:
             responses["503"] = {"$ref": "#/components/responses/NotReady"}
         elif unready:
@@ -211,13 +211,13 @@ def _docs(hosted: Hosted, name: str | None) -> Operation:
 
 # By the route's tag and the function that answers; "own" is a service's own router.
 OPERATIONS: Mapping[str, Describe] = {
-    "own_post": _post("Ask {service}, as its users always did.", "own", _own_body, _own_answer),
+    "own_post": _post("Infer by {service}'s legacy route.", "own", _own_body, _own_answer),
     "own_state": _get("Whether {service} is ready, and where it takes requests.", answers.OwnState, answers.OwnState),
     "own_health": _get("Whether {service} is ready.", answers.OwnHealth, answers.OwnHealth),
     "V1_models": _get("The services of this server.", answers.ModelList),
     "V1_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
     "V1_predict": _post(
-        "Ask {service} by KServe's V1 protocol.",
+        "Infer with {service} by KServe's V1 protocol.",
         "v1",
         _v1_body,
         lambda service, recorded: _json(_predictions(ref(service.task.presentation.prediction.__name__)), recorded),
@@ -229,7 +229,7 @@ OPERATIONS: Mapping[str, Describe] = {
     "V2_model_metadata": _get("Inputs, outputs and models of {service}.", answers.ServiceMetadata),
     "V2_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
     "V2_infer": _post(
-        "Ask {service} by the Open Inference Protocol (V2).", "v2", _v2_body, _v2_answer, (JSON_LENGTH_HEADER,)
+        "Infer with {service} by the Open Inference Protocol (V2).", "v2", _v2_body, _v2_answer, (JSON_LENGTH_HEADER,)
     ),
     "server_index": _get("Where each service takes requests.", answers.Index),
     "server_metrics": _metrics,

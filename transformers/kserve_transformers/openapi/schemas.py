@@ -54,7 +54,7 @@ def typed_schemas(types: Iterable[type]) -> dict[str, Schema]:
 
 
 def window_length(service: Service) -> int | None:
-    """How many numbers a window has, where the service takes windows and its model has told."""
+    """How many numbers a window has; None where the service takes images, or no model is known yet."""
     declared = service.chain.known
     return declared.input.shape[0] if declared and service.task.kind is InstanceKind.WINDOW else None
 

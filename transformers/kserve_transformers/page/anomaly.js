@@ -74,7 +74,7 @@ export function startAnomaly(root, service) {
   return { take };
 }
 
-// As many requests as the server's limit on instances asks for, one after the other.
+// As many requests as the server's limit on instances requires, one after the other.
 async function askInParts(request, signal) {
   const { windows } = request;
   const [size, whole] = [settings.maxInstances, { predictions: [], totalMs: 0 }];

@@ -12,7 +12,7 @@ export class Answer {
   #running = null;
   #countdown = 0;
 
-  // `draw(predictions, request)` gives the result's elements; `send(request, signal)` asks, V1 where it is left out.
+  // `draw(predictions, request)` gives the result's elements; `send(request, signal)` infers, by V1 where it is left out.
   constructor(root, service, draw, send = ask) {
     fill(root, "answer");
     this.#root = root;

@@ -34,7 +34,7 @@ export function startDigits(root, service) {
     answer.clear();
   }
 
-  // Shows an image that came from elsewhere, and asks.
+  // Shows an image that came from elsewhere, and sends it.
   async function take(file) {
     const bitmap = await createImageBitmap(file).catch(() => null);
     blank();

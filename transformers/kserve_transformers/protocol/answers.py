@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 
@@ -26,18 +27,25 @@ class ModelList(TypedDict):
 
 
 class ServiceReady(TypedDict):
-    """The service's golden sample gave its answer of late."""
+    """The service's golden check passed recently."""
 
     name: str
     ready: Literal[True]
 
 
 class ServerMetadata(TypedDict):
-    """What V2 clients ask of a server."""
+    """Metadata of the server in V2."""
 
     name: str
     version: str
     extensions: list[str]
+
+
+class RefusedRelease(TypedDict):
+    """A release that should take over and did not."""
+
+    release: str
+    reason: str
 
 
 class ModelState(TypedDict):
@@ -45,6 +53,9 @@ class ModelState(TypedDict):
 
     ready: bool
     reason: NotRequired[str]
+    release: NotRequired[Annotated[str, Field(description="What answers now, where a release took over.")]]
+    draining: NotRequired[Annotated[list[str], Field(description="Releases that still have requests.")]]
+    refused: NotRequired[RefusedRelease]
     version: NotRequired[str]
     weights: NotRequired[str]
     accuracy: NotRequired[str]
@@ -83,7 +94,7 @@ class ServiceParameters(TypedDict):
 
 
 class ServiceMetadata(TypedDict):
-    """What V2 clients ask of a service."""
+    """Metadata of a service in V2."""
 
     name: str
     versions: list[str]

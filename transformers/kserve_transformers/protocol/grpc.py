@@ -33,7 +33,7 @@ def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
     """Take a ModelInferRequest apart.
 
     Args:
-        kind: what the service is asked about.
+        kind: of the instances that the service takes.
         request: the message, of KServe's or of Triton's generated code: one process can only have one of them.
 
     Raises:
@@ -54,12 +54,12 @@ def render_infer_response(
 
     Args:
         response: an empty message.
-        request: what was asked.
+        request: the ModelInferRequest.
         tensors: outputs by name; BYTES as object arrays of bytes.
         parameters: of the answer, such as `warning`.
 
     Raises:
-        BadRequestError: an output was asked for that the service does not have.
+        BadRequestError: an output was requested that the service does not have.
     """
     wanted = [output.name for output in request.outputs] or list(tensors)
     check_outputs(wanted, tensors)

@@ -1,4 +1,4 @@
-"""What every protocol is decoded into, and the instances that all of them carry."""
+"""The one request type into which every protocol is parsed, and the instances that it carries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Window = npt.NDArray[np.float32]
 
 
 class InstanceKind(Enum):
-    """What a service is asked about."""
+    """What the instances of a service are."""
 
     IMAGE = "image"
     WINDOW = "window"

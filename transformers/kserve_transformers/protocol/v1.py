@@ -18,7 +18,7 @@ def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) ->
     """Take V1's wire format off.
 
     Args:
-        kind: what the service is asked about.
+        kind: of the instances that the service takes.
         payload: the parsed JSON body, or the body's bytes where its content type is not JSON.
         headers: of the request, names in lower case.
 

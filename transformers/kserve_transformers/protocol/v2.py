@@ -69,7 +69,7 @@ def parse_infer_request(kind: InstanceKind, body: bytes, json_length: str | None
     """Take V2's wire format off.
 
     Args:
-        kind: what the service is asked about.
+        kind: of the instances that the service takes.
         body: JSON, followed by the inputs' binary data where the binary form is used.
         json_length: the header `Inference-Header-Content-Length`, None in the JSON form.
 
@@ -173,12 +173,12 @@ def render_infer_response(
 
     Args:
         service: the name that the answer repeats.
-        request: what was asked.
+        request: the parsed request.
         tensors: outputs by name; BYTES as object arrays of bytes.
         parameters: of the answer, such as `warning`.
 
     Raises:
-        BadRequestError: an output was asked for that the service does not have.
+        BadRequestError: an output was requested that the service does not have.
     """
     choice = request.outputs.binary or dict.fromkeys(tensors, request.outputs.default_binary)
     check_outputs(choice, tensors)

@@ -1,4 +1,4 @@
-"""/openapi.json, and /docs for people."""
+"""/openapi.json, and the API reference at /docs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from kserve_transformers.openapi.schemas import window_length
 
 
 def answer_head(router: APIRouter) -> None:
-    """Answer HEAD where GET is answered, as HTTP asks of every server; uvicorn leaves the body out."""
+    """Answer HEAD where GET is answered, as HTTP requires of every server; uvicorn leaves the body out."""
     for route in router.routes:
         if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
             route.methods.add("HEAD")
 
 
 def documents_router(routers: Sequence[APIRouter], hosted: Hosted, page: bool) -> APIRouter:
-    """The routes that tell of all others, and of themselves.
+    """The routes of the API document and the API reference, which describe all routes.
 
     Args:
         routers: all others.
         hosted: services and limits.
-        page: whether there is a page for people.
+        page: whether there is an API reference.
     """
     router = APIRouter(tags=["server"])
 

@@ -12,7 +12,7 @@ INTERNAL = "internal error: it is in the server's log"
 
 
 def message(error: ServingError) -> str:
-    """What the caller is told."""
+    """The text that the caller gets."""
     text = str(error)
     return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
 

@@ -1,4 +1,4 @@
-"""What every inference route calls, whatever its protocol."""
+"""The function that every inference route calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every POST counted and logged, whatever becomes of it."""
+"""Every POST is counted and logged, however it ends."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # kept, but asked for again: a new server's page is never half an old one's
+    "Cache-Control": "no-cache",  # kept, but revalidated: a new server's page is never half an old one's
 }
 _VARY = {"Vary": "Accept"}
 
@@ -49,7 +49,7 @@ class _File:
 
 
 class Page:
-    """ASGI middleware that answers browsers with the page, and passes on what everybody else asks.
+    """ASGI middleware that answers browsers with the page, and passes on all other requests.
 
     The page names its files relative to its own address, so that it works behind a gateway that passes on /SERVICE/
     alone.
@@ -57,7 +57,7 @@ class Page:
     Args:
         app: what answers all other requests.
         services: what the server hosts.
-        limits: what a request may ask for.
+        limits: of a request.
     """
 
     def __init__(self, app: ASGIApp, services: Services, limits: Limits) -> None:
@@ -83,7 +83,7 @@ class Page:
             await self._app(scope, receive, _varying(send))
         elif scope["path"] in self._addresses:
             await _respond(self._index, headers, _VARY)(scope, receive, send)
-        else:  # people leave the last slash out
+        else:  # the last slash was left out
             await Response(status_code=307, headers={"Location": f"{scope['path']}/", **_VARY})(scope, receive, send)
 
 
@@ -111,9 +111,9 @@ def _settings(services: Services, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _respond(file: _File, asked: Headers, extra: Mapping[str, str]) -> Response:
+def _respond(file: _File, headers_in: Headers, extra: Mapping[str, str]) -> Response:
     headers = {**_HEADERS, "ETag": file.etag, **extra}
-    if file.etag in asked.get("if-none-match", ""):
+    if file.etag in headers_in.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers=headers, media_type=file.media_type)
 

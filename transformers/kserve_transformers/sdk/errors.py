@@ -1,6 +1,6 @@
-"""One handler turns every error into {"error": "..."}; what was not foreseen is logged, and told to nobody.
+"""One handler turns every error into {"error": "..."}; an unforeseen one is logged, and callers learn no detail of it.
 
-KServe's SDK registers handlers of its own, which answer 500 with the exception's text for whatever they do not know.
+KServe's SDK registers handlers of its own, which answer an unknown error with 500 and the exception's text.
 """
 
 from __future__ import annotations

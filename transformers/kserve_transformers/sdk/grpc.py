@@ -110,7 +110,7 @@ class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
     """Errors to status codes, and a limit on what all messages together hold.
 
     Args:
-        max_held_bytes: of all messages that are being worked on; what comes beyond is told to come back.
+        max_held_bytes: of all messages that are being worked on; a message beyond is refused as RESOURCE_EXHAUSTED.
     """
 
     def __init__(self, max_held_bytes: int) -> None:

@@ -27,7 +27,7 @@ class ServiceModel(kserve.Model):  # type: ignore[misc]
         self.service = service
 
     async def healthy(self) -> bool:
-        """The SDK's own says what `load` was told once: ready follows from the chain's models."""
+        """The SDK's own repeats what `load` returned once: here readiness follows from the chain's models."""
         return self.service.unready_reason is None
 
     def load(self) -> bool:

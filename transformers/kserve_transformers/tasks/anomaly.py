@@ -24,7 +24,7 @@ class Verdict:
     Attributes:
         mae: of the window.
         threshold: of the model.
-        reconstruction: [L], in the series' own units, where the caller asked for it.
+        reconstruction: [L], in the series' own units, where the caller requested it.
     """
 
     mae: float
@@ -44,7 +44,7 @@ class AnomalyPrediction(Prediction):
     threshold: Annotated[float, Field(description="Above it a window is an anomaly.")]
     anomaly: bool
     reconstruction: NotRequired[
-        Annotated[list[float], Field(description="The window as the model rebuilt it, asked for by a parameter.")]
+        Annotated[list[float], Field(description="The window as the model rebuilt it, requested by a parameter.")]
     ]
 
 
@@ -106,7 +106,7 @@ class AnomalyTask(Task[Window, Verdict]):
         return Verdict(mae, threshold, outputs["reconstruction"] if options["reconstruction"] else None)
 
     def tensors(self, answered: Answered[Verdict]) -> Tensors:
-        """`mae` FP32 [N], `threshold` FP32 [N], `anomaly` BOOL [N]; `reconstruction` FP32 [N,L] where asked for."""
+        """`mae` FP32 [N], `threshold` FP32 [N], `anomaly` BOOL [N]; `reconstruction` FP32 [N,L] where requested."""
         rebuilt = [one.reconstruction for one in answered.answers if one.reconstruction is not None]
         return {
             "mae": np.array([one.mae for one in answered.answers], np.float32),

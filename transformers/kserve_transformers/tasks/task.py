@@ -108,7 +108,7 @@ class Task(ABC, Generic[Decoded, Answer]):
     Class attributes, which the routes, the API document, the metadata and the sample requests are made from:
         kind: of an instance.
         outputs: V2 outputs by name.
-        optional_outputs: V2 outputs that are there where a parameter asks for them.
+        optional_outputs: V2 outputs that a parameter requests.
         parameters: options that a request may name.
         presentations: by name; None is the task's own.
         example: file of an instance, in this package's folder `examples`.
@@ -140,7 +140,7 @@ class Task(ABC, Generic[Decoded, Answer]):
 
         Args:
             instance: an encoded image (bytes) or a window (float32 [L]), by the task's kind.
-            models: declarations of the models that may be asked: an image is reduced to what they need.
+            models: declarations of the models that may answer: an image is reduced to what they need.
             max_pixels: largest width times height of an image.
 
         Raises:
@@ -159,7 +159,7 @@ class Task(ABC, Generic[Decoded, Answer]):
             outputs: by name, without the batch dimension.
             context: of the row, from `prepare`.
             options: of the request, from `options`.
-            model: the model that was asked.
+            model: the model that answered.
         """
 
     @abstractmethod
