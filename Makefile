@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 
-.PHONY: help python setup serve test check export train demo torture bench load prometheus release publish lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
+.PHONY: help python setup serve test check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,11 @@ prometheus: setup  ## a real Prometheus with our alerts on a running stack, on 1
 release: setup  ## build and check a release of a service's models: SERVICE=detector (WEIGHTS_DIR=, ARGS="--force --sign-key key.pem")
 	@$(RUN) release "$(SERVICE)" $(if $(WEIGHTS_DIR),--weights-dir $(WEIGHTS_DIR)) $(ARGS)
 
-publish: setup  ## put a release into storage: SERVICE=detector TO=s3://bucket|gs://|az://|file:///|oci:/// (RELEASE=, ARGS=--archive)
+publish: setup  ## upload a release to storage: SERVICE=detector TO=s3://bucket|gs://|az://|file:///|oci:/// (RELEASE=, ARGS=--archive)
 	@$(RUN) publish $(SERVICE) $(if $(RELEASE),--release $(RELEASE)) --to "$(TO)" $(ARGS)
+
+manifests: setup  ## write what services.yaml declares into manifests/, after a change of it
+	@$(RUN) manifests
 
 lint-manifests: setup  ## render and check all overlays, or OVERLAY=name
 	@$(RUN) lint $(OVERLAY)
@@ -63,29 +66,31 @@ render: setup  ## print what an overlay declares: OVERLAY=name
 	@$(RUN) render $(OVERLAY)
 
 deploy: setup-manifests  ## apply an overlay, after a dry run on the server: OVERLAY=name
-	@$(KUBECTL) apply -f manifests/base/namespace.yaml
+	@$(KUBECTL) apply --server-side -f manifests/base/namespace.yaml
 	@$(KUBECTL) apply --server-side --dry-run=server -k manifests/overlays/$(OVERLAY)
 	@$(KUBECTL) apply --server-side -k manifests/overlays/$(OVERLAY)
 
 undeploy: setup-manifests  ## take an overlay down again: OVERLAY=name
 	@$(KUBECTL) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
 
-canary: setup  ## try a release on a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
+canary: setup  ## serve a share of the requests by a release: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
 	@$(RUN) canary "$(SERVICE)" "$(RELEASE)" "$(PERCENT)" $(if $(WHY),--why "$(WHY)") \
 	  $(if $(UNCHECKED),--unchecked) $(if $(UNTRAINED),--untrained)
 
-promote: setup  ## let the canary serve all requests: SERVICE=digits [WHY="..."]
+promote: setup  ## serve all requests by the canary: SERVICE=digits [WHY="..."]
 	@$(RUN) promote "$(SERVICE)" $(if $(WHY),--why "$(WHY)")
 
-rollback: setup  ## end the canary, or else go back to the release before: SERVICE=digits [WHY="..."]
+rollback: setup  ## end the canary, or else return to the release before: SERVICE=digits [WHY="..."]
 	@$(RUN) rollback "$(SERVICE)" $(if $(WHY),--why "$(WHY)")
 
-releases: setup  ## list releases, what serves and the latest changes (SERVICE=digits)
+releases: setup  ## list releases, which of them serve, and the latest changes (SERVICE=digits)
 	@$(RUN) releases $(SERVICE)
-compare: setup  ## two releases side by side over the same pictures: SERVICE=detector OLD=initial NEW=2026-... [DATA=folder]
-	@$(RUN) compare "$(SERVICE)" "$(OLD)" "$(NEW)" $(if $(DATA),--data "$(DATA)")
 
-update: setup  ## another release takes over in the stack that runs on PORT, no request lost: SERVICE=detector RELEASE=2026-...
+compare: setup  ## compare two releases over the same samples: SERVICE=detector OLD=initial NEW=2026-... [DATA=folder]
+	@$(RUN) compare "$(SERVICE)" "$(OLD)" "$(NEW)" $(if $(DATA),--data "$(DATA)") || { s=$$?; \
+	  echo "exit code $$s; make itself ends with 2: in scripts, call $(RUN) compare" >&2; exit $$s; }
+
+update: setup  ## switch the stack that runs on PORT to another release, no request lost: SERVICE=detector RELEASE=2026-...
 	@$(RUN) update "$(SERVICE)" "$(RELEASE)" --port $(PORT)
 
 images:  ## build both images with Docker (TAG=0.1.0)

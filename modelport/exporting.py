@@ -10,10 +10,10 @@ from pathlib import Path
 
 from exporters.__main__ import parser
 from exporters.catalog import MODELS
-from exporters.conversion import FILENAME, converted_path
+from exporters.conversion import converted_path, inputs_of
 from exporters.errors import ExportError
-from exporters.inspection import read_inputs
 from exporters.repository import versions
+from exporters.torchscript import FILENAME
 from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
 from modelport.stack import guard
 
@@ -99,7 +99,7 @@ def _to_convert(model_dir: Path) -> bool:
     if not artefact.is_file():
         return False
     try:
-        return not converted_path(artefact, read_inputs(model_dir / "config.pbtxt")).is_file()
+        return not converted_path(artefact, inputs_of(model_dir)).is_file()
     except (ExportError, OSError) as error:
         raise ConversionError(f"{model_dir.name}: {error}") from error
 

@@ -1,8 +1,9 @@
-"""The declared services: services.yaml, read once and checked."""
+"""The declared services: services.yaml, read and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ FILE = ROOT / "services.yaml"
 
 
 class DeclarationError(SetupError):
-    """services.yaml does not declare services; the message says which entry is wrong, and how it is written."""
+    """services.yaml does not declare what is asked for; the message says what to write."""
 
 
 def load(path: Path = FILE) -> Mapping[str, ServiceSpec]:
@@ -33,8 +34,34 @@ def load(path: Path = FILE) -> Mapping[str, ServiceSpec]:
         ) from exc
 
 
+def choose(
+    *names: str, chains: Mapping[str, tuple[str, ...]] | None = None, path: Path = FILE
+) -> tuple[ServiceSpec, ...]:
+    """Some of the declared services.
+
+    Args:
+        names: which; all of them where none is named.
+        chains: models of some services, instead of those that are declared.
+        path: of the declaration.
+
+    Raises:
+        DeclarationError: a name is not declared.
+    """
+    declared = load(path)
+    unknown = [name for name in (*names, *(chains or {})) if name not in declared]
+    if unknown:
+        raise DeclarationError(f"no service {unknown[0]!r}: choose of {', '.join(declared)}")
+    chosen = [declared[name] for name in dict.fromkeys(names)] or declared.values()
+    return tuple(replace(spec, models=(chains or {}).get(spec.name, spec.models)) for spec in chosen)
+
+
+def models_of(services: Iterable[ServiceSpec]) -> tuple[str, ...]:
+    """The models of all chains, each once."""
+    return tuple(dict.fromkeys(model for spec in services for model in spec.models))
+
+
 def _service(name: str, entry: Mapping[str, Any]) -> ServiceSpec:
-    unknown = sorted(set(entry) - {"task", "models", "presentation"})
+    unknown = sorted(set(entry) - {"task", "models", "presentation", "resources", "fallback"})
     if unknown:
         raise ValueError(f"{name} has an unknown field {unknown[0]!r}")
     spec = ServiceSpec(name, entry["task"], tuple(entry["models"]), entry.get("presentation"))

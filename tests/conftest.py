@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc_pools  # noqa: F401  (before what imports either of them)
 import pytest
-from google.protobuf import descriptor_pool
 from waiting import wait_for
 
-from kserve_transformers.settings import SERVICES
+from modelport.services import choose
 from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
 pytest_plugins = ["lookup_model"]
-
-# KServe's and Triton's generated gRPC code define the same names, and a process has one pool of them. Triton's client
-# gets a pool of its own here, so that tests of both can run in one process.
-_default_pool = descriptor_pool.Default
-_tritons_pool = descriptor_pool.DescriptorPool()
-descriptor_pool.Default = lambda: _tritons_pool
-importlib.import_module("tritonclient.grpc")
-descriptor_pool.Default = _default_pool
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ def free_ports() -> Callable[[int], list[int]]:
 @pytest.fixture(scope="session")
 def stack(free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Triton and the transformer server with all services, on free ports, once for all tests."""
-    settings = StackSettings(SERVICES, *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
+    settings = StackSettings(choose(), *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
     export_missing(settings)
     running = Stack(settings)
     running.start()

@@ -1,4 +1,4 @@
-"""`modelport export`: build the model repository, or one model out of a user's own Darknet files."""
+"""`modelport export`: build the model repository, or a model from the user's own Darknet files."""
 
 import argparse
 import importlib
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from exporters.catalog import MODELS, TWO_INSTANCES, Model, WeightFile
 from exporters.errors import ExportError, UnknownModelError
-from exporters.files import content_sha256
 from exporters.repository import REPOSITORY, Exported
 from exporters.table import table
-from exporters.weights import FetchedFile, Fetcher, Weights
+from exporters.training import Options
+from exporters.weights import Fetcher, Weights, verified
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -26,20 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reader.error("a Darknet model takes --cfg, --weights, --names and --name together, and no MODEL")
     try:
         if options.list:
-            rows = [
-                (model.name, model.service, model.source_page, model.licence, model.accuracy)
-                for model in MODELS.values()
-            ]
-            print(table([("model", "service", "weights", "licence", "accuracy"), *rows]))
+            rows = [(model.name, model.source_page, model.licence, model.accuracy) for model in MODELS.values()]
+            print(table([("model", "weights", "licence", "accuracy"), *rows]))
             return 0
         if options.cfg:
             model, weights = _own_darknet(options)
             return _export_all([model], options.repository, lambda _: weights)
         models = _of_catalog(options.models)
         with Fetcher(models, report=_report) as fetcher:
-            return _export_all(models, options.repository, fetcher.obtain)
+            return _export_all(models, options.repository, lambda model: _obtain(model, fetcher))
     except KeyboardInterrupt:
-        print("interrupted: what was not finished is not there; run it again", file=sys.stderr)
+        print("interrupted: unfinished models were not written; run the command again", file=sys.stderr)
         return 130
     except (ExportError, OSError) as exc:
         print(f"error: {exc}", file=sys.stderr)
@@ -49,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="modelport export", description=__doc__)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}; all by default")
-    parser.add_argument("--list", action="store_true", help="show the catalog and do nothing")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"one of {', '.join(MODELS)}; all by default")
+    parser.add_argument("--list", action="store_true", help="show the catalog and exit")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, metavar="DIR", help="model repository")
     own = parser.add_argument_group("a Darknet model of your own")
     own.add_argument("--cfg", type=Path, help="network")
     own.add_argument("--weights", type=Path, help="its weights")
     own.add_argument("--names", type=Path, help="its labels, one a line")
-    own.add_argument("--name", help="what the model shall be called")
+    own.add_argument("--name", help="name of the model")
     for stated in ("source", "licence", "accuracy"):
         own.add_argument(f"--{stated}", default="not stated", help=f"{stated} of the weights, for config.pbtxt")
     return parser
@@ -65,18 +62,32 @@ def parser() -> argparse.ArgumentParser:
 def _of_catalog(names: Sequence[str]) -> list[Model]:
     unknown = [name for name in names if name not in MODELS]
     if unknown:
-        raise UnknownModelError(f"there is no model {unknown[0]}: choose of {', '.join(MODELS)}")
+        raise UnknownModelError(f"there is no model {unknown[0]}: choose one of {', '.join(MODELS)}")
     return [MODELS[name] for name in names] or list(MODELS.values())
 
 
+def _obtain(model: Model, fetcher: Fetcher) -> Weights | None:
+    """Fetch a model's weights, or train them where no source has them and the model is one of those that are trained.
+
+    Returns:
+        None for a model that is built untrained.
+    """
+    weights = fetcher.obtain(model)
+    if weights is None and model.without_weights == "train":
+        _report(f"{model.name}: training")
+        path = importlib.import_module(f"exporters.training.{model.name}").train(Options(report=_report))
+        return Weights({model.files[0].name: verified(path, None)})
+    return weights
+
+
 def _export_all(models: Sequence[Model], repository: Path, obtain: Callable[[Model], Weights | None]) -> int:
-    """Export one model after another; one that fails does not keep the others from being built."""
+    """Export models one after another; a failure does not prevent the export of those that follow."""
     rows: list[tuple[str, ...]] = []
     for model in models:
         _report(f"{model.name}: exporting")
         try:
             weights = obtain(model)
-            # Imported here: torch and TensorFlow take seconds, and a detector needs neither.
+            # Imported here: an exporter imports its framework, which the other models' environments lack.
             exporter = importlib.import_module(model.exporter)
             rows.append(_row(model.name, exporter.export(model, weights, repository / model.name)))
         except (ExportError, OSError) as exc:
@@ -88,22 +99,20 @@ def _export_all(models: Sequence[Model], repository: Path, obtain: Callable[[Mod
 
 def _own_darknet(options: argparse.Namespace) -> tuple[Model, Weights]:
     if not _NAME.fullmatch(options.name):
-        raise UnknownModelError(f"{options.name!r} is no name for a model: take letters, digits, - and _")
+        raise UnknownModelError(f"{options.name!r} is not a model name: use letters, digits, - and _")
     paths: list[Path] = [options.weights, options.cfg, options.names]
-    files = {path.name: FetchedFile(path, content_sha256(path)) for path in paths}
     model = Model(
         name=options.name,
-        service="detector",
         platform="onnxruntime_onnx",
         exporter="exporters.yolov3_tiny",
         files=tuple(WeightFile(path.name, None) for path in paths),
         licence=options.licence,
         source_page=options.source,
         accuracy=options.accuracy,
-        required=True,
+        without_weights="fail",
         placement=TWO_INSTANCES,
     )
-    return model, Weights(files)
+    return model, Weights({path.name: verified(path, None) for path in paths})
 
 
 def _row(name: str, exported: Exported) -> tuple[str, ...]:

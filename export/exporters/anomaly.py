@@ -1,21 +1,19 @@
-"""anomaly: an autoencoder on windows of a series; what it cannot rebuild is unusual."""
+"""anomaly: an autoencoder of windows of a series; windows that it reconstructs badly are anomalies."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters import saved_model, tensorflow_runtime, training_record
+from exporters import saved_model, training_record
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
 from exporters.errors import WeightsInvalidError
-from exporters.files import content_sha256
 from exporters.golden import Expected, Golden
-from exporters.repository import Exported, publish
+from exporters.repository import Exported
 from exporters.samples import sample_values
-from exporters.weights import FetchedFile, Weights, provenance
+from exporters.weights import Weights, provenance
 
 WEIGHTS = "anomaly.weights.h5"
 WINDOW = 64
@@ -28,11 +26,11 @@ _OUTPUTS = (Tensor("reconstruction", "TYPE_FP32", (WINDOW,)), Tensor("mae", "TYP
 def network() -> Any:
     """The autoencoder, untrained: 64 values to a code of 8 and back.
 
-    Its first and last layer hold the mean and deviation of the series that it was trained on, so that windows go in and
-    come out in the series' own unit. They are the same for all windows: a shifted level is unusual too.
+    Its first and last layers contain the mean and deviation of the training series, so that its input and output are in
+    the unit of the series. They are the same for all windows: a shifted level is an anomaly too.
 
     Returns:
-        A Keras model of windows FP32 [N,64] to their reconstruction FP32 [N,64].
+        A Keras model that maps windows FP32 [N,64] to their reconstruction FP32 [N,64].
     """
     import keras
 
@@ -47,15 +45,12 @@ def network() -> Any:
 
 
 def load(weights: Path) -> Any:
-    """The network with these weights."""
-    tensorflow_runtime.start(_SEED)
-    loaded = network()
-    saved_model.load_weights(loaded, weights)
-    return loaded
+    """The network with weights from a .weights.h5 file."""
+    return saved_model.load_network(network, weights, _SEED)
 
 
 def rebuild(trained: Any, windows: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Keras's own answer, without any exported graph.
+    """Keras's answer; no exported graph is involved.
 
     Args:
         trained: the network.
@@ -68,35 +63,29 @@ def rebuild(trained: Any, windows: npt.NDArray[np.float32]) -> tuple[npt.NDArray
     return reconstruction, np.abs(windows - reconstruction).mean(axis=1, keepdims=True)
 
 
-def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
-    """Export the model; without weights it is trained first, which takes seconds.
+def export(model: Model, weights: Weights, model_dir: Path) -> Exported:
+    """Export the model. Its threshold and accuracy are those of the training record beside the weights.
 
     Raises:
         WeightsInvalidError: the record with the threshold is missing or belongs to other weights.
     """
-    if weights is None:
-        from exporters.training import anomaly as training
-
-        path = training.train()
-        weights = Weights({WEIGHTS: FetchedFile(path, content_sha256(path))})
     path = weights.path(WEIGHTS)
     trained = load(path)
     record = training_record.read(model.name, path)
     if record is None or "threshold" not in record.parameters:
-        raise WeightsInvalidError(f"{path} has no anomaly_record.json of its own beside it: where is the threshold?")
+        raise WeightsInvalidError(
+            f"{path} has no anomaly_record.json of its own beside it, which states the threshold: train again"
+        )
     window = sample_values(model.name, "windows")
     reconstruction, mae = (rows[0] for rows in rebuild(trained, window[np.newaxis]))
     atol = float(f"{0.01 * float(record.parameters['threshold']):.2g}")
     golden = Golden({"windows": window}, {"reconstruction": Expected(reconstruction, atol), "mae": Expected(mae, atol)})
-    stated = provenance(model, weights)
-    return publish(
+    return saved_model.publish(
         model_dir,
-        filename=saved_model.FILENAME,
-        build=lambda target: saved_model.build(target, lambda windows: _serve(trained, windows), _INPUT),
-        config=Config(model.name, model.platform, (_INPUT,), _OUTPUTS, record.parameters, max_batch_size=64),
-        golden=golden,
-        provenance=dataclasses.replace(stated, accuracy=record.accuracy),
-        verify=lambda target: saved_model.verify(target, golden),
+        lambda windows: _serve(trained, windows),
+        Config(model.name, model.platform, (_INPUT,), _OUTPUTS, record.parameters, max_batch_size=64),
+        golden,
+        provenance(model, weights, record.accuracy),
     )
 
 

@@ -1,21 +1,16 @@
-"""cars: a user's own car classifier, or an untrained one."""
+"""cars: the user's car classifier, or an untrained one."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from exporters import cars_checkpoint, cars_network, saved_model, tensorflow_runtime, training_record
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
 from exporters.errors import WeightsInvalidError
-from exporters.golden import Expected, Golden
-from exporters.parity import probability_tolerance
-from exporters.repository import Exported, publish
-from exporters.samples import sample_picture
+from exporters.repository import Exported
+from exporters.samples import classifier_golden
+from exporters.tensorflow_runtime import probabilities
 from exporters.training_record import TrainingRecord
 from exporters.weights import Weights, provenance
 
@@ -25,17 +20,12 @@ _LABELS = Path(__file__).parent / "stanford_cars.txt"
 
 
 def stanford_labels() -> tuple[str, ...]:
-    """The 196 classes of Stanford Cars, in the dataset's order; spaces and the one slash are underscores."""
+    """The 196 classes of Stanford Cars in the data set's order; spaces and the one slash are underscores."""
     return tuple(_LABELS.read_text().splitlines())
 
 
-def probabilities(network: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Keras's own answer, without any exported graph: [N,224,224,3] to [N,classes]."""
-    return np.asarray(network(images.astype(np.float32), training=False), np.float32)
-
-
 def load(model: Model, weights: Weights | None) -> tuple[Any, TrainingRecord]:
-    """The network of these weights, or an untrained one, and what is known about it."""
+    """The network with these weights and its training record; without weights an untrained network."""
     if weights is None:
         tensorflow_runtime.start(_SEED)
         return cars_network.network(), TrainingRecord()
@@ -45,23 +35,18 @@ def load(model: Model, weights: Weights | None) -> tuple[Any, TrainingRecord]:
 
 
 def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
-    """Export the classifier; without a user's checkpoint it is built untrained.
+    """Export the classifier. Without a checkpoint of the user's it is built untrained.
 
     Raises:
-        WeightsInvalidError: the checkpoint is no such classifier, or the names of its classes are missing.
+        WeightsInvalidError: the checkpoint is not such a classifier, or the names of its classes are missing.
     """
     network, record = load(model, weights)
     labels = _labels(record.labels, network.output_shape[-1])
     output = Tensor("probabilities", "TYPE_FP32", (len(labels),), labels=True)
-    picture = sample_picture(model.name, _INPUT.name)
-    expected = probabilities(network, picture[np.newaxis])[0]
-    golden = Golden({_INPUT.name: picture}, {output.name: Expected(expected, probability_tolerance(expected))})
-    stated = provenance(model, weights)
-    return publish(
+    return saved_model.publish(
         model_dir,
-        filename=saved_model.FILENAME,
-        build=lambda target: saved_model.build(target, lambda images: _serve(network, images), _INPUT),
-        config=Config(
+        lambda images: _serve(network, images),
+        Config(
             model.name,
             model.platform,
             (_INPUT,),
@@ -70,19 +55,18 @@ def export(model: Model, weights: Weights | None, model_dir: Path) -> Exported:
             placement=model.placement,
             gpu_instances=1,
         ),
-        golden=golden,
-        provenance=dataclasses.replace(stated, accuracy=record.accuracy) if stated.trained else stated,
-        labels=labels,
-        verify=lambda target: saved_model.verify(target, golden),
+        classifier_golden(model.name, _INPUT, output, lambda images: probabilities(network, images)),
+        provenance(model, weights, record.accuracy),
+        labels,
     )
 
 
 def _labels(known: Sequence[str], classes: int) -> Sequence[str]:
-    """The names of a classifier's outputs: those of its training record, else Stanford's."""
+    """The classes of a classifier: those of its training record, or else Stanford's."""
     labels = known or stanford_labels()
     if len(labels) != classes:
         raise WeightsInvalidError(
-            f"the classifier has {classes} classes, and {len(labels)} names are known: "
+            f"the classifier has {classes} classes, but {len(labels)} names are known: "
             'write {"labels": ["first", "second", ...]}, in the order of its outputs, into cars_record.json beside it'
         )
     return labels

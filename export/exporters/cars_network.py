@@ -1,4 +1,4 @@
-"""The car classifier: ResNet50V2 and a head of dense layers, as transfer learning on Stanford Cars builds it."""
+"""The car classifier: ResNet50V2 and a head of dense layers, for transfer learning on Stanford Cars."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ CLASSES = 196
 HIDDEN = (512,)
 DROPOUT = 0.5
 FEATURES = 2048
-# Pixels 0..255 times the first plus the second. ResNet50V2's own weights want -1..1.
+# Factor and offset for pixels in 0..255, by the range that they are mapped to. ResNet50V2 was trained on -1..1.
 SCALINGS: Mapping[str, tuple[float, float]] = {
     "-1..1": (1 / 127.5, -1.0),
     "0..1": (1 / 255, 0.0),
@@ -23,19 +23,19 @@ def network(
     base_weights: str | None = None,
     nested: bool = True,
 ) -> Any:
-    """The network; untrained but for what base_weights says.
+    """The network; its head is untrained.
 
     Args:
-        classes: how many there are.
+        classes: the number of classes.
         hidden: widths of the dense layers before the last one.
-        scaling: of SCALINGS: what the pixels are turned into first.
-        base_weights: "imagenet", a file, or None for random ones.
-        nested: whether the base is one layer of the network, or its layers are the network's own. It answers the same;
-            checkpoints name their weights by it.
+        scaling: the range that the pixels are mapped to, a key of SCALINGS.
+        base_weights: "imagenet", a file, or None for random weights.
+        nested: whether the base is one layer of the network, or its layers are layers of the network. The answers are
+            the same; the names of weights in checkpoints differ.
 
     Returns:
-        A Keras model of FP32 [N,224,224,3] in 0..255, RGB, to probabilities FP32 [N,classes]. Its base normalises by
-        its moving averages even while it is trained.
+        A Keras model that maps FP32 [N,224,224,3] in 0..255, RGB, to probabilities FP32 [N,classes]. Its nested base
+        normalises by moving averages in training too.
     """
     import keras
 

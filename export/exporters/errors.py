@@ -1,13 +1,14 @@
-"""Every error that an export can end with.
+"""The errors of an export.
 
 ExportError
  ├── UnknownModelError          the catalog has no such model
- ├── WeightsUnavailableError    none of a file's sources could give it
- ├── WeightsInvalidError        a file is there, but it is not the one that was meant
- ├── DarknetError               a cfg or weights file that breaks Darknet's format, or uses more of it than we do
- ├── ArtefactRefusedError       the artefact is dangerous, or does not answer as its reference does
+ ├── WeightsUnavailableError    no source of a file could provide it
+ ├── WeightsInvalidError        a file of weights is not the expected one
+ ├── DarknetError               a cfg or weights file breaks Darknet's format, or uses an unsupported part of it
+ ├── ArtefactRefusedError       an artefact is dangerous, or does not answer as its reference does
+ ├── ConfigInvalidError         a config.pbtxt is missing or malformed
  ├── RepositoryError            the model repository or the cache cannot be written
- └── TrainingDataError          data to train on that are missing, damaged or too few
+ └── TrainingDataError          training data are missing, damaged or too few
 """
 
 
@@ -20,19 +21,23 @@ class UnknownModelError(ExportError):
 
 
 class WeightsUnavailableError(ExportError):
-    """None of a file's sources could give it."""
+    """No source of a file could provide it."""
 
 
 class WeightsInvalidError(ExportError):
-    """A file is there, but it is not the one that was meant."""
+    """A file of weights is not the expected one."""
 
 
 class DarknetError(ExportError):
-    """A cfg or weights file breaks Darknet's format, or uses more of it than the exporter knows."""
+    """A cfg or weights file breaks Darknet's format, or uses a part of it that is not supported."""
 
 
 class ArtefactRefusedError(ExportError):
-    """The artefact is dangerous, or does not answer as its reference does."""
+    """An artefact is dangerous, or does not answer as its reference does."""
+
+
+class ConfigInvalidError(ExportError):
+    """A config.pbtxt is missing or malformed."""
 
 
 class RepositoryError(ExportError):
@@ -40,4 +45,14 @@ class RepositoryError(ExportError):
 
 
 class TrainingDataError(ExportError):
-    """Data to train on are missing, damaged or too few."""
+    """Training data are missing, damaged or too few."""
+
+
+def first_line(exc: BaseException) -> str:
+    """The first line of an exception's message, 200 characters at most; the class's name where it has no message."""
+    return (str(exc).strip().partition("\n")[0] or type(exc).__name__)[:200]
+
+
+def last_line(exc: BaseException) -> str:
+    """The last line of an exception's message: PyTorch and OpenVINO put the reason after places in their sources."""
+    return (str(exc).strip().rpartition("\n")[2].strip() or type(exc).__name__)[:200]

@@ -1,6 +1,7 @@
-"""Files written whole or not at all, and what identifies them."""
+"""Files that are written completely or not at all, and digests that identify them."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,7 +24,7 @@ _CURES = {
 
 
 def content_sha256(path: Path) -> str:
-    """Identify a file, or a folder with the names and contents of all files in it.
+    """Identify a file, or a folder by the names and contents of all files in it.
 
     Args:
         path: a file or a folder without links.
@@ -63,8 +64,25 @@ def replace_file(path: Path, content: bytes) -> bool:
 
 
 @contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a folder, which is made where it is missing. The lock ends with the process.
+
+    Raises:
+        RepositoryError: the folder, or something in it, cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what was written there takes its place if the block ends without error."""
+    """Yield a temporary path beside `path`; the file there replaces `path` if the block ends without an error."""
     descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.name, dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
@@ -78,7 +96,7 @@ def staged(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, older_than_s: float = 0.0) -> None:
-    """Remove what killed processes left unfinished in a folder."""
+    """Remove the unfinished files that killed processes have left in a folder."""
     for left in folder.glob(f"{UNFINISHED}*"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime >= older_than_s:
@@ -86,7 +104,7 @@ def sweep(folder: Path, older_than_s: float = 0.0) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or all files in a folder, are on the disk: a rename must never outlive its content."""
+    """Write a file, or all files in a folder, to the disk: a rename must not be persisted before the content is."""
     for file in [path] if path.is_file() else path.rglob("*"):
         if file.is_file():
             with file.open("rb") as stream:
@@ -95,7 +113,7 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into one line that says what to do.
+    """Turn an error of the operating system on writing into one line that says what to do.
 
     Raises:
         RepositoryError: the disk is full, or the place cannot be written.

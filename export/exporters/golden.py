@@ -1,4 +1,4 @@
-"""The golden sample of a model: a request, and the answer to it by the framework that the weights are from."""
+"""The golden sample of a model: a request, and the answer of the framework that the weights are from."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from exporters.files import replace_file
 
 @dataclass(frozen=True)
 class Expected:
-    """The leading rows of the reference's output (batch dimension removed), and how near they must be met."""
+    """The leading rows of the reference's output, without the batch dimension, and the absolute tolerance."""
 
     values: npt.NDArray[np.generic]
     atol: float
@@ -26,7 +26,7 @@ class Golden:
     """A sample request and the answer that it must give.
 
     Attributes:
-        inputs: by tensor name; UINT8 [H,W,3] (RGB) or [H,W,1] is kept as a picture, anything else as JSON.
+        inputs: by tensor name; UINT8 [H,W,3] (RGB) or [H,W,1] is stored as PNG, anything else as JSON.
         outputs: by tensor name.
     """
 
@@ -37,8 +37,8 @@ class Golden:
 def write_golden(model_dir: Path, golden: Golden) -> bool:
     """Write golden/. Returns whether anything changed.
 
-    An answer that differs from the present one by a tenth of its tolerance at most is left as it is: another
-    processor rounds differently, and that is no new answer.
+    An answer that differs from the stored one by no more than a tenth of its tolerance is not written: processors
+    round differently.
     """
     changed = False
     for name, value in golden.inputs.items():
@@ -52,11 +52,11 @@ def write_golden(model_dir: Path, golden: Golden) -> bool:
     return replace_file(path, (json.dumps({"outputs": outputs}, indent=1) + "\n").encode()) or changed
 
 
-def read_picture(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a golden picture: UINT8 [H,W,3], RGB, or [H,W,1].
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """Read the image of a golden sample: UINT8 [H,W,3], RGB, or [H,W,1].
 
     Raises:
-        RepositoryError: it is not there, or no picture.
+        RepositoryError: the file is missing or not an image.
     """
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None:
@@ -69,8 +69,8 @@ def _write_input(folder: Path, name: str, value: npt.NDArray[np.generic]) -> boo
     if value.dtype != np.uint8:
         return replace_file(folder / f"{name}.json", (json.dumps(_rounded(value)) + "\n").encode())
     path = folder / f"{name}.png"
-    # Another release of libpng compresses the same pixels to other bytes.
-    if path.is_file() and np.array_equal(read_picture(path), value):
+    # Releases of libpng compress the same pixels to different bytes.
+    if path.is_file() and np.array_equal(read_image(path), value):
         return False
     bgr = value[..., ::-1].astype(np.uint8) if value.shape[-1] == 3 else value.astype(np.uint8)
     return replace_file(path, cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())

@@ -1,4 +1,4 @@
-"""Does an artefact answer as the framework that its network was made in?"""
+"""Whether an artefact answers as the framework that its network was made in."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ def require_agreement(outputs: Mapping[str, npt.NDArray[np.generic]], golden: Go
     """Compare an artefact's answer to the golden request with the reference's.
 
     Args:
-        outputs: by name, for a batch of one, batch dimension included.
-        golden: the reference's answer, batch dimension removed.
+        outputs: by name, for a batch of one, with the batch dimension.
+        golden: the reference's answer, without the batch dimension.
 
     Raises:
-        ArtefactRefusedError: an output is missing, has another shape or dtype, or is off by more than its tolerance.
+        ArtefactRefusedError: an output is missing, has another shape or dtype, or differs by more than its tolerance.
     """
     if outputs.keys() != golden.outputs.keys():
         raise ArtefactRefusedError(f"the artefact answers {sorted(outputs)}, not {sorted(golden.outputs)}")
@@ -30,14 +30,14 @@ def require_agreement(outputs: Mapping[str, npt.NDArray[np.generic]], golden: Go
         off = float(np.max(np.abs(found[0].astype(np.float64) - expected.values.astype(np.float64))))
         if not off <= expected.atol:
             raise ArtefactRefusedError(
-                f"{name} is off the framework's answer by {off:.2g}, more than {expected.atol:.2g}"
+                f"{name} differs from the framework's answer by {off:.2g}, more than {expected.atol:.2g}"
             )
 
 
 def probability_tolerance(probabilities: npt.NDArray[np.float32]) -> float:
-    """How far a served probability may be off: 0.005, less where a flat answer would make that meaningless.
+    """The absolute tolerance of a golden answer: 0.005, or a twentieth of the probabilities' range where that is less.
 
-    Another processor's arithmetic moves probabilities by a thousandth of their spread or less, wrong pre-processing or
-    weights by much more than the twentieth that is taken here.
+    The arithmetic of another processor changes probabilities by a thousandth of their range or less; wrong
+    preprocessing or wrong weights change them by much more than a twentieth.
     """
     return float(f"{min(0.005, 0.05 * float(np.ptp(probabilities))):.2g}")

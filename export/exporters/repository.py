@@ -1,7 +1,5 @@
-"""The model repository: versions that appear whole or not at all, and the tracked files beside them."""
+"""The model repository: versions that appear completely or not at all, and the tracked files beside them."""
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.config import Config, to_pbtxt
-from exporters.files import UNFINISHED, content_sha256, flush, replace_file, sweep, writing
+from exporters.config import FILENAME, Config, to_pbtxt
+from exporters.files import UNFINISHED, content_sha256, flush, locked, replace_file, sweep, writing
 from exporters.golden import Golden, write_golden
 from exporters.safety import refuse_dangerous
 from exporters.weights import PROJECT, Provenance
 
 REPOSITORY = PROJECT / "model_repository"
-GPU_CONFIG = Path("configs") / "gpu.pbtxt"  # what Triton takes instead with --model-config-name=gpu
+GPU_CONFIG = Path("configs") / "gpu.pbtxt"  # read instead of config.pbtxt with --model-config-name=gpu
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One row of the export table."""
+    """The result of an export: a row of the export table."""
 
     version: int
     changed: bool
@@ -41,20 +39,24 @@ def publish(
     verify: Callable[[Path], None] = lambda artefact: None,
     identity: Callable[[Path], str] = content_sha256,
 ) -> Exported:
-    """Bring one model up to date: artefact, configs, labels.txt and golden sample. What is right is left alone.
+    """Bring a model up to date: artefact, configurations, labels.txt and golden sample. Equal files are not rewritten.
 
     Args:
         model_dir: the model's folder; it is made where it is missing.
         filename: as Triton expects it: model.onnx, model.pt or model.savedmodel.
         build: writes the artefact to the path that it is given.
-        config: without provenance; that is added here.
-        golden: from the reference framework, never from the artefact.
+        config: without provenance, which is added here.
+        golden: computed by the reference framework, never by the artefact.
         provenance: of the weights in the artefact.
-        labels: of labels.txt; none where the model has none.
-        verify: raises ArtefactRefusedError if the artefact does not answer as the reference did.
-        identity: equal for artefacts that are the same model; for formats whose bytes differ from run to run.
+        labels: the lines of labels.txt; empty where the model has no classes.
+        verify: raises ArtefactRefusedError if the artefact does not answer as the reference does.
+        identity: a digest that is equal for the same model; for formats whose bytes differ from run to run.
+
+    Raises:
+        ArtefactRefusedError: the artefact is dangerous or failed `verify`.
+        RepositoryError: the repository cannot be written.
     """
-    with _locked(model_dir):
+    with locked(model_dir):
         version, changed = write_version(model_dir, filename, build, verify, identity)
         stated = {**config.parameters, **provenance.parameters()}
         changed |= write_config(model_dir, Config(**{**vars(config), "parameters": stated}))
@@ -66,7 +68,7 @@ def publish(
 
 
 def versions(model_dir: Path) -> list[int]:
-    """The version numbers that Triton would see, lowest first."""
+    """The version numbers that Triton sees, lowest first."""
     if not model_dir.is_dir():
         return []
     return sorted(int(path.name) for path in model_dir.iterdir() if path.name.isdecimal() and path.name[0] != "0")
@@ -79,10 +81,10 @@ def write_version(
     verify: Callable[[Path], None] = lambda artefact: None,
     identity: Callable[[Path], str] = content_sha256,
 ) -> tuple[int, bool]:
-    """Build an artefact aside, check it, and give it the next version number, unless the newest version is the same.
+    """Build an artefact in a hidden folder, check it, and make it the next version unless the newest one is the same.
 
     Returns:
-        The version that holds this artefact, and whether it is a new one.
+        The version that holds this artefact, and whether it is new.
 
     Raises:
         ArtefactRefusedError: the artefact is dangerous or failed `verify`.
@@ -103,36 +105,23 @@ def write_version(
 
 
 def write_config(model_dir: Path, config: Config) -> bool:
-    """Write config.pbtxt, and configs/gpu.pbtxt for a model that gains by a GPU. Returns whether one changed."""
-    changed = replace_file(model_dir / "config.pbtxt", to_pbtxt(config).encode())
+    """Write config.pbtxt, and configs/gpu.pbtxt for a model that gains from a GPU. Returns whether one changed."""
+    changed = replace_file(model_dir / FILENAME, to_pbtxt(config).encode())
     if config.gpu_instances:
         changed |= replace_file(model_dir / GPU_CONFIG, to_pbtxt(config, gpu=True).encode())
     return changed
 
 
 def write_labels(model_dir: Path, labels: Sequence[str]) -> bool:
-    """Write labels.txt, one label a line; no labels, no file. Returns whether it changed."""
+    """Write labels.txt, one label a line, if there are any. Returns whether it changed."""
     if not labels:
         return False
     return replace_file(model_dir / "labels.txt", "".join(f"{label}\n" for label in labels).encode())
 
 
 @contextmanager
-def _locked(model_dir: Path) -> Iterator[None]:
-    """Let one export at a time change a model's folder. The lock is the folder itself, and ends with the process."""
-    with writing(model_dir):
-        model_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(model_dir, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
 def _staging(model_dir: Path) -> Iterator[Path]:
-    """A folder beside the versions whose name Triton ignores; what killed exports left of theirs goes first."""
+    """A folder beside the versions, whose name Triton ignores. Those that killed exports have left are removed."""
     sweep(model_dir)
     sweep(model_dir / "golden")
     staging = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=model_dir))

@@ -1,4 +1,4 @@
-"""What an artefact must not contain: whoever serves it should run nothing and read nothing but the artefact itself."""
+"""What an artefact must not contain: serving it must not run other code or read other files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,16 @@ _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def refuse_dangerous(folder: Path) -> None:
-    """Refuse a version folder that holds links, or an ONNX model that reads other files or needs others' operators.
+    """Refuse a version folder with links, or an ONNX model that reads other files or needs custom operators.
 
     Raises:
         ArtefactRefusedError: names the file.
     """
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise ArtefactRefusedError(f"{path.name} is a link or no plain file: an artefact must hold all of its data")
+            raise ArtefactRefusedError(
+                f"{path.name} is a link or not a plain file: an artefact must contain all of its data"
+            )
         if path.suffix == ".onnx":
             _check_onnx(path.name, onnx.load(path, load_external_data=False))
 
@@ -30,7 +32,9 @@ def _check_onnx(name: str, model: ModelProto) -> None:
             raise ArtefactRefusedError(f"{name} keeps {tensor.name!r} in another file: save it without external data")
     for node in _nodes(model):
         if node.domain not in _DOMAINS:
-            raise ArtefactRefusedError(f"{name} needs operators of {node.domain!r}: only ONNX's own are served")
+            raise ArtefactRefusedError(
+                f"{name} needs operators of {node.domain!r}: only standard ONNX operators are served"
+            )
 
 
 def _nodes(model: ModelProto) -> Iterator[NodeProto]:
@@ -52,7 +56,7 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def _graphs(model: ModelProto) -> Iterator[GraphProto]:
-    """The model's graph, those of its training part, and all graphs inside nodes (If, Loop, Scan), at any depth."""
+    """The model's graph, those of its training info, and all graphs inside nodes (If, Loop, Scan), at any depth."""
     left = [model.graph, *(graph for info in model.training_info for graph in (info.initialization, info.algorithm))]
     nodes = [node for function in model.functions for node in function.node]
     left += [graph for node in nodes for attribute in node.attribute for graph in _inner(attribute)]

@@ -1,33 +1,57 @@
-"""TensorFlow SavedModels: one frozen graph under serving_default, nothing else in the folder.
+"""TensorFlow SavedModels: one frozen graph under serving_default, and no other file in the folder.
 
-tf.saved_model.save would add functions that read and write checkpoints, a random fingerprint, and variables that are
-read again in every call. A graph whose weights are constants has none of these: the same network gives the same bytes.
+tf.saved_model.save would add functions that read and write checkpoints, a random fingerprint, and variables that every
+call reads again. A graph whose weights are constants has none of these: the same network gives the same bytes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters import tensorflow_runtime
-from exporters.config import Tensor
-from exporters.errors import ArtefactRefusedError, WeightsInvalidError
+from exporters import repository, tensorflow_runtime
+from exporters.config import Config, Signature, Tensor
+from exporters.errors import ArtefactRefusedError, WeightsInvalidError, first_line
 from exporters.golden import Golden
 from exporters.parity import require_agreement
+from exporters.repository import Exported
+from exporters.weights import Provenance
 
 FILENAME = "model.savedmodel"
 _GRAPH_FILE = "saved_model.pb"
+
+
+def publish(
+    model_dir: Path,
+    serve: Callable[[Any], Mapping[str, Any]],
+    config: Config,
+    golden: Golden,
+    provenance: Provenance,
+    labels: Sequence[str] = (),
+) -> Exported:
+    """Publish a function of one tensor as a SavedModel. See `build` for serve, and repository.publish for the rest."""
+    (tensor,) = config.inputs
+    return repository.publish(
+        model_dir,
+        filename=FILENAME,
+        build=lambda path: build(path, serve, tensor),
+        config=config,
+        golden=golden,
+        provenance=provenance,
+        labels=labels,
+        verify=lambda path: verify(path, golden),
+    )
 
 
 def build(path: Path, serve: Callable[[Any], Mapping[str, Any]], tensor: Tensor) -> None:
     """Write a SavedModel of a function of one tensor.
 
     Args:
-        path: the folder to write.
-        serve: takes the batch, answers tensors by output name; a Keras network is called in it with training=False.
-        tensor: the input, as config.pbtxt has it.
+        path: of the folder that is made.
+        serve: maps a batch to tensors by output name; it calls a Keras network with training=False.
+        tensor: the input, as in config.pbtxt.
     """
     tf = tensorflow_runtime.start()
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -40,7 +64,7 @@ def build(path: Path, serve: Callable[[Any], Mapping[str, Any]], tensor: Tensor)
         return {name: tf.identity(value, name=name) for name, value in serve(batch).items()}
 
     concrete = tf.function(named, input_signature=signature, autograph=False).get_concrete_function()
-    # Outputs of a frozen function stand in the order of their names, as tf.nest flattens a dict.
+    # tf.nest flattens a dict: the outputs of a frozen function are in the order of their names.
     frozen = convert_variables_to_constants_v2(concrete)
     graph = meta_graph_pb2.MetaGraphDef()
     graph.graph_def.CopyFrom(frozen.graph.as_graph_def())
@@ -65,25 +89,47 @@ def _describe(info: Any, tensor: Any) -> None:
 def refuse_dangerous(path: Path) -> None:
     """Refuse a SavedModel that could do more than arithmetic when it is loaded or called.
 
-    A file's name is a string, and whatever else reaches outside (Python callbacks, prints, variables, random numbers)
-    is stateful in TensorFlow's own books; a network needs neither.
+    Operations that read or write files take their names as strings, and everything else with an effect (Python
+    callbacks, prints, variables, random numbers) is registered as stateful in TensorFlow. A network needs neither.
 
     Raises:
-        ArtefactRefusedError: names the operation, or the file that is there beside the graph.
+        ArtefactRefusedError: names the operation, or the file beside the graph.
     """
     others = sorted(file.name for file in path.rglob("*") if file.is_file() and file != path / _GRAPH_FILE)
     if others:
-        raise ArtefactRefusedError(f"{path.name} holds {others[0]}: weights belong into the graph")
+        raise ArtefactRefusedError(f"{path.name} holds {others[0]}: the weights belong in the graph")
     outward = sorted({node.op for node in _nodes(path) if _reaches_outside(node)})
     if outward:
         raise ArtefactRefusedError(f"{path.name} uses {', '.join(outward)}: a network needs arithmetic only")
 
 
-def _nodes(path: Path) -> Iterator[Any]:
+def signature(path: Path, config: Any) -> Signature:
+    """The inputs and outputs of a SavedModel; its ModelConfig message is not needed."""
+    tf = tensorflow_runtime.start()
+    served = _meta_graphs(path)[0].signature_def["serving_default"]
+
+    def described(infos: Mapping[str, Any]) -> dict[str, tuple[str, list[int | None]]]:
+        return {
+            name: (
+                np.dtype(tf.dtypes.as_dtype(info.dtype).as_numpy_dtype).name,
+                [None if dim.size == -1 else int(dim.size) for dim in info.tensor_shape.dim],
+            )
+            for name, info in infos.items()
+        }
+
+    return {"inputs": described(served.inputs), "outputs": described(served.outputs)}
+
+
+def _meta_graphs(path: Path) -> Sequence[Any]:
     tensorflow_runtime.start()
     from tensorflow.core.protobuf import saved_model_pb2
 
-    for graph in saved_model_pb2.SavedModel.FromString((path / _GRAPH_FILE).read_bytes()).meta_graphs:
+    graphs: Sequence[Any] = saved_model_pb2.SavedModel.FromString((path / _GRAPH_FILE).read_bytes()).meta_graphs
+    return graphs
+
+
+def _nodes(path: Path) -> Iterator[Any]:
+    for graph in _meta_graphs(path):
         yield from graph.graph_def.node
         for function in graph.graph_def.library.function:
             yield from function.node_def
@@ -103,10 +149,10 @@ def _reaches_outside(node: Any) -> bool:
 
 
 def answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict[str, npt.NDArray[np.generic]]:
-    """Load a SavedModel and call it.
+    """Load a SavedModel in TensorFlow and call it.
 
     Args:
-        path: its folder.
+        path: of its folder.
         name: of the input.
         batch: [N, ...].
 
@@ -120,7 +166,7 @@ def answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict[str, n
 
 
 def served_answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict[str, npt.NDArray[np.generic]]:
-    """Call a SavedModel as our Triton backend does: by OpenVINO, which reads it itself. Arguments as of `answer`."""
+    """Call a SavedModel as Modelport's Triton backend does: by OpenVINO. Arguments and result are those of `answer`."""
     import openvino
 
     network = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -129,10 +175,10 @@ def served_answer(path: Path, name: str, batch: npt.NDArray[np.generic]) -> dict
 
 
 def verify(path: Path, golden: Golden) -> None:
-    """Check that a SavedModel with one input is harmless and answers as its network, by TensorFlow and by OpenVINO.
+    """Check that a SavedModel with one input is harmless, and answers as its network in TensorFlow and in OpenVINO.
 
     Raises:
-        ArtefactRefusedError: it is not, or does not.
+        ArtefactRefusedError: one of these does not hold.
     """
     refuse_dangerous(path)
     ((name, value),) = golden.inputs.items()
@@ -140,14 +186,18 @@ def verify(path: Path, golden: Golden) -> None:
     require_agreement(served_answer(path, name, value[np.newaxis]), golden)
 
 
-def load_weights(network: Any, weights: Path) -> None:
-    """Load a .weights.h5 file into a network.
+def load_network(build: Callable[[], Any], weights: Path, seed: int) -> Any:
+    """Build a network and load a .weights.h5 file into it. The seed is that of the random numbers after it.
 
     Raises:
-        WeightsInvalidError: it is damaged or belongs to another network.
+        WeightsInvalidError: the file is damaged or belongs to another network.
     """
+    tensorflow_runtime.start(seed)
+    network = build()
     try:
         network.load_weights(weights)
     except (OSError, ValueError, KeyError) as exc:
-        reason = str(exc).strip().splitlines()[0]
-        raise WeightsInvalidError(f"{weights.name} does not fit the network {network.name} ({reason})") from exc
+        raise WeightsInvalidError(
+            f"{weights.name} does not fit the network {network.name} ({first_line(exc)})"
+        ) from exc
+    return network

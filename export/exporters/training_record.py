@@ -1,8 +1,8 @@
-"""What a training run tells about the weights that it wrote: a JSON file beside them."""
+"""The record of a training run: a JSON file beside the weights that the run wrote."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from exporters.errors import WeightsInvalidError
@@ -11,15 +11,15 @@ from exporters.files import content_sha256, replace_file
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A training run. Beside weights from elsewhere, people may write labels and parameters by hand.
+    """A training run. For weights from elsewhere, users can write a record with labels and parameters by hand.
 
     Attributes:
-        weights_sha256: of the weights that this record belongs to; empty: of any.
+        weights_sha256: of the weights that the record belongs to; empty: it belongs to any weights.
         accuracy: in words, for config.pbtxt and the export table.
         data: sha256 of the data files, by name.
-        score: what was measured, by name.
-        labels: in the order of the network's outputs; none where it has no classes.
-        parameters: what the served model needs beside its weights (anomaly: threshold; cars: scaling).
+        score: measurements, by name.
+        labels: in the order of the network's outputs; empty where it has no classes.
+        parameters: of the served model beside its weights (anomaly: threshold; cars: scaling).
     """
 
     model: str = ""
@@ -33,28 +33,35 @@ class TrainingRecord:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(record: TrainingRecord, weights: Path) -> Path:
-    """Write MODEL_record.json beside the weights. Returns its path."""
-    path = weights.with_name(f"{record.model}_record.json")
-    replace_file(path, (json.dumps(asdict(record), indent=1) + "\n").encode())
-    return path
+def path(model: str, weights: Path) -> Path:
+    """MODEL_record.json beside the weights."""
+    return weights.with_name(f"{model}_record.json")
+
+
+def write(record: TrainingRecord, weights: Path) -> TrainingRecord:
+    """Write MODEL_record.json beside the weights. Returns the record with their sha256."""
+    written = replace(record, weights_sha256=content_sha256(weights))
+    replace_file(path(record.model, weights), (json.dumps(asdict(written), indent=1) + "\n").encode())
+    return written
 
 
 def read(model: str, weights: Path) -> TrainingRecord | None:
     """Read MODEL_record.json beside the weights.
 
     Returns:
-        None where there is none, or where it was written for other weights.
+        None where it does not exist, or was written for other weights.
 
     Raises:
-        WeightsInvalidError: it is no such record.
+        WeightsInvalidError: the file is not a record.
     """
-    path = weights.with_name(f"{model}_record.json")
-    if not path.is_file():
+    file = path(model, weights)
+    if not file.is_file():
         return None
     try:
-        stated = json.loads(path.read_text())
+        stated = json.loads(file.read_text())
         record = TrainingRecord(**{**stated, "labels": tuple(stated.get("labels", ()))})
     except (ValueError, TypeError, AttributeError) as exc:
-        raise WeightsInvalidError(f"{path} is no record of a training run ({exc}): train again or remove it") from exc
+        raise WeightsInvalidError(
+            f"{file} is not a record of a training run ({exc}): train again or remove it"
+        ) from exc
     return record if record.weights_sha256 in ("", content_sha256(weights)) else None

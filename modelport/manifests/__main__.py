@@ -1,22 +1,31 @@
-"""`python -m modelport.manifests [OVERLAY ...]`: render overlays and name what KServe would reject or ignore."""
+"""`modelport lint|render [OVERLAY ...]`: render overlays, and report what KServe would reject or ignore."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from modelport.manifests.generation import stale
 from modelport.manifests.lint import lint
-from modelport.manifests.rendering import RenderError, documents, dump, overlays, render
+from modelport.manifests.release_file import ReleaseFileError
+from modelport.manifests.rendering import MANIFESTS, RenderError, documents, dump, overlays, render
+from modelport.services import DeclarationError
 
 
 def main() -> int:
     """Exit status 1 where anything was found."""
-    parser = argparse.ArgumentParser(prog="python -m modelport.manifests", description=__doc__)
+    parser = argparse.ArgumentParser(prog="modelport lint", description=__doc__)
     parser.add_argument("overlays", nargs="*", help="names under manifests/overlays (default: all), or - for stdin")
     parser.add_argument("--render", action="store_true", help="print the documents, do not check them")
     options = parser.parse_args()
     found = 0
     try:
+        if not options.render:
+            for path in stale():
+                found += 1
+                print(
+                    f"{path.relative_to(MANIFESTS.parent)}: is not as services.yaml declares it. Run `make manifests`"
+                )
         for name in options.overlays or overlays():
             rendered = documents(sys.stdin.read()) if name == "-" else render(name)
             if options.render:
@@ -27,7 +36,7 @@ def main() -> int:
             for finding in findings:
                 print(f"{name}: {finding}")
             print(f"{name}: {len(rendered)} documents, {len(findings)} findings")
-    except RenderError as exc:
+    except (RenderError, ReleaseFileError, DeclarationError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 1 if found else 0

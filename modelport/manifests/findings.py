@@ -1,4 +1,4 @@
-"""What a rule says: where, what is wrong, and what to write instead."""
+"""Findings of the linter: where, what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class Finding:
         document: "Kind name".
         field: path of the field, as in `spec.predictor.model.storageUri`.
         problem: what is wrong with it.
-        cure: what to write instead.
+        fix: what to write instead.
     """
 
     document: str
     field: str
     problem: str
-    cure: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.document}: {self.field}: {self.problem}. {self.cure}"
+        return f"{self.document}: {self.field}: {self.problem}. {self.fix}"
 
 
 Findings = Iterator[Finding]
 
 
 def title(document: Document) -> str:
-    """How findings call a document: kind and name."""
+    """Kind and name of a document, as findings show them."""
     return f"{document.get('kind', 'document')} {document.get('metadata', {}).get('name', 'without a name')}"
 
 

@@ -1,4 +1,4 @@
-"""Rules between documents: what refers to what, and what a fallback at the gateway needs to work."""
+"""Rules between documents: references, and what a fallback at the gateway needs to work."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import yaml
 from modelport.manifests.findings import Document, Finding, Findings, at, title
 
 UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
-PICTURE_BYTES = 20 * 2**20
+IMAGE_BYTES = 20 * 2**20
 PARALLEL_RETRIES = 64
-LEFT_OVER = (":latest", "REPLACE_ME", "TODO", "SERVICE")
+VISIBILITY = "networking.kserve.io/visibility"
+PLACEHOLDERS = (":latest", "REPLACE_ME", "TODO", "SERVICE")
 
 
 def check_documents(documents: Sequence[Document]) -> Findings:
     """All rules of this file for all documents of an overlay."""
-    for rule in (_backends, _fallback, _policies, _selectors, _graphs, _left_over):
+    for rule in (_gateway_class, _kserve_routes, _backends, _fallback, _policies, _selectors, _graphs, _placeholders):
         yield from rule(documents)
 
 
@@ -37,6 +38,33 @@ def _names(documents: Sequence[Document], *kinds: str) -> set[str]:
     return {at(document, "metadata.name") for document in _of(documents, *kinds)}
 
 
+def _gateway_class(documents: Sequence[Document]) -> Findings:
+    for document in _of(documents, "GatewayClass"):
+        yield Finding(
+            title(document),
+            "kind",
+            "its finalizer keeps `make undeploy` waiting while another Gateway uses it",
+            "Apply manifests/gateway-class.yaml once, with Envoy Gateway",
+        )
+
+
+def _kserve_routes(documents: Sequence[Document]) -> Findings:
+    routes, services = list(_of(documents, "HTTPRoute")), _names(documents, "InferenceService")
+    for route in routes:
+        if at(route, "metadata.name", "").removesuffix("-predictor") in services:
+            yield Finding(
+                title(route), "metadata.name", "KServe overwrites a route of this name", "Write modelport-SERVICE"
+            )
+    for service in _of(documents, "InferenceService"):
+        if routes and (at(service, "metadata.labels") or {}).get(VISIBILITY) != "cluster-local":
+            yield Finding(
+                title(service),
+                f"metadata.labels.{VISIBILITY}",
+                "KServe makes a route of its own, past the policies of the gateway",
+                "Write cluster-local",
+            )
+
+
 def _backends(documents: Sequence[Document]) -> Findings:
     fallbacks = {at(backend, "metadata.name") for backend in _of(documents, "Backend") if at(backend, "spec.fallback")}
     for route in _of(documents, "HTTPRoute"):
@@ -51,7 +79,7 @@ def _backends(documents: Sequence[Document]) -> Findings:
                 yield Finding(
                     title(route),
                     field,
-                    "a fallback Backend beside a Service loses its priority",
+                    "a fallback Backend loses its priority beside a Service",
                     "Use Backends for both",
                 )
 
@@ -61,41 +89,46 @@ def _fallback(documents: Sequence[Document]) -> Findings:
         if not at(backend, "spec.fallback"):
             continue
         limits = [at(policy, "spec.connection.bufferLimit", 0) for policy in _of(documents, "ClientTrafficPolicy")]
-        if max(map(bytes_of, limits), default=0) < PICTURE_BYTES:
+        if max(map(bytes_of, limits), default=0) < IMAGE_BYTES:
             yield Finding(
                 title(backend),
                 "ClientTrafficPolicy spec.connection.bufferLimit",
-                "bodies over the limit (32 KiB by default) are not sent again: pictures get no fallback",
+                "bodies over the limit (32 KiB by default) are not retried: images get no fallback",
                 "Write 21Mi",
             )
         policies = list(_of(documents, "BackendTrafficPolicy"))
         if not any(at(policy, "spec.retry") for policy in policies):
-            yield Finding(title(backend), "BackendTrafficPolicy spec.retry", "nothing is sent again", "Write retry")
+            yield Finding(title(backend), "BackendTrafficPolicy spec.retry", "no request is retried", "Write retry")
         for policy in policies:
             yield from _retry(policy)
 
 
 def _retry(policy: Document) -> Findings:
     wanted = {
-        "spec.retry.numAttemptsPerPriority": (1, "the second try meets the same pods", "Write 1"),
-        "spec.healthCheck.panicThreshold": (0, "traffic returns to pods that are left out", "Write 0"),
+        "spec.retry.numAttemptsPerPriority": (1, "the retry reaches the same pods", "Write 1"),
+        "spec.healthCheck.panicThreshold": (0, "traffic returns to ejected pods", "Write 0"),
     }
-    for field, (value, problem, cure) in wanted.items():
+    for field, (value, problem, fix) in wanted.items():
         if at(policy, field) != value:
-            yield Finding(title(policy), field, problem, cure)
+            yield Finding(title(policy), field, problem, fix)
     if at(policy, "spec.circuitBreaker.maxParallelRetries", 0) < PARALLEL_RETRIES:
         yield Finding(
             title(policy),
             "spec.circuitBreaker.maxParallelRetries",
-            "Envoy sends 3 requests at a time again; the others fail with the primary pods",
+            "Envoy retries 3 requests at a time; the others fail with the primary pods",
             f"Write {PARALLEL_RETRIES} or more",
         )
     if not at(policy, "spec.retry.perRetry.timeout"):
         yield Finding(
-            title(policy), "spec.retry.perRetry.timeout", "a pod that hangs takes the whole time", "Write a share of it"
+            title(policy),
+            "spec.retry.perRetry.timeout",
+            "a pod that hangs uses up the whole timeout",
+            "Write a part of it",
         )
     if not at(policy, "spec.healthCheck.passive"):
-        yield Finding(title(policy), "spec.healthCheck.passive", "failing pods are asked first for ever", "Write it")
+        yield Finding(
+            title(policy), "spec.healthCheck.passive", "failing pods keep getting each first attempt", "Write it"
+        )
 
 
 def _policies(documents: Sequence[Document]) -> Findings:
@@ -127,8 +160,8 @@ def _graphs(documents: Sequence[Document]) -> Findings:
                 yield Finding(title(graph), f"spec.nodes.{name}.steps", f"weights add up to {weights}", "Write 100")
 
 
-def _left_over(documents: Sequence[Document]) -> Findings:
+def _placeholders(documents: Sequence[Document]) -> Findings:
     for document in documents:
-        for word in LEFT_OVER:
+        for word in PLACEHOLDERS:
             if re.search(rf"{re.escape(word)}\b", yaml.safe_dump(dict(document))):
-                yield Finding(title(document), "(somewhere)", f"{word!r} was left over", "Fill it in")
+                yield Finding(title(document), "(document)", f"{word!r} is a placeholder", "Replace it")

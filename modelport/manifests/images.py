@@ -1,4 +1,4 @@
-"""`python -m modelport.manifests.images REGISTRY TAG`: the manifests use the images of that registry, with that tag."""
+"""`modelport images REGISTRY TAG`: name published images in manifests/images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ IMAGES = ROOT / "manifests" / "images" / "kustomization.yaml"
 
 
 def move(text: str, registry: str, tag: str) -> str:
-    """The images block with other names and tags; comments and order stay.
+    """Change registry and tag of all images in a kustomization; comments and order stay.
 
     Args:
         text: a kustomization.
-        registry: what stands before modelport-NAME, as in ghcr.io/me; empty for images of this machine.
+        registry: what stands before modelport-NAME, as in ghcr.io/me; empty for images without a registry.
         tag: of all images.
     """
     prefix = registry.rstrip("/") + "/" if registry else ""
@@ -25,13 +25,13 @@ def move(text: str, registry: str, tag: str) -> str:
 
 
 def main(file: Path = IMAGES) -> None:
-    """Change the file in place."""
-    parser = argparse.ArgumentParser(prog="python -m modelport.manifests.images", description=__doc__)
-    parser.add_argument("registry", help="as in ghcr.io/me; '' for images of this machine")
+    """Edit the file in place."""
+    parser = argparse.ArgumentParser(prog="modelport images", description=__doc__)
+    parser.add_argument("registry", help="as in ghcr.io/me; '' for images without a registry")
     parser.add_argument("tag", help="as in v0.2.0")
     options = parser.parse_args()
     if not re.fullmatch(r"\w[\w.-]{0,127}", options.tag) or options.tag == "latest":
-        parser.error(f"{options.tag!r} is no tag to pin: write a version")
+        parser.error(f"{options.tag!r} is not a tag to pin: write a version")
     file.write_text(move(file.read_text(), options.registry, options.tag))
 
 

@@ -1,4 +1,4 @@
-"""What a pod needs to start, to be trusted, to be closed and to end without losing a request."""
+"""A pod starts, reports its readiness truthfully, admits nobody to Triton, and ends without losing a request."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.findings import Finding, Findings, at, title
 from modelport.manifests.pods import TRANSFORMER, TRITON, Pod, flag
 
@@ -19,8 +20,8 @@ CLOSED = {
     "--disable-auto-complete-config": ("", "true"),
 }
 LOOPBACK = ("127.0.0.1", "localhost")
-KNATIVE_TAKES_NOT = ("securityContext", "terminationGracePeriodSeconds", "topologySpreadConstraints", "affinity")
-TRITON_LEAVES_S = 5
+NOT_IN_KNATIVE = ("securityContext", "terminationGracePeriodSeconds", "topologySpreadConstraints", "affinity")
+TRITON_EXIT_S = 5
 Rule = Iterator[tuple[str, str, str]]
 
 
@@ -29,11 +30,11 @@ def check_pod(pod: Pod) -> Findings:
     if pod.runtime is None:
         return
     for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _knative):
-        for field, problem, cure in rule(pod):
-            yield Finding(title(pod.service), field, problem, cure)
+        for field, problem, fix in rule(pod):
+            yield Finding(title(pod.service), field, problem, fix)
     if pod.mode == "Standard":
-        for field, problem, cure in _ending(pod):
-            yield Finding(title(pod.service), field, problem, cure)
+        for field, problem, fix in _ending(pod):
+            yield Finding(title(pod.service), field, problem, fix)
 
 
 def _containers(pod: Pod) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -46,8 +47,12 @@ def _transformer(pod: Pod) -> Rule:
     if at(pod.service, "spec.transformer"):
         return
     if not pod.transformer:
-        yield "spec.predictor.containers", "no transformer answers", f"Name a container exactly {TRANSFORMER}"
+        yield "spec.predictor.containers", "no container is the transformer", f"Name a container exactly {TRANSFORMER}"
         return
+    try:
+        ServiceSpec.parse(flag(pod.transformer, "--service") or "")
+    except ValueError as error:
+        yield f"containers.{TRANSFORMER}.args", f"no service is declared: {error}", "Write --service=NAME=TASK:MODEL"
     if flag(pod.transformer, "--model_repository") != REPOSITORY:
         yield (
             f"containers.{TRANSFORMER}.args",
@@ -63,7 +68,7 @@ def _ports(pod: Pod) -> Rule:
     own = {flag(pod.transformer, "--http_port") or "8080", flag(pod.transformer, "--grpc_port") or "8081"}
     for name, port in ports.items():
         if port in own or port is None:
-            yield f"containers.{TRITON}.args", f"--{name}-port {port} meets the transformer's", "Choose another port"
+            yield f"containers.{TRITON}.args", f"--{name}-port {port} is the transformer's too", "Choose another port"
     host, _, port = (flag(pod.transformer, "--predictor_host") or "").partition(":")
     if host not in LOOPBACK or port != ports["http"]:
         yield (
@@ -73,9 +78,13 @@ def _ports(pod: Pod) -> Rule:
         )
     declared = [str(port.get("containerPort")) for port in pod.transformer.get("ports") or []]
     if not declared or declared[0] != (flag(pod.transformer, "--http_port") or "8080"):
-        yield f"containers.{TRANSFORMER}.ports", "the first port is not the REST port", "KServe routes to the first"
+        yield (
+            f"containers.{TRANSFORMER}.ports",
+            "the first port is not the REST port, to which KServe routes",
+            "Declare it first",
+        )
     if pod.triton.get("ports"):
-        yield f"containers.{TRITON}.ports", "a second container with ports", "Declare none: Knative rejects it"
+        yield f"containers.{TRITON}.ports", "Knative rejects a second container with ports", "Declare none"
 
 
 def _probes(pod: Pod) -> Rule:
@@ -93,8 +102,8 @@ def _probes(pod: Pod) -> Rule:
     if pod.mode == "Standard" and at(pod.triton, "livenessProbe.httpGet.path") != "/v2/health/ready":
         yield (
             f"containers.{TRITON}.livenessProbe",
-            "Triton says it is live with a dead backend process",
-            "Ask the transformer's golden sample: httpGet /v2/health/ready on 8080",
+            "Triton reports itself live while a backend process is dead",
+            "Probe the golden samples, through the transformer: httpGet /v2/health/ready on 8080",
         )
     for name in ("livenessProbe", "readinessProbe"):
         if pod.mode == "Knative" and pod.triton.get(name):
@@ -112,12 +121,12 @@ def _closed(pod: Pod) -> Rule:
     for name in ("--http-restricted-api", "--grpc-restricted-protocol"):
         missing = [api for api in RESTRICTED if api not in (flag(pod.triton, name) or "").split(":")[0].split(",")]
         if missing:
-            yield field, f"{name} leaves {', '.join(missing)} open", "Restrict them"
+            yield field, f"{name} does not restrict {', '.join(missing)}", "Add them"
 
 
 def _hardening(pod: Pod) -> Rule:
     if pod.predictor.get("automountServiceAccountToken") is not False:
-        yield "spec.predictor.automountServiceAccountToken", "a token is mounted", "Write false"
+        yield "spec.predictor.automountServiceAccountToken", "the service account's token is mounted", "Write false"
     for field, container in _containers(pod):
         image, context = container.get("image", ""), container.get("securityContext") or {}
         if ("@" not in image and ":" not in image.rpartition("/")[2]) or image.endswith(":latest"):
@@ -135,7 +144,7 @@ def _hardening(pod: Pod) -> Rule:
             yield f"{field}.securityContext.seccompProfile", "is missing", "Write type: RuntimeDefault"
         for key in ("requests.cpu", "requests.memory", "limits.memory"):
             if at(container, f"resources.{key}") is None:
-                yield f"{field}.resources.{key}", "is missing", "Write it: scheduling and autoscaling stand on it"
+                yield f"{field}.resources.{key}", "is missing", "Write it: scheduling and autoscaling depend on it"
 
 
 def _memory(pod: Pod) -> Rule:
@@ -156,14 +165,14 @@ def _ending(pod: Pod) -> Rule:
     if waits < drain + request:
         yield (
             f"containers.{TRITON}.lifecycle.preStop",
-            f"Triton leaves after {waits} s, the transformer needs it for {drain + request:g} s",
+            f"Triton exits after {waits} s, but the transformer needs it for {drain + request:g} s",
             f"Sleep {drain + request + 2:g} s",
         )
-    if grace < waits + TRITON_LEAVES_S:
+    if grace < waits + TRITON_EXIT_S:
         yield (
             "spec.predictor.terminationGracePeriodSeconds",
-            f"{grace} s kill the pod while it drains",
-            f"Write at least {waits + TRITON_LEAVES_S}",
+            f"the pod is killed after {grace} s, while it drains",
+            f"Write at least {waits + TRITON_EXIT_S}",
         )
 
 
@@ -173,11 +182,11 @@ _TIMES = (("--drain_s", "5"), ("--request_timeout_s", "30"))
 def _knative(pod: Pod) -> Rule:
     if pod.mode != "Knative":
         return
-    for key in KNATIVE_TAKES_NOT:
+    for key in NOT_IN_KNATIVE:
         if pod.predictor.get(key):
             yield f"spec.predictor.{key}", "is rejected by Knative without a feature flag", "Remove it"
     if len(pod.transformer.get("ports") or []) > 1:
-        yield f"containers.{TRANSFORMER}.ports", "Knative takes one port", "Keep 8080"
+        yield f"containers.{TRANSFORMER}.ports", "Knative allows one port", "Keep 8080"
     for field, container in _containers(pod):
         if re.search(r"'fieldRef'|'resourceFieldRef'", str(container.get("env"))):
             yield f"{field}.env", "fieldRef is rejected by Knative without a feature flag", "Write a value"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +46,7 @@ class Pod:
 
     @property
     def triton(self) -> Mapping[str, Any]:
-        """The runtime's container with what the InferenceService says of it on top."""
+        """The runtime's container, overridden by what the InferenceService says of it."""
         base = _named(at(self.runtime or {}, "spec.containers", []), TRITON)
         model = {key: value for key, value in (self.predictor.get("model") or {}).items() if value is not None}
         merged = {**base, **model, "args": [*base.get("args", []), *model.get("args", [])]}
@@ -67,8 +66,8 @@ class Pod:
         return [*at(self.runtime or {}, "spec.volumes", []), *(self.predictor.get("volumes") or [])]
 
     def transformer_arguments(self) -> list[str]:
-        """The transformer's command line after the controller has filled in the service's name."""
-        return [re.sub(r"\{\{ *\.Name *\}\}", self.name, argument) for argument in self.transformer.get("args") or []]
+        """The transformer's command line."""
+        return list(self.transformer.get("args") or [])
 
     def _annotation(self, key: str) -> str | None:
         value = (at(self.service, "metadata.annotations") or {}).get(key)

@@ -1,4 +1,4 @@
-"""manifests/releases/releases.yaml: which release of a service serves, and which is tried on a share.
+"""manifests/releases/releases.yaml: which release of each service serves, and which one is its canary.
 
 All overlays are rendered from this one file.
 """
@@ -6,7 +6,7 @@ All overlays are rendered from this one file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,16 +19,16 @@ FIRST_RELEASE = "initial"  # what is served before anything was released: the mo
 
 
 class ReleaseFileError(Exception):
-    """The file does not say what it should; the message says what to write."""
+    """The file is malformed; the message says what to write."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the file says of a service.
+    """The releases of a service.
 
     Args:
         stable: the release that serves.
-        canary: the release that is tried.
+        canary: the release that is tried on a share of the traffic.
         percent: the canary's share of the traffic, 0 for no canary.
     """
 
@@ -38,15 +38,15 @@ class Choice:
 
 
 def release_file(manifests: Path = MANIFESTS) -> Path:
-    """Where the file is."""
+    """Path of the file below the folder of all manifests."""
     return manifests / "releases" / "releases.yaml"
 
 
 def parse(text: str) -> dict[str, Choice]:
-    """What the file says, by service.
+    """Read the text of the file, by service.
 
     Raises:
-        ReleaseFileError: it is no YAML, or one of a service's three keys is missing or is not what it should be.
+        ReleaseFileError: it is not YAML, or one of a service's three keys is missing or malformed.
     """
     try:
         data = at(yaml.safe_load(text) or {}, "data", {})
@@ -76,8 +76,29 @@ def edited(text: str, service: str, choice: Choice) -> str:
     return new
 
 
+def completed(text: str, services: Sequence[str]) -> str:
+    """The file with a choice for each of the services and for no other; the choices that it has stay as they are.
+
+    Raises:
+        ReleaseFileError: see parse, or the file does not end with plain lines.
+    """
+    present, first = parse(text), Choice(FIRST_RELEASE, FIRST_RELEASE, 0)
+    for service in set(present) - set(services):
+        text = re.sub(rf"(?m)^ *{service}-(stable|canary|percent):.*\n", "", text)
+    for service in services:
+        if service not in present:
+            text += (
+                f'  {service}-stable: {first.stable}\n  {service}-canary: {first.canary}\n  {service}-percent: "0"\n'
+            )
+    if parse(text) != {service: present.get(service, first) for service in services}:
+        raise ReleaseFileError(
+            "releases.yaml does not end with plain lines of `data`: write SERVICE-stable: NAME and so on"
+        )
+    return text
+
+
 def read(manifests: Path = MANIFESTS) -> Mapping[str, Choice]:
-    """What the file says now, by service.
+    """Read the file, by service.
 
     Raises:
         ReleaseFileError: see parse.

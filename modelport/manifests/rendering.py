@@ -1,4 +1,4 @@
-"""Overlays to documents, by a real kubectl."""
+"""Overlays are rendered by kubectl, as `kubectl apply -k` does it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Strict schemas: a field that the API does not know is an error, as it is for an API server with strict validation.
 
 Core kinds: the schemas that kubernetes-validate carries. KServe's kinds: the models of KServe's own SDK. The rest has
-no schema on PyPI: there the fields that this project writes are listed in shapes.py, so that a slip is seen.
+no schema on PyPI: shapes.py lists the fields that this project writes, so that a misspelt field is found.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def check_schema(document: Document) -> Findings:
             )
 
 
-@cache  # many overlays have a document in common, and each look takes a tenth of a second
+@cache  # many overlays have documents in common, and validation is slow
 def _core_fault(document: str) -> tuple[str, str] | None:
     try:
         kubernetes_validate.validate(json.loads(document), kubernetes_validate.latest_version(), strict=True)

@@ -33,19 +33,19 @@ Rule = Iterator[tuple[str, str, str]]
 
 def check_service(pod: Pod) -> Findings:
     """All rules of this file for one InferenceService."""
-    for rule in (_annotations, _replicas, _scaling, _model, _runtime, _canary, _component_traps):
-        for field, problem, cure in rule(pod):
-            yield Finding(title(pod.service), field, problem, cure)
+    for rule in (_annotations, _replicas, _scaling, _model, _runtime, _canary, _components):
+        for field, problem, fix in rule(pod):
+            yield Finding(title(pod.service), field, problem, fix)
 
 
 def _annotations(pod: Pod) -> Rule:
     mode = f"metadata.annotations.{MODE}"
     if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", pod.name):
-        yield "metadata.name", f"{pod.name!r} breaks KServe's pattern", "Use small letters, digits and dashes"
+        yield "metadata.name", f"{pod.name!r} does not match KServe's pattern", "Use small letters, digits and dashes"
     if pod.mode not in ("Standard", "Knative"):
-        yield mode, f"is {pod.mode!r}, and the cluster's default decides", "Write Standard or Knative"
+        yield mode, f"is {pod.mode!r}, so that the cluster's default applies", "Write Standard or Knative"
     if pod.mode == "Standard" and pod.autoscaler is None:
-        yield f"metadata.annotations.{AUTOSCALER}", "is missing, and an HPA is made", f"Write one of {AUTOSCALERS}"
+        yield f"metadata.annotations.{AUTOSCALER}", "is missing: KServe creates an HPA", f"Write one of {AUTOSCALERS}"
     if pod.autoscaler not in (None, *AUTOSCALERS):
         yield f"metadata.annotations.{AUTOSCALER}", f"{pod.autoscaler!r} is rejected", f"Write one of {AUTOSCALERS}"
 
@@ -53,7 +53,7 @@ def _annotations(pod: Pod) -> Rule:
 def _replicas(pod: Pod) -> Rule:
     low, high = pod.predictor.get("minReplicas"), pod.predictor.get("maxReplicas")
     if low is not None and high and low > high:
-        yield "spec.predictor.minReplicas", f"{low} is more than maxReplicas {high}", "Swap them"
+        yield "spec.predictor.minReplicas", f"{low} is greater than maxReplicas {high}", "Swap them"
     if low == 0 and pod.mode == "Standard" and pod.autoscaler != "keda":
         yield (
             "spec.predictor.minReplicas",
@@ -70,6 +70,10 @@ def _scaling(pod: Pod) -> Rule:
             yield "spec.predictor.autoScaling.behavior", "is ignored by the HPA reconciler", "Remove it, or use KEDA"
         if not scaling.get("metrics"):
             yield "spec.predictor.autoScaling.metrics", "is missing", "Name a metric"
+        for index, entry in enumerate(scaling.get("metrics") or []):
+            if entry.get("type") == "External" and not at(entry, "external.target.value"):
+                field = f"spec.predictor.autoScaling.metrics.{index}.external.target.value"
+                yield field, "is missing: the target threshold is rejected as empty", "Write it beside averageValue"
         if metric or "scaleTarget" in predictor:
             yield "spec.predictor.scaleMetric", "is ignored beside autoScaling", "Keep one of the two"
     if metric and pod.mode == "Standard" and metric not in ("cpu", "memory"):
@@ -77,9 +81,9 @@ def _scaling(pod: Pod) -> Rule:
     if metric and pod.mode == "Knative" and metric not in KNATIVE_METRICS:
         yield "spec.predictor.scaleMetric", f"{metric!r} is unknown", f"Write one of {KNATIVE_METRICS}"
     if metric == "cpu" and not 0 < predictor.get("scaleTarget", 80) <= 100:
-        yield "spec.predictor.scaleTarget", "is no percentage", "Write 1 to 100"
+        yield "spec.predictor.scaleTarget", "is not a percentage", "Write 1 to 100"
     if pod.autoscaler == "hpa" and pod.mode == "Standard" and not metric and scaling is None:
-        yield "spec.predictor.scaleMetric", "is missing, and cpu 80 is used", "Write scaleMetric and scaleTarget"
+        yield "spec.predictor.scaleMetric", "is missing: cpu 80 is used", "Write scaleMetric and scaleTarget"
 
 
 def _model(pod: Pod) -> Rule:
@@ -94,7 +98,7 @@ def _model(pod: Pod) -> Rule:
         yield "spec.predictor.model.storageUri", f"{uri!r} has an unknown scheme", f"Begin with one of {SCHEMES}"
     if predictor.get("storageUris"):
         if uri:
-            yield "spec.predictor.storageUris", "excludes model.storageUri", "Keep model.storageUri"
+            yield "spec.predictor.storageUris", "cannot stand beside model.storageUri", "Keep model.storageUri"
         if not any("--load-model" in argument for argument in pod.triton.get("args") or []):
             yield (
                 "spec.predictor.storageUris",
@@ -126,12 +130,14 @@ def _canary(pod: Pod) -> Rule:
     if pod.mode != "Standard":
         yield "spec.canary", "needs Standard mode", "Use canaryTrafficPercent in Knative mode"
     if at(pod.service, "spec.transformer"):
-        yield "spec.transformer", "gets no share of a canary", "Collocate the transformer in the predictor"
+        yield "spec.transformer", "is not split by a canary", "Collocate the transformer in the predictor"
     if sum(canary.get("trafficPercent", 0) for canary in canaries) > 100:
         yield "spec.canary", "shares add up to more than 100", "Lower trafficPercent"
-    names = [pod.predictor.get("name"), *(at(canary, "predictor.name") for canary in canaries)]
+    if "name" in pod.predictor:
+        yield "spec.predictor.name", "is rejected as a change when a canary starts or ends", "Name the canary alone"
+    names = [at(canary, "predictor.name") for canary in canaries]
     if None in names or len(set(names)) < len(names):
-        yield "spec.predictor.name", "each predictor, the stable one too, needs a name of its own", "Name them"
+        yield "spec.canary", "each canary needs a name of its own", "Write predictor.name"
     for index, canary in enumerate(canaries):
         yield from _canary_predictor(f"spec.canary.{index}.predictor", canary.get("predictor", {}), pod.predictor)
 
@@ -144,7 +150,7 @@ def _canary_predictor(field: str, canary: Mapping[str, Any], stable: Mapping[str
         yield f"{field}.minReplicas", "is above the stable predictor's", "Lower it"
 
 
-def _component_traps(pod: Pod) -> Rule:
+def _components(pod: Pod) -> Rule:
     for component in ("predictor", "transformer"):
         spec: Document = at(pod.service, f"spec.{component}", {})
         if "deploymentStrategy" in spec and pod.mode == "Knative":

@@ -1,6 +1,6 @@
 """The fields that this project writes in kinds that have no schema on PyPI; `[]` stands for any position in a list.
 
-A new field is added here after a look at its API reference: that look is the point.
+Before you add a field here, check it in its API reference: that check is the purpose of the list.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Releases: immutable, content-addressed model repositories of one service, and what is done with them."""
+"""Releases: immutable model repositories of one service, named by their content; built, published and rolled out."""

@@ -1,64 +1,50 @@
-"""`python -m modelport.releases COMMAND`: build, check, publish and choose releases of a service's models."""
+"""Build, check, publish, compare and roll out releases of a service's models: `modelport release` and its siblings."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from importlib import import_module
 
 from exporters.errors import ExportError
 from modelport.environment import SetupError
-from modelport.releases.commands import build, canary, compare, list, promote, publish, rollback, update, verify
 from modelport.releases.errors import ReleaseError
 
-
-class Command(Protocol):
-    """What a module in releases.commands has."""
-
-    __doc__: str | None
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the command's arguments."""
-
-    def run(self, options: argparse.Namespace) -> int:
-        """Do it; returns the exit code."""
-
-
-COMMANDS: Mapping[str, Command] = {
-    "build": build,
-    "publish": publish,
-    "verify": verify,
-    "canary": canary,
-    "promote": promote,
-    "rollback": rollback,
-    "list": list,
-    "compare": compare,
-    "update": update,
+# By command, its module in commands/. Only that module is imported: each command has its own requirements.
+MODULES: Mapping[str, str] = {
+    "release": "release",
+    "verify": "verify",
+    "publish": "publish",
+    "canary": "canary",
+    "promote": "canary",
+    "rollback": "canary",
+    "releases": "releases",
+    "compare": "compare",
+    "update": "update",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code."""
-    options = _parser().parse_args(arguments)
+    """Run a command; returns its exit code: 1 and a line on stderr for every expected error, 130 for Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return COMMANDS[options.command].run(options)
+        options = _parser(given[:1]).parse_args(given)
+        return int(options.run(options))
     except KeyboardInterrupt:
-        print("interrupted: run it again to go on", file=sys.stderr)
+        print("interrupted: run the command again to continue", file=sys.stderr)
         return 130
     except (ReleaseError, ExportError, SetupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m modelport.releases", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        text = (command.__doc__ or "").strip()
-        command.add_arguments(
-            commands.add_parser(name, help=text.partition("\n")[0], description=text, allow_abbrev=False)
-        )
+def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the named command, or of all commands where none is named."""
+    parser = argparse.ArgumentParser(prog="modelport", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in dict.fromkeys([MODULES[name] for name in names if name in MODULES] or MODULES.values()):
+        import_module(f"modelport.releases.commands.{module}").add_to(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A release as one tar, the same bytes each time: what KServe fetches over HTTP, and the layer of an OCI image."""
+"""A release as one reproducible tar: what KServe downloads over HTTP, and the layer of an OCI image."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ _BLOCK = 512
 
 
 def tar_chunks(source: Source, prefix: str = "") -> Iterator[bytes]:
-    """All files of a release, with release.json and its signature: sorted, without dates and owners.
+    """The tar of a release with release.json and its signature: sorted, without dates and owners.
 
     Args:
-        source: the release.
-        prefix: a folder that everything comes into, such as "models"; empty: none.
+        source: where the release is stored.
+        prefix: the folder in the tar that contains everything, such as "models"; empty: none.
     """
-    files = {(PurePosixPath(prefix) / path).as_posix(): path for path in source.sizes()}
+    sizes = source.sizes()
+    files = {(PurePosixPath(prefix) / path).as_posix(): path for path in sizes}
     folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents} - {"."}
     for name in sorted({*files, *folders}):
         info = tarfile.TarInfo(name)
@@ -26,7 +27,7 @@ def tar_chunks(source: Source, prefix: str = "") -> Iterator[bytes]:
             info.type, info.mode = tarfile.DIRTYPE, 0o755
             yield info.tobuf(tarfile.USTAR_FORMAT)
             continue
-        info.mode, info.size = 0o444, source.sizes()[files[name]]
+        info.mode, info.size = 0o444, sizes[files[name]]
         yield info.tobuf(tarfile.USTAR_FORMAT)
         yield from source.chunks(files[name])
         yield bytes(-info.size % _BLOCK)
@@ -34,38 +35,30 @@ def tar_chunks(source: Source, prefix: str = "") -> Iterator[bytes]:
 
 
 class Archived:
-    """A release in a tar, as a source.
+    """A release in a tar.
 
     Args:
-        path: of the tar.
-        prefix: the folder in it.
-        address: what a person calls it.
+        path: the tar file.
+        prefix: the folder in it that contains the release.
+        address: as messages show it.
     """
 
     def __init__(self, path: Path, prefix: str, address: str) -> None:
-        self._address = address
-        with tarfile.open(path) as archive:
-            members = [member for member in archive if not member.isdir()]
+        self.address = address
         self._path = path
-        self._members: Mapping[str, tarfile.TarInfo] = {
-            PurePosixPath(member.name).relative_to(prefix).as_posix(): member for member in members
-        }
-
-    @property
-    def address(self) -> str:
-        """What a person calls it."""
-        return self._address
+        with tarfile.open(path) as archive:
+            self._members = {
+                PurePosixPath(member.name).relative_to(prefix).as_posix(): member
+                for member in archive
+                if not member.isdir()
+            }
 
     def sizes(self) -> Mapping[str, int]:
-        """All files in it."""
+        """The size in bytes of every file, by path."""
         return {path: member.size for path, member in self._members.items()}
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """A file's content."""
-        with self._path.open("rb") as stream:
-            member = self._members[path]
-            stream.seek(member.offset_data)
-            left = member.size
-            while left and (chunk := stream.read(min(left, CHUNK))):
-                left -= len(chunk)
+        """The content of a file."""
+        with tarfile.open(self._path) as archive, archive.extractfile(self._members[path]) as stream:  # type: ignore[union-attr]
+            while chunk := stream.read(CHUNK):
                 yield chunk

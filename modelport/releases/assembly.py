@@ -1,4 +1,4 @@
-"""What goes into a release: of each model its tracked files and its newest version."""
+"""Collects a release: of each model its tracked files and its newest version, described by release.json."""
 
 from __future__ import annotations
 
@@ -12,46 +12,48 @@ import numpy as np
 
 from exporters.files import content_sha256
 from exporters.repository import versions
-from kserve_transformers.settings import CHAINS
+from modelport import services
 from modelport.environment import ROOT, installed_version
-from modelport.releases.errors import NoReleaseError
+from modelport.releases.errors import NotFoundError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
 from modelport.releases.release import DIGITS, FileRecord, ModelRecord, Release, content_digest
 
-STATED = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
+PROVENANCE = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
 TRACKED = ("config.pbtxt", "labels.txt", "golden", "configs")
 LEADING = 10  # values of a golden answer that release.json repeats
-# What made and checked an artefact, by platform; all of them are checked with the rest.
+# The packages that made and checked an artefact, by its platform, and those that check every artefact.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime_onnx": ("onnx", "onnxruntime"),
-    "pytorch_libtorch": ("torch", "torchvision"),
-    "tensorflow_savedmodel": ("tensorflow-cpu", "keras"),
+    "pytorch_libtorch": ("torch", "torchvision", "openvino"),
+    "tensorflow_savedmodel": ("tensorflow-cpu", "keras", "openvino"),
 }
 CHECKED_WITH = ("numpy", "tritonclient")
 
 
 def models_of(service: str) -> tuple[str, ...]:
-    """The models that answer for a service.
+    """The chain of models of a declared service.
 
     Raises:
-        NoReleaseError: there is no such service.
+        NotFoundError: there is no such service.
+        DeclarationError: services.yaml is malformed.
     """
-    if service not in CHAINS:
-        raise NoReleaseError(f"there is no service {service!r}: choose of {', '.join(CHAINS)}")
-    return CHAINS[service]
+    declared = services.load()
+    if service not in declared:
+        raise NotFoundError(f"there is no service {service!r}: choose one of: {', '.join(declared)}")
+    return declared[service].models
 
 
 def copy_models(repository: Path, models: Sequence[str], folder: Path) -> None:
-    """Copy models out of a repository: contents only, and the newest version alone.
+    """Copy models from a repository into a folder: contents without metadata, and only the newest version.
 
     Raises:
-        NoReleaseError: a model was not exported.
+        NotFoundError: a model was not exported.
     """
     for model in models:
         found = versions(repository / model)
         if not found:
-            raise NoReleaseError(f"{repository / model} holds no artefact: run `make export MODEL={model}` first")
+            raise NotFoundError(f"{repository / model} has no artefact: run `modelport export {model}` first")
         for name in (*TRACKED, str(found[-1])):
             source, target = repository / model / name, folder / model / name
             if source.is_dir():
@@ -62,16 +64,16 @@ def copy_models(repository: Path, models: Sequence[str], folder: Path) -> None:
 
 
 def describe(service: str, folder: Path) -> Release:
-    """Say what lies in a folder of models; the date is now's.
+    """Describe a folder of models as a release of now.
 
     Raises:
-        GateError: a config or a golden sample cannot be read.
+        GateError: a configuration or a golden sample cannot be read.
     """
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     records = {name: FileRecord(content_sha256(path), path.stat().st_size) for name, path in files.items()}
     models = {path.name: _describe_model(path) for path in sorted(folder.iterdir())}
+    packages = [name for model in models.values() for name in PACKAGES.get(model.platform, ())]
     now = datetime.now(UTC)
-    wanted = [*(name for model in models.values() for name in PACKAGES.get(model.platform, ())), *CHECKED_WITH]
     commit = _git("rev-parse", "HEAD")
     return Release(
         service=service,
@@ -80,7 +82,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages={name: installed_version(name) for name in dict.fromkeys(wanted)},
+        packages={name: installed_version(name) for name in dict.fromkeys((*packages, *CHECKED_WITH))},
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )
@@ -88,7 +90,7 @@ def describe(service: str, folder: Path) -> Release:
 
 def _describe_model(model_dir: Path) -> ModelRecord:
     config = read_config(model_dir / "config.pbtxt")
-    stated = {key: config.parameters[key].string_value for key in STATED if key in config.parameters}
+    weights = {key: config.parameters[key].string_value for key in PROVENANCE if key in config.parameters}
     golden = {
         name: {
             "shape": list(output.values.shape),
@@ -97,10 +99,10 @@ def _describe_model(model_dir: Path) -> ModelRecord:
         }
         for name, output in read_sample(model_dir, config).outputs.items()
     }
-    return ModelRecord(versions(model_dir)[-1], config.platform, stated, golden)
+    return ModelRecord(versions(model_dir)[-1], config.platform, weights, golden)
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of this checkout; None outside of one."""
-    found = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else None
+    """The output of a git command on this checkout; None outside of one."""
+    run = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    return run.stdout.strip() if run.returncode == 0 else None

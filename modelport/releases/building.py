@@ -1,4 +1,4 @@
-"""Builds a release: copied, checked, named by its content, and in its place whole or not at all."""
+"""Builds a release: copies the models, runs the gate, names the release by its content and makes it appear complete."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from modelport.releases.assembly import copy_models, describe, models_of
 from modelport.releases.gate import CHECKS
 from modelport.releases.gate.golden import check_golden_answers
 from modelport.releases.gate.weights import check_trained
-from modelport.releases.release import RELEASE_FILE, SIGNATURE_FILE, Release, built, read
+from modelport.releases.release import RELEASE_FILE, Release, built
 from modelport.releases.signing import sign
 from modelport.releases.sources import Folder
 from modelport.releases.verification import verify
 
-STALE_S = 3600.0
+STALE_S = 3600.0  # seconds after which the folder of an interrupted build is removed
 
 
 @dataclass(frozen=True)
 class Built:
-    """A release in its folder; new: it was not there before."""
+    """A release and its folder; new: False where it existed before."""
 
     folder: Path
     release: Release
@@ -38,22 +38,23 @@ def build(
     sign_key: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Built:
-    """Build the release of a service out of a model repository.
+    """Build a release of a service from a model repository.
 
     Args:
-        service: its chain says which models belong to it.
-        repository: where they were exported to.
-        root: the folder of releases; this one comes to root/SERVICE/NAME.
-        force: let untrained weights go out.
-        sign_key: signs it.
-        report: takes a line for each check that was passed.
+        service: the service; its chain names the models.
+        repository: the model repository that contains their artefacts.
+        root: the folder of releases; the release becomes root/SERVICE/NAME.
+        force: release untrained weights.
+        sign_key: an EC private key that signs the release; see signing.sign.
+        report: called with a line for each check of the gate.
 
     Returns:
-        The release; one with the same content that is there already is kept, under the name that it has.
+        The release. If one with the same content exists, it is kept under its own name.
 
     Raises:
-        NoReleaseError: no such service, or a model was not exported.
+        NotFoundError: there is no such service, or a model was not exported.
         GateError: a check failed; nothing was built.
+        SetupError: Triton, or the framework of an artefact, could not be installed.
     """
     models = models_of(service)
     place = root / service
@@ -65,17 +66,20 @@ def build(
             copy_models(repository, models, staging)
             for what, check in CHECKS.items():
                 if check is check_trained and force:
-                    report(f"skipped: {what} (forced)")
+                    report(f"skipped: {what} (--force)")
                 else:
                     check(staging)
                     report(f"passed: {what}")
             release = describe(service, staging)
-            for known in built(service, root):
+            for name, known in built(service, root).items():
                 if known.digest == release.digest:
-                    return _kept(place / known.name, sign_key)
+                    kept = verify(Folder(place / name))
+                    if sign_key:
+                        sign(place / name, sign_key)
+                    return Built(place / name, kept, new=False)
             (staging / RELEASE_FILE).write_bytes(release.to_json())
             triton = check_golden_answers(staging, models)
-            report(f"passed: golden answers of all models, by Triton {triton}")
+            report(f"passed: golden checks of all models by Triton {triton}")
             release = replace(release, packages={**release.packages, "tritonserver": triton})
             (staging / RELEASE_FILE).write_bytes(release.to_json())
             for path in staging.rglob("*"):
@@ -88,10 +92,3 @@ def build(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return Built(place / release.name, release, new=True)
-
-
-def _kept(folder: Path, sign_key: Path | None) -> Built:
-    verify(Folder(folder))
-    if sign_key and not (folder / SIGNATURE_FILE).exists():
-        sign(folder, sign_key)
-    return Built(folder, read(folder), new=False)

@@ -1,11 +1,11 @@
-"""Every error that a command on releases can end with.
+"""Every error with which a command on releases can end.
 
-ReleaseError
-├── NoReleaseError         there is no such service, model or release
-├── GateError              the release must not go out
-├── ReleaseInvalidError    files and release.json, or the signature, do not belong together
+ReleaseError               the message is one line that says what is wrong and what to do
+├── NotFoundError          there is no such service, model or release
+├── GateError              a check of the gate failed: the release must not be published
+├── ReleaseInvalidError    the files do not match release.json, or the signature does not match the files
 ├── StoreError             the storage cannot be reached, read or written
-├── ChoiceError            what serves cannot be changed so
+├── RolloutError           the releases that serve cannot be changed in this way
 └── ComparisonError        two releases cannot be compared
 """
 
@@ -16,25 +16,25 @@ class ReleaseError(Exception):
     """The message is one line that says what is wrong and what to do."""
 
 
-class NoReleaseError(ReleaseError):
+class NotFoundError(ReleaseError):
     """There is no such service, model or release."""
 
 
 class GateError(ReleaseError):
-    """The release must not go out."""
+    """A check of the gate failed: the release must not be published."""
 
 
 class ReleaseInvalidError(ReleaseError):
-    """Files and release.json, or the signature, do not belong together."""
-
-
-class ComparisonError(ReleaseError):
-    """Two releases cannot be compared."""
+    """The files do not match release.json, or the signature does not match the files."""
 
 
 class StoreError(ReleaseError):
     """The storage cannot be reached, read or written."""
 
 
-class ChoiceError(ReleaseError):
-    """What serves cannot be changed so."""
+class RolloutError(ReleaseError):
+    """The releases that serve cannot be changed in this way."""
+
+
+class ComparisonError(ReleaseError):
+    """Two releases cannot be compared."""

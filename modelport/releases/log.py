@@ -1,4 +1,4 @@
-"""The log of what was chosen: who, when, what and why, one line of JSON a change, never rewritten."""
+"""The log of rollouts: who changed what, when and why; one line of JSON for each change, append-only."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from modelport.releases.errors import ReleaseError
 
 @dataclass(frozen=True)
 class Entry:
-    """One change.
+    """A change of the release file.
 
-    Args:
+    Attributes:
         when: ISO 8601, UTC.
-        who: as git knows the person, else the system.
+        who: git's user.name, else the name of the system's user.
         what: canary, promote or rollback.
-        before, after: what the release file said of the service.
+        before, after: the service's part of the release file.
     """
 
     when: str
@@ -35,23 +35,25 @@ class Entry:
     why: str = ""
 
 
-def entry(what: str, service: str, before: Choice, after: Choice, why: str) -> Entry:
-    """A change by this person, now."""
-    return Entry(datetime.now(UTC).isoformat(timespec="seconds"), _who(), what, service, before, after, why)
-
-
 def read(file: Path) -> list[Entry]:
-    """All changes, oldest first; none where there is no log yet.
+    """All changes, oldest first; empty where the file does not exist.
 
     Raises:
-        ReleaseError: a line is damaged.
+        ReleaseError: a line is malformed.
     """
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [_parse(line, file, number) for number, line in enumerate(lines, 1)]
+    entries = []
+    for number, line in enumerate(file.read_text().splitlines() if file.exists() else [], 1):
+        try:
+            stated = json.loads(line)
+            entries.append(Entry(**stated | {"before": Choice(**stated["before"]), "after": Choice(**stated["after"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ReleaseError(f"{file}, line {number} is malformed ({error!r}): `git restore` it") from error
+    return entries
 
 
-def append(file: Path, change: Entry) -> None:
-    """Add a change, whole and on the disk when this returns."""
+def append(file: Path, what: str, service: str, before: Choice, after: Choice, why: str) -> None:
+    """Log a change that the current user makes now; the entry is on the disk when this returns."""
+    change = Entry(datetime.now(UTC).isoformat(timespec="seconds"), _user(), what, service, before, after, why)
     with file.open("ab") as stream:
         stream.write(json.dumps(asdict(change), ensure_ascii=False).encode() + b"\n")
         stream.flush()
@@ -59,7 +61,7 @@ def append(file: Path, change: Entry) -> None:
 
 
 def stable_before(changes: Sequence[Entry], service: str, stable: str) -> str | None:
-    """The release that served before the one that serves now was promoted; None where the log does not know."""
+    """The stable release that a promotion to `stable` replaced; None where the log has no such promotion."""
     for change in reversed(changes):
         promoted = change.service == service and change.what == "promote" and change.before.stable != stable
         if promoted and change.after.stable == stable:
@@ -67,14 +69,6 @@ def stable_before(changes: Sequence[Entry], service: str, stable: str) -> str | 
     return None
 
 
-def _parse(line: str, file: Path, number: int) -> Entry:
-    try:
-        stated = json.loads(line)
-        return Entry(**{**stated, "before": Choice(**stated["before"]), "after": Choice(**stated["after"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise ReleaseError(f"{file}, line {number} is damaged ({error!r}): `git restore` it") from error
-
-
-def _who() -> str:
+def _user() -> str:
     git = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
     return git.stdout.strip() or getpass.getuser()

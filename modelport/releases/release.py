@@ -1,17 +1,17 @@
-"""release.json: what a release holds, where it comes from, and the name that follows from its content."""
+"""release.json: what a release contains, where it comes from, and the name that follows from its content."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from exporters.files import listing_sha256
 from modelport.environment import ROOT
-from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
+from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 
 RELEASES = ROOT / "build" / "releases"
 RELEASE_FILE = "release.json"
@@ -19,7 +19,7 @@ SIGNATURE_FILE = "release.sig"
 FORMAT = 1
 DIGITS = 12
 NAME = re.compile(rf"\d{{4}}-\d\d-\d\d-(?P<digest>[0-9a-f]{{{DIGITS}}})")
-# Of files inside: nothing that leaves the folder, nothing hidden, nothing that an address would have to escape.
+# Relative paths below a model's folder: none that leaves it, is hidden, or needs escaping in a URL.
 PATH = re.compile(r"\w[\w.-]*(/\w[\w.-]*)+", re.ASCII)
 
 
@@ -33,12 +33,12 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """One model of a release.
+    """A model of a release.
 
     Attributes:
-        weights: where the numbers come from, as config.pbtxt states it: weights (trained or untrained),
-            weights_source, weights_licence, weights_sha256, accuracy, warning.
-        golden: by output: shape and leading values of the answer that the gate saw, and how near it must be met.
+        weights: provenance as config.pbtxt states it: weights (trained or untrained), weights_source,
+            weights_licence, weights_sha256, accuracy, warning.
+        golden: by output name: shape and leading values of the golden answer, and the absolute tolerance.
     """
 
     version: int
@@ -48,22 +48,22 @@ class ModelRecord:
 
     @property
     def trained(self) -> bool:
-        """Whether the model says that its weights are trained; one that says nothing is not believed to be."""
+        """Whether the model states that its weights are trained; a model that states nothing counts as untrained."""
         return self.weights.get("weights") == "trained"
 
 
 @dataclass(frozen=True)
 class Release:
-    """What release.json says.
+    """The content of release.json.
 
     Attributes:
-        name: YYYY-MM-DD-xxxxxxxxxxxx, the date of the first build and the digest's first digits.
+        name: YYYY-MM-DD-xxxxxxxxxxxx: the date of the first build and the first digits of the digest.
         created: date and time of that build, ISO 8601, UTC.
         models: by name.
-        files: by path below the release's folder, without release.json and its signature.
-        untrained: models that went out although they answer at random, because somebody forced it.
-        packages: versions of what the artefacts were made and checked with.
-        commit: of git, None outside of a checkout; dirty: with changes that are in no commit.
+        files: by path relative to the release's folder, without release.json and its signature.
+        untrained: names of untrained models, which were released by --force.
+        packages: versions of the packages that made and checked the artefacts.
+        commit: of git, None outside of a checkout; dirty: the checkout had uncommitted changes.
     """
 
     service: str
@@ -78,88 +78,100 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """Of the content: paths and bytes of all files, and nothing else."""
+        """The digest of the content: of paths and bytes of all files, and of nothing else."""
         return content_digest(self.files)
 
     @property
     def size(self) -> int:
-        """Of all files, bytes."""
+        """The size of all files together, in bytes."""
         return sum(file.size for file in self.files.values())
 
     def to_json(self) -> bytes:
         """The content of release.json."""
-        stated = {"format": FORMAT, "digest": self.digest, **asdict(self)}
-        return (json.dumps(stated, indent=1) + "\n").encode()
+        document = {"format": FORMAT, "digest": self.digest, **asdict(self)}
+        return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def content_digest(files: Mapping[str, FileRecord]) -> str:
-    """The sha256 of sorted paths and their contents' sha256, as exporters.files.content_sha256 takes it of a folder."""
+    """The sha256 over sorted paths and sha256s of files; equals exporters.files.content_sha256 of their folder."""
     return listing_sha256((path, files[path].sha256) for path in sorted(files))
 
 
 def parse(content: bytes) -> Release:
-    """Read release.json.
+    """Parse the content of release.json.
 
     Raises:
-        ReleaseInvalidError: it is none, or its digest or name is not that of the files it lists.
+        ReleaseInvalidError: it is malformed, or its digest or name does not follow from the files that it lists.
     """
     try:
-        stated = json.loads(content)
-        if stated.pop("format") != FORMAT:
+        document = json.loads(content)
+        if document.pop("format") != FORMAT:
             raise ReleaseInvalidError(f"{RELEASE_FILE} has another format than {FORMAT}: use a newer checkout")
-        digest = stated.pop("digest")
-        models = {name: ModelRecord(**model) for name, model in stated.pop("models").items()}
-        files = {path: FileRecord(**file) for path, file in stated.pop("files").items()}
-        release = Release(**{**stated, "models": models, "files": files, "untrained": tuple(stated["untrained"])})
+        digest = document.pop("digest")
+        models = {name: ModelRecord(**model) for name, model in document.pop("models").items()}
+        files = {path: FileRecord(**file) for path, file in document.pop("files").items()}
+        release = Release(**{**document, "models": models, "files": files, "untrained": tuple(document["untrained"])})
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        raise ReleaseInvalidError(f"{RELEASE_FILE} is damaged ({exc!r}): build or fetch the release again") from exc
+        raise ReleaseInvalidError(f"{RELEASE_FILE} is malformed ({exc!r}): build or fetch the release again") from exc
     unsafe = [path for path in files if not PATH.fullmatch(path)]
     if unsafe:
+        raise ReleaseInvalidError(f"{RELEASE_FILE} lists {unsafe[0]!r}, which is not a path in a model: do not use it")
+    match = NAME.fullmatch(release.name)
+    if digest != release.digest or not match or not digest.startswith(match["digest"]):
         raise ReleaseInvalidError(
-            f"{RELEASE_FILE} lists {unsafe[0]!r}, which is no path of a model's file: do not use it"
-        )
-    found = NAME.fullmatch(release.name)
-    if digest != release.digest or not found or not digest.startswith(found["digest"]):
-        raise ReleaseInvalidError(
-            f"{RELEASE_FILE} was changed: {release.name} is not the name of the files that it lists; build it again"
+            f"{RELEASE_FILE} was changed: the name {release.name} does not follow from the files that it lists; "
+            "build the release again"
         )
     return release
 
 
-def read(folder: Path) -> Release:
-    """Read the release.json of a folder.
+def built(service: str, root: Path = RELEASES) -> dict[str, Release]:
+    """The releases of a service that were built on this machine, by name, newest first.
 
     Raises:
-        NoReleaseError: there is none.
         ReleaseInvalidError: see parse.
     """
-    try:
-        return parse((folder / RELEASE_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as exc:
-        raise NoReleaseError(f"{folder} is no release, it has no {RELEASE_FILE}: name a folder that holds one") from exc
+    files = [path for path in (root / service).glob(f"*/{RELEASE_FILE}") if NAME.fullmatch(path.parent.name)]
+    found = {path.parent.name: parse(path.read_bytes()) for path in files}
+    return dict(sorted(found.items(), key=lambda item: item[1].created, reverse=True))
 
 
-def built(service: str, root: Path = RELEASES) -> list[Release]:
-    """The releases of a service that were built on this machine, newest first."""
-    folders = [
-        path for path in (root / service).glob("*") if NAME.fullmatch(path.name) and (path / RELEASE_FILE).is_file()
-    ]
-    return sorted((read(folder) for folder in folders), key=lambda release: release.created, reverse=True)
+def match_name(service: str, part: str, names: Iterable[str], hint: str) -> str:
+    """The only name that contains a part, or equals it.
 
-
-def find(service: str, name: str | None = None, root: Path = RELEASES) -> Path:
-    """The folder of a release on this machine: the one whose name has this part and no other has, or the newest.
+    Args:
+        service: for the message.
+        part: of a release's name.
+        names: the known names of the service's releases.
+        hint: what to do where none fits; ends the message.
 
     Raises:
-        NoReleaseError: there is none, or several have it.
+        NotFoundError: no name contains the part, or several do.
     """
-    names = [release.name for release in built(service, root)]
-    if name is None and names:
-        return root / service / names[0]
-    found = [one for one in names if name is not None and name in one]
+    known = list(dict.fromkeys(names))
+    found = [part] if part in known else [name for name in known if part and part in name]
     if len(found) == 1:
-        return root / service / found[0]
-    raise NoReleaseError(
-        f"there is no release {name or ''} of {service} in {root}".replace("  ", " ")
-        + f": choose of {', '.join(names) or 'none'}, or build one with `make release SERVICE={service}`"
-    )
+        return found[0]
+    problem = f"several releases of {service} match {part!r}" if found else f"there is no release {part!r} of {service}"
+    choice = f"choose one of: {', '.join(known)}; " if known else ""
+    raise NotFoundError(f"{problem}: {choice}{hint}")
+
+
+def find(service: str, part: str | None = None, root: Path = RELEASES) -> Path:
+    """The folder of a release that was built on this machine.
+
+    Args:
+        service: the service's name.
+        part: of the release's name, contained in no other name; None: the newest release.
+        root: the folder of releases.
+
+    Raises:
+        NotFoundError: there is no such release, or several contain the part.
+    """
+    names = list(built(service, root))
+    hint = f"build one with `modelport release {service}`"
+    if part is None:
+        if not names:
+            raise NotFoundError(f"there is no release of {service} in {root}: {hint}")
+        return root / service / names[0]
+    return root / service / match_name(service, part, names, hint)

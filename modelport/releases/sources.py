@@ -1,4 +1,4 @@
-"""Where a release lies: files by path, read in pieces. Folders here, storage in store.py, image layers in oci.py."""
+"""Where a release is stored: files by path, read in chunks. Folders here, storage in store.py, tars in archive.py."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
+from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes
 
 
 class Source(Protocol):
-    """A place that holds one release."""
+    """A place that stores one release."""
 
     @property
     def address(self) -> str:
-        """What a person calls it."""
+        """Its path or URL, as messages show it."""
 
     def sizes(self) -> Mapping[str, int]:
-        """All files that are there: bytes by path."""
+        """The size in bytes of every file that is there, by path."""
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """A file's content, piece by piece."""
+        """The content of a file."""
 
 
 class Folder:
@@ -30,21 +30,17 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.address = str(folder)
         if not folder.is_dir():
-            raise NoReleaseError(f"{folder} is not a folder: name the folder of a release")
-
-    @property
-    def address(self) -> str:
-        """Its path."""
-        return str(self._folder)
+            raise NotFoundError(f"{folder} is not a folder: name the folder of a release")
 
     def sizes(self) -> Mapping[str, int]:
-        """All files.
+        """The size in bytes of every file, by path.
 
-        KServe's storage initializer links the top level of a local folder: there, and only there, links are followed.
+        KServe's storage initializer makes links at the top level of a local folder; only those are followed.
 
         Raises:
-            ReleaseInvalidError: something is a link, or no plain file.
+            ReleaseInvalidError: there is another link, or something that is not a regular file.
         """
         found: dict[str, int] = {}
         for entry in sorted(self._folder.iterdir()):
@@ -52,28 +48,28 @@ class Folder:
             for path in top.rglob("*") if top.is_dir() else [top]:
                 name = "/".join((entry.name, *path.relative_to(top).parts))
                 if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                    raise ReleaseInvalidError(f"{self.address}/{name} is a link or no plain file: remove it")
+                    raise ReleaseInvalidError(f"{self.address}/{name} is a link or not a regular file: remove it")
                 if path.is_file():
                     found[name] = path.stat().st_size
         return found
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """A file's content."""
+        """The content of a file."""
         with (self._folder / path).open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 yield chunk
 
 
 def copy(source: Source, folder: Path) -> None:
-    """Copy all files of a place into a folder, which may not be told to put them anywhere else.
+    """Copy all files of a source into a folder.
 
     Raises:
-        ReleaseInvalidError: a path leaves the folder.
+        ReleaseInvalidError: a path leads out of the folder.
     """
     for path in source.sizes():
         target = folder / path
         if not target.resolve().is_relative_to(folder.resolve()):
-            raise ReleaseInvalidError(f"{source.address} holds {path!r}, which leaves the folder: do not use it")
+            raise ReleaseInvalidError(f"{source.address} contains {path!r}, which leaves the folder: do not use it")
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as stream:
             for chunk in source.chunks(path):

@@ -1,6 +1,6 @@
-"""Storage by its address: s3://, gs://, az://, file://. Credentials come by the providers' own means:
+"""Object storage by URL: s3://, gs://, az://, file://. Credentials are found by each provider's own means:
 
-s3  boto3's chain: AWS_* variables, profiles, web identity, instance roles; AWS_ENDPOINT_URL for what speaks S3
+s3  boto3's chain: AWS_* variables, profiles, web identity, instance roles; AWS_ENDPOINT_URL for compatible servers
 gs  Google's application default credentials: GOOGLE_APPLICATION_CREDENTIALS, gcloud, workload identity
 az  AZURE_STORAGE_* variables, workload or managed identity; az://ACCOUNT/CONTAINER/PREFIX
 """
@@ -26,15 +26,15 @@ from obstore.store import ObjectStore, from_url
 from modelport.releases.errors import StoreError
 
 RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
-CHUNK = 8 << 20  # of uploads in parts, and of what is read back
+CHUNK = 8 << 20  # bytes of a part in multipart uploads, and of a chunk in downloads
 _CREDENTIALS = "check the credentials, and that they may list, read and write there"
 _CURES: Mapping[type[Exception], str] = {
     PermissionDeniedError: _CREDENTIALS,
     UnauthenticatedError: _CREDENTIALS,
     PermissionError: "choose another place or change its owner",
 }
-_SAID: Mapping[str, str] = {
-    "NoSuchBucket": "there is no such bucket: create it first or correct the address",
+_CURES_BY_MESSAGE: Mapping[str, str] = {
+    "NoSuchBucket": "there is no such bucket: create it first or correct the URL",
     "No space left on device": "the disk is full: free some space and run it again",
     "Disk quota exceeded": "the quota is used up: free some space and run it again",
     "Account must be specified": "write az://ACCOUNT/CONTAINER/PREFIX",
@@ -44,14 +44,16 @@ _SAID: Mapping[str, str] = {
 
 
 def open_store(address: str) -> ObjectStore:
-    """The storage at an address; paths in it are relative to the address's own path.
+    """The storage at a URL; paths in it are relative to the URL's own path.
 
     Raises:
-        StoreError: the address is none of ours, or there are no credentials for it.
+        StoreError: the URL's scheme is not supported, or there are no credentials for it.
     """
     scheme = urlsplit(address).scheme
     if scheme not in _OPTIONS:
-        raise StoreError(f"{address!r} is no storage: write s3://, gs://, az:// or file:///, or oci:/// for a layout")
+        raise StoreError(
+            f"{address!r} is not a supported storage: write s3://, gs://, az:// or file:///, or oci:/// for an image"
+        )
     with explained(address):
         options = _OPTIONS[scheme]()
         return from_url(address, **options)
@@ -94,62 +96,57 @@ _OPTIONS: Mapping[str, Callable[[], dict[str, Any]]] = {
 
 @contextlib.contextmanager
 def explained(address: str) -> Iterator[None]:
-    """Turn the storage's refusals into one line that says what to do.
+    """Turn a storage's errors into one line that says what to do.
 
     Raises:
-        StoreError: says it.
+        StoreError: with that line.
     """
     try:
         yield
     except AlreadyExistsError:
         raise
     except (BaseError, OSError, ValueError) as exc:
-        said = " ".join(str(exc).partition("\n\nDebug source")[0].split())
-        cure = next((cure for words, cure in _SAID.items() if words in said), _CURES.get(type(exc)))
-        raise StoreError(f"{address}: {cure or said[:300]}") from exc
+        message = " ".join(str(exc).partition("\n\nDebug source")[0].split())
+        cure = next((cure for words, cure in _CURES_BY_MESSAGE.items() if words in message), _CURES.get(type(exc)))
+        raise StoreError(f"{address}: {cure or message[:300]}") from exc
 
 
 class Stored:
-    """A release below a store's path, as a source.
+    """A release in object storage.
 
     Args:
-        store: where.
-        prefix: SERVICE/NAME; empty where the store's own address is the release's.
-        address: of the release.
+        store: the storage.
+        prefix: SERVICE/NAME; empty where the storage's own URL is the release's.
+        address: the release's URL: what storageUri names.
     """
 
     def __init__(self, store: ObjectStore, prefix: str, address: str) -> None:
         self._store = store
         self._prefix = f"{prefix}/" if prefix else ""
-        self._address = address
-
-    @property
-    def address(self) -> str:
-        """The release's own address: what storageUri names."""
-        return self._address
+        self.address = address
 
     def sizes(self) -> Mapping[str, int]:
-        """All files there."""
-        with explained(self._address):
+        """The size in bytes of every file, by path."""
+        with explained(self.address):
             listed = [entry for page in obstore.list(self._store, self._prefix or None) for entry in page]
         return {entry["path"].removeprefix(self._prefix): entry["size"] for entry in listed}
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """A file's content."""
-        with explained(f"{self._address}/{path}"):
+        """The content of a file."""
+        with explained(f"{self.address}/{path}"):
             for chunk in obstore.get(self._store, self._prefix + path).stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
     def put(self, path: str, chunks: Iterator[bytes], size: int) -> None:
-        """Write a file, whole or not at all; a large one goes up in parts as they come."""
+        """Write a file completely or not at all; a large one by a multipart upload."""
         content = chunks if size > CHUNK else b"".join(chunks)
-        with explained(f"{self._address}/{path}"):
+        with explained(f"{self.address}/{path}"):
             obstore.put(self._store, self._prefix + path, content, chunk_size=CHUNK)
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a small file unless there is one. Returns whether it was written."""
+        """Write a small file unless it exists. Returns whether it was written."""
         try:
-            with explained(f"{self._address}/{path}"):
+            with explained(f"{self.address}/{path}"):
                 obstore.put(self._store, self._prefix + path, content, mode="create")
         except AlreadyExistsError:
             return False
@@ -157,7 +154,7 @@ class Stored:
 
 
 def names_below(store: ObjectStore, folder: str, address: str) -> list[str]:
-    """The names right below a folder of a store."""
+    """The names of the folders directly below a folder of a storage."""
     with explained(address):
         found = obstore.list_with_delimiter(store, f"{folder}/")["common_prefixes"]
     return [name.rstrip("/").rpartition("/")[2] for name in found]

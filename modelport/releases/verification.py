@@ -1,70 +1,86 @@
-"""Is everything in a place what release.json says, and nothing else?"""
+"""Compares every file of a source with its release.json."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from exporters.files import sha256
-from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
-from modelport.releases.release import RELEASE_FILE, SIGNATURE_FILE, Release, parse
-from modelport.releases.sources import Source
+from exporters.repository import REPOSITORY
+from modelport.manifests.release_file import FIRST_RELEASE
+from modelport.releases.errors import NotFoundError, ReleaseInvalidError
+from modelport.releases.release import RELEASE_FILE, RELEASES, SIGNATURE_FILE, Release, find, parse
+from modelport.releases.sources import Folder, Source
 
-MAX_RELEASE_FILE = 16 << 20  # bytes; ours have a few thousand
+MAX_RELEASE_FILE = 16 << 20  # bytes; real ones have a few thousand
 
 
 def read_release(source: Source) -> Release:
-    """Read the release.json of a place.
+    """Read the release.json of a source.
 
     Raises:
-        NoReleaseError: there is none: it comes last, so the release is not whole or not there.
-        ReleaseInvalidError: it is damaged.
+        NotFoundError: there is none. It is written last, so the release is incomplete or absent.
+        ReleaseInvalidError: it is malformed.
     """
     size = source.sizes().get(RELEASE_FILE)
     if size is None:
-        raise NoReleaseError(f"{source.address} holds no whole release, it has no {RELEASE_FILE}: publish it (again)")
+        raise NotFoundError(f"{source.address} has no {RELEASE_FILE}, so no complete release: publish it (again)")
     if size > MAX_RELEASE_FILE:
-        raise ReleaseInvalidError(f"{source.address}/{RELEASE_FILE} has {size} bytes: that is none of ours")
+        raise ReleaseInvalidError(f"{source.address}/{RELEASE_FILE} has {size} bytes, too many for a {RELEASE_FILE}")
     return parse(b"".join(source.chunks(RELEASE_FILE)))
 
 
 def verify(source: Source, report: Callable[[int], object] = lambda size: None) -> Release:
-    """Check every file of a place against its release.json.
+    """Compare every file of a source with its release.json.
 
     Args:
-        source: the place.
-        report: takes the bytes of each file that was checked.
+        source: where the release is stored.
+        report: called with the size of each file, in bytes, once it is checked.
 
     Returns:
-        The release that it is.
+        The content of release.json.
 
     Raises:
-        NoReleaseError: there is none.
-        ReleaseInvalidError: a file is missing, is there and should not be, or has another content.
+        NotFoundError: there is no release.
+        ReleaseInvalidError: a file is missing, does not belong to the release, or has another content.
     """
     release = read_release(source)
-    sizes = dict(source.sizes())
-    refuse_difference(
-        source.address, release, {p: s for p, s in sizes.items() if p not in (RELEASE_FILE, SIGNATURE_FILE)}
-    )
+    sizes = {path: size for path, size in source.sizes().items() if path not in (RELEASE_FILE, SIGNATURE_FILE)}
+    for path in sorted({*release.files, *sizes}):
+        place = f"{source.address}/{path}"
+        if path not in sizes:
+            raise ReleaseInvalidError(f"{place} is missing: build or fetch the release again")
+        if path not in release.files:
+            raise ReleaseInvalidError(f"{place} does not belong to {release.name}: remove it")
+        if sizes[path] != release.files[path].size:
+            raise ReleaseInvalidError(
+                f"{place} has {sizes[path]} bytes, not {release.files[path].size}: build or fetch the release again"
+            )
     for path, record in release.files.items():
         if sha256(source.chunks(path)) != record.sha256:
-            raise ReleaseInvalidError(f"{source.address}/{path} was changed: do not serve it, build or fetch it again")
+            raise ReleaseInvalidError(
+                f"{source.address}/{path} was changed: do not serve it, build or fetch the release again"
+            )
         report(record.size)
     return release
 
 
-def refuse_difference(address: str, release: Release, sizes: dict[str, int]) -> None:
-    """Refuse files that are missing, too many or of another size.
+def verified_repository(service: str, part: str, root: Path = RELEASES) -> tuple[str, Path]:
+    """Find and verify a release that was built on this machine.
+
+    Args:
+        service: the service's name.
+        part: of the release's name, contained in no other name; `initial` is the checkout's model repository.
+        root: the folder of releases.
+
+    Returns:
+        The release's full name and its folder, a model repository.
 
     Raises:
-        ReleaseInvalidError: names the first of them.
+        NotFoundError: there is no such release.
+        ReleaseInvalidError: its files do not match its release.json.
     """
-    for path in sorted({*release.files, *sizes}):
-        if path not in sizes:
-            raise ReleaseInvalidError(f"{address}/{path} is missing: build or fetch it again")
-        if path not in release.files:
-            raise ReleaseInvalidError(f"{address}/{path} does not belong to {release.name}: remove it")
-        if sizes[path] != release.files[path].size:
-            raise ReleaseInvalidError(
-                f"{address}/{path} has {sizes[path]} bytes, not {release.files[path].size}: build or fetch it again"
-            )
+    if part == FIRST_RELEASE:
+        return part, REPOSITORY
+    folder = find(service, part, root)
+    return verify(Folder(folder)).name, folder

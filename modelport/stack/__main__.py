@@ -14,14 +14,17 @@ from types import FrameType
 from typing import Any
 
 from exporters.table import table
-from kserve_transformers.settings import CHAINS, SERVICES, parse_chain
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.tasks import build_task
 from modelport.environment import ROOT, SetupError
+from modelport.samples import sample_file
+from modelport.services import DeclarationError, choose
 from modelport.stack import guard
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
 from modelport.stack.supervisor import Supervisor
 
-PICTURES = Path("tests") / "data" / "pictures"
 REPOSITORY = Path("model_repository")
 
 
@@ -72,8 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], Supervisor]]:
     """What to run, and the class that runs it."""
     told = {
-        "services": options.services,
-        "chains": {**CHAINS, **dict(options.chain)},
+        "services": choose(*options.services, chains=dict(options.chain)),
         "http_port": options.port,
         "grpc_port": options.port + 1,
         "triton_http_port": options.triton_port,
@@ -95,7 +97,7 @@ def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m modelport.stack", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--services", type=_services, default=SERVICES, help=f"comma-separated, of {','.join(SERVICES)} (default: all)")
+    add("--services", type=_services, default=(), help="comma-separated, of those in services.yaml (default: all)")
     add(
         "--chain", type=_chain, action="append", default=[], help="SERVICE=MODEL[,MODEL]: models of a service, in order"
     )
@@ -112,18 +114,23 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 def _services(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in SERVICES]
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"{text!r}: choose of {', '.join(SERVICES)}")
+    names = _names(text)
+    try:
+        choose(*names)
+    except DeclarationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return names
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _chain(text: str) -> tuple[str, tuple[str, ...]]:
-    try:
-        return parse_chain(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    service, _, models = text.partition("=")
+    if not service or not _names(models):
+        raise argparse.ArgumentTypeError(f"{text!r}: write SERVICE=MODEL[,MODEL], such as classifier=mobilenet_v2")
+    return _services(service)[0], _names(models)
 
 
 def _port(text: str) -> int:
@@ -147,17 +154,19 @@ def _table(stack: Supervisor) -> str:
 def _curl_lines(settings: StackSettings) -> list[str]:
     """One command a service that works when it is pasted in the project's folder."""
     url = f"http://{LOOPBACK}:{settings.http_port}"
-    post = f"curl -s -w '\\n' -H 'Content-Type: application/json' -d @- {url}"
-    photo = PICTURES / "coffee.jpg"
-    window = REPOSITORY / "anomaly" / "golden" / "windows.json"
-    lines = {
-        "detector": f'echo "{{\\"id\\":1,\\"image\\":\\"$(base64 -w0 {photo})\\"}}" | {post}/detector/api/',
-        "classifier": f"curl -s -w '\\n' -F file=@{photo} {url}/classifier/classify",
-        "cars": f"curl -s -w '\\n' -F file=@{photo} {url}/cars/predict",
-        "digits": f"curl -s -w '\\n' -F file=@{REPOSITORY / 'mnist' / 'golden' / 'images.png'} {url}/digits/predict",
-        "anomaly": f'echo "{{\\"data\\":[$(cat {window})]}}" | {post}/anomaly/predict',
-    }
-    return [lines[service] for service in settings.services]
+    return [_curl_line(spec, url) for spec in settings.services]
+
+
+def _curl_line(spec: ServiceSpec, url: str) -> str:
+    task, file = build_task(spec), sample_file(spec)
+    named = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    address = f"{url}/{spec.name}{task.presentation.route}"
+    post = f"curl -s -w '\\n' -H 'Content-Type: application/json' -d @- {address}"
+    if task.kind is InstanceKind.WINDOW:
+        return f'echo "{{\\"data\\":[$(cat {named})]}}" | {post}'
+    if task.presentation.repeats_id:
+        return f'echo "{{\\"id\\":1,\\"image\\":\\"$(base64 -w0 {named})\\"}}" | {post}'
+    return f"curl -s -w '\\n' -F file=@{named} {address}"
 
 
 if __name__ == "__main__":

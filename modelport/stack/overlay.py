@@ -29,6 +29,7 @@ from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import Pod, pods
 from modelport.manifests.release_file import FIRST_RELEASE, ReleaseFileError, read, release_file
 from modelport.manifests.rendering import MANIFESTS, RenderError, render
+from modelport.services import models_of
 from modelport.stack.envoy.routes import Route, RouteError, endpoints, read_routes
 from modelport.stack.errors import StackError
 from modelport.stack.stack import StackSettings
@@ -67,7 +68,7 @@ class Predictor:
     def transformer(self, logs: Path, triton_port: int, port: int) -> TransformerSettings:
         """Its transformer, with REST on a port and gRPC on the next one."""
         return TransformerSettings(
-            chains={},
+            services=(),
             repository=self.repository,
             log_file=logs / f"{self.name}.log",
             triton_port=triton_port,
@@ -158,7 +159,7 @@ class OverlaySettings(StackSettings):
     def models(self) -> tuple[str, ...]:
         """The models of all chains."""
         parsed = [_parsed(predictor.arguments) for predictor in self.first.predictors]
-        return tuple(dict.fromkeys(m for one in parsed for service in one.services for m in one.chains[service]))
+        return models_of(spec for one in parsed for spec in one.services)
 
     @property
     def transformers(self) -> tuple[TransformerSettings, ...]:
@@ -172,16 +173,17 @@ class OverlaySettings(StackSettings):
         return tuple(sorted(config.parent.name for config in repository.glob("*/config.pbtxt")))
 
     def _wanted(self, documents: Sequence[Document]) -> list[Document]:
+        wanted = {spec.name for spec in self.services}
         unwanted = {
             pod.name
             for pod in pods(documents)
-            if not set(_parsed(pod.transformer_arguments()).services) & set(self.services)
+            if not {spec.name for spec in _parsed(pod.transformer_arguments()).services} & wanted
         }
         return [
             document
             for document in documents
             if document.get("kind") not in ("InferenceService", "HTTPRoute")
-            or at(document, "metadata.name") not in unwanted
+            or at(document, "metadata.name", "").removeprefix("modelport-") not in unwanted
         ]
 
     def _predictor(self, endpoint: str, pod: Pod, stable: str | None) -> Predictor:

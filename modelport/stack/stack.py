@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kserve_transformers.settings import CHAINS, SERVICES
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT, say
 from modelport.exporting import export
+from modelport.services import choose, models_of
 from modelport.stack.control import Control, run_folder
 from modelport.stack.errors import PortTakenError, StackError
 from modelport.stack.live_models import LiveModels
@@ -28,7 +29,7 @@ from modelport.stack.updater import Say, Updater
 class StackSettings:
     """Ports, services and folders of a stack."""
 
-    services: tuple[str, ...] = SERVICES
+    services: tuple[ServiceSpec, ...] = field(default_factory=choose)
     http_port: int = 8080
     grpc_port: int = 8081
     triton_http_port: int = 8000
@@ -36,7 +37,6 @@ class StackSettings:
     triton_metrics_port: int = 8002
     repository: Path = ROOT / "model_repository"
     logs: Path = ROOT / "build" / "logs"
-    chains: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(CHAINS))
 
     @property
     def run_folder(self) -> Path:
@@ -46,15 +46,15 @@ class StackSettings:
     @property
     def models(self) -> tuple[str, ...]:
         """The models behind the services."""
-        return tuple(dict.fromkeys(model for service in self.services for model in self.chains[service]))
+        return models_of(self.services)
 
     @property
     def transformers(self) -> tuple[TransformerSettings, ...]:
         """The transformer servers: here one, which hosts all services."""
-        chains = {service: self.chains[service] for service in self.services}
         log_file = self.logs / "transformer.log"
         ports = (self.triton_http_port, self.http_port, self.grpc_port)
-        return (TransformerSettings(chains, self.run_folder / "models", log_file, *ports),)
+        declared = ("--follow_releases",)
+        return (TransformerSettings(self.services, self.run_folder / "models", log_file, *ports, declared=declared),)
 
     @property
     def ports(self) -> tuple[tuple[str, str, int], ...]:
@@ -89,7 +89,7 @@ class Stack(Supervisor):
         self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
         self.servers = (self.triton, *self.transformers)
         self.model_supervisors = (ModelSupervisor(self.triton, self.transformers),)
-        chains = {service: settings.chains[service] for service in settings.services}
+        chains = {spec.name: spec.models for spec in settings.services}
         self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
         self._control = Control(settings.run_folder, self._carry_out)
 

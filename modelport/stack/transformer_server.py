@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, READY_PATH, Server
@@ -21,12 +22,12 @@ class TransformerSettings:
     """Where a transformer server listens and what it hosts.
 
     Args:
-        chains: services and their models; empty where `declared` says it.
+        services: what it hosts; empty where `declared` says it.
         declared: a command line from elsewhere; what is said here comes after it and wins.
         variables: environment variables from elsewhere.
     """
 
-    chains: Mapping[str, tuple[str, ...]]
+    services: tuple[ServiceSpec, ...]
     repository: Path
     log_file: Path
     triton_port: int = 8000
@@ -43,7 +44,6 @@ class TransformerServer(Server):
 
     def __init__(self, settings: TransformerSettings) -> None:
         options = {
-            **({"services": ",".join(settings.chains)} if settings.chains else {}),
             "host": LOOPBACK,
             "http_port": settings.http_port,
             "grpc_port": settings.grpc_port,
@@ -57,7 +57,7 @@ class TransformerServer(Server):
                 "kserve_transformers",
                 *settings.declared,
                 *(f"--{key}={value}" for key, value in options.items()),
-                *(f"--chain={service}={','.join(models)}" for service, models in settings.chains.items()),
+                *(f"--service={spec.argument()}" for spec in settings.services),
             ],
             environment={
                 **os.environ,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
@@ -36,6 +42,35 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=chromium, args=_QUIET)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def serving(free_ports: Callable[[int], list[int]]) -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """Starts a transformer of its own with options; gives its URL once a path answers 200."""
+
+    @contextlib.contextmanager
+    def serve(log: Path, path: str, *options: str) -> Iterator[str]:
+        http_port, grpc_port = free_ports(2)
+        url = f"http://127.0.0.1:{http_port}"
+        command = [sys.executable, "-m", "kserve_transformers", "--host=127.0.0.1", "--drain_s=0", *options]
+        command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}"]
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
+            deadline = time.monotonic() + 120
+            while not _answers(url + path):
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield url
+            process.kill()
+
+    return serve
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 class Visit:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx
@@ -21,26 +18,12 @@ BODY_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
-def small(stack, free_ports, tmp_path_factory) -> Iterator[str]:
+def small(stack, serving, tmp_path_factory) -> Iterator[str]:
     """A server that hosts digits alone and takes bodies of up to 100 kB."""
-    http_port, grpc_port = free_ports(2)
-    url = f"http://127.0.0.1:{http_port}"
-    command = [sys.executable, "-m", "kserve_transformers", "--services=digits", "--host=127.0.0.1", "--drain_s=0"]
-    command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
-    command += [f"--max_body_bytes={BODY_BYTES}", f"--model_repository={ROOT / 'model_repository'}"]
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    log = tmp_path_factory.mktemp("small") / "log"
-    with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
-        wait_for(lambda: ready(url), log)
+    options = ["--service=digits=digits:mnist", f"--predictor_host={stack.triton_http}"]
+    options += [f"--max_body_bytes={BODY_BYTES}", f"--model_repository={ROOT / 'model_repository'}"]
+    with serving(tmp_path_factory.mktemp("small") / "log", "/v2/health/ready", *options) as url:
         yield url
-        process.kill()
-
-
-def ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/v2/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @contextlib.contextmanager
@@ -72,9 +55,7 @@ def test_a_file_that_is_too_large_is_not_sent(visits, small, tmp_path):
     asked: list[str] = []
     visit.page.on("request", lambda request: asked.append(request.method))
     panel.locator(".choose").set_input_files(tmp_path / "large.bmp")
-    expect(panel.get_by_role("alert")).to_contain_text(
-        "large.bmp has 100 kB; this server takes pictures of up to 100 kB"
-    )
+    expect(panel.get_by_role("alert")).to_contain_text("large.bmp has 100 kB; this server takes images of up to 100 kB")
     assert "POST" not in asked
 
 

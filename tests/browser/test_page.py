@@ -60,7 +60,7 @@ def draw_five(visit: Any, panel: Any) -> None:
 
 def boxed_pixels(panel: Any) -> int:
     """How much of the shown picture has the colour of the first label's boxes."""
-    return panel.locator("canvas.picture").evaluate(
+    return panel.locator("canvas.image").evaluate(
         """(canvas) => {
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             let count = 0;
@@ -82,8 +82,8 @@ def test_a_dropped_picture_is_boxed(visit, pictures):
     drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")
     expect(panel.locator(".headline")).to_have_text("1 object")
     expect(panel.locator(".bar")).to_contain_text(["cup"])
-    expect(panel.locator("canvas.picture")).to_have_attribute("aria-label", "1 object, cup")
-    expect(panel.locator("canvas.picture")).to_be_visible()
+    expect(panel.locator("canvas.image")).to_have_attribute("aria-label", "1 object, cup")
+    expect(panel.locator("canvas.image")).to_be_visible()
     expect(panel.locator(".legend")).to_contain_text("infer")
     assert boxed_pixels(panel) > 500
     visit.screenshot()
@@ -129,7 +129,7 @@ def test_a_pasted_picture_is_classified(visit, pictures):
 def test_a_chosen_car_is_named_with_the_models_own_warning(visit, stack, pictures):
     panel = visit.open("cars")
     with visit.page.expect_file_chooser() as chooser:
-        panel.get_by_text("Choose a picture").click()
+        panel.get_by_text("Choose an image").click()
     chooser.value.set_files(pictures / "chelsea.jpg")
     expect(panel.locator(".bar")).to_have_count(5)
     photo = {"file": (pictures / "chelsea.jpg").read_bytes()}
@@ -195,7 +195,7 @@ def test_a_broken_file_and_then_a_good_one(visit, pictures):
     visit.provoked.append("status of 415")
     panel = visit.open("classifier")
     drop(panel, "broken.jpg", b"this is no picture", "image/jpeg")
-    expect(panel.get_by_role("alert")).to_contain_text("picture")
+    expect(panel.get_by_role("alert")).to_contain_text("image")
     expect(panel.get_by_role("button", name="Try again")).to_be_hidden()
     visit.screenshot()
     drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")

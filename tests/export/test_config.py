@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from exporters.catalog import Placement
-from exporters.config import Config, Tensor, to_pbtxt
+from exporters.config import Config, Tensor, dtype, read_config, to_pbtxt
+from exporters.errors import ConfigInvalidError
 from exporters.repository import GPU_CONFIG, REPOSITORY
 
 CONFIGS = sorted(REPOSITORY.glob("*/config.pbtxt"))
@@ -18,21 +19,18 @@ TRITONS_OWN = {"onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"}
 BACKENDS = REPOSITORY.parent / "triton" / "backends"
 
 
-def parsed(text: str) -> ModelConfig:
-    return text_format.Parse(text, ModelConfig())
-
-
-def test_a_config_says_to_triton_what_was_meant() -> None:
+def test_a_written_config_is_read_as_it_was_meant(tmp_path: Path) -> None:
     config = Config(
         name="my_model",
         platform="pytorch_libtorch",
         inputs=(Tensor("images__0", "TYPE_UINT8", (224, 224, 3)),),
         outputs=(Tensor("probabilities__0", "TYPE_FP32", (1000,), labels=True),),
-        parameters={"weights_source": 'a "quoted" back\\slash, Zürich', "accuracy": "75 %"},
+        parameters={"weights_source": 'a "quoted" back\\slash,\n  } Zürich', "accuracy": "75 %"},
         max_batch_size=16,
         placement=Placement(instances=3, threads=2),
     )
-    found = parsed(to_pbtxt(config))
+    (tmp_path / "config.pbtxt").write_text(to_pbtxt(config), encoding="utf-8")
+    found = read_config(tmp_path / "config.pbtxt")
     assert (found.name, found.platform, found.max_batch_size) == ("my_model", "pytorch_libtorch", 16)
     (images,), (probabilities,) = found.input, found.output
     assert (images.name, images.data_type, list(images.dims)) == (
@@ -41,15 +39,35 @@ def test_a_config_says_to_triton_what_was_meant() -> None:
         [224, 224, 3],
     )
     assert (probabilities.data_type, list(probabilities.dims)) == (model_config_pb2.TYPE_FP32, [1000])
+    assert (dtype(images), dtype(probabilities)) == (np.uint8, np.float32)
     assert probabilities.label_filename == "labels.txt"
     assert found.dynamic_batching.default_queue_policy.allow_timeout_override
     assert [group.count for group in found.instance_group] == [3]
     assert {name: value.string_value for name, value in found.parameters.items()} == {
-        "weights_source": 'a "quoted" back\\slash, Zürich',
+        "weights_source": 'a "quoted" back\\slash,\n  } Zürich',
         "accuracy": "75 %",
         "INTRA_OP_THREAD_COUNT": "2",
         "INTER_OP_THREAD_COUNT": "1",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "my_model/config.pbtxt is missing", id="no file"),
+        pytest.param(
+            b'name: "my_model"\nplatfrom: "x"', r"is not a ModelConfig \(2:1 : .*platfrom", id="unknown field"
+        ),
+        pytest.param(b"name: '\xff'", "is not a ModelConfig", id="not UTF-8"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "my_model" / "config.pbtxt"
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigInvalidError, match=message):
+        read_config(path)
 
 
 def test_there_are_configs_to_check() -> None:
@@ -59,8 +77,8 @@ def test_there_are_configs_to_check() -> None:
 
 @pytest.mark.parametrize("model", sorted(ON_GPU))
 def test_a_gpu_config_differs_in_where_the_model_runs_only(model: str) -> None:
-    plain = parsed((REPOSITORY / model / "config.pbtxt").read_text(encoding="utf-8"))
-    gpu = parsed((REPOSITORY / model / GPU_CONFIG).read_text(encoding="utf-8"))
+    plain = read_config(REPOSITORY / model / "config.pbtxt")
+    gpu = read_config(REPOSITORY / model / GPU_CONFIG)
     assert [(group.kind, group.count) for group in gpu.instance_group] == [(ModelInstanceGroup.KIND_GPU, 1)]
     assert {name for name in plain.parameters if "THREAD" in name.upper()} == set(plain.parameters) - set(
         gpu.parameters
@@ -75,7 +93,7 @@ def test_a_gpu_config_differs_in_where_the_model_runs_only(model: str) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
 class TestTracked:
     def test_triton_parses_it(self, path: Path) -> None:
-        config = parsed(path.read_text(encoding="utf-8"))
+        config = read_config(path)
         assert config.name == path.parent.name
         assert config.platform in TRITONS_OWN
         assert config.max_batch_size >= 8
@@ -84,7 +102,7 @@ class TestTracked:
         assert config.output
 
     def test_it_names_neither_our_backends_nor_a_path(self, path: Path) -> None:
-        config = parsed(path.read_text(encoding="utf-8"))
+        config = read_config(path)
         assert not config.backend
         assert not config.runtime
         assert not config.default_model_filename
@@ -96,13 +114,13 @@ class TestTracked:
             assert str(BACKENDS) not in value
 
     def test_it_says_where_the_weights_come_from(self, path: Path) -> None:
-        values = {name: value.string_value for name, value in parsed(path.read_text()).parameters.items()}
+        values = {name: value.string_value for name, value in read_config(path).parameters.items()}
         assert values["weights"] in ("trained", "untrained")
         assert ("warning" in values) == (values["weights"] == "untrained")
         assert {"weights_source", "weights_licence", "accuracy"} <= values.keys()
 
     def test_its_labels_are_there_and_fit(self, path: Path) -> None:
-        for output in parsed(path.read_text()).output:
+        for output in read_config(path).output:
             if output.label_filename:
                 labels = (path.parent / output.label_filename).read_text(encoding="utf-8").splitlines()
                 assert all(label.strip() == label != "" for label in labels)

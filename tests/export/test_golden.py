@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from exporters.errors import RepositoryError
-from exporters.golden import Expected, Golden, read_picture, write_golden
+from exporters.golden import Expected, Golden, read_image, write_golden
 
 COLOURS = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
 GREY = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
@@ -19,12 +19,12 @@ def golden(score: float = 0.5) -> Golden:
     return Golden(inputs, {"scores": Expected(np.array([score, 0.25], np.float32), atol=0.005)})
 
 
-def test_pictures_and_answers_come_back_as_they_went(tmp_path: Path) -> None:
+def test_images_and_answers_come_back_as_they_went(tmp_path: Path) -> None:
     assert write_golden(tmp_path, golden())
     folder = tmp_path / "golden"
     assert sorted(path.name for path in folder.iterdir()) == ["answer.json", "digits.png", "images.png", "windows.json"]
-    np.testing.assert_array_equal(read_picture(folder / "images.png"), COLOURS)
-    np.testing.assert_array_equal(read_picture(folder / "digits.png"), GREY)
+    np.testing.assert_array_equal(read_image(folder / "images.png"), COLOURS)
+    np.testing.assert_array_equal(read_image(folder / "digits.png"), GREY)
     assert json.loads((folder / "windows.json").read_text()) == [0.1, -2.5]
     assert json.loads((folder / "answer.json").read_text()) == {
         "outputs": {"scores": {"values": [0.5, 0.25], "atol": 0.005}}
@@ -54,7 +54,7 @@ def test_the_same_pixels_compressed_otherwise_are_left_alone(tmp_path: Path) -> 
     assert path.read_bytes().endswith(b"\0")
 
 
-def test_a_damaged_picture_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "images.png").write_bytes(b"no picture")
+def test_a_damaged_image_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "images.png").write_bytes(b"no image")
     with pytest.raises(RepositoryError, match=r"images.png is missing or damaged: restore it \(git checkout\)"):
-        read_picture(tmp_path / "images.png")
+        read_image(tmp_path / "images.png")

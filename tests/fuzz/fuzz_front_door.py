@@ -18,8 +18,8 @@ import atheris
 import corpus
 
 with atheris.instrument_imports(include=["kserve_transformers"]):
+    from kserve_transformers.arrays.decoding import decode_image
     from kserve_transformers.arrays.headers import orientation
-    from kserve_transformers.arrays.pictures import decode_picture
     from kserve_transformers.errors import ServingError
     from kserve_transformers.protocol import grpc, v2
     from kserve_transformers.protocol.base64 import decode_base64
@@ -35,7 +35,7 @@ MAX_PIXELS = 250_000
 
 def picture(data: bytes) -> None:
     """A picture keeps what its header promised."""
-    decoded = decode_picture(data, MAX_PIXELS, lambda size: 1 / (1 + len(data) % 9))
+    decoded = decode_image(data, MAX_PIXELS, lambda size: 1 / (1 + len(data) % 9))
     width, height = decoded.size_wh
     assert 0 < width * height <= MAX_PIXELS
     assert decoded.rgb.dtype.name == "uint8"

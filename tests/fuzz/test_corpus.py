@@ -15,7 +15,7 @@ import pytest
 from corpus import MAGENTA, Sample
 from PIL import Image
 
-from kserve_transformers.arrays.pictures import decode_picture
+from kserve_transformers.arrays.decoding import decode_image
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
 
 LIMIT = 40_000_000
@@ -48,7 +48,7 @@ def outcome(data):
     """The kind of refusal, or the size and a digest of the pixels: whatever is the same for the same file."""
     started = time.thread_time()
     try:
-        picture = decode_picture(data, LIMIT)
+        picture = decode_image(data, LIMIT)
     except REFUSALS as error:
         result = type(error), str(error)
     else:
@@ -64,7 +64,7 @@ def outcome(data):
 def poison(fmt):
     """Decode a magenta picture, so that its pixels lie in whatever memory is used again."""
     fmt = fmt.partition("/")[0]
-    picture = decode_picture(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
+    picture = decode_image(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
     assert abs(picture.rgb.astype(int) - MAGENTA).max() < 4
 
 
@@ -76,7 +76,7 @@ def test_a_whole_picture_has_its_size_and_its_pixels(sample: Sample):
     assert outcome(sample.data) == first
     if "exif" not in sample.name:
         # Noise is the hardest for lossy formats and palettes: what must hold is its mean brightness.
-        mean = decode_picture(sample.data, LIMIT).rgb.mean()
+        mean = decode_image(sample.data, LIMIT).rgb.mean()
         on_white = "A" in sample.name.rpartition("/")[2] and not sample.name.startswith("BMP")
         assert abs(mean - (128 * 200 + 255 * 55 if on_white else 128 * 255) / 255) < 6
 
@@ -115,5 +115,5 @@ def test_the_tests_would_see_another_pictures_pixels():
 
 def test_reducing_in_bands_is_reducing_as_a_whole():
     rgb = corpus.scene((1100, 2047))
-    picture = decode_picture(corpus.encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
+    picture = decode_image(corpus.encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
     np.testing.assert_array_equal(picture.rgb, np.asarray(rgb.reduce(2)))

@@ -20,12 +20,12 @@ SLACK_BYTES = 48 * 2**20  # bands, the file itself, the allocator
 _MEASURE = r"""
 import json, re, sys
 from pathlib import Path
-from kserve_transformers.arrays.pictures import decode_picture
+from kserve_transformers.arrays.decoding import decode_image
 def peak():  # not getrusage: a process begins there with the memory of the one that started it
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 data, before = Path(sys.argv[1]).read_bytes(), peak()
 try:
-    said = decode_picture(data, int(sys.argv[2]), lambda size: float(sys.argv[3])).size_wh
+    said = decode_image(data, int(sys.argv[2]), lambda size: float(sys.argv[3])).size_wh
 except Exception as exc:
     said = type(exc).__name__
 print(json.dumps({"said": said, "bytes": peak() - before}))

@@ -21,7 +21,7 @@ from kserve_transformers.errors import BadRequestError, ServingError, TooLargeEr
 from kserve_transformers.protocol import grpc, v2
 from kserve_transformers.protocol.base64 import decode_base64
 from kserve_transformers.protocol.documents import MAX_CONTAINERS, MAX_VALUES
-from kserve_transformers.protocol.forms import read_picture_form
+from kserve_transformers.protocol.forms import read_image_form
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest
 from kserve_transformers.protocol.v1 import parse_v1
 from kserve_transformers.routes.errors import message
@@ -244,7 +244,7 @@ def read_form(body, content_type):
 
     headers = [(b"content-type", content_type.encode("latin-1", "replace"))]
     scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "app": None}
-    return asyncio.run(read_picture_form(Request(scope, receive)))
+    return asyncio.run(read_image_form(Request(scope, receive)))
 
 
 PART = 'Content-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: {}\r\n\r\n{}\r\n'
@@ -291,7 +291,7 @@ CHARSETS = (
 )
 def test_forms_of_any_body(body, content_type, charset):
     form = is_refused_or_parsed(lambda: read_form(body, content_type + charset))
-    assert form is None or isinstance(form.picture, bytes)
+    assert form is None or isinstance(form.image, bytes)
 
 
 @fuzzed
@@ -304,7 +304,7 @@ def test_a_form_gives_back_its_file(data):
         + data
         + b"\r\n--boundary--\r\n"
     )
-    assert read_form(body, "multipart/form-data; boundary=boundary").picture == data
+    assert read_form(body, "multipart/form-data; boundary=boundary").image == data
 
 
 @pytest.mark.parametrize(

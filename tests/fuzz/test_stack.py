@@ -13,7 +13,7 @@ import pytest
 from corpus import encode, scene
 from PIL import Image
 
-from kserve_transformers.arrays import pictures
+from kserve_transformers.arrays import decoding
 
 pytestmark = pytest.mark.stack
 
@@ -77,4 +77,4 @@ def test_a_flood_of_the_costliest_pictures_stays_within_the_budget(client, serve
             time.sleep(0.01)
     assert {answer.result().status_code for answer in answers} <= {200, 504}
     assert 200 in {answer.result().status_code for answer in answers}
-    assert peak - before < pictures.DECODING.limit + 100 * 2**20
+    assert peak - before < decoding.DECODING.limit + 100 * 2**20

@@ -41,7 +41,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights["layers/dense_1/vars/0"][...] *= 0.3
     releases = tmp_path_factory.mktemp("releases")
     weights_and_places = [f"--weights-dir={folder}", f"--repository={folder / 'models'}", f"--releases={releases}"]
-    assert main(["build", "digits", *weights_and_places]) == 0
+    assert main(["release", "digits", *weights_and_places]) == 0
     (release,) = (releases / "digits").iterdir()
     return release
 

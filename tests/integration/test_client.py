@@ -47,7 +47,7 @@ def test_a_folder_in_threads_with_a_broken_file_then_the_rest(ask, pictures, tmp
     lines = {line["file"]: line for line in map(json.loads, out.read_text().splitlines())}
     assert code == 1
     assert len(lines) == 3
-    assert lines[str(folder / "broken.jpg")]["error"].startswith("415 not a picture")
+    assert lines[str(folder / "broken.jpg")]["error"].startswith("415 not an image")
     assert lines[str(folder / "deep" / "coffee.jpg")]["answer"]["predictions"][0]["label"] == "espresso"
     assert "3 requests, 1 errors" in said
     assert "thread 0:" in said

@@ -45,7 +45,7 @@ def test_two_networks_are_told_apart(
     assert 50 < results["measures"]["new memory, MiB"]["value"] < 2000
     assert list(results["refused"]) == ["damaged.png"]
     assert results["verdict"] in printed
-    assert ("only the old one says: 5 60" in printed) == other
+    assert ("only the old release answers: 5 60" in printed) == other
     assert ("![five-" in (out / "report.md").read_text()) == other
     assert len(list(out.glob("differs-*.jpg"))) == (8 if other else 0)
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from waiting import wait_for
 
-from kserve_transformers.settings import SERVICES, Limits
+from kserve_transformers.settings import Limits
 from modelport.measure.generator.load import Load, RunningLoad
 from modelport.measure.generator.requests import Request
 from modelport.measure.prometheus.prometheus import Pod, Prometheus
@@ -28,7 +28,9 @@ from modelport.measure.prometheus.queries import (
     selectors,
     unfiltered,
 )
-from modelport.measure.torture.traffic import IMAGE, infer_request, requests
+from modelport.measure.torture.traffic import infer_request, requests
+from modelport.samples import PHOTO
+from modelport.services import choose
 from modelport.stack.demo import sample_requests
 
 pytestmark = [
@@ -58,11 +60,9 @@ def mixed_requests() -> tuple[Request, ...]:
     """Requests of every service, protocol and kind of outcome, so that every series exists."""
     as_json, as_image = {"content-type": "application/json"}, {"content-type": "image/jpeg"}
     good = [request for kind, request in requests().items() if kind != "detector many"]
+    good += [Request(sample.path, sample.body, sample.headers) for _, _, sample in sample_requests(choose())]
     good += [
-        Request(route, json.dumps(body).encode(), as_json) for _, _, route, body in sample_requests(list(SERVICES))
-    ]
-    good += [
-        Request("/v1/models/classifier:predict", IMAGE.read_bytes(), as_image),
+        Request("/v1/models/classifier:predict", PHOTO.read_bytes(), as_image),
         infer_request("classifier"),
         infer_request("detector"),
     ]
@@ -71,7 +71,7 @@ def mixed_requests() -> tuple[Request, ...]:
         Request("/v1/models/detector:predict", b"{", as_json),
         Request("/classifier/classify", b"no image", as_image),
         Request("/v1/models/cars:predict", instances, as_json),
-        Request("/detector/api/", IMAGE.read_bytes(), as_image | {"x-request-timeout-ms": "1"}),
+        Request("/detector/api/", PHOTO.read_bytes(), as_image | {"x-request-timeout-ms": "1"}),
         Request("/v2/models/nobody/infer", b"{}", as_json),
         infer_request("classifier", image=b"no image"),
     ]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -35,10 +36,12 @@ from kserve_transformers.errors import (
 )
 from kserve_transformers.openapi import examples
 from kserve_transformers.openapi.operations import ERRORS, error_name
-from kserve_transformers.settings import SERVICES
+from kserve_transformers.tasks import TASKS
+from modelport.services import load
 
 pytestmark = pytest.mark.stack
 
+SERVICES = load()
 TIMEOUT = "x-request-timeout-ms"
 KEYS = {"own_post": "own", "V1_predict": "v1", "V2_infer": "v2"}
 
@@ -68,8 +71,8 @@ def posts(operations, kind):
     return {service: operations[f"{service}_{kind}"] for service in SERVICES}
 
 
-def picture_for(service: str) -> bytes:
-    return (examples.FOLDER / ("digit.png" if service == "digits" else "picture.webp")).read_bytes()
+def image_for(service: str) -> bytes:
+    return TASKS[SERVICES[service].task].example_instance()
 
 
 def close(found: Any, wanted: Any) -> bool:
@@ -96,14 +99,14 @@ def test_every_example_is_answered_as_shown(operations, kind):
         case = operation.Case(body=example_of(operation), media_type="application/json")
         response = case.call_and_validate()
         assert response.status_code == 200
-        recorded[f"{service}_{KEYS[kind]}"] = response.json()
+        recorded[examples.answer_key(SERVICES[service], KEYS[kind])] = response.json()
     if os.environ.get("RECORD_EXAMPLES"):
         everything = dict(sorted({**json.loads(examples.ANSWERS.read_text()), **recorded}.items()))
         examples.ANSWERS.write_text(json.dumps(everything, indent=1) + "\n")
         return
     for service, operation in posts(operations, kind).items():
         shown = operation.definition.raw["responses"]["200"]["content"]["application/json"]["example"]
-        found = recorded[f"{service}_{KEYS[kind]}"]
+        found = recorded[examples.answer_key(SERVICES[service], KEYS[kind])]
         # with weights of the user's own the classifier and cars may rightly say something else
         if service not in ("classifier", "cars") or "untrained" in json.dumps(found):
             assert close(found, shown), (found, shown)
@@ -119,9 +122,9 @@ def test_every_get_answers_as_documented(operations, document):
     assert asked == 9 + 5 * len(SERVICES)
 
 
-@pytest.mark.parametrize("service", [name for name in SERVICES if name != "anomaly"])
+@pytest.mark.parametrize("service", [name for name, spec in SERVICES.items() if spec.task != "anomaly"])
 def test_every_documented_picture_type_is_read(operations, client, service):
-    picture = picture_for(service)
+    picture = image_for(service)
     for kind in ("own_post", "V1_predict"):
         operation = operations[f"{service}_{kind}"]
         for media_type in operation.definition.raw["requestBody"]["content"]:
@@ -134,17 +137,17 @@ def test_every_documented_picture_type_is_read(operations, client, service):
 @pytest.mark.parametrize("field", ["file", "image"])
 def test_the_documented_form_is_read(operations, field):
     operation = operations["digits_own_post"]
-    case = operation.Case(body={field: picture_for("digits")}, media_type="multipart/form-data")
+    case = operation.Case(body={field: image_for("digits")}, media_type="multipart/form-data")
     assert case.call_and_validate().json()["predicted_digit"] == 5
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", list(SERVICES))
 def test_the_binary_form_is_as_documented(operations, stack, service):
     """Sent by Triton's own client; the answer's binary outputs are those that the JSON names."""
     operation = operations[f"{service}_V2_infer"]
     (wanted,) = example_of(operation)["inputs"]
     if wanted["datatype"] == "BYTES":
-        array = np.array([picture_for(service)], object)
+        array = np.array([image_for(service)], object)
     else:
         array = np.array([wanted["data"]], np.float32)
     tensor = triton.InferInput(wanted["name"], list(array.shape), wanted["datatype"])
@@ -173,8 +176,10 @@ def test_the_reconstruction_is_documented_where_it_is_asked_for(operations, kind
 def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
     """A server that cannot do what is asked: a model of another service's, one place in a queue, no classifier."""
     http_port, grpc_port = free_ports(2)
-    command = [sys.executable, "-m", "kserve_transformers", "--services=cars,detector,classifier", "--host=127.0.0.1"]
-    command += ["--chain=cars=mnist", "--chain=classifier=nothing", "--queue_size=1", "--drain_s=0"]
+    command = [sys.executable, "-m", "kserve_transformers", "--queue_size=1", "--drain_s=0", "--host=127.0.0.1"]
+    troubles = [replace(SERVICES["cars"], models=("mnist",)), SERVICES["detector"]]
+    troubles.append(replace(SERVICES["classifier"], models=("nothing",)))
+    command += [f"--service={spec.argument()}" for spec in troubles]
     command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
     with (
         (tmp_path_factory.mktemp("troubled") / "log").open("wb") as log,
@@ -203,7 +208,7 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
     """The operation that was asked, and its answer."""
 
     def send(**headers: str) -> dict[str, Any]:
-        return {"content": picture_for("detector"), "headers": {"content-type": "image/webp", **headers}}
+        return {"content": image_for("detector"), "headers": {"content-type": "image/webp", **headers}}
 
     picture, _compressed = send(), send(**{"content-encoding": "gzip"})
     ask = {

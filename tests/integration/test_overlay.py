@@ -19,9 +19,10 @@ import pytest
 from processes import STUB, TRANSFORMER, matching
 from waiting import wait_for
 
-from kserve_transformers.settings import SERVICES
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT
 from modelport.manifests.rendering import overlays
+from modelport.services import load
 from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
@@ -84,7 +85,7 @@ def test_no_request_fails_when_the_primary_predictor_does(
     run_overlay: Callable[..., OverlayStack], coffee: bytes
 ) -> None:
     stack = run_overlay("fallback", "classifier")
-    chains = {p.name: at_flag(p.arguments, "--chain").split("=")[1].split(",") for p in stack.declared.predictors}
+    chains = {p.name: ServiceSpec.parse(at_flag(p.arguments, "--service")).models for p in stack.declared.predictors}
     primary, light = chains["classifier"], chains["classifier-light"]
     assert not set(primary) & set(light)
 
@@ -133,8 +134,8 @@ def test_no_request_fails_when_the_primary_models_process_dies(
 def test_what_an_overlay_declares_reaches_its_processes(
     overlay: str, overlay_settings: Callable[..., OverlaySettings], tmp_path: Path
 ) -> None:
-    stack = OverlayStack(overlay_settings(overlay, SERVICES))
-    assert {predictor.endpoint for predictor in stack.declared.predictors} >= set(SERVICES)
+    stack = OverlayStack(overlay_settings(overlay, tuple(load())))
+    assert {predictor.endpoint for predictor in stack.declared.predictors} >= set(load())
     for predictor, transformer in zip(stack.declared.predictors, stack.transformers, strict=True):
         assert {"--request_timeout_s=30", "--drain_s=5"} <= set(predictor.arguments)
         assert predictor.transformer(tmp_path, 1, 2).declared == predictor.arguments

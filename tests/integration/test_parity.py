@@ -11,7 +11,7 @@ import tritonclient.http as triton_http
 from frameworks import run_script
 
 from exporters.catalog import MODELS
-from exporters.samples import sample_picture, sample_values
+from exporters.samples import sample_image, sample_values
 from modelport.exporting import FRAMEWORK
 
 # How far a served value may be off: other kernels, threads and batch sizes round otherwise.
@@ -30,7 +30,7 @@ def test_triton_answers_as_the_framework(name: str, stack, tmp_path: Path) -> No
     framework = FRAMEWORK[MODELS[name].platform]
     with triton_http.InferenceServerClient(stack.triton_http, network_timeout=60) as triton:
         (declared,) = triton.get_model_metadata(name)["inputs"]
-        sample = (sample_values if declared["datatype"] == "FP32" else sample_picture)(name, declared["name"])
+        sample = (sample_values if declared["datatype"] == "FP32" else sample_image)(name, declared["name"])
         batch = np.ascontiguousarray(np.stack([sample, sample[::-1], np.zeros_like(sample)]))
         tensor = triton_http.InferInput(declared["name"], list(batch.shape), declared["datatype"])
         tensor.set_data_from_numpy(batch)

@@ -17,10 +17,10 @@ import httpx
 import pytest
 from waiting import wait_for
 
-from kserve_transformers.settings import CHAINS
 from modelport.environment import ROOT
 from modelport.manifests.pods import Pod, pods
 from modelport.manifests.rendering import render
+from modelport.services import choose
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.stack import StackSettings, export_missing
 from modelport.stack.triton_distribution import lay_out
@@ -69,8 +69,9 @@ def detector_pod(
     ports = dict(zip((8080, 8081, 8000, 8001, 8002), free_ports(5), strict=True))
     models = tmp_path / "models"
     models.mkdir()
-    export_missing(StackSettings(("detector",), logs=tmp_path))
-    for name in CHAINS["detector"]:
+    (detector,) = choose("detector")
+    export_missing(StackSettings((detector,), logs=tmp_path))
+    for name in detector.models:
         (models / name).symlink_to(ROOT / "model_repository" / name)
     values = {"/mnt/models": str(models), "$(ADMIN_KEY)": secrets.token_hex(8), "0.0.0.0": "127.0.0.1"}
 

@@ -1,4 +1,4 @@
-"""The alert rules, unit-tested by Prometheus's own promtool: each fires in one case and keeps silent in another."""
+"""The alert rules, unit-tested by Prometheus's own promtool: each fires in one case and stays silent in another."""
 
 from __future__ import annotations
 
@@ -75,41 +75,41 @@ FIRING = [
         steady("modelport_service_ready", 0, 'service="cars"'),
         "5m",
         CARS,
-        "cars: no pod can answer",
+        "cars: no pod is ready",
     ),
     Case("ModelportFailingFast", requests(_200=90, _503=10), "2h", CARS, "cars: 10% of the requests fail"),
     Case("ModelportFailingFast", requests(OK=90, UNAVAILABLE=10), "2h", CARS, "cars: 10% of the requests fail"),
     Case("ModelportFailingSlowly", requests(_200=96, _504=4), "7h", CARS, "cars: 4% of the requests fail"),
-    Case("ModelportSlow", seconds(0, 60), "30m", CARS, "cars: 1 request in 100 takes 9.95s and more"),
-    Case("ModelportBusy", requests(_200=90, _429=10), "30m", CARS, "cars: 10% of the requests are told to come back"),
-    Case("ModelportQueue", waiting(0.75), "30m", CARS, "cars: requests wait 750ms for their turn at the model"),
+    Case("ModelportSlow", seconds(0, 60), "30m", CARS, "cars: the 99th percentile of the request time is 9.95s"),
+    Case("ModelportBusy", requests(_200=90, _429=10), "30m", CARS, "cars: 10% of the requests are refused as busy"),
+    Case("ModelportQueue", waiting(0.75), "30m", CARS, "cars: requests wait 750ms in the model's queue"),
     Case(
         "ModelportModelNotReady",
         steady("modelport_model_ready", 0),
         "10m",
         MODEL,
-        "cars in cars-1 does not give its golden sample's answer",
+        "cars in cars-1 fails its golden check",
     ),
     Case(
         "ModelportFallback",
         {f'modelport_fallbacks_total{{{POD},service="cars",model="cars",cause="too late"}}': "0+1x60"},
         "30m",
         {**CARS, "model": "cars", "cause": "too late"},
-        "cars passes over cars: too late",
+        "cars skips cars: too late",
     ),
     Case(
         "ModelportBreakerOpen",
         steady("modelport_breaker_open", 1),
         "10m",
         MODEL,
-        "cars in cars-1 is left alone after failures in a row",
+        "cars in cars-1 has an open circuit breaker",
     ),
     Case(
         "ModelportGoldenDrift",
         steady("modelport_golden_drift", 0.9),
         "10m",
         MODEL,
-        "cars in cars-1 is at 90% of the error that its golden sample allows",
+        "cars in cars-1 uses 90% of the error that its golden check allows",
     ),
     Case(
         "ModelportUntrained",
@@ -127,28 +127,28 @@ FIRING = [
         },
         "25m",
         {"namespace": "modelport", "pod": "cars-1", "container": "transformer-container"},
-        "transformer-container in cars-1 was started again 3 times in half an hour",
+        "transformer-container in cars-1 restarted 3 times in 30 minutes",
     ),
     Case(
         "ModelportRestarts",
         {f'nv_inference_request_success{{{POD},container="kserve-container",model="cars"}}': "1+1x5 1+1x5 1+1x5 1+1x5"},
         "25m",
         {"namespace": "modelport", "pod": "cars-1", "container": "kserve-container"},
-        "kserve-container in cars-1 was started again 3 times in half an hour",
+        "kserve-container in cars-1 restarted 3 times in 30 minutes",
     ),
     Case(
         "ModelportTargetDown",
         steady("up", 0, 'container="kserve-container",job="modelport/modelport"'),
         "10m",
         {"namespace": "modelport", "pod": "cars-1", "container": "kserve-container"},
-        "kserve-container in cars-1 gives Prometheus no metrics",
+        "kserve-container in cars-1 cannot be scraped by Prometheus",
     ),
     Case(
         "ModelportSilent",
         steady("modelport_service_ready", 1, 'service="cars"'),
         "20m",
         {},
-        "no pod of modelport reports metrics",
+        "no pod of Modelport reports metrics",
     ),
 ]
 SILENT = [
@@ -238,7 +238,7 @@ def test_the_rules_are_well_formed(tmp_path: Path) -> None:
 
 
 @needs_promtool
-@pytest.mark.parametrize("cases", [pytest.param(FIRING, id="fires"), pytest.param(SILENT, id="keeps silent")])
+@pytest.mark.parametrize("cases", [pytest.param(FIRING, id="fires"), pytest.param(SILENT, id="stays silent")])
 def test_each_alert(cases: list[Case], tmp_path: Path) -> None:
     assert {case.alert for case in cases} == set(ALERTS)
     promtool("test", "rules", str(unit_tests(cases, tmp_path)))

@@ -117,7 +117,12 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
 ) -> None:
     rest, grpc = free_ports(2)
     settings = inspect(TRANSFORMER, "range .OCIv1.Config.Env}}{{.}} {{end").split()
-    flags = ["--services=digits", "--host=127.0.0.1", "--drain_s=1", f"--predictor_host={stack.triton_http}"]
+    flags = [
+        "--service=digits=digits:mnist",
+        "--host=127.0.0.1",
+        "--drain_s=1",
+        f"--predictor_host={stack.triton_http}",
+    ]
     server = ["python3", "-m", "kserve_transformers", *flags, f"--http_port={rest}", f"--grpc_port={grpc}"]
     command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
     with subprocess.Popen([*command, *settings[1:], *server]) as process:

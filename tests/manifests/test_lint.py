@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from modelport.manifests.lint import lint
-from modelport.manifests.rendering import overlays
+from modelport.manifests.rendering import MANIFESTS, overlays
 
 Documents = list[dict[str, Any]]
 Change = Callable[[Documents], object]
@@ -33,6 +34,10 @@ def transformer(documents: Documents) -> dict[str, Any]:
 
 def triton(documents: Documents) -> dict[str, Any]:
     return of(documents, "ServingRuntime")["spec"]["containers"][0]
+
+
+def external(documents: Documents) -> dict[str, Any]:
+    return predictor(documents)["autoScaling"]["metrics"][0]["external"]
 
 
 def canary(documents: Documents) -> dict[str, Any]:
@@ -88,6 +93,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: predictor(d).update(autoScaling={"metrics": METRIC, "behavior": {"scaleDown": {}}}),
         "autoScaling.behavior",
     ),
+    ("keda without a threshold", "keda", lambda d: external(d)["target"].pop("value"), "external.target.value"),
     ("keda without metrics", "keda", lambda d: predictor(d).update(autoScaling={}), "autoScaling.metrics"),
     # --- model and runtime
     ("an unknown scheme", PVC, lambda d: predictor(d)["model"].update(storageUri="ftp://x"), "model.storageUri"),
@@ -102,7 +108,8 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ("a Knative share in Standard", HPA, lambda d: predictor(d).update(canaryTrafficPercent=10), "TrafficPercent"),
     ("a canary in Knative", CANARY, lambda d: annotate(d, "deploymentMode", "Knative"), "spec.canary"),
     ("110 per cent", CANARY, lambda d: canary(d).update(trafficPercent=110), "spec.canary"),
-    ("an unnamed stable predictor", CANARY, lambda d: predictor(d).pop("name"), "spec.predictor.name"),
+    ("a named stable predictor", CANARY, lambda d: predictor(d).update(name="stable"), "spec.predictor.name"),
+    ("an unnamed canary", CANARY, lambda d: canary(d)["predictor"].pop("name"), "spec.canary"),
     (
         "a canary that scales",
         CANARY,
@@ -123,6 +130,13 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ),
     # --- transformer
     ("another container's name", PVC, lambda d: transformer(d).update(name="transformer"), "spec.predictor.containers"),
+    ("no service", PVC, lambda d: argument(transformer(d), "--service", None), "transformer-container.args"),
+    (
+        "a service's old form",
+        PVC,
+        lambda d: argument(transformer(d), "--service", "cars"),
+        "transformer-container.args",
+    ),
     ("golden samples elsewhere", PVC, lambda d: argument(transformer(d), "--model_repository", "/m"), "args"),
     ("Triton on the same port", PVC, lambda d: argument(triton(d), "--http-port", "8080"), "args"),
     ("a predictor elsewhere", PVC, lambda d: argument(transformer(d), "--predictor_host", "x:8000"), "args"),
@@ -194,10 +208,29 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     (
         "a Service beside it",
         FALLBACK,
-        lambda d: of(d, "HTTPRoute", "classifier")["spec"]["rules"][0]["backendRefs"].append(
+        lambda d: of(d, "HTTPRoute", "modelport-classifier")["spec"]["rules"][0]["backendRefs"].append(
             {"name": "classifier-http", "port": 80}
         ),
         "backendRefs",
+    ),
+    (
+        "a GatewayClass",
+        "gateway",
+        lambda d: d.extend(yaml.safe_load_all((MANIFESTS / "gateway-class.yaml").read_text())),
+        "kind",
+    ),
+    ("KServe's route", "gateway", lambda d: of(d, "HTTPRoute")["metadata"].update(name="cars"), "metadata.name"),
+    (
+        "KServe's other route",
+        "gateway",
+        lambda d: of(d, "HTTPRoute")["metadata"].update(name="cars-predictor"),
+        "metadata.name",
+    ),
+    (
+        "a way past the gateway",
+        "production",
+        lambda d: of(d, "InferenceService", "classifier-light")["metadata"]["labels"].popitem(),
+        "metadata.labels.networking.kserve.io/visibility",
     ),
     ("a backend that is not", "gateway", lambda d: d.remove(of(d, "Service", "cars-http")), "backendRefs"),
     ("a policy for nothing", "gateway", lambda d: d.remove(of(d, "Gateway")), "spec.targetRefs"),
@@ -209,7 +242,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: add(d, "InferenceGraph", {"nodes": {"root": {"routerType": "Splitter", "steps": [{"weight": 90}]}}}),
         "spec.nodes.root.steps",
     ),
-    ("a blank to fill", PVC, lambda d: predictor(d)["model"].update(storageUri="s3://REPLACE_ME/x"), "somewhere"),
+    ("a placeholder", PVC, lambda d: predictor(d)["model"].update(storageUri="s3://REPLACE_ME/x"), "(document)"),
 ]
 
 
@@ -226,4 +259,4 @@ def test_each_trap_is_named_with_its_field(
     change(documents)
     findings = lint(documents)
     assert any(field in finding.field for finding in findings), [str(finding) for finding in findings]
-    assert all(finding.problem and finding.cure for finding in findings)
+    assert all(finding.problem and finding.fix for finding in findings)

@@ -6,15 +6,17 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from kserve_transformers.settings import SERVICES
-from modelport.manifests.pods import pods
+from kserve_transformers.service_spec import ServiceSpec
+from modelport.manifests.pods import flag, pods
 from modelport.manifests.rendering import documents, kubectl, overlays
+from modelport.services import load
 
 Documents = list[dict[str, Any]]
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -49,18 +51,28 @@ def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
     assert {name for name, spec in knative.items() if "canaryTrafficPercent" in spec["predictor"]} == {"cars"}
 
 
+def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_path: Path) -> None:
+    before = render_with(tmp_path / "0", "canary-standard", cars_canary="r2", cars_percent="0")["cars"]
+    during = render_with(tmp_path / "10", "canary-standard", cars_canary="r2", cars_percent="10")["cars"]
+    assert during.pop("canary")
+    assert during == before
+
+
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
-    assert set(SERVICES) <= set(found)
-    for service in SERVICES:
-        assert f"--model_name={service}" in found[service].transformer_arguments()
+    assert set(load()) <= set(found)
+    served = {name: ServiceSpec.parse(flag(pod.transformer, "--service") or "") for name, pod in found.items()}
+    for service, declared in load().items():
+        first, light = served[service], served.get(f"{service}-light")
+        assert replace(first, models=first.models + (light.models if light else ())) == declared
+        assert light is None or (light.name, len(first.models)) == (service, 1)
         assert f"/{service}" in found[service].triton.get("storageUri", "")
 
 
 def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> None:
     off = {pod.name: "--no_page" in pod.transformer_arguments() for pod in pods(rendered("production"))}
-    assert set(SERVICES) <= set(off)
+    assert set(load()) <= set(off)
     assert all(off.values())
 
 
@@ -75,10 +87,19 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
 
 
+def test_deploy_has_one_field_manager() -> None:
+    plan = subprocess.run(
+        ["make", "-n", "deploy", "OVERLAY=local"], cwd=MANIFESTS.parent, capture_output=True, text=True, check=True
+    ).stdout
+    applied = re.findall(r"(?m)^\S*kubectl apply (.*)$", plan)
+    assert len(applied) == 3
+    assert all("--server-side" in arguments for arguments in applied)  # kubectl warns where both ways are mixed
+
+
 def test_each_component_is_used_and_has_its_line() -> None:
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
-    parts = {"canary", "http-services", "every-service"}
+    parts = {"canary", "http-services", "every-service", "storage-bucket"}
     assert set(lines) == COMPONENTS
     assert len(lines) == len(set(lines))
     assert set(used) | parts >= COMPONENTS

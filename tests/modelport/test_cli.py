@@ -50,4 +50,4 @@ def test_what_serves_and_releases_needs_no_framework_and_no_tests() -> None:
 def test_arguments_and_exit_code_are_the_commands_own() -> None:
     run = modelport("export", "yolov9")
     assert run.returncode == 1
-    assert run.stderr.startswith("error: there is no model yolov9: choose of yolov3_tiny")
+    assert run.stderr.startswith("error: there is no model yolov9: choose one of yolov3_tiny")

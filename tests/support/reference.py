@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from exporters import anomaly, cars, mnist, torchscript
+from exporters import anomaly, cars, classifiers, mnist
 from exporters.catalog import MODELS, Model
 from exporters.weights import Fetcher, Weights
 
@@ -21,8 +21,8 @@ Outputs = Mapping[str, Array]
 
 
 def _classifier(model: Model, weights: Weights | None, batch: Array) -> Outputs:
-    network = torchscript.load(model.name, weights.path(model.files[0].name) if weights else None)
-    return {"probabilities__0": torchscript.probabilities(network, batch.astype(np.uint8))}
+    network = classifiers.load(model.name, weights.path(model.files[0].name) if weights else None)
+    return {"probabilities__0": classifiers.probabilities(network, batch.astype(np.uint8))}
 
 
 def _cars(model: Model, weights: Weights | None, batch: Array) -> Outputs:

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 
+from kserve_transformers import service
 from kserve_transformers.metrics import FALLBACK_CAUSES
-from kserve_transformers.services import transformer
 
 COUNT = """
 from prometheus_client import generate_latest
@@ -42,4 +42,4 @@ def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero() -> None:
 
 
 def test_no_model_is_passed_over_for_another_cause() -> None:
-    assert set(transformer._CAUSES.values()) <= set(FALLBACK_CAUSES)
+    assert set(service._CAUSES.values()) <= set(FALLBACK_CAUSES)

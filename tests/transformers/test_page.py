@@ -9,10 +9,11 @@ from httpx import ASGITransport, AsyncClient
 from starlette.responses import JSONResponse
 
 from kserve_transformers.routes.page import FOLDER, Page
-from kserve_transformers.settings import Settings
+from kserve_transformers.server import build_services
+from kserve_transformers.settings import Limits, parse_settings
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-SETTINGS = Settings(services=("detector", "digits"))
+SETTINGS = parse_settings(["--service=detector=detection:m", "--service=digits=digits:mnist", "--score_threshold=0.4"])
 
 
 async def programs(scope, receive, send):
@@ -22,7 +23,7 @@ async def programs(scope, receive, send):
 
 @pytest.fixture
 async def client():
-    transport = ASGITransport(Page(programs, SETTINGS))
+    transport = ASGITransport(Page(programs, build_services(SETTINGS, None, None), Limits()))
     async with AsyncClient(transport=transport, base_url="http://page.example") as client:
         yield client
 
@@ -100,9 +101,15 @@ async def test_it_knows_what_the_server_hosts_and_takes(client):
     page = (await client.get("/", headers=BROWSER)).text
     told = html.unescape(re.search(r'name="modelport" content="(.*?)"', page)[1])
     assert orjson.loads(told) == {
-        "services": ["detector", "digits"],
-        "maxBodyBytes": SETTINGS.limits.body_bytes,
-        "maxInstances": SETTINGS.limits.instances,
-        "scoreThreshold": SETTINGS.score_threshold,
-        "iouThreshold": SETTINGS.iou_threshold,
+        "services": [
+            {
+                "name": "detector",
+                "view": "detection",
+                "outputs": ["box", "score", "label", "image_index"],
+                "defaults": {"score_threshold": 0.4, "iou_threshold": 0.45},
+            },
+            {"name": "digits", "view": "digits", "outputs": ["digit", "confidence"], "defaults": {}},
+        ],
+        "maxBodyBytes": Limits.body_bytes,
+        "maxInstances": Limits.instances,
     }

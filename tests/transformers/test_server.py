@@ -39,7 +39,10 @@ def alive(client: httpx.Client) -> bool:
 @pytest.fixture(scope="module")
 def cars(free_ports, tmp_path_factory):
     """A server that hosts one service alone."""
-    with serving(tmp_path_factory.mktemp("cars") / "log", free_ports(2), "--services=cars") as (_, client):
+    with serving(tmp_path_factory.mktemp("cars") / "log", free_ports(2), "--service=cars=classification/cars:cars") as (
+        _,
+        client,
+    ):
         yield client
 
 
@@ -48,7 +51,7 @@ def test_live_is_not_ready(cars):
         response = cars.get("/v2/health/ready")
         assert response.status_code == 503
         reason = response.json()["services"]["cars"]["reason"]
-        if reason != "cars: not asked yet":
+        if reason != "cars: has not been probed yet":
             break
         time.sleep(0.1)
     assert reason == "cars: does not answer in Triton"
@@ -68,13 +71,16 @@ def test_services_that_are_not_hosted_are_not_there(cars, path):
 
 def test_browsers_get_the_page_of_what_is_hosted_and_others_json(cars):
     for path in ("/", "/cars/"):
-        assert '["cars"]' in cars.get(path, headers={"accept": "text/html"}).text.replace("&quot;", '"')
+        assert '"name":"cars"' in cars.get(path, headers={"accept": "text/html"}).text.replace("&quot;", '"')
         assert cars.get(path).json()["service"] == "cars"
     assert cars.get("/cars/page/app.js").headers["content-type"].startswith("text/javascript")
 
 
 def test_the_page_can_be_switched_off(free_ports, tmp_path):
-    with serving(tmp_path / "log", free_ports(2), "--services=cars", "--no_page") as (_, client):
+    with serving(tmp_path / "log", free_ports(2), "--service=cars=classification/cars:cars", "--no_page") as (
+        _,
+        client,
+    ):
         assert client.get("/", headers={"accept": "text/html"}).json()["service"] == "cars"
         assert client.get("/page/app.js").status_code == 404
 
@@ -101,7 +107,9 @@ def test_callers_cannot_make_up_metric_labels(cars):
 
 
 def test_sigterm_says_not_ready_goes_on_serving_and_exits_zero(free_ports, tmp_path):
-    with serving(tmp_path / "log", free_ports(2), "--services=digits", "--log_requests", "--drain_s=60") as (
+    with serving(
+        tmp_path / "log", free_ports(2), "--service=digits=digits:mnist", "--log_requests", "--drain_s=60"
+    ) as (
         process,
         client,
     ):

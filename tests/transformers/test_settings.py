@@ -2,33 +2,45 @@
 
 import pytest
 
-from kserve_transformers.settings import SERVICES, parse_settings
+from kserve_transformers.settings import parse_settings
+
+DIGITS = "--service=digits=digits:mnist"
 
 
-def test_defaults_host_all_services():
-    settings = parse_settings([])
-    assert settings.services == SERVICES
+def test_services_are_declared_on_the_command_line():
+    settings = parse_settings([DIGITS, "--service=cars=classification/cars:cars,mine"])
+    assert [spec.name for spec in settings.services] == ["digits", "cars"]
+    assert settings.services[1].presentation == "cars"
+    assert settings.services[1].models == ("cars", "mine")
     assert (settings.http_port, settings.grpc_port) == (8080, 8081)
+    assert not settings.follow_releases
 
 
 def test_the_flags_that_kserves_controller_adds():
-    arguments = ["--model_name", "cars", "--predictor_host", "cars-predictor.ns", "--http_port", "9000"]
-    settings = parse_settings(arguments)
-    assert settings.services == ("cars",)
-    assert settings.predictor_host == "cars-predictor.ns"
+    arguments = ["--model_name", "my-digits", "--predictor_host", "digits-predictor.ns", "--http_port", "9000"]
+    settings = parse_settings([DIGITS, *arguments])
+    assert [spec.name for spec in settings.services] == ["digits"]
+    assert settings.predictor_host == "digits-predictor.ns"
     assert settings.http_port == 9000
 
 
-def test_a_chain_of_ones_own():
-    settings = parse_settings(["--services=classifier", "--chain=classifier=mobilenet_v2,mine"])
-    assert settings.chains["classifier"] == ("mobilenet_v2", "mine")
+def test_a_server_has_its_own_defaults_of_the_tasks_options():
+    assert parse_settings([DIGITS]).defaults == {"score_threshold": 0.3, "iou_threshold": 0.45}
+    assert parse_settings([DIGITS, "--score_threshold=0.6"]).defaults["score_threshold"] == 0.6
+
+
+def test_a_server_without_services_says_how_to_declare_them(capsys):
+    with pytest.raises(SystemExit):
+        parse_settings([])
+    assert "--service NAME=TASK[/PRESENTATION]:MODEL" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--services", "boats"], "no service 'boats': there are detector"),
-        (["--chain", "classifier"], "write SERVICE=MODEL"),
+        (["--service=boats=sailing:m"], "no task 'sailing': there are detection"),
+        (["--service=digits"], "is not of the form NAME=TASK"),
+        ([DIGITS], "two services are called digits"),
         (["--model_repository", "/nowhere/at/all"], "no such folder"),
         (["--score_threshold", "1.5"], "between 0 and 1"),
         (["--max_pixels", "0"], "must be positive"),
@@ -37,6 +49,6 @@ def test_a_chain_of_ones_own():
 )
 def test_errors_say_what_to_write(arguments, message, capsys):
     with pytest.raises(SystemExit) as stopped:
-        parse_settings(arguments)
+        parse_settings([DIGITS, *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err

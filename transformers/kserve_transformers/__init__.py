@@ -1,1 +1,1 @@
-"""Pictures to tensors to answers: KServe transformers in front of Triton."""
+"""Images to tensors to answers: KServe transformers in front of Triton."""

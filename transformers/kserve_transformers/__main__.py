@@ -1,7 +1,7 @@
 """`python -m kserve_transformers`: the transformer server."""
 
-from kserve_transformers.lean import import_kserve_lean
 from kserve_transformers.logs import configure_logging
+from kserve_transformers.sdk.lean import import_kserve_lean
 from kserve_transformers.settings import parse_settings
 
 

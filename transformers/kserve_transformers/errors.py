@@ -4,7 +4,7 @@ ServingError                      base, never raised itself
 ├── BadRequestError           400 the request is malformed: it says which part
 ├── NotFoundError             404 no such service, model or version
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
-├── UnsupportedMediaError     415 not a picture, or not a kind of body, that we read
+├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
 ├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
 ├── BadAnswerError            502 the model answered, but not what it declares
 ├── NotReadyError             503 the model, or everything in the service's chain, is not ready
@@ -48,7 +48,7 @@ class TooLargeError(ServingError):
 
     Args:
         message: for the caller.
-        pixels: of the picture that was refused, where that was its fault.
+        pixels: of the image that was refused, where that was its fault.
     """
 
     status = 413
@@ -60,7 +60,7 @@ class TooLargeError(ServingError):
 
 
 class UnsupportedMediaError(ServingError):
-    """Not a picture, or not a kind of body, that we read."""
+    """Not an image, or not a kind of body, that we read."""
 
     status = 415
     grpc_code = "INVALID_ARGUMENT"

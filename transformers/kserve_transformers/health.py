@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from kserve_transformers.metrics import SERVICE_READY
-from kserve_transformers.services.transformer import Transformer
+from kserve_transformers.service import Service, Services
 
 
 class Health:
@@ -17,7 +16,7 @@ class Health:
         services: by name.
     """
 
-    def __init__(self, services: Mapping[str, Transformer[Any, Any, Any]]) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self.draining = False
         for name, service in services.items():
@@ -40,10 +39,10 @@ class Health:
             }
         return {"ready": self.ready, "services": services}
 
-    def models(self, service: Transformer[Any, Any, Any]) -> dict[str, Any]:
+    def models(self, service: Service) -> dict[str, Any]:
         """The models of a service: ready or why not, version, and what their weights are."""
         models = {}
-        for model in service.chain:
+        for model in service.chain.models:
             entry: dict[str, Any] = {"ready": model.ready}
             if model.unready_reason:
                 entry["reason"] = model.unready_reason
@@ -66,5 +65,5 @@ class Health:
         return models
 
 
-def _ready(service: Transformer[Any, Any, Any]) -> float:
+def _ready(service: Service) -> float:
     return float(service.unready_reason is None)

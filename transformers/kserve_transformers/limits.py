@@ -1,9 +1,8 @@
-"""Limits on requests, before their bodies are read and while they come: bytes, time, and room in the queues."""
+"""Limits on requests while they come: bytes and seconds of the head and of the body."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -12,9 +11,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kserve_transformers.errors import BusyError, TooLargeError, TooLateError
 from kserve_transformers.metrics import REFUSED_BYTES
-from kserve_transformers.observe import route
-from kserve_transformers.routes.errors import answer
-from kserve_transformers.services.transformer import Transformer
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
 BODIES_HELD = 8
@@ -67,7 +63,7 @@ class BodyLimit:
             if received > self._max_bytes:
                 raise self._too_large(received)
             if self._held > BODIES_HELD * self._max_bytes:
-                raise BusyError("the server holds as many pictures as it can: try again shortly")
+                raise BusyError("the server holds as many images as it can: try again shortly")
             return message
 
         try:
@@ -77,32 +73,7 @@ class BodyLimit:
 
     def _too_large(self, count: int) -> TooLargeError:
         REFUSED_BYTES.inc(count)
-        return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller pictures")
-
-
-class Admission:
-    """ASGI middleware that turns a request away while its service's queues are full, before its body is read.
-
-    Args:
-        app: what is protected.
-        services: by name.
-    """
-
-    def __init__(self, app: ASGIApp, services: Mapping[str, Transformer[Any, Any, Any]]) -> None:
-        self._app = app
-        self._services = services
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            service = self._services.get(route(scope["path"], self._services)[0])
-            try:
-                if service is not None:
-                    service.check_room()
-            except BusyError as error:
-                await answer(error)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        return TooLargeError(f"the body is larger than {self._max_bytes} bytes: send fewer or smaller images")
 
 
 class BoundedHead(HttpToolsProtocol):

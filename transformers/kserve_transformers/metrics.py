@@ -24,7 +24,7 @@ REFUSED_BYTES = Counter(
     "modelport_refused_bytes_total", "Bytes of bodies over the limit, as far as they came or as declared"
 )
 REFUSED_PIXELS = Counter(
-    "modelport_refused_pixels_total", "Pixels of pictures over the limit, as their headers say", ["service"]
+    "modelport_refused_pixels_total", "Pixels of images over the limit, as their headers say", ["service"]
 )
 MODEL_READY = Gauge("modelport_model_ready", "1 where the golden sample's answer was right of late", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])

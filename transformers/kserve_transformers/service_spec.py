@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _NAME = r"[a-z][a-z0-9-]*"
 _MODEL = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+FORM = "NAME=TASK[/PRESENTATION]:MODEL[,MODEL ...]"
 _ARGUMENT = re.compile(
     rf"(?P<name>{_NAME})=(?P<task>{_NAME})(?:/(?P<presentation>{_NAME}))?:(?P<models>{_MODEL}(?:,{_MODEL})*)"
 )
@@ -30,14 +31,14 @@ class ServiceSpec:
 
     @classmethod
     def parse(cls, argument: str) -> ServiceSpec:
-        """Read NAME=TASK[/PRESENTATION]:MODEL[,MODEL ...], the form of the option --service.
+        """Read FORM, the form of the option --service.
 
         Raises:
             ValueError: it is not of this form; the message says what the form is.
         """
         match = _ARGUMENT.fullmatch(argument)
         if match is None:
-            raise ValueError(f"{argument!r} is not of the form NAME=TASK[/PRESENTATION]:MODEL[,MODEL ...]")
+            raise ValueError(f"{argument!r} is not of the form {FORM}, such as cars=classification/cars:cars")
         return cls(match["name"], match["task"], tuple(match["models"].split(",")), match["presentation"])
 
     def argument(self) -> str:

@@ -1,55 +1,85 @@
-"""The server's settings, from the command line, checked at start."""
+"""The server's settings, from the command line, checked at start.
+
+Each is a field, which says its flag, its default and its help; the command line is made from the fields.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-SERVICES = ("detector", "classifier", "cars", "digits", "anomaly")
+from kserve_transformers.service_spec import FORM, ServiceSpec
+from kserve_transformers.tasks import check_spec, number_options
 
-# Which models of the repository answer for a service, in the order in which they are tried.
-CHAINS: Mapping[str, tuple[str, ...]] = {
-    "detector": ("yolov3_tiny",),
-    "classifier": ("wide_resnet50_2", "mobilenet_v2", "efficientnet_lite0"),
-    "cars": ("cars",),
-    "digits": ("mnist",),
-    "anomaly": ("anomaly",),
-}
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _number(kind: type, minimum: float, maximum: float = float("inf")) -> Callable[[str], Any]:
+    def check(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if number < minimum and maximum == float("inf"):
+            raise argparse.ArgumentTypeError("must be positive")
+        if not minimum <= number <= maximum:
+            raise argparse.ArgumentTypeError(f"must lie between {minimum:g} and {maximum:g}")
+        return number
+
+    return check
+
+
+_COUNT = _number(int, 1)
+
+
+def _option(default: Any, help_text: str, parse: Callable[[str], Any] = str, flag: str | None = None) -> Any:
+    """A field that the command line sets; `flag` is its name there, where it is not the field's own."""
+    return field(default=default, metadata={"help": help_text, "parse": parse, "flag": flag})
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a request may ask for, checked before work is done."""
 
-    body_bytes: int = 20 * 1024 * 1024
-    pixels: int = 40_000_000
-    instances: int = 32
-    timeout_s: float = 30.0
-    queue_size: int = 32
+    body_bytes: int = _option(20 * 1024 * 1024, "largest body", _COUNT, "max_body_bytes")
+    pixels: int = _option(40_000_000, "of one image", _COUNT, "max_pixels")
+    instances: int = _option(32, "in one request", _COUNT, "max_instances")
+    timeout_s: float = _option(30.0, "a request's deadline, at most", _number(float, 0.001), "request_timeout_s")
+    queue_size: int = _option(32, "batches a model may have", _COUNT)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a transformer server."""
+    """All settings of a transformer server.
 
-    services: tuple[str, ...] = SERVICES
-    chains: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(CHAINS))
-    host: str = "0.0.0.0"  # noqa: S104  (in a pod; the local stack says 127.0.0.1)
-    http_port: int = 8080
-    grpc_port: int = 8081
-    predictor_host: str = "127.0.0.1:8000"
-    model_repository: Path | None = None
-    score_threshold: float = 0.3
-    iou_threshold: float = 0.45
-    cors_origins: tuple[str, ...] = ()
-    decode_threads: int = 2
-    drain_s: float = 5.0
-    log_requests: bool = False
-    page: bool = True
+    Attributes:
+        services: what it hosts.
+        defaults: of the tasks' numeric options, where a request names none.
+        limits: what a request may ask for.
+    """
+
+    services: tuple[ServiceSpec, ...] = ()
+    defaults: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    host: str = _option("0.0.0.0", "address to listen on")  # noqa: S104  (in a pod; the local stack says 127.0.0.1)
+    http_port: int = _option(8080, "REST", int)
+    grpc_port: int = _option(8081, "gRPC", int)
+    predictor_host: str = _option(
+        "127.0.0.1:8000", "Triton's REST host:port", lambda text: text.removeprefix("http://")
+    )
+    model_repository: Path | None = _option(None, "folder of the models: their golden samples are read", Path)  # noqa: RUF009  (a field)
+    follow_releases: bool = _option(False, "serve the release that serving.json in that folder names")
+    cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
+    decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
+    drain_s: float = _option(5.0, "seconds of service after SIGTERM", float)
+    log_requests: bool = _option(False, "one line of JSON a request")
+    no_page: bool = _option(False, "no page for browsers at / and /SERVICE/: JSON alone")
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -58,91 +88,47 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     Flags that KServe's controller adds to a transformer (`--model_name`, `--predictor_host`, `--http_port`)
     have their usual names.
     """
-    default = Settings()
     parser = argparse.ArgumentParser(prog="python -m kserve_transformers", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--services", type=_names, default=None, help=f"comma-separated, of {','.join(SERVICES)} (default: all)")
-    add("--model_name", default=None, help="KServe's name for one service: the same as --services NAME")
-    add("--chain", action="append", default=[], metavar="SERVICE=MODEL[,MODEL]", help="models of a service, in order")
-    add("--host", default=default.host, help="address to listen on (default: %(default)s)")
-    add("--http_port", type=int, default=default.http_port, help="REST (default: %(default)s)")
-    add("--grpc_port", type=int, default=default.grpc_port, help="gRPC (default: %(default)s)")
-    add("--predictor_host", default=default.predictor_host, help="Triton's REST host:port (default: %(default)s)")
-    add("--model_repository", type=Path, default=None, help="folder of the models: their golden samples are read")
-    add("--score_threshold", type=_share, default=default.score_threshold, help="detector (default: %(default)s)")
-    add("--iou_threshold", type=_share, default=default.iou_threshold, help="detector's NMS (default: %(default)s)")
-    add("--cors_origins", type=_names, default=(), help="comma-separated origins that browsers may call from")
-    add("--decode_threads", type=int, default=os.cpu_count() or 2, help="threads that decode pictures")
-    add(
-        "--drain_s", type=float, default=default.drain_s, help="seconds of service after SIGTERM (default: %(default)s)"
-    )
-    add("--log_requests", action="store_true", help="one line of JSON a request")
-    add("--page", action="store_true", default=default.page, help="a page for browsers to try the services (default)")
-    add("--no_page", dest="page", action="store_false", help="JSON alone")
-    limits = default.limits
-    add("--max_body_bytes", type=int, default=limits.body_bytes, help="(default: %(default)s)")
-    add("--max_pixels", type=int, default=limits.pixels, help="of one picture (default: %(default)s)")
-    add("--max_instances", type=int, default=limits.instances, help="in one request (default: %(default)s)")
-    add("--request_timeout_s", type=float, default=limits.timeout_s, help="at most (default: %(default)s)")
-    add("--queue_size", type=int, default=limits.queue_size, help="batches a model may have (default: %(default)s)")
-    options = parser.parse_args(arguments)
-
-    services = options.services or ((options.model_name,) if options.model_name else SERVICES)
-    unknown = [name for name in services if name not in SERVICES]
-    if unknown:
-        parser.error(f"no service {unknown[0]!r}: there are {', '.join(SERVICES)}")
-    try:
-        chains = {**CHAINS, **dict(map(parse_chain, options.chain))}
-    except ValueError as exc:
-        parser.error(f"--chain {exc}")
-    if options.model_repository is not None and not options.model_repository.is_dir():
-        parser.error(f"--model_repository {options.model_repository}: no such folder")
-    for name in ("max_body_bytes", "max_pixels", "max_instances", "request_timeout_s", "queue_size", "decode_threads"):
-        if getattr(options, name) <= 0:
-            parser.error(f"--{name} must be positive")
+    add("--service", type=_service, action="append", default=[], metavar="SERVICE", help=f"{FORM}; repeatable")
+    add("--model_name", help="added by KServe's controller; the services are those that --service declares")
+    for name, option in number_options().items():
+        check = _number(float, option.minimum, option.maximum)
+        add(f"--{name}", type=check, default=option.default, help=f"{option.description} (default: %(default)s)")
+    for flag, one in (*_flags(Settings), *_flags(Limits)):
+        if isinstance(one.default, bool):
+            add(f"--{flag}", action="store_true", help=one.metadata["help"])
+        else:
+            text = f"{one.metadata['help']} (default: %(default)s)"
+            add(f"--{flag}", type=one.metadata["parse"], default=one.default, help=text)
+    options = vars(parser.parse_args(arguments))
+    names = [spec.name for spec in options["service"]]
+    if not names:
+        parser.error(f"declare what to serve: --service {FORM}, once for each service")
+    if len(set(names)) < len(names):
+        parser.error(f"two services are called {next(name for name in names if names.count(name) > 1)}")
+    repository = options["model_repository"]
+    if repository is not None and not repository.is_dir():
+        parser.error(f"--model_repository {repository}: no such folder")
     return Settings(
-        services=tuple(dict.fromkeys(services)),
-        chains=chains,
-        host=options.host,
-        http_port=options.http_port,
-        grpc_port=options.grpc_port,
-        predictor_host=options.predictor_host.removeprefix("http://"),
-        model_repository=options.model_repository,
-        score_threshold=options.score_threshold,
-        iou_threshold=options.iou_threshold,
-        cors_origins=options.cors_origins,
-        decode_threads=options.decode_threads,
-        drain_s=options.drain_s,
-        log_requests=options.log_requests,
-        page=options.page,
-        limits=Limits(
-            options.max_body_bytes,
-            options.max_pixels,
-            options.max_instances,
-            options.request_timeout_s,
-            options.queue_size,
-        ),
+        tuple(options["service"]),
+        {name: options[name] for name in number_options()},
+        Limits(**{one.name: options[flag] for flag, one in _flags(Limits)}),
+        **{one.name: options[flag] for flag, one in _flags(Settings)},
     )
 
 
-def parse_chain(text: str) -> tuple[str, tuple[str, ...]]:
-    """A service and its models, in the order in which they are tried, from SERVICE=MODEL[,MODEL].
-
-    Raises:
-        ValueError: it is not of that form; the message says what to write.
-    """
-    service, _, models = text.partition("=")
-    if service not in SERVICES or not _names(models):
-        raise ValueError(f"{text!r}: write SERVICE=MODEL[,MODEL], for example classifier=mobilenet_v2")
-    return service, _names(models)
+def _flags(kind: type) -> Iterator[tuple[str, Field[Any]]]:
+    """The flags of a class of settings, each with its field."""
+    for one in fields(kind):
+        if "help" in one.metadata:
+            yield one.metadata["flag"] or one.name, one
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return share
+def _service(text: str) -> ServiceSpec:
+    try:
+        spec = ServiceSpec.parse(text)
+        check_spec(spec)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return spec

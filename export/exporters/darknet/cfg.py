@@ -1,4 +1,4 @@
-"""Darknet's cfg files, read strictly: whatever would be misunderstood is an error that names its section and line.
+"""Darknet's cfg files, parsed strictly: anything unsupported is an error that names its section and line.
 
 Source: parser.c of Darknet. Routes by groups, mish and scale_x_y are of its successors (YOLOv4).
 """
@@ -23,7 +23,7 @@ from exporters.darknet.layers import (
 from exporters.errors import DarknetError
 
 STRIDE = 32
-# Keys that matter for training alone: they are known, and not read.
+# Keys that affect training only; they are accepted and ignored.
 _TRAINING_NET = (
     "batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy steps "
     "scales step scale gamma power time_steps notruth random adam B1 B2 eps max_crop min_crop max_ratio min_ratio "
@@ -64,7 +64,7 @@ class _Section:
         return self.only(key, 0, 1) == 1
 
     def only(self, key: str, default: int, *others: int) -> int:
-        """Where we know a few values of a key, the first of them its default."""
+        """Read a key of which only some values are supported; the first is the default."""
         value = self.integer(key, default)
         if value not in (default, *others):
             raise self.error(f"{key}={value} is not supported")
@@ -103,10 +103,10 @@ def read_cfg(path: Path) -> Network:
 
 
 def parse_cfg(text: str) -> Network:
-    """Turn the text of a cfg file into a network whose layers fit together.
+    """Parse the text of a cfg file into a network whose layers fit together.
 
     Raises:
-        DarknetError: unknown or missing sections, keys and values; names section and line.
+        DarknetError: a section, key or value is unknown or missing; names section and line.
     """
     sections = _sections(text)
     if not sections or sections[0].name not in ("net", "network"):
@@ -115,7 +115,7 @@ def parse_cfg(text: str) -> Network:
     _check_keys(net, f"width height channels inputs {_TRAINING_NET}")
     height, width = (_side(net, key) for key in ("height", "width"))
     if net.integer("channels", 3) != 3:
-        raise net.error("only pictures of 3 channels are supported")
+        raise net.error("only images of 3 channels are supported")
     network = Network(height, width, tuple(_layer(section, index) for index, section in enumerate(others)))
     if not network.heads:
         raise DarknetError("there is no [yolo] section: only YOLO detectors are supported")
@@ -128,7 +128,7 @@ def parse_cfg(text: str) -> Network:
 def _sections(text: str) -> list[_Section]:
     sections: list[_Section] = []
     for number, raw in enumerate(text.splitlines(), start=1):
-        line = "".join(raw.split())  # Darknet drops all white space
+        line = "".join(raw.split())  # Darknet ignores all white space
         if not line or line[0] in "#;":
             continue
         if line[0] == "[":
@@ -140,7 +140,7 @@ def _sections(text: str) -> list[_Section]:
         if not (key and equals and value and sections):
             raise DarknetError(f"line {number}: {raw.strip()!r} is neither [section] nor key=value inside one")
         if key in sections[-1].options:
-            raise sections[-1].error(f"{key} is there twice")
+            raise sections[-1].error(f"{key} is set twice")
         sections[-1].options[key] = value
     return sections
 
@@ -230,7 +230,7 @@ def _yolo(section: _Section, index: int) -> Yolo:
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
     mask = section.integers("mask", list(range(count)))
     if not all(0 <= anchor < count for anchor in mask):
-        raise section.error(f"mask names anchors that are not there: num={count}")
+        raise section.error(f"mask names anchors that do not exist: num={count}")
     (scale_x_y,) = section.floats("scale_x_y", [1.0])
     return Yolo(
         section=str(section),

@@ -1,6 +1,6 @@
-"""A Darknet network as an ONNX graph that takes pictures and gives detections.
+"""A Darknet network as an ONNX graph that maps images to detections.
 
-`images` UINT8 [N,H,W,3] (RGB) to the best PAIRS pairs of box and class of each picture, by descending score:
+`images` UINT8 [N,H,W,3] (RGB) to the best PAIRS pairs of box and class of each image, by descending score:
 `boxes` FP32 [N,PAIRS,4] (x1, y1, x2, y2; 0..1 of the input, not clipped), `scores` FP32 [N,PAIRS] (objectness times
 class probability) and `classes` INT32 [N,PAIRS]. A network with fewer pairs fills the rest with zeros.
 """
@@ -30,10 +30,10 @@ def build_graph(network: Network, convolutions: Mapping[int, Convolution]) -> Mo
     shapes = network.shapes()
     nchw = graph.add("Transpose", ["images"], perm=[0, 3, 1, 2])
     pixels = graph.add("Cast", [nchw], to=TensorProto.FLOAT)
-    picture = graph.add("Mul", [pixels, graph.constant(1 / 255, np.float32)])
+    image = graph.add("Mul", [pixels, graph.constant(1 / 255, np.float32)])
     outputs: list[str] = []
     for index, layer in enumerate(network.layers):
-        inputs = [outputs[source] if source >= 0 else picture for source in layer.sources]
+        inputs = [outputs[source] if source >= 0 else image for source in layer.sources]
         before = [
             shapes[source] if source >= 0 else Shape(3, network.height, network.width) for source in layer.sources
         ]
@@ -56,15 +56,15 @@ def build_graph(network: Network, convolutions: Mapping[int, Convolution]) -> Mo
 
 
 class _Graph:
-    """Collects nodes and constants; names follow from the scope and a count, so that they are always the same."""
+    """Collects nodes and constants. Names consist of the scope and a count, so that builds are reproducible."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
-        self.scope = "picture"
+        self.scope = "picture"  # as in published artefacts: another name would be another artefact
 
     def add(self, operator: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any) -> str:
-        """Add a node. Returns its first output, which gets a name if it has none."""
+        """Add a node. Returns the name of its first output."""
         name = f"{self.scope}/{operator}_{len(self.nodes)}"
         names = list(outputs) or [name]
         self.nodes.append(helper.make_node(operator, list(inputs), names, name=name, **attributes))
@@ -128,7 +128,7 @@ def _activated(graph: _Graph, data: str, activation: str) -> str:
 
 
 def _maxpool(graph: _Graph, layer: Maxpool, data: str, before: Shape, after: Shape) -> str:
-    """Darknet pads half of the padding (rounded down) above and left, and below and right whatever windows reach."""
+    """Darknet pads half of the padding (rounded down) above and left, and below and right as far as windows reach."""
     first = layer.padding // 2
     last = [
         max(0, (size - 1) * layer.stride + layer.size - source - first)
@@ -146,10 +146,10 @@ def _part(graph: _Graph, layer: Route, data: str, shape: Shape) -> str:
 
 
 def _detections(graph: _Graph, network: Network, heads: Sequence[tuple[str, Shape, Yolo]]) -> None:
-    """Decode the heads and keep the best pairs.
+    """Decode the heads and keep the PAIRS pairs with the highest scores.
 
-    The best pairs belong to the boxes whose best class is best. So boxes are chosen first, by one number each, and
-    all classes are looked at only for those: the answer is that of a top-k over everything, at a fraction of the work.
+    The PAIRS best pairs belong to the PAIRS boxes whose best class has the highest scores. These boxes are selected
+    first, and the scores of all classes are computed for them alone: the result equals a top-k over all pairs.
     """
     boxes = sum(len(head.anchors) * shape.height * shape.width for _, shape, head in heads)
     chosen_count = min(PAIRS, boxes)
@@ -186,7 +186,7 @@ def _rows(graph: _Graph, data: str, shape: Shape, head: Yolo) -> str:
 
 
 def _places(network: Network, heads: Sequence[tuple[str, Shape, Yolo]]) -> npt.NDArray[np.float64]:
-    """Of each box [boxes, 6]: factor of the centre (x, y), summand of the centre (x, y), half of the anchor (w, h)."""
+    """For each box [boxes, 6]: scale of the centre (x, y), offset of the centre (x, y), half of the anchor (w, h)."""
     places = []
     for _, (_, height, width), head in heads:
         for anchor_width, anchor_height in head.anchors:
@@ -214,7 +214,7 @@ def _corners(graph: _Graph, raw: str, place: str) -> str:
 
 
 def _top(graph: _Graph, data: str, count: int) -> tuple[str, str]:
-    """The largest values of each row in descending order, and where they stand."""
+    """The largest values of each row in descending order, and their indices."""
     indices = f"{graph.scope}/indices_{len(graph.nodes)}"
     return graph.add("TopK", [data, graph.integers(count)], [f"{indices}_values", indices], axis=1), indices
 

@@ -9,7 +9,7 @@ ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish")
 
 
 class Shape(NamedTuple):
-    """What a layer gives for one picture."""
+    """The output of a layer for one image."""
 
     channels: int
     height: int
@@ -22,7 +22,7 @@ class Layer:
 
     Attributes:
         section: its name and line, for messages.
-        sources: the layers that it reads, by index; -1 is the picture.
+        sources: the layers that it reads, by index; -1 is the image.
     """
 
     section: str
@@ -44,7 +44,7 @@ class Convolutional(Layer):
 
 @dataclass(frozen=True)
 class Maxpool(Layer):
-    """Maximum over windows; padding is the total of both sides, and what is outside never wins."""
+    """Maximum over windows; padding is the sum of both sides, and padded values are never the maximum."""
 
     size: int
     stride: int
@@ -84,7 +84,7 @@ class Yolo(Layer):
 
 @dataclass(frozen=True)
 class Network:
-    """A detector for RGB pictures of one size."""
+    """A detector for RGB images of one size."""
 
     height: int
     width: int
@@ -149,5 +149,5 @@ def _shape(layer: Layer, inputs: list[Shape]) -> Shape:
         case _:
             raise TypeError(layer)
     if min(shape) < 1:
-        raise DarknetError(f"{layer.section}: nothing is left of the picture here: the input is too small")
+        raise DarknetError(f"{layer.section}: no pixels are left here: the input is too small")
     return shape

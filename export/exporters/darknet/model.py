@@ -1,4 +1,4 @@
-"""A Darknet detector in the model repository: graph, config, labels and a golden answer by OpenCV."""
+"""A Darknet detector in the model repository: graph, configuration, labels and a golden answer by OpenCV."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,29 +15,29 @@ from exporters.darknet.graph import PAIRS, build_graph
 from exporters.darknet.reference import Detections, detect
 from exporters.darknet.weights import read_weights
 from exporters.errors import ArtefactRefusedError, DarknetError
-from exporters.golden import Expected, Golden, read_picture
-from exporters.repository import REPOSITORY, Exported, publish
+from exporters.golden import Expected, Golden
+from exporters.repository import Exported, publish
+from exporters.samples import sample_image
 from exporters.weights import Provenance
 
 BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
 _GOLDEN_ROWS = 3
-_PICTURE = REPOSITORY / "yolov3_tiny" / "golden" / "images.png"
 
 
 def export_detector(
     cfg: Path, weights: Path, names: Path, model_dir: Path, provenance: Provenance, placement: Placement
 ) -> Exported:
-    """Export Darknet's three files as the model of this folder's name.
+    """Export Darknet's three files as the model that is named like the folder.
 
     Raises:
-        DarknetError: a file is not what it should be.
+        DarknetError: a file is malformed, or uses a part of the format that is not supported.
         ArtefactRefusedError: the graph does not answer as OpenCV does.
     """
     network = read_cfg(cfg)
     labels = read_names(names, network.classes)
     graph = build_graph(network, read_weights(weights, network))
-    picture = sample_picture(network.height, network.width)
-    reference = detect(cfg, weights, picture, PAIRS)
+    image = resized_sample(network.height, network.width)
+    reference = detect(cfg, weights, image, PAIRS)
     config = Config(
         name=model_dir.name,
         platform="onnxruntime_onnx",
@@ -55,15 +55,19 @@ def export_detector(
         filename="model.onnx",
         build=lambda path: _write(path, graph.SerializeToString(deterministic=True)),
         config=config,
-        golden=Golden({"images": picture}, _leading(reference)),
+        golden=Golden({"images": image}, _leading(reference)),
         provenance=provenance,
         labels=labels,
-        verify=lambda path: _verify(path, picture, reference),
+        verify=lambda path: _verify(path, image, reference),
     )
 
 
 def read_names(path: Path, classes: int) -> list[str]:
-    """Read Darknet's names file: a label a line, as many as the network has classes."""
+    """Read Darknet's names file: a label for each class of the network, one a line.
+
+    Raises:
+        DarknetError: it is not a text file, or has another number of labels.
+    """
     try:
         labels = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
     except UnicodeDecodeError as exc:
@@ -73,12 +77,12 @@ def read_names(path: Path, classes: int) -> list[str]:
     return labels
 
 
-def sample_picture(height: int, width: int) -> npt.NDArray[np.uint8]:
+def resized_sample(height: int, width: int) -> npt.NDArray[np.uint8]:
     """The tracked sample of yolov3_tiny, UINT8 [height,width,3], RGB."""
-    picture = read_picture(_PICTURE)
-    if picture.shape[:2] == (height, width):
-        return picture
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    image = sample_image("yolov3_tiny", "images")
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -86,7 +90,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _separated(scores: npt.NDArray[np.float32]) -> int:
-    """How many leading rows keep their place within the tolerance of scores."""
+    """The number of leading rows whose order does not change within the tolerance of scores."""
     close = np.flatnonzero(-np.diff(scores) <= 2 * SCORE_ATOL)
     return int(close[0]) if close.size else len(scores)
 
@@ -100,12 +104,12 @@ def _leading(reference: Detections) -> Mapping[str, Expected]:
     return outputs
 
 
-def _verify(artefact: Path, picture: npt.NDArray[np.uint8], reference: Detections) -> None:
+def _verify(artefact: Path, image: npt.NDArray[np.uint8], reference: Detections) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(artefact, options, providers=["CPUExecutionProvider"])
     boxes, scores, classes = (
-        output[0] for output in session.run(["boxes", "scores", "classes"], {"images": picture[None]})
+        output[0] for output in session.run(["boxes", "scores", "classes"], {"images": image[None]})
     )
     rows = _separated(reference.scores)
     pairs = len(reference.scores)

@@ -1,4 +1,4 @@
-"""What OpenCV's own Darknet importer answers: the judge of our graphs, with no line of code in common."""
+"""OpenCV's Darknet importer: the reference of the exported graphs, with which it shares no code."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from exporters.errors import DarknetError
 
-# OpenCV leaves out scores up to 0.2 unless the section says otherwise.
+# OpenCV discards scores up to 0.2 unless the section sets another threshold.
 _YOLO, _ALL_SCORES = re.compile(r"^\s*\[\s*yolo\s*\]\s*$", re.MULTILINE), "[yolo]\nthresh=0"
 
 
 @dataclass(frozen=True)
 class Detections:
-    """Pairs of box and class by descending score.
+    """Pairs of box and class, by descending score.
 
     Attributes:
         boxes: FP32 [M,4]: x1, y1, x2, y2 in 0..1 of the input, not clipped.
@@ -29,28 +29,28 @@ class Detections:
     classes: npt.NDArray[np.int32]
 
 
-def detect(cfg: Path, weights: Path, picture: npt.NDArray[np.uint8], pairs: int) -> Detections:
+def detect(cfg: Path, weights: Path, image: npt.NDArray[np.uint8], pairs: int) -> Detections:
     """Run a Darknet model in OpenCV.
 
     Args:
         cfg: the network.
         weights: its weights.
-        picture: UINT8 [H,W,3], RGB, of the network's input size.
-        pairs: how many pairs are wanted.
+        image: UINT8 [H,W,3], RGB, of the network's input size.
+        pairs: the number of pairs.
 
     Returns:
-        The best pairs; fewer where the network has fewer.
+        The pairs with the highest scores; fewer where the network has fewer.
 
     Raises:
-        DarknetError: OpenCV does not read the model.
+        DarknetError: OpenCV cannot read or run the model.
     """
     text = _YOLO.sub(_ALL_SCORES, cfg.read_text(encoding="utf-8"))
     try:
         network = cv2.dnn.readNetFromDarknet(np.frombuffer(text.encode(), np.uint8), np.fromfile(weights, np.uint8))
-        network.setInput(cv2.dnn.blobFromImage(picture, 1 / 255))
+        network.setInput(cv2.dnn.blobFromImage(image, 1 / 255))
         heads = network.forward(network.getUnconnectedOutLayersNames())
     except cv2.error as exc:
-        raise DarknetError(f"OpenCV cannot run {cfg.name}, so nothing could check the export: {exc.err}") from exc
+        raise DarknetError(f"OpenCV cannot run {cfg.name}, so the export cannot be verified: {exc.err}") from exc
     rows = np.concatenate(heads)  # [boxes, 5 + classes]: centre, size, objectness, scores
     order = np.argsort(-rows[:, 5:], axis=None, kind="stable")[:pairs]
     row, classes = np.divmod(order, rows.shape[1] - 5)

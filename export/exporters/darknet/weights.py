@@ -18,7 +18,7 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Convolution:
-    """Kernel FP32 [filters, channels / groups, size, size] and bias FP32 [filters]; batch normalisation is in them."""
+    """Kernel FP32 [filters, channels / groups, size, size] and bias FP32 [filters], batch normalisation included."""
 
     kernel: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
@@ -38,7 +38,7 @@ def read_weights(path: Path, network: Network) -> dict[int, Convolution]:
 
 
 def _header_bytes(content: bytes) -> int:
-    """Major, minor, revision as int32, then the number of pictures seen, which grew to 64 bits with version 0.2."""
+    """Major, minor, revision as int32, then the number of training images, of 64 bits since version 0.2."""
     version = tuple(np.frombuffer(content[:12], "<i4").tolist()) if len(content) >= 20 else ()
     if version[:2] not in ((0, 1), (0, 2)) or not 0 <= version[2] < 1000:
         raise DarknetError("the header is not that of Darknet weights of version 0.1 or 0.2: is it another file?")

@@ -1,4 +1,4 @@
-"""Training of the models that have no maker: mnist and anomaly, and of cars on a user's own pictures."""
+"""Training of mnist and anomaly on public data, and of cars on the user's images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ REPORTS = PROJECT / "build" / "reports"
 
 @dataclass(frozen=True)
 class Options:
-    """What a training run can be told.
+    """The options of a training run.
 
     Attributes:
-        data: the user's own; None: what the project trains on by itself.
+        data: the user's data; None: the public data of the project (mnist and anomaly).
         column: of a CSV file.
-        epochs: at most; None: as many as suit the model.
-        output: where the weights and their record go.
-        reports: where the report goes, into a folder of the model's name.
-        resume: go on from the last checkpoint.
-        report: takes one line of what is going on.
+        epochs: at most; None: the model's default.
+        output: folder of the weights and their record.
+        reports: folder of the reports, in which each model has its own.
+        resume: continue from the last checkpoint (cars).
+        report: receives a line for each step.
     """
 
     data: Path | None = None

@@ -1,8 +1,8 @@
-"""Trains anomaly on the clean part of a series, and looks how it judges the rest.
+"""Training of anomaly on the clean part of a series; the rest, with a known anomaly, gives its score.
 
-The series of the project is InternalBleeding16 of the UCR Anomaly Archive (series 135): arterial pressure, a clean part
-to train on, and a part with exactly one anomaly, whose place is known. Any column of a CSV file can be used instead:
-then all of it counts as clean.
+The project's series is InternalBleeding16 of the UCR Anomaly Archive (series 135): arterial pressure, with a clean part
+for training and a part with exactly one anomaly, whose position is known. A column of a CSV file can be used instead:
+then all of it counts as clean, and there is no score.
 """
 
 import csv
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters import anomaly, tensorflow_runtime, training_record
+from exporters import anomaly, tensorflow_runtime
 from exporters.catalog import PackageMember, WeightFile
 from exporters.errors import TrainingDataError
 from exporters.files import content_sha256
 from exporters.training import Options
-from exporters.training.report import draw_errors, draw_history, write_numbers
-from exporters.training.weights_file import save_weights
+from exporters.training.report import draw_errors, draw_history, save_weights, write_record
+from exporters.training_record import TrainingRecord
 from exporters.weights import Fetcher
 
 EPOCHS = 300
@@ -43,10 +43,10 @@ _TEST = WeightFile(
 
 @dataclass(frozen=True)
 class Judged:
-    """How the windows of a series with a known anomaly were judged.
+    """The reconstruction errors of the windows of a series with a known anomaly.
 
     Attributes:
-        touching: whether a window holds any point of the anomaly, [N].
+        touching: whether a window contains a point of the anomaly, [N].
         errors: mean absolute error of each window, [N].
     """
 
@@ -54,7 +54,7 @@ class Judged:
     errors: npt.NDArray[np.float32]
 
     def score(self, threshold: float) -> dict[str, object]:
-        """Alarms in and outside the anomaly, and whether the greatest error of all lies in it."""
+        """Alarms inside and outside the anomaly, and whether the greatest error lies in it."""
         alarms = self.errors > threshold
         return {
             "windows": len(alarms),
@@ -68,14 +68,18 @@ class Judged:
         }
 
 
-def train(options: Options = Options()) -> Path:  # noqa: B008
-    """Train, set the threshold, judge the known anomaly, and write anomaly.weights.h5 with its record and report.
+def train(options: Options) -> Path:
+    """Train, set the threshold, score, and write anomaly.weights.h5 with its record and report.
 
-    The threshold is 1.5 times the greatest error of any clean window, the last fifth of the clean part, which the
-    network was not trained on, included.
+    The threshold is 1.5 times the greatest error of all clean windows, including the last fifth of the clean part, on
+    which the network is not trained.
 
     Returns:
-        The weights.
+        The path of the weights.
+
+    Raises:
+        TrainingDataError: the data are missing, damaged or too few.
+        WeightsUnavailableError: the public data are unavailable.
     """
     own = options.data is not None
     with Fetcher((), report=options.report) as fetcher:
@@ -102,13 +106,11 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
         accuracy = f"known anomaly {found}, {score['false_alarms']} false alarms in {score['windows']} windows"
         errors |= {"test, clean": judged.errors[~judged.touching], "test, anomaly": judged.errors[judged.touching]}
 
-    options.output.mkdir(parents=True, exist_ok=True)
     weights = options.output / anomaly.WEIGHTS
     save_weights(network, anomaly.network(), weights)
     files = {"train": clean_file} | ({"test": test_file} if test_file else {})
-    record = training_record.TrainingRecord(
+    record = TrainingRecord(
         model="anomaly",
-        weights_sha256=content_sha256(weights),
         seed=options.seed,
         epochs=len(history["loss"]),
         accuracy=accuracy,
@@ -116,26 +118,25 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
         score=score,
         parameters={"threshold": f"{threshold:.4g}"},
     )
-    training_record.write(record, weights)
     reports = options.reports / "anomaly"
-    write_numbers(reports, {**vars(record), "history": history})
+    write_record(record, weights, reports, history=history)
     draw_errors(reports / "errors.png", errors, threshold, "unit of the series")
     draw_history(reports / "history.png", history, ("loss",))
     return weights
 
 
 def read_column(path: Path, column: str | None) -> npt.NDArray[np.float32]:
-    """Read a column of numbers of a CSV file with a header.
+    """Read a column of numbers from a CSV file with a header.
 
     Args:
         path: of the file.
-        column: its name; None: the only column there is.
+        column: its name; None: the file's only column.
 
     Raises:
-        TrainingDataError: there is no such column, or it holds something that is no finite number.
+        TrainingDataError: there is no such column, or one of its values is not a finite number.
     """
     if not path.is_file():
-        raise TrainingDataError(f"{path} is no file: DATA is a CSV file with a header")
+        raise TrainingDataError(f"{path} is not a file: DATA must be a CSV file with a header")
     with path.open(newline="", encoding="utf-8-sig") as stream:
         rows = csv.DictReader(stream)
         names = list(rows.fieldnames or ())
@@ -146,10 +147,12 @@ def read_column(path: Path, column: str | None) -> npt.NDArray[np.float32]:
     try:
         values = np.array([float(text) for text in texts], np.float32)
     except (TypeError, ValueError) as exc:
-        raise TrainingDataError(f"column {wanted} of {path.name} holds something that is no number ({exc})") from exc
+        raise TrainingDataError(f"column {wanted} of {path.name} has a value that is not a number ({exc})") from exc
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0]) + 2
-        raise TrainingDataError(f"line {row} of {path.name}: {texts[row - 2]} is no finite number: fill or cut the gap")
+        raise TrainingDataError(
+            f"line {row} of {path.name}: {texts[row - 2]} is not a finite number: fill or cut the gap"
+        )
     return values
 
 
@@ -159,13 +162,13 @@ def windows_of(series: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def split(series: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Windows of a clean series to train on, and of its last fifth to stop by; no point is in both.
+    """Windows of a clean series for training, and of its last fifth for validation; no point is in both.
 
     Raises:
         TrainingDataError: the series is too short.
     """
     if len(series) < _LEAST_POINTS:
-        raise TrainingDataError(f"{len(series)} points are too few to train on: {_LEAST_POINTS} or more")
+        raise TrainingDataError(f"{len(series)} points are too few to train on: {_LEAST_POINTS} or more are needed")
     cut = int(len(series) * (1 - _HELD_OUT))
     return windows_of(series[:cut]), windows_of(series[cut:])
 
@@ -173,7 +176,7 @@ def split(series: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt
 def fit(
     network: Any, used: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32], epochs: int
 ) -> dict[str, list[float]]:
-    """Train the network in place, with early stopping. Returns loss and val_loss, one number an epoch."""
+    """Train the network in place, with early stopping. Returns loss and val_loss of each epoch."""
     import keras
 
     for name in ("normalise", "restore"):
@@ -193,12 +196,12 @@ def fit(
 
 
 def judge(network: Any, path: Path, clean: npt.NDArray[np.float32]) -> Judged:
-    """Judge the windows of a file with the columns value and is_anomaly.
+    """Compute the errors of a file with the columns value and is_anomaly.
 
     Args:
-        network: the trained one.
+        network: the trained network.
         path: of the file.
-        clean: what the network was trained on; where the file begins with it, that part is left out.
+        clean: the training series; where the file begins with it, that part is left out.
     """
     values, unusual = read_column(path, "value"), read_column(path, "is_anomaly")
     start = len(clean) if np.array_equal(values[: len(clean)], clean) else 0

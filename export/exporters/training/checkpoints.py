@@ -1,4 +1,4 @@
-"""Checkpoints of a training run in phases: after each epoch, so that a killed run goes on where it was."""
+"""Checkpoints of a training run in phases, written after each epoch, from which a killed run can be resumed."""
 
 import json
 import shutil
@@ -13,16 +13,16 @@ from exporters.files import replace_file
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        fingerprint: of data and settings; a run of others must not go on from here.
-        phase: the one that is trained.
-        epoch: how many of its epochs are done.
+        fingerprint: of data and settings; a run with others must not resume from here.
+        phase: index of the current phase.
+        epoch: number of its completed epochs.
         done: the phase has ended.
         best: the lowest validation loss of the phase.
-        best_epoch: where that was.
-        history: one number an epoch, over all phases.
+        best_epoch: the epoch of that loss.
+        history: one number for each epoch of all phases.
     """
 
     fingerprint: str
@@ -34,7 +34,7 @@ class Progress:
     history: Mapping[str, list[float]] = field(default_factory=dict)
 
     def after_epoch(self, measured: Mapping[str, list[float]]) -> "Progress":
-        """The progress after one more epoch, whose numbers these are."""
+        """The progress after another epoch with these measurements."""
         history = {name: [*self.history.get(name, []), *map(float, values)] for name, values in measured.items()}
         loss = history["val_loss"][-1]
         ahead = replace(self, epoch=self.epoch + 1, history=history)
@@ -42,12 +42,12 @@ class Progress:
 
 
 class Checkpoints:
-    """A folder with the last epoch's weights (optimiser included), the best epoch's, and a JSON file about them.
+    """A folder with the weights of the last epoch (including the optimiser's), those of the best, and a JSON file.
 
     Args:
         folder: it is made where it is missing.
         fingerprint: of data and settings.
-        resume: go on from what is there; otherwise that is removed.
+        resume: continue from the checkpoints in the folder; otherwise they are removed.
     """
 
     def __init__(self, folder: Path, fingerprint: str, resume: bool) -> None:
@@ -58,7 +58,7 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
 
     def progress(self) -> Progress:
-        """How far the run has come; the beginning where there is no checkpoint.
+        """Read the progress of the run; where there is no checkpoint, its beginning.
 
         Raises:
             TrainingDataError: the checkpoints are of other data or settings.
@@ -68,11 +68,13 @@ class Checkpoints:
             return Progress(self._fingerprint)
         progress = Progress(**json.loads(path.read_text()))
         if progress.fingerprint != self._fingerprint:
-            raise TrainingDataError(f"{self._folder} is of other data or another seed: train without --resume")
+            raise TrainingDataError(
+                f"{self._folder} has checkpoints of other data or another seed: train without --resume"
+            )
         return progress
 
     def save(self, network: Any, progress: Progress) -> None:
-        """Keep an epoch. Weights are written under a new name first, so that the JSON file never names half of them."""
+        """Save an epoch. Its weights have a new name, and the JSON file names them once they are complete."""
         network.save_weights(self._last(progress))
         if progress.best_epoch == progress.epoch:
             shutil.copyfile(self._last(progress), self._best(progress))
@@ -82,19 +84,19 @@ class Checkpoints:
             old.unlink()
 
     def note(self, progress: Progress) -> None:
-        """Write the JSON file alone."""
+        """Write the JSON file only."""
         replace_file(self._folder / "progress.json", json.dumps(asdict(progress)).encode())
 
     def load_last(self, network: Any, progress: Progress) -> None:
-        """Put the last epoch's weights, and the state of a compiled network's optimiser, into a network."""
+        """Load the weights of the last epoch, and the optimiser's state, into a compiled network."""
         network.load_weights(self._last(progress))
 
     def load_best(self, network: Any, progress: Progress) -> None:
-        """Put the weights of the phase's best epoch into a network."""
+        """Load the weights of the phase's best epoch into a network."""
         network.load_weights(self._best(progress))
 
     def remove(self) -> None:
-        """The run has ended; nothing is left to go on from."""
+        """Remove the checkpoints: the run has ended."""
         shutil.rmtree(self._folder)
 
     def _last(self, progress: Progress) -> Path:

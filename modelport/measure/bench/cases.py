@@ -12,8 +12,12 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.tasks import TASKS, build_task
 from modelport.environment import ROOT
 from modelport.measure.generator.requests import INFER_METHOD, Request
+from modelport.samples import sample_file
+from modelport.services import choose
 
 REPOSITORY = ROOT / "model_repository"
 PICTURES = ROOT / "tests" / "data" / "pictures"
@@ -70,29 +74,31 @@ def photo(size_wh: tuple[int, int], grain: float = 0.0) -> bytes:
 
 def instance(service: str) -> bytes:
     """One instance for a service: an image's bytes, or a window in JSON."""
-    if service == "digits":
-        return (REPOSITORY / "mnist" / "golden" / "images.png").read_bytes()
-    if service == "anomaly":
-        return json.dumps(json.loads((REPOSITORY / "anomaly" / "golden" / "windows.json").read_text())).encode()
-    return photo(VGA)
+    (spec,) = choose(service)
+    if TASKS[spec.task].takes_photos:
+        return photo(VGA)
+    return sample_file(spec).read_bytes()
 
 
 def requests(case: Case) -> dict[str, Request]:
     """The requests by protocol; the first is measured at every concurrency, `own` also at the legacy server."""
     data = instance(case.service)
-    made = _window_requests(case, data) if case.service == "anomaly" else _image_requests(case, data)
+    (spec,) = choose(case.service)
+    window = TASKS[spec.task].kind is InstanceKind.WINDOW
+    made = _window_requests(case, data) if window else _image_requests(case, data)
     return {**made, "own": own_request(case, data, f"/{case.service}")}
 
 
 def own_request(case: Case, data: bytes, prefix: str = "") -> Request:
     """The request of the legacy route; the legacy server has it at the root."""
-    path = prefix + case.legacy_route
-    if case.service == "anomaly":
+    path, (spec,) = prefix + case.legacy_route, choose(case.service)
+    task = build_task(spec)
+    if task.kind is InstanceKind.WINDOW:
         return Request(path, b'{"data": [' + data + b"]}", JSON)
-    if case.service == "detector":
+    if task.presentation.repeats_id:
         return Request(path, json.dumps({"id": "1", "image": base64.b64encode(data).decode()}).encode(), JSON)
     edge = "e2b5f1c0"
-    kind = "image/png" if case.service == "digits" else "image/jpeg"
+    kind = _image_type(data)
     head = f'--{edge}\r\ncontent-disposition: form-data; name="file"; filename="image"\r\ncontent-type: {kind}\r\n\r\n'
     return Request(
         path,
@@ -101,13 +107,17 @@ def own_request(case: Case, data: bytes, prefix: str = "") -> Request:
     )
 
 
+def _image_type(data: bytes) -> str:
+    return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+
+
 def _image_requests(case: Case, data: bytes) -> dict[str, Request]:
     v1, v2 = f"/v1/models/{case.service}:predict", f"/v2/models/{case.service}/infer"
     element = len(data).to_bytes(4, "little") + data
     tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(element)}}
     instances = json.dumps({"instances": [{"image": {"b64": base64.b64encode(data).decode()}}]}).encode()
     return {
-        "raw body": Request(v1, data, JPEG if case.service != "digits" else {"content-type": "image/png"}),
+        "raw body": Request(v1, data, {"content-type": _image_type(data)}),
         "V1": Request(v1, instances, JSON),
         "V2": _binary(v2, tensor, element),
         GRPC: _message(case, "image", "BYTES", [1], element),
@@ -119,8 +129,8 @@ def _window_requests(case: Case, data: bytes) -> dict[str, Request]:
     shape = [1, len(values)]
     tensor = {"name": "window", "shape": shape, "datatype": "FP32", "parameters": {"binary_data_size": values.nbytes}}
     return {
-        "V1": Request("/v1/models/anomaly:predict", b'{"instances": [' + data + b"]}", JSON),
-        "V2": _binary("/v2/models/anomaly/infer", tensor, values.tobytes()),
+        "V1": Request(f"/v1/models/{case.service}:predict", b'{"instances": [' + data + b"]}", JSON),
+        "V2": _binary(f"/v2/models/{case.service}/infer", tensor, values.tobytes()),
         GRPC: _message(case, "window", "FP32", shape, values.tobytes()),
     }
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 
 from exporters.table import table
-from kserve_transformers.settings import CHAINS
 from modelport.measure.bench import servers
 from modelport.measure.bench.cases import CASES, REPOSITORY, requests
 from modelport.measure.bench.measuring import Load, call
+from modelport.services import choose
 from modelport.stack.server import free_ports
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 
@@ -94,7 +94,7 @@ def measure(soak: int) -> Iterator[str]:
 def transformer_start_s(triton_port: int) -> float:
     """Start another transformer in front of the same Triton; returns the seconds until all services are ready."""
     http, grpc = free_ports(2)
-    settings = TransformerSettings(CHAINS, REPOSITORY, servers.LOGS / "start.log", triton_port, http, grpc)
+    settings = TransformerSettings(choose(), REPOSITORY, servers.LOGS / "start.log", triton_port, http, grpc)
     server = TransformerServer(settings)
     began = time.monotonic()
     server.start()

@@ -12,8 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,13 @@ import numpy.typing as npt
 from exporters import tensorflow_runtime
 from kserve_transformers.predictor.declaration import Declaration, TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
-from kserve_transformers.services import build_service
-from kserve_transformers.services.transformer import Answered
-from kserve_transformers.settings import Settings
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.settings import Limits
+from kserve_transformers.tasks import build_task
+from kserve_transformers.tasks.task import Answered
 from modelport.measure.bench.cases import CASES, REPOSITORY, instance
 from modelport.measure.metering import Meter, pace_ms
+from modelport.services import choose
 
 Run = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]
 Config = Mapping[str, Any]
@@ -106,15 +106,6 @@ def _names(config: Config, kind: str) -> list[str]:
     return [tensor["name"] for tensor in config[kind]]
 
 
-@dataclass(frozen=True)
-class Known:
-    """A stand-in for a model in Triton: all that the services need of it here is its declaration."""
-
-    name: str
-    known_declaration: Declaration
-    ready: bool = True
-
-
 def declaration(model_dir: Path, config: Config) -> Declaration:
     """The declaration that the transformer reads from Triton, made from the model's files."""
     inputs, outputs = (
@@ -147,20 +138,19 @@ def alone(model: str, batch: int, config: Config) -> Callable[[], None]:
 def with_service(name: str, config: Config) -> Callable[[], None]:
     """A function that runs the service's own functions once, from bytes to the JSON answer, without HTTP and Triton."""
     case = CASES[name]
-    known = Known(case.model, declaration(REPOSITORY / case.model, config))
-    settings = Settings(chains={case.service: (case.model,)})
-    service = build_service(case.service, {case.model: known}, settings, ThreadPoolExecutor(1))  # type: ignore[dict-item]
+    known = declaration(REPOSITORY / case.model, config)
+    (spec,) = choose(case.service)
+    task = build_task(spec)
     data: Any = instance(case.service)
     run = load(REPOSITORY / case.model, config)
 
     def once() -> None:
-        taken = np.array(json.loads(data), np.float32) if case.service == "anomaly" else data
-        decoded = service.decode(taken)
-        row = service.prepare(decoded, known.known_declaration)
-        outputs = run(np.stack([row]))  # row[np.newaxis] has a stride of 0, with which PyTorch takes 1.6 times as long
+        taken = np.array(json.loads(data), np.float32) if task.kind is InstanceKind.WINDOW else data
+        prepared = task.prepare(task.decode(taken, [known], Limits.pixels), known)
+        outputs = run(np.stack([prepared.row]))  # row[np.newaxis] has a stride of 0, which slows PyTorch
         first = {key: value[0] for key, value in outputs.items()}
-        answer = service.answer(first, decoded, service.parse_options({}), known.known_declaration)
-        json.dumps(service.predictions(Answered([answer], case.model, False, None, {})))
+        answer = task.answer(first, prepared.context, task.options({}), known)
+        json.dumps(task.predictions(Answered([answer], case.model, False, None, {})))
 
     return once
 

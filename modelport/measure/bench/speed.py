@@ -11,6 +11,7 @@ from modelport.measure.bench.cases import CASES, Case, instance, own_request, re
 from modelport.measure.bench.figures import Point
 from modelport.measure.bench.in_process import limit, pipeline
 from modelport.measure.bench.measuring import Load, measure
+from modelport.services import choose
 from modelport.stack.stack import StackSettings, export_missing
 
 # The raw model is measured with both: which is faster per row depends on the caches.
@@ -50,7 +51,7 @@ def run(plan: Plan) -> Iterator[Point]:
     chains: dict[str, tuple[str, ...]] = {}
     for case in (CASES[name] for name in plan.cases):
         chains[case.service] = (*chains.get(case.service, ()), case.model)
-    export_missing(StackSettings(tuple(chains), chains=chains))
+    export_missing(StackSettings(choose(*chains, chains=chains)))
     for turn in range(plan.rounds):
         systems = [system for system in SYSTEMS if system in plan.systems]
         for name in plan.cases if turn % 2 == 0 else reversed(plan.cases):

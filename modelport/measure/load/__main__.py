@@ -12,11 +12,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from kserve_transformers.settings import SERVICES
 from modelport.environment import ROOT, SetupError
 from modelport.manifests.rendering import RenderError
 from modelport.measure.load import locusts, studies
 from modelport.measure.load.locusts import LoadError, Measured
+from modelport.services import load
 
 URL = "http://127.0.0.1:8080"
 HEAD = f"{'users':>6} {'req/s':>8} {'failed':>7} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8}"
@@ -109,8 +109,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _services(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
-    if not set(names) <= set(SERVICES):
-        raise argparse.ArgumentTypeError(f"{text!r}: choose from {', '.join(SERVICES)}")
+    declared = load()
+    if not set(names) <= set(declared):
+        raise argparse.ArgumentTypeError(f"{text!r}: choose from {', '.join(declared)}")
     return names
 
 

@@ -13,18 +13,15 @@ from collections.abc import Callable
 
 from locust import HttpUser, events, task
 
-from kserve_transformers.settings import SERVICES
 from modelport.measure.generator.requests import Request
 from modelport.measure.torture.traffic import requests
-
-# The request of each service, one of those that torture sends.
-KINDS = {"detector": "detector V1", **{name: name for name in ("classifier", "cars", "digits", "anomaly")}}
+from modelport.services import load
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: ArgumentParser) -> None:
     """Options beside Locust's own; its web page has them too."""
-    parser.add_argument("--services", default=",".join(SERVICES), help="comma-separated")
+    parser.add_argument("--services", default=",".join(load()), help="comma-separated")
     parser.add_argument(
         "--think-s", type=float, default=0.0, help="mean of the exponential pause between a user's requests"
     )
@@ -41,7 +38,7 @@ class Caller(HttpUser):
     def on_start(self) -> None:
         """Make the requests, and begin after a pause, so that users do not begin together."""
         known = requests()
-        self._requests = [known[KINDS[name]] for name in self.environment.parsed_options.services.split(",")]
+        self._requests = [known[name] for name in self.environment.parsed_options.services.split(",")]
         time.sleep(self.wait_time())
 
     @task

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kserve_transformers.settings import CHAINS
 from modelport.environment import ROOT
 from modelport.manifests.rendering import kubectl
 from modelport.measure.load.locusts import LoadError
+from modelport.services import choose
 from modelport.stack.envoy.routes import INFERENCE_SERVICE, endpoints, read_routes
 from modelport.stack.envoy.server import Envoy
 from modelport.stack.server import LOOPBACK, free_ports
@@ -44,7 +44,7 @@ def documents(service: str, count: int) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def local(service: str, count: int, logs: Path) -> Iterator[str]:
     """Run replicas on this machine within the block; yields the URL of the Envoy in front of them."""
-    export_missing(StackSettings((service,)))
+    export_missing(StackSettings(choose(service)))
     with contextlib.ExitStack() as started:
         port, admin_port, *ports = free_ports(2 + _PORTS * count)
         own = [ports[at : at + _PORTS] for at in range(0, _PORTS * count, _PORTS)]
@@ -82,12 +82,12 @@ def _replica(
     service: str, number: int, ports: Sequence[int], logs: Path, started: contextlib.ExitStack
 ) -> tuple[TritonServer, TransformerServer]:
     http, grpc, triton_http, triton_grpc, metrics = ports
-    models, name = CHAINS[service], f"replica-{number}"
+    (spec,), name = choose(service), f"replica-{number}"
     triton = TritonServer(
         lay_out(),
-        TritonSettings(REPOSITORY, logs / f"{name}-triton.log", triton_http, triton_grpc, metrics, models=models),
+        TritonSettings(REPOSITORY, logs / f"{name}-triton.log", triton_http, triton_grpc, metrics, models=spec.models),
     )
-    settings = TransformerSettings({service: models}, REPOSITORY, logs / f"{name}.log", triton_http, http, grpc)
+    settings = TransformerSettings((spec,), REPOSITORY, logs / f"{name}.log", triton_http, http, grpc)
     transformer = TransformerServer(settings)
     for server in (triton, transformer):
         started.callback(server.kill)

@@ -18,9 +18,9 @@ from typing import Any, Self
 
 import psutil
 
-from kserve_transformers.settings import CHAINS
 from modelport.environment import ROOT
 from modelport.measure.torture.outcome import Outcome
+from modelport.services import load
 from modelport.stack.server import LOOPBACK, free_ports
 
 SERVICES = ("detector", "classifier")
@@ -38,7 +38,7 @@ def copy_repository(folder: Path, services: Sequence[str] = SERVICES) -> Path:
     """A copy of the model repository that faults may damage; the classifier has one model and a spare copy of it."""
     source, repository = ROOT / "model_repository", folder / "repository"
     shutil.rmtree(repository, ignore_errors=True)
-    named = [(model, model) for service in services if service != "classifier" for model in CHAINS[service]]
+    named = [(model, model) for service in services if service != "classifier" for model in load()[service].models]
     named += [(CHAIN[0], name) for name in CHAIN] if "classifier" in services else []
     for model, name in named:
         versions = [path.name for path in (source / model).glob("[0-9]*") if any(path.iterdir())]

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from modelport.environment import ROOT
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.tasks import build_task
+from kserve_transformers.tasks.samples import SampleRequest, raw_image, sample_request, v1_document, v2_binary
 from modelport.measure.generator.load import Load, RunningLoad
 from modelport.measure.generator.requests import INFER_METHOD, Request
+from modelport.samples import PHOTO, read_instance, sample_file
+from modelport.services import choose
 
-IMAGE = ROOT / "tests" / "data" / "pictures" / "coffee.jpg"
-WINDOW = ROOT / "model_repository" / "anomaly" / "golden" / "windows.json"
 GRPC = "gRPC"
 LIGHT = ("detector V1", "classifier", "detector V2", f"classifier {GRPC}", f"detector {GRPC}")
 
 
 def requests() -> dict[str, Request]:
-    """The requests over REST, by kind."""
-    image = IMAGE.read_bytes()
-    encoded = base64.b64encode(image).decode()
-    window = json.dumps({"data": [json.loads(WINDOW.read_text())]}).encode()
-    json_type = {"content-type": "application/json"}
-    v1 = json.dumps({"instances": [{"image": {"b64": encoded}}]}).encode()
-    many = json.dumps({"instances": [{"b64": encoded}] * 24}).encode()
-    binary = len(image).to_bytes(4, "little") + image
-    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(binary)}}
-    head = json.dumps({"inputs": [tensor]}).encode()
-    v2_type = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return {
-        "detector V1": Request("/v1/models/detector:predict", v1, json_type),
-        "detector V2": Request("/v2/models/detector/infer", head + binary, v2_type),
-        "classifier": Request("/classifier/classify", image, {"content-type": "image/jpeg"}),
-        "detector many": Request("/v1/models/detector:predict", many, json_type),
-        "cars": Request("/v1/models/cars:predict", image, {"content-type": "image/jpeg"}),
-        "digits": Request("/v1/models/digits:predict", image, {"content-type": "image/jpeg"}),
-        "anomaly": Request("/anomaly/predict", window, json_type),
-    }
+    """The requests over REST: one for each service, by its name, and detection by protocol and in a batch."""
+    kinds: dict[str, SampleRequest] = {}
+    for spec in choose():
+        task, instance = build_task(spec), read_instance(spec, sample_file(spec))
+        image = task.kind is InstanceKind.IMAGE
+        kinds[spec.name] = raw_image(task, instance) if image else sample_request(task, "own", instance)
+    (detector,) = choose("detector")
+    task, photo = build_task(detector), PHOTO.read_bytes()
+    many = json.dumps(v1_document(task, *[photo] * 24)).encode()
+    v1 = sample_request(task, "v1", photo)
+    kinds |= {"detector V1": v1, "detector V2": v2_binary(task, photo), "detector many": replace(v1, body=many)}
+    return {kind: Request(sample.path, sample.body, sample.headers) for kind, sample in kinds.items()}
 
 
 def infer_request(service: str, timeout_ms: int | None = None, image: bytes | None = None) -> Request:
@@ -50,7 +43,7 @@ def infer_request(service: str, timeout_ms: int | None = None, image: bytes | No
     """
     from tritonclient.grpc import service_pb2  # not at import: KServe's generated code defines the same names
 
-    image = image or IMAGE.read_bytes()
+    image = image or PHOTO.read_bytes()
     message = service_pb2.ModelInferRequest(model_name=service)
     message.inputs.add(name="image", datatype="BYTES", shape=[1])
     message.raw_input_contents.append(len(image).to_bytes(4, "little") + image)

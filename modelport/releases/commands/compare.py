@@ -1,70 +1,74 @@
-"""Serve two releases side by side, ask both about the same samples, and judge: answers, scores, latency, memory.
-
-Exit code: 0 interchangeable, 3 different, 4 undecided (too few samples), 1 where it could not be done.
-"""
+"""`modelport compare`."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
-from tqdm import tqdm
-
-from kserve_transformers.settings import SERVICES
+from modelport import services
 from modelport.environment import ROOT
 from modelport.manifests.release_file import FIRST_RELEASE
+from modelport.releases.commands import Subparsers, add_command, add_releases
 from modelport.releases.comparison import measuring, report
-from modelport.releases.comparison.samples import Sample, find_samples
+from modelport.releases.comparison.samples import find_samples
 from modelport.releases.comparison.side import side
 from modelport.releases.comparison.verdict import RULES, findings, verdict
-from modelport.releases.folders import checked_folder
-from modelport.releases.release import RELEASES
+from modelport.releases.verification import verified_repository
 from modelport.stack.stack import StackSettings, export_missing
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("service", choices=SERVICES)
-    parser.add_argument("old", help=f"a release; {FIRST_RELEASE}: model_repository/ as it stands")
-    parser.add_argument("new", help="likewise")
+def add_to(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "compare", run)
+    parser.add_argument("service", metavar="SERVICE", choices=tuple(services.load()))
+    parser.add_argument(
+        "old", metavar="OLD", help=f"name of a release, a unique part of it, or {FIRST_RELEASE}: model_repository/"
+    )
+    parser.add_argument("new", metavar="NEW", help="likewise")
     parser.add_argument(
         "--data",
         type=Path,
-        metavar="FOLDER",
-        help="of pictures (anomaly: JSON files with windows); default: the sample photos and golden samples",
+        metavar="DIR",
+        help="folder of images, for the task anomaly of JSON files with windows "
+        "(default: the sample photos and golden samples)",
     )
-    parser.add_argument("--releases", type=Path, default=RELEASES, metavar="DIR", help="build/releases by default")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="build/compare/SERVICE/OLD..NEW by default")
+    add_releases(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the report (default: build/compare/SERVICE/OLD..NEW)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it. Returns the exit code."""
-    service, names = options.service, (options.old, options.new)
-    if FIRST_RELEASE in names:
+    """Serve two releases side by side, send both the same samples, and judge whether NEW may replace OLD.
+
+    Compares answers, scores, latency and memory, by 95 % confidence intervals.
+
+    Exit codes:
+      0  interchangeable
+      1  the comparison could not be carried out
+      2  wrong arguments
+      3  different
+      4  undecided: too few samples
+
+    make turns each but 0 into its own 2: scripts call `modelport compare`.
+    """
+    service = services.load()[options.service]
+    if FIRST_RELEASE in (options.old, options.new):
         export_missing(StackSettings((service,)))
-    folders = [checked_folder(service, name, options.releases) for name in names]
-    samples = find_samples(service, options.data, folders)
-    out = options.out or ROOT / "build" / "compare" / service / "..".join(names)
-    print(
-        f"starting {' and '.join(names)}, each with a Triton and a transformer of its own (logs: {out}/logs)",
-        flush=True,
-    )
+    old_name, old_folder = verified_repository(service.name, options.old, options.releases)
+    new_name, new_folder = verified_repository(service.name, options.new, options.releases)
+    samples = find_samples(service, options.data, [old_folder, new_folder])
+    out = options.out or ROOT / "build" / "compare" / service.name / f"{old_name}..{new_name}"
+    print(f"starting Triton and a transformer for each of {old_name} and {new_name} (logs: {out}/logs)", flush=True)
     with (
-        side(f"the old one, {names[0]}", service, folders[0], out / "logs" / "old") as old,
-        side(f"the new one, {names[1]}", service, folders[1], out / "logs" / "new") as new,
+        side(f"the old release, {old_name}", service, old_folder, out / "logs" / "old") as old,
+        side(f"the new release, {new_name}", service, new_folder, out / "logs" / "new") as new,
     ):
-        print(f"asking both about {len(samples)} samples, in turn", flush=True)
-        course = measuring.run(old, new, samples, _progress)
-    measures = measuring.measures(service, course)
+        print(f"sending {len(samples)} samples to both, in turn", flush=True)
+        observations = measuring.run(old, new, samples)
+    measures = measuring.measures(observations)
     found = findings(measures, RULES)
-    comparison = report.Comparison(service, *names, course, measures, found, verdict(found))
+    comparison = report.Comparison(service.name, old_name, new_name, observations, measures, found, verdict(found))
     path = report.write(comparison, out)
     print(*report.lines(comparison), f"report: {path}", sep="\n")
     return comparison.verdict.exit_code
-
-
-def _progress(samples: Iterable[Sample], total: int) -> Iterable[Sample]:
-    shown: Iterable[Sample] = tqdm(samples, total=total, unit="pair", disable=not sys.stderr.isatty())
-    return shown

@@ -1,44 +1,44 @@
-"""Let another release take over in a running stack (`make serve`) without losing a request, or leave it as it is.
-
-The release is verified, loaded beside the present one, asked for its golden samples and warmed up; then it takes
-over, and the other one is unloaded once its last request has its answer. If anything fails, the present one has never
-stopped.
-"""
+"""`modelport update`."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
-from kserve_transformers.settings import SERVICES
+from modelport import services
 from modelport.manifests.release_file import FIRST_RELEASE
-from modelport.releases.folders import checked_folder
-from modelport.releases.release import RELEASES
+from modelport.releases.commands import Subparsers, add_command, add_releases
+from modelport.releases.verification import verified_repository
 from modelport.stack.control import ask
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("service", choices=SERVICES)
-    parser.add_argument("release", help=f"its name; {FIRST_RELEASE}: what the stack was started with")
-    parser.add_argument("--port", type=int, default=8080, help="where the stack serves REST (default: %(default)s)")
-    parser.add_argument("--releases", type=Path, default=RELEASES, metavar="DIR", help="build/releases by default")
+def add_to(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "update", run)
+    parser.add_argument("service", metavar="SERVICE", choices=tuple(services.load()))
+    parser.add_argument(
+        "release",
+        metavar="RELEASE",
+        help=f"its name, a unique part of it, or {FIRST_RELEASE}: the model repository with which the stack started",
+    )
+    parser.add_argument("--port", type=int, default=8080, help="the stack's REST port (default: %(default)s)")
+    add_releases(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it. Returns the exit code."""
+    """Switch a service of a running stack (`make serve`) to another release without losing a request.
+
+    The release is verified, loaded beside the current one, passes its golden checks and is warmed
+    up. Then it takes over, and the current one is unloaded after its last answer. If a step fails,
+    the current release continues to serve.
+    """
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:5.1f} s  {text}", flush=True)
 
-    folder = checked_folder(options.service, options.release, options.releases)
-    say(
-        f"{options.release} is whole: every file has the sha256 of release.json"
-        if folder.name == options.release
-        else f"back to {options.release}"
-    )
-    ask(options.port, {"service": options.service, "release": options.release, "folder": str(folder.resolve())}, say)
-    say(f"{options.service} on port {options.port} is served by {options.release}")
+    name, folder = verified_repository(options.service, options.release, options.releases)
+    say(f"returning to {name}" if name == FIRST_RELEASE else f"verified {name}: every file matches release.json")
+    ask(options.port, {"service": options.service, "release": name, "folder": str(folder.resolve())}, say)
+    say(f"{name} serves {options.service} on port {options.port}")
     return 0

@@ -1,4 +1,4 @@
-"""Check a release, in a folder or in storage, against its release.json: every file, nothing missing, nothing else."""
+"""`modelport verify`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelport.releases.commands import Subparsers, add_command
 from modelport.releases.oci import image_at
 from modelport.releases.release import Release
 from modelport.releases.signing import verify_signature
@@ -15,28 +16,29 @@ from modelport.releases.store import Stored, open_store
 from modelport.releases.verification import verify
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+def add_to(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "verify", run)
     parser.add_argument(
         "place",
         metavar="PLACE",
-        help="folder, s3://, gs://, az:// or file:/// of a release, oci:///PATH/SERVICE:RELEASE",
+        help="folder or s3://, gs://, az://, file:/// URL of a release, or oci:///PATH/SERVICE:RELEASE",
     )
-    parser.add_argument("--verify-key", type=Path, metavar="PEM", help="and its signature, by this public key")
+    parser.add_argument("--verify-key", type=Path, metavar="PEM", help="public key that must have signed the release")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Verify, and say what it is."""
+    """Compare every file of a release, in a folder or in storage, with its release.json."""
     print(f"verifying {options.place}: every file against release.json", flush=True)
     source = _source(options.place)
     if options.verify_key:
         release = _verify_signed(source, options.verify_key)
-        print(f"the signature holds for {options.verify_key.name}")
+        print(f"the signature is valid for {options.verify_key.name}")
     else:
         release = verify(source)
     print(f"{release.service} {release.name}: {len(release.files)} files, {release.size / 1e6:.1f} MB, all as released")
     for model in release.untrained:
-        print(f"warning: {model} is untrained: its answers mean nothing")
+        print(f"warning: {model} is untrained, so its answers mean nothing")
     return 0
 
 
@@ -48,7 +50,7 @@ def _source(place: str) -> Source:
 
 
 def _verify_signed(source: Source, key: Path) -> Release:
-    """The signature is checked over a copy: what was read once is what is judged."""
+    """Both checks read the same copy, so that the files cannot change between them."""
     with tempfile.TemporaryDirectory(prefix="modelport-verify-") as scratch:
         copy(source, Path(scratch))
         verify_signature(Path(scratch), key)

@@ -1,1 +1,1 @@
-"""Two releases of a service side by side: what they answer, how fast, in how much memory, and whether it matters."""
+"""Compares two releases of a service: answers, scores, latency and memory over the same samples."""

@@ -1,8 +1,8 @@
-"""A service's answer to one sample as things that can be compared: labels, scores, boxes."""
+"""A service's answer to one sample in a form that can be compared: labels, scores, boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,31 +17,33 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found in a sample, best first.
+    """The results for one sample, best first.
 
     Attributes:
-        labels: names; of the anomaly service its verdict.
-        scores: [len(labels)], 0..1; of the anomaly service the mean absolute error.
-        boxes: [len(labels), 4], xyxy in pixels; None where the service knows no places.
+        labels: class labels, or the value of another output as text.
+        scores: [len(labels)], by `measure`.
+        boxes: [len(labels), 4], xyxy in pixels; None for tasks without boxes.
+        measure: what the scores are: "score", 0..1, or "error", in the unit of the input.
         model: which model of the chain answered, where the service says so.
     """
 
     labels: tuple[str, ...]
     scores: npt.NDArray[np.float64]
     boxes: npt.NDArray[np.float32] | None = None
+    measure: str = "score"
     model: str | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How two answers to the same sample compare.
+    """How two answers to the same sample differ.
 
     Attributes:
-        agreed: of `count` things, how many both found. Each box counts, and a pair of boxes as two; of answers without
-            boxes the best label alone.
-        shifts: new score minus old one of each pair.
-        ious: intersection over union of each pair of boxes.
-        only_old, only_new: labels of what has no partner.
+        agreed: how many of `count` results both answers have. Of boxes each counts, so a pair counts twice; of answers
+            without boxes only the best label counts.
+        shifts: of each pair, the new score minus the old one.
+        ious: of each pair of boxes, their IoU.
+        only_old, only_new: labels of the results without a partner.
     """
 
     agreed: int
@@ -53,37 +55,54 @@ class Difference:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The lower, the more they differ."""
+        """A sort key: the lower, the more the answers differ."""
         return (self.agreed / self.count if self.count else 1.0, -max((abs(s) for s in self.shifts), default=0.0))
 
 
-def read_answer(service: str, outputs: Arrays) -> Answer:
-    """The answer in a service's V2 outputs for one sample."""
-    return _READ[service](outputs)
+def read_answer(outputs: Arrays) -> Answer:
+    """Read the V2 outputs of any task for one sample.
+
+    Args:
+        outputs: `box`, `score` and `label` of detection; `label` and `score` [1,K] of classification; else an integer
+            or a boolean [1] and a score or an error [1], the first outputs of these types.
+    """
+    if "box" in outputs:
+        xywh = np.asarray(outputs["box"], np.float32)
+        boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+        return Answer(_texts(outputs["label"]), np.asarray(outputs["score"], np.float64), boxes)
+    if "label" in outputs:
+        model = _texts(outputs["model"])[0] if "model" in outputs else None
+        return Answer(_texts(outputs["label"][0]), np.asarray(outputs["score"][0], np.float64), model=model)
+    floats = {name: values for name, values in outputs.items() if np.issubdtype(values.dtype, np.floating)}
+    score_name, scores = next(iter(floats.items()))
+    name, values = next((name, values) for name, values in outputs.items() if name not in floats)
+    value = values[0]
+    label = ("" if value else "not ") + name if isinstance(value, np.bool_) else str(value)
+    measure = "score" if score_name in ("score", "confidence") else "error"
+    return Answer((label,), np.asarray(scores, np.float64), measure=measure)
 
 
 def difference(old: Answer, new: Answer) -> Difference:
     """Compare two answers to the same sample."""
     if old.boxes is not None and new.boxes is not None:
-        return _of_boxes(old, old.boxes, new, new.boxes)
-    agreed = old.labels[0] == new.labels[0]
-    if agreed:
+        return _boxes_difference(old, old.boxes, new, new.boxes)
+    if old.labels[0] == new.labels[0]:
         return Difference(1, 1, (float(new.scores[0] - old.scores[0]),))
     return Difference(0, 1, (), only_old=old.labels[:1], only_new=new.labels[:1])
 
 
-def _of_boxes(
+def _boxes_difference(
     old: Answer, old_boxes: npt.NDArray[np.float32], new: Answer, new_boxes: npt.NDArray[np.float32]
 ) -> Difference:
-    """Pairs of boxes of the same label, those that overlap most first, each box in one pair at most."""
-    same = np.array([[a == b for b in new.labels] for a in old.labels], bool).reshape(len(old_boxes), len(new_boxes))
-    iou = np.where(same, box_iou(old_boxes, new_boxes), 0)
+    """Pair boxes of the same label greedily, by descending IoU, each box in one pair at most."""
+    overlaps = box_iou(old_boxes, new_boxes)
+    same = np.array([[a == b for b in new.labels] for a in old.labels], bool).reshape(overlaps.shape)
+    iou = np.where(same, overlaps, 0)
     pairs: list[tuple[int, int]] = []
     while iou.size and iou.max() >= IOU_THRESHOLD:
         i, j = (int(index) for index in np.unravel_index(iou.argmax(), iou.shape))
         pairs.append((i, j))
         iou[i, :] = iou[:, j] = -1
-    overlaps = box_iou(old_boxes, new_boxes)
     olds, news = {i for i, _ in pairs}, {j for _, j in pairs}
     return Difference(
         agreed=2 * len(pairs),
@@ -95,33 +114,5 @@ def _of_boxes(
     )
 
 
-def _detections(outputs: Arrays) -> Answer:
-    xywh = np.asarray(outputs["box"], np.float32)
-    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    return Answer(_texts(outputs["label"]), np.asarray(outputs["score"], np.float64), boxes)
-
-
-def _top(outputs: Arrays) -> Answer:
-    model = _texts(outputs["model"])[0] if "model" in outputs else None
-    return Answer(_texts(outputs["label"][0]), np.asarray(outputs["score"][0], np.float64), model=model)
-
-
-def _digit(outputs: Arrays) -> Answer:
-    return Answer((str(outputs["digit"][0]),), np.asarray(outputs["confidence"], np.float64))
-
-
-def _verdict(outputs: Arrays) -> Answer:
-    return Answer(("anomaly" if outputs["anomaly"][0] else "normal",), np.asarray(outputs["mae"], np.float64))
-
-
 def _texts(values: npt.NDArray[np.generic]) -> tuple[str, ...]:
     return tuple(value.decode() for value in values.tolist())
-
-
-_READ: Mapping[str, Callable[[Arrays], Answer]] = {
-    "detector": _detections,
-    "classifier": _top,
-    "cars": _top,
-    "digits": _digit,
-    "anomaly": _verdict,
-}

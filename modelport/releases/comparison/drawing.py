@@ -1,4 +1,4 @@
-"""A sample with what both releases found in it: the old one's in blue, the new one's in orange."""
+"""Draws a sample with both releases' answers: the old release in blue, the new one in orange."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelport.releases.comparison.measuring import Compared
 
 OLD_BGR, NEW_BGR, WHITE = (210, 120, 20), (0, 120, 255), (255, 255, 255)
 _FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 20
-_LEAST_SIDE, _MOST_SIDE = 360, 1000
+_MIN_SIDE, _MAX_SIDE = 360, 1000
 _PLOT_WH = (600, 240)
 _TOP = 3
 
@@ -20,9 +20,9 @@ Colour = tuple[int, int, int]
 
 
 def draw(compared: Compared) -> BGR:
-    """The picture or the window, boxes over it, and below it what each release answers."""
+    """The image or window with the boxes of both answers, and both answers' labels below; uint8 [H, W, 3]."""
     content = compared.sample.content
-    bgr, scale = _picture(content) if isinstance(content, bytes) else (_plot(content), 1.0)
+    bgr, scale = _image(content) if isinstance(content, bytes) else (_plot(content), 1.0)
     for answer, colour in ((compared.old, OLD_BGR), (compared.new, NEW_BGR)):
         _draw_boxes(bgr, answer, scale, colour)
     canvas = np.full((bgr.shape[0] + 2 * _LINE_PX + 8, bgr.shape[1], 3), 255, np.uint8)
@@ -43,13 +43,13 @@ def caption(answer: Answer) -> str:
     return text + f" and {more} more" * (answer.boxes is not None and more > 0)
 
 
-def _picture(content: bytes) -> tuple[BGR, float]:
-    """The picture at a size that can be looked at, and by how much it was scaled."""
+def _image(content: bytes) -> tuple[BGR, float]:
+    """The image, scaled so that its longer side is within _MIN_SIDE and _MAX_SIDE, and the scale."""
     bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:  # a format that the services read and OpenCV does not
-        return np.full((_LEAST_SIDE, _LEAST_SIDE, 3), 230, np.uint8), 1.0
+    if bgr is None:  # a format that OpenCV does not read, but the services do
+        return np.full((_MIN_SIDE, _MIN_SIDE, 3), 230, np.uint8), 1.0
     longest = max(bgr.shape[:2])
-    scale = min(max(longest, _LEAST_SIDE), _MOST_SIDE) / longest
+    scale = min(max(longest, _MIN_SIDE), _MAX_SIDE) / longest
     kind = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=kind), np.uint8), scale
 
@@ -65,7 +65,7 @@ def _plot(window: npt.NDArray[np.float32]) -> BGR:
 
 
 def _draw_boxes(bgr: BGR, answer: Answer, scale: float, colour: Colour) -> None:
-    """In place. The new one's labels stand at the lower edge, so that both can be read."""
+    """Draw on the image itself; labels of the new release at the lower edge, so that they do not cover the others."""
     if answer.boxes is None:
         return
     for box, label, score in zip(answer.boxes, answer.labels, answer.scores, strict=True):

@@ -1,11 +1,13 @@
-"""Asks both releases about every sample, in turn, and makes numbers of the answers."""
+"""Sends every sample to both releases in turn, and summarises the answers as numbers."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tqdm import tqdm
 
 from modelport.releases.comparison import statistics
 from modelport.releases.comparison.answers import Answer, Difference, difference
@@ -14,13 +16,13 @@ from modelport.releases.comparison.side import RefusedError, Side
 from modelport.releases.comparison.statistics import Estimate
 from modelport.releases.errors import ComparisonError
 
-WARM_UP = 3
-LEAST_PAIRS = 40  # of timed answers: samples that are fewer are asked about again
+WARM_UP = 3  # requests to each release that are not measured
+MIN_PAIRS = 40  # timed pairs of answers; fewer samples are sent repeatedly
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One sample and both answers to it."""
+    """A sample and both answers to it."""
 
     sample: Sample
     old: Answer
@@ -29,82 +31,74 @@ class Compared:
 
 
 @dataclass
-class Course:
-    """What was seen.
+class Observations:
+    """What was measured.
 
     Attributes:
-        compared: each sample once.
-        refused: samples that one of them does not take: name, and what it said.
-        old_ms, new_ms: of each pair of answers, in the order in which they came.
-        old_mb, new_mb: memory, after each round through the samples and evenly in between.
-        models: by side, what its models say of themselves.
+        compared: each accepted sample once.
+        refused: samples that a release did not accept: the message by name.
+        old_ms, new_ms: latency of each pair of answers in ms, in the order in which they were sent.
+        old_mib, new_mib: memory in MiB, at regular intervals.
+        models: by side, the state of its models.
     """
 
     compared: list[Compared] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     old_ms: list[float] = field(default_factory=list)
     new_ms: list[float] = field(default_factory=list)
-    old_mb: list[float] = field(default_factory=list)
-    new_mb: list[float] = field(default_factory=list)
+    old_mib: list[float] = field(default_factory=list)
+    new_mib: list[float] = field(default_factory=list)
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def run(
-    old: Side,
-    new: Side,
-    samples: Sequence[Sample],
-    progress: Callable[[Iterable[Sample], int], Iterable[Sample]] = lambda samples, total: samples,
-) -> Course:
-    """Ask old and new in turn: whatever else the machine does at that time meets both.
+def run(old: Side, new: Side, samples: Sequence[Sample]) -> Observations:
+    """Send samples to both releases alternately, so that other load on the machine affects both alike.
 
-    Args:
-        old: a release.
-        new: the one that may take its place.
-        samples: what to ask about.
-        progress: shows how many of the total were asked.
+    Shows a progress bar on a terminal.
 
     Raises:
-        ComparisonError: a side did not answer, or takes no sample.
+        ComparisonError: a release did not answer, or no sample was accepted.
     """
-    course = Course(models={"old": old.models(), "new": new.models()})
-    course.refused = {sample.name: reason for sample in samples if (reason := _refusal(old, new, sample))}
-    usable = [sample for sample in samples if sample.name not in course.refused]
+    observations = Observations(models={"old": old.models(), "new": new.models()})
+    observations.refused = {sample.name: reason for sample in samples if (reason := _refusal(old, new, sample))}
+    usable = [sample for sample in samples if sample.name not in observations.refused]
     if not usable:
-        raise ComparisonError(f"no sample is one that the service takes: {next(iter(course.refused.values()))}")
+        raise ComparisonError(f"the service accepts none of the samples: {next(iter(observations.refused.values()))}")
     for _ in range(WARM_UP):
-        old.ask(usable[0])
-        new.ask(usable[0])
-    total = max(len(usable), LEAST_PAIRS)
-    every = max(1, total // LEAST_PAIRS)
-    for number, sample in enumerate(progress(itertools.islice(itertools.cycle(usable), total), total)):
-        sides = (old, new) if number % 2 else (new, old)
-        asked = {one.name: one.ask(sample) for one in sides}
-        (before, old_s), (after, new_s) = asked[old.name], asked[new.name]
-        course.old_ms.append(old_s * 1000)
-        course.new_ms.append(new_s * 1000)
+        old.infer(usable[0])
+        new.infer(usable[0])
+    total = max(len(usable), MIN_PAIRS)
+    memory_interval = max(1, total // MIN_PAIRS)
+    sequence = itertools.islice(itertools.cycle(usable), total)
+    for number, sample in enumerate(tqdm(sequence, total=total, unit="pair", disable=None)):
+        answers = {one.name: one.infer(sample) for one in ((old, new) if number % 2 else (new, old))}
+        (before, old_s), (after, new_s) = answers[old.name], answers[new.name]
+        observations.old_ms.append(old_s * 1000)
+        observations.new_ms.append(new_s * 1000)
         if number < len(usable):
-            course.compared.append(Compared(sample, before, after, difference(before, after)))
-        if number % every == 0:
-            course.old_mb.append(old.memory_mb())
-            course.new_mb.append(new.memory_mb())
-    return course
+            observations.compared.append(Compared(sample, before, after, difference(before, after)))
+        if number % memory_interval == 0:
+            observations.old_mib.append(old.memory_mib())
+            observations.new_mib.append(new.memory_mib())
+    return observations
 
 
 def _refusal(old: Side, new: Side, sample: Sample) -> str | None:
     for one in (old, new):
         try:
-            one.ask(sample)
+            one.infer(sample)
         except RefusedError as exc:
             return f"{one.name}: {exc}"
     return None
 
 
-def measures(service: str, course: Course) -> dict[str, Estimate]:
-    """The numbers, by name."""
-    differences = [one.difference for one in course.compared]
+def measures(observations: Observations) -> dict[str, Estimate]:
+    """The measures of a comparison, by name."""
+    differences = [one.difference for one in observations.compared]
+    answer = observations.compared[0].old
     agreed, counts = [float(d.agreed) for d in differences], [float(d.count) for d in differences]
     found: dict[str, Estimate] = {}
-    if service == "detector":
+    if answer.boxes is not None:
         found["agreement"] = statistics.ratio_of_sums(agreed, counts)
         ious = [iou for d in differences for iou in d.ious]
         if ious:
@@ -113,13 +107,13 @@ def measures(service: str, course: Course) -> dict[str, Estimate]:
         found["agreement"] = statistics.share(int(sum(agreed)), len(differences))
     shifts = [shift for d in differences for shift in d.shifts]
     if shifts:
-        unit = "error" if service == "anomaly" else "score"  # an error has the unit of its series: no rule fits all
-        found[f"{unit} shift"] = statistics.mean(shifts)
-        found[f"absolute {unit} shift"] = statistics.mean([abs(shift) for shift in shifts])
-    found["old latency, ms"] = statistics.median(course.old_ms)
-    found["new latency, ms"] = statistics.median(course.new_ms)
-    found["latency ratio"] = statistics.ratio_of_medians(course.new_ms, course.old_ms)
-    found["old memory, MiB"] = statistics.median(course.old_mb)
-    found["new memory, MiB"] = statistics.median(course.new_mb)
-    found["memory ratio"] = statistics.ratio_of_medians(course.new_mb, course.old_mb)
+        # No rule limits errors: they have the unit of the input.
+        found[f"{answer.measure} shift"] = statistics.mean(shifts)
+        found[f"absolute {answer.measure} shift"] = statistics.mean([abs(shift) for shift in shifts])
+    found["old latency, ms"] = statistics.median(observations.old_ms)
+    found["new latency, ms"] = statistics.median(observations.new_ms)
+    found["latency ratio"] = statistics.ratio_of_medians(observations.new_ms, observations.old_ms)
+    found["old memory, MiB"] = statistics.median(observations.old_mib)
+    found["new memory, MiB"] = statistics.median(observations.new_mib)
+    found["memory ratio"] = statistics.ratio_of_medians(observations.new_mib, observations.old_mib)
     return found

@@ -1,4 +1,4 @@
-"""What a comparison leaves: results.json, report.md, and the samples on which the releases differ most, drawn."""
+"""The report of a comparison: results.json, report.md, and drawings of the samples with the largest differences."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import cv2
 from exporters.files import replace_file
 from exporters.table import table
 from modelport.releases.comparison.drawing import caption, draw
-from modelport.releases.comparison.measuring import Compared, Course
+from modelport.releases.comparison.measuring import Compared, Observations
 from modelport.releases.comparison.statistics import CONFIDENCE, Estimate
 from modelport.releases.comparison.verdict import Finding, Rule, Verdict
 
-MOST = 8  # pictures that are drawn
-_LABELS = 5
+MAX_DRAWN = 8  # samples
+_MAX_LABELS = 5
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class Comparison:
     service: str
     old: str
     new: str
-    course: Course
+    observations: Observations
     measures: Mapping[str, Estimate]
     findings: Mapping[Rule, Finding]
     verdict: Verdict
 
     @property
     def most_different(self) -> list[Compared]:
-        """The samples on which the answers are not the same, worst first."""
-        ranked = sorted(self.course.compared, key=lambda one: one.difference.rank)
-        return [one for one in ranked if one.difference.rank < (1.0, 0.0)][:MOST]
+        """The samples on which the answers differ, most different first."""
+        ranked = sorted(self.observations.compared, key=lambda one: one.difference.rank)
+        return [one for one in ranked if one.difference.rank < (1.0, 0.0)][:MAX_DRAWN]
 
 
 def lines(comparison: Comparison) -> list[str]:
-    """The numbers, the rules and the verdict, as a terminal shows them."""
+    """The lines for a terminal: measures with their rules, differing labels, remarks, and the verdict."""
     rows = [("", "value", "95 % interval", "of", "rule")]
     rules = {rule.measure: f"{found.value}: {rule.text}" for rule, found in comparison.findings.items()}
     for name, estimate in comparison.measures.items():
@@ -58,7 +58,7 @@ def lines(comparison: Comparison) -> list[str]:
 
 
 def write(comparison: Comparison, folder: Path) -> Path:
-    """Write all of it. Returns the path of report.md."""
+    """Write the report into a folder; returns the path of report.md."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("differs-*.jpg"):
         left.unlink()
@@ -75,33 +75,35 @@ def write(comparison: Comparison, folder: Path) -> Path:
         name = f"differs-{number}.jpg"
         cv2.imwrite(str(folder / name), draw(compared))
         text += [f"## {compared.sample.name}", "", f"old: {caption(compared.old)}; new: {caption(compared.new)}", ""]
-        text += [f"![{compared.sample.name}: the old release's in blue, the new one's in orange]({name})", ""]
+        text += [f"![{compared.sample.name}: the old release in blue, the new one in orange]({name})", ""]
     replace_file(folder / "report.md", "\n".join(text).encode())
     return folder / "report.md"
 
 
 def _labels(comparison: Comparison) -> list[str]:
-    """What only one of the two finds."""
+    """The labels that only one release answers."""
     told = []
     for side, name in (("only_old", "old"), ("only_new", "new")):
-        found = Counter(label for one in comparison.course.compared for label in getattr(one.difference, side))
+        found = Counter(label for one in comparison.observations.compared for label in getattr(one.difference, side))
         if found:
-            most = ", ".join(f"{label} {count}" for label, count in found.most_common(_LABELS))
-            told.append(f"only the {name} one says: {most}" + ", ..." * (len(found) > _LABELS))
+            most = ", ".join(f"{label} {count}" for label, count in found.most_common(_MAX_LABELS))
+            told.append(f"only the {name} release answers: {most}" + ", ..." * (len(found) > _MAX_LABELS))
     return told
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    course = comparison.course
+    observations = comparison.observations
     told = [
-        f"the {side} one's {model} is untrained: its answers mean nothing"
-        for side, models in course.models.items()
+        f"{model} of the {side} release is untrained, so its answers mean nothing"
+        for side, models in observations.models.items()
         for model, state in models.items()
         if state.get("weights") == "untrained"
     ]
-    if course.refused:
-        name, reason = next(iter(course.refused.items()))
-        told.append(f"{len(course.refused)} samples left out, which the service does not take: {name} ({reason}) ...")
+    if observations.refused:
+        name, reason = next(iter(observations.refused.items()))
+        told.append(
+            f"{len(observations.refused)} samples left out, since the service does not accept them: {name} ({reason})"
+        )
     return told
 
 
@@ -114,8 +116,8 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict.text,
         "measures": {name: _finite(asdict(estimate)) for name, estimate in comparison.measures.items()},
         "rules": {rule.text: found.value for rule, found in comparison.findings.items()},
-        "models": comparison.course.models,
-        "refused": comparison.course.refused,
+        "models": comparison.observations.models,
+        "refused": comparison.observations.refused,
         "samples": [
             {
                 "name": one.sample.name,
@@ -124,7 +126,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
                 "agreed": one.difference.agreed,
                 "count": one.difference.count,
             }
-            for one in comparison.course.compared
+            for one in comparison.observations.compared
         ],
     }
 
@@ -134,7 +136,7 @@ def _answer(labels: tuple[str, ...], scores: list[float], model: str | None) -> 
 
 
 def _finite(numbers: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no infinity."""
+    """JSON has no infinity."""
     return {key: None if isinstance(n, float) and not math.isfinite(n) else n for key, n in numbers.items()}
 
 

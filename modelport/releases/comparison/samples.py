@@ -1,4 +1,4 @@
-"""What both releases are asked about: pictures, or windows of a series."""
+"""The samples that both releases get: images, or windows of a series."""
 
 from __future__ import annotations
 
@@ -10,47 +10,60 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kserve_transformers.settings import CHAINS
+from kserve_transformers.protocol.requests import InstanceKind
+from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.tasks import TASKS
 from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
 
-PICTURES = ROOT / "tests" / "data" / "pictures"
+PHOTOS = ROOT / "tests" / "data" / "pictures"
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-PHOTO_SERVICES = frozenset(("detector", "classifier", "cars"))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One thing to ask about: an encoded picture, or a window, FP32 [L]."""
+    """The input of one request: an encoded image, or a window, FP32 [L]."""
 
     name: str
     content: bytes | npt.NDArray[np.float32]
 
+    @property
+    def bytes(self) -> bytes:
+        """The content, for comparison with other samples."""
+        return self.content if isinstance(self.content, bytes) else self.content.tobytes()
 
-def find_samples(service: str, data: Path | None, repositories: Sequence[Path]) -> list[Sample]:
-    """What to ask a service about.
+
+def find_samples(service: ServiceSpec, data: Path | None, repositories: Sequence[Path]) -> list[Sample]:
+    """Collect the samples for a service.
 
     Args:
-        service: pictures for all, windows for `anomaly`.
-        data: a folder of pictures, or of JSON files with a window or a list of windows; folders in it count, too.
-            None: the sample photos of this checkout, and the golden samples.
-        repositories: whose golden samples are taken where there is no `data`.
+        service: its task determines whether it takes images or windows.
+        data: a folder, read recursively, of images, or of JSON files with a window or a list of windows.
+            None: the sample photos of this checkout and the golden samples.
+        repositories: the model repositories whose golden samples are taken where `data` is None.
+
+    Returns:
+        The samples without duplicates.
 
     Raises:
-        ComparisonError: there is nothing.
+        ComparisonError: there are none.
     """
-    folders = [data] if data else [folder / model / "golden" for folder in repositories for model in CHAINS[service]]
-    if not data and service in PHOTO_SERVICES:
-        folders.insert(0, PICTURES)
-    read = _windows if service == "anomaly" else _pictures
-    found = {_bytes(sample): sample for folder in folders for sample in read(folder)}
+    task = TASKS[service.task]
+    windows = task.kind is InstanceKind.WINDOW
+    folders = [data] if data else [folder / model / "golden" for folder in repositories for model in service.models]
+    if not data and task.takes_photos:
+        folders.insert(0, PHOTOS)
+    read = _windows if windows else _images
+    found = {sample.bytes: sample for folder in folders for sample in read(folder)}
     if not found:
-        kind = "window (JSON, a list of numbers)" if service == "anomaly" else "picture"
-        raise ComparisonError(f"{data or 'this checkout'} holds no {kind}: name a folder that does, DATA=folder")
+        kind = "windows (JSON, a list of numbers)" if windows else "images"
+        raise ComparisonError(
+            f"{data or 'this checkout'} contains no {kind}: name a folder that does: --data DIR (make: DATA=DIR)"
+        )
     return list(found.values())
 
 
-def _pictures(folder: Path) -> Iterator[Sample]:
+def _images(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
             yield Sample(path.relative_to(folder).as_posix(), path.read_bytes())
@@ -66,9 +79,4 @@ def _windows(folder: Path) -> Iterator[Sample]:
                 for number, row in enumerate(rows):
                     yield Sample(f"{name}#{number}" if len(rows) > 1 else name, np.array(row, np.float32))
         except (ValueError, TypeError) as exc:
-            raise ComparisonError(f"{path} is no list of numbers ({exc}): remove it from the folder") from exc
-
-
-def _bytes(sample: Sample) -> bytes:
-    """What makes two samples the same one."""
-    return sample.content if isinstance(sample.content, bytes) else sample.content.tobytes()
+            raise ComparisonError(f"{path} is not a list of numbers ({exc}): remove it from the folder") from exc

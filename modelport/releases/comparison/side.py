@@ -1,4 +1,4 @@
-"""One release of a service, served on this machine as `make serve` would serve it, to be asked and measured."""
+"""One of the two releases in a comparison, served on this machine as `make serve` serves it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from kserve_transformers.service_spec import ServiceSpec
 from modelport.releases.comparison.answers import Answer, read_answer
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import ComparisonError
@@ -21,12 +22,12 @@ from modelport.stack.errors import StartError
 from modelport.stack.server import LOOPBACK, free_ports
 from modelport.stack.stack import Stack, StackSettings
 
-ANSWER_TIMEOUT_S = 60.0
-REFUSALS = ("400", "413", "415")  # the sample's fault
+INFER_TIMEOUT_S = 60.0
+REFUSALS = ("400", "413", "415")  # status codes that blame the sample
 
 
 class RefusedError(Exception):
-    """The service does not take this sample: the message is its own."""
+    """The service does not accept this sample; the message is the service's."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class Side:
     stack: Stack
     client: InferenceServerClient
 
-    def ask(self, sample: Sample) -> tuple[Answer, float]:
-        """The transformer's answer to a sample, and the seconds that it took.
+    def infer(self, sample: Sample) -> tuple[Answer, float]:
+        """Send a sample to the transformer; returns its answer and the latency in seconds.
 
         Raises:
-            RefusedError: the sample is none that the service takes.
+            RefusedError: the service does not accept the sample.
             ComparisonError: there was no answer.
         """
         if isinstance(sample.content, bytes):
@@ -62,30 +63,30 @@ class Side:
             raise ComparisonError(f"{self.name} did not answer {sample.name} ({exc!r}): see its logs") from exc
         seconds = time.perf_counter() - began
         outputs = {output["name"]: result.as_numpy(output["name"]) for output in result.get_response()["outputs"]}
-        return read_answer(self.service, outputs), seconds
+        return read_answer(outputs), seconds
 
-    def memory_mb(self) -> float:
-        """Of Triton and the models' processes, proportional set size, MiB."""
+    def memory_mib(self) -> float:
+        """The proportional set size of Triton and the models' processes, MiB."""
         return self.stack.triton.memory_bytes() / 2**20
 
     def models(self) -> dict[str, Any]:
-        """What the models say of themselves."""
+        """The state of the service's models, by name, from the readiness report."""
         found: dict[str, Any] = self.stack.transformers[0].services()[self.service]["models"]
         return found
 
 
 @contextlib.contextmanager
-def side(name: str, service: str, folder: Path, logs: Path) -> Iterator[Side]:
+def side(name: str, service: ServiceSpec, folder: Path, logs: Path) -> Iterator[Side]:
     """Serve a release on free ports until the block ends.
 
     Args:
-        name: of the release.
-        service: whose models are in the folder.
-        folder: a model repository.
-        logs: where Triton and the transformer write theirs.
+        name: what messages call the release.
+        service: the only service that is served.
+        folder: a model repository with the service's models.
+        logs: the folder for the logs of Triton and the transformer.
 
     Raises:
-        ComparisonError: it does not become ready.
+        ComparisonError: the release does not become ready.
     """
     http, grpc, triton_http, triton_grpc, metrics = free_ports(5)
     settings = StackSettings((service,), http, grpc, triton_http, triton_grpc, metrics, folder, logs)
@@ -96,7 +97,7 @@ def side(name: str, service: str, folder: Path, logs: Path) -> Iterator[Side]:
         raise ComparisonError(f"{name} cannot be served: {exc}") from exc
     try:
         address = f"{LOOPBACK}:{settings.http_port}"
-        with InferenceServerClient(address, network_timeout=ANSWER_TIMEOUT_S) as client:
-            yield Side(name, service, stack, client)
+        with InferenceServerClient(address, network_timeout=INFER_TIMEOUT_S) as client:
+            yield Side(name, service.name, stack, client)
     finally:
-        stack.stop(signal.SIGINT)  # at once: nobody else asks
+        stack.stop(signal.SIGINT)  # without draining: there are no other callers

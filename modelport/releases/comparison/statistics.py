@@ -1,4 +1,4 @@
-"""Numbers with the range in which they would lie, 95 times of 100, had other samples of the same kind been taken."""
+"""Estimates with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from scipy import stats
 
 CONFIDENCE = 0.95
-# Resampling fewer than these says nothing: were they all alike, the interval would have no width.
-ENOUGH = 20
+# The bootstrap of fewer samples is too narrow: if all are equal, its interval has no width.
+MIN_SAMPLES = 20
 SEED = 7  # the same data give the same report
 FLOATS = npt.NDArray[np.float64]
 
@@ -22,8 +22,8 @@ class Estimate:
     """A number and its confidence interval.
 
     Attributes:
-        count: of the samples behind it.
-        sure: whether there are so many that the interval means something.
+        count: the number of samples.
+        sure: whether there are enough samples for the interval to be meaningful.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Estimate:
 
 
 def share(agreed: int, count: int) -> Estimate:
-    """A share of independent samples, with Wilson's interval, which holds for few samples, too."""
+    """A share of independent samples, with Wilson's interval, which is valid for few samples."""
     interval = stats.binomtest(agreed, count).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(agreed / count, float(interval.low), float(interval.high), count, sure=True)
 
@@ -50,12 +50,12 @@ def median(values: Sequence[float]) -> Estimate:
 
 
 def ratio_of_medians(over: Sequence[float], under: Sequence[float]) -> Estimate:
-    """A ratio of two medians of values that were measured in pairs, by the bootstrap over pairs."""
+    """The ratio of two medians of paired values, by the bootstrap over pairs."""
     return _bootstrap(lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis), over, under)
 
 
 def ratio_of_sums(over: Sequence[float], under: Sequence[float]) -> Estimate:
-    """A share of things that come in groups, by the bootstrap over groups; 1 where there is no thing at all."""
+    """A share of items that come in groups, by the bootstrap over groups; 1 where there are no items."""
 
     def ratio(a: FLOATS, b: FLOATS, axis: int) -> FLOATS:
         sums, totals = np.sum(a, axis=axis), np.sum(b, axis=axis)
@@ -81,4 +81,4 @@ def _bootstrap(statistic: Callable[..., Any], *columns: Sequence[float]) -> Esti
         method="percentile",
         rng=SEED,
     ).confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high), count, sure=count >= ENOUGH)
+    return Estimate(value, float(interval.low), float(interval.high), count, sure=count >= MIN_SAMPLES)

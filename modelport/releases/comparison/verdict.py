@@ -1,4 +1,4 @@
-"""May the new release take the old one's place? By rules that are declared here, and by whole confidence intervals."""
+"""Judges whether a new release may replace the old one: declared rules, applied to whole confidence intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelport.releases.comparison.statistics import Estimate
 
 
 class Finding(Enum):
-    """What an interval says of a rule."""
+    """What a confidence interval says about a rule."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -19,7 +19,7 @@ class Finding(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """A limit for a measure; a measure that was not taken has no rule to keep."""
+    """A limit for a measure; it applies only where that was measured."""
 
     measure: str
     limit: float
@@ -27,7 +27,7 @@ class Rule:
     text: str
 
     def judge(self, estimate: Estimate) -> Finding:
-        """Holds or is broken where the whole interval says so, and is open where it lies across the limit."""
+        """HOLDS or BROKEN where the whole interval is on one side of the limit; OPEN where it contains the limit."""
         if not estimate.sure:
             return Finding.OPEN
         worst, best = (estimate.low, estimate.high) if self.at_least else (-estimate.high, -estimate.low)
@@ -36,34 +36,36 @@ class Rule:
 
 
 RULES: Sequence[Rule] = (
-    Rule("agreement", 0.9, True, "at least 90 % of answers (the detector's: of boxes) agree"),
-    Rule("iou", 0.8, True, "boxes that agree overlap by an IoU of at least 0.8 on average"),
-    Rule("absolute score shift", 0.1, False, "scores move by at most 0.1 on average"),
-    Rule("latency ratio", 1.25, False, "an answer takes at most 1.25 times as long"),
-    Rule("memory ratio", 1.25, False, "at most 1.25 times the memory"),
+    Rule("agreement", 0.9, True, "at least 90 % of the answers (of a detector: of the boxes) agree"),
+    Rule("iou", 0.8, True, "the mean IoU of boxes that agree is at least 0.8"),
+    Rule("absolute score shift", 0.1, False, "scores change by at most 0.1 on average"),
+    Rule("latency ratio", 1.25, False, "the latency is at most 1.25 times the old one"),
+    Rule("memory ratio", 1.25, False, "the memory is at most 1.25 times the old one"),
 )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What all rules say together, in words and as an exit code."""
+    """The result of all rules, as text and as the exit code of the command."""
 
     text: str
     exit_code: int
 
 
 INTERCHANGEABLE = Verdict("interchangeable: every rule holds", 0)
-DIFFERENT = Verdict("different: a rule is broken; look at the pictures before you release it", 3)
-UNDECIDED = Verdict("undecided: too few samples for at least one rule, none is broken; give more by DATA=folder", 4)
+DIFFERENT = Verdict("different: a rule is broken; read the report before you release it", 3)
+UNDECIDED = Verdict(
+    "undecided: no rule is broken, but at least one needs more samples; add some with --data DIR (make: DATA=DIR)", 4
+)
 
 
 def findings(measures: Mapping[str, Estimate], rules: Sequence[Rule] = RULES) -> dict[Rule, Finding]:
-    """Each rule that applies, and what becomes of it."""
+    """The finding for each rule that applies."""
     return {rule: rule.judge(measures[rule.measure]) for rule in rules if rule.measure in measures}
 
 
 def verdict(found: Mapping[Rule, Finding]) -> Verdict:
-    """The verdict."""
+    """The verdict that follows from the findings."""
     if Finding.BROKEN in found.values():
         return DIFFERENT
     return UNDECIDED if Finding.OPEN in found.values() else INTERCHANGEABLE

@@ -1,4 +1,4 @@
-"""What a release must pass before it is one: a table of checks of its folder, each with its own error."""
+"""The gate: the checks that a folder of models must pass to become a release."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from modelport.releases.gate.configs import check_configs
 from modelport.releases.gate.harmless import check_files, check_nothing_runs, check_size
 from modelport.releases.gate.weights import check_trained, check_weights
 
-# In this order: later ones rely on earlier ones. Golden answers (gate/golden.py) come last: they start a Triton.
+# In this order: later checks rely on earlier ones. The golden check (gate/golden.py) comes last: it starts a Triton.
 CHECKS: Mapping[str, Callable[[Path], None]] = {
-    "configs parse and ask for nothing but serving": check_configs,
-    "plain files only, and none that is not needed": check_files,
+    "configurations are well-formed and configure nothing but serving": check_configs,
+    "files are regular and necessary": check_files,
     "size": check_size,
-    "nothing runs or reads other files": check_nothing_runs,
-    "artefacts match their configs": check_artefacts,
-    "labels match their classes": check_labels,
-    "weights are those that the catalog knows": check_weights,
+    "ONNX graphs use standard operators and no other files": check_nothing_runs,
+    "artefacts match their configurations and only calculate": check_artefacts,
+    "labels match the classes": check_labels,
+    "weights are those of the catalog": check_weights,
     "weights are trained": check_trained,
 }

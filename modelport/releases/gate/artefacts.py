@@ -1,57 +1,44 @@
-"""Does the artefact take and give what its config says, and do nothing but arithmetic?"""
+"""Checks that artefacts have the inputs and outputs of their configurations, and do nothing but arithmetic."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from exporters.config import dtype
 from exporters.repository import versions
 from modelport.exporting import FRAMEWORK, framework_python
 from modelport.releases.errors import GateError
-from modelport.releases.gate.configs import dtype, read_config, read_configs
+from modelport.releases.gate.configs import read_config, read_configs
 from modelport.releases.gate.golden import read_sample
+from modelport.releases.gate.harmless import unreadable
 
-Shape = tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of an artefact, batch dimension included; None: of any size."""
-
-    dtype: np.dtype[Any]
-    shape: Shape
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What an artefact takes and gives, by tensor name."""
-
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
+# By tensor name: dtype, and shape with the batch dimension; None: of any size.
+Tensors = Mapping[str, tuple[str, list[int | None]]]
 
 
 def check_artefacts(folder: Path) -> None:
-    """Refuse artefacts whose tensors are not those of the config, in name, type or shape.
+    """Refuse artefacts whose tensors differ from the configuration in name, type or shape.
 
     Raises:
         GateError: names the model and the tensor.
+        SetupError: the framework that reads the artefact could not be installed.
     """
     for model_dir in sorted(folder.iterdir()):
         signature = _signature(model_dir)
         for path, config in read_configs(model_dir):
             name = f"{model_dir.name}/{path.relative_to(model_dir).as_posix()}"
-            _compare(name, "input", config.input, signature.inputs)
-            _compare(name, "output", config.output, signature.outputs)
+            _compare(name, "input", config.input, signature["inputs"])
+            _compare(name, "output", config.output, signature["outputs"])
 
 
 def check_labels(folder: Path) -> None:
-    """Refuse labels that do not fit: one for each score of a tensor, or for each class number of the golden answer.
+    """Refuse labels.txt without a label for each score of an output, or for each class index of the golden answer.
 
     Raises:
         GateError: names the model and both numbers.
@@ -69,7 +56,7 @@ def _check_labels(model_dir: Path, config: Any, output: Any) -> None:
         raise GateError(f"{model_dir.name}/{output.label_filename} is missing: export the model again")
     labels = path.read_text().splitlines()
     if not all(labels):
-        raise GateError(f"{model_dir.name}/{path.name} has an empty line: a class needs a name")
+        raise GateError(f"{model_dir.name}/{path.name} has an empty line: give every class a label")
     if np.issubdtype(dtype(output), np.floating):
         if len(labels) != output.dims[-1]:
             raise GateError(f"{model_dir.name} has {len(labels)} labels for {output.dims[-1]} classes: export it again")
@@ -80,74 +67,65 @@ def _check_labels(model_dir: Path, config: Any, output: Any) -> None:
         raise GateError(f"{model_dir.name} has {len(labels)} labels and answers class {highest}: export it again")
 
 
-def _compare(name: str, kind: str, declared: Iterable[Any], found: Mapping[str, Tensor]) -> None:
+def _compare(name: str, kind: str, declared: Iterable[Any], found: Tensors) -> None:
     tensors = {tensor.name: tensor for tensor in declared}
     if tensors.keys() != found.keys():
         raise GateError(f"{name} declares {kind} {sorted(tensors)}, the artefact has {sorted(found)}: export it again")
     for tensor in tensors.values():
-        artefact = found[tensor.name]
-        if dtype(tensor) != artefact.dtype:
-            raise GateError(
-                f"{name} declares {kind} {tensor.name} {dtype(tensor)}, the artefact {artefact.dtype}: export it again"
-            )
-        batch, *dims = artefact.shape or (0,)
+        what = f"{name} declares {kind} {tensor.name}"
+        found_dtype, shape = found[tensor.name]
+        if dtype(tensor).name != found_dtype:
+            raise GateError(f"{what} {dtype(tensor)}, the artefact {found_dtype}: export it again")
+        batch, *dims = shape or (0,)
         if batch is not None:
-            raise GateError(
-                f"{name} batches, but {kind} {tensor.name} of the artefact has {batch} rows: export it again"
-            )
+            raise GateError(f"{what} in batches, the artefact with {batch} rows: export it again")
         fits = len(dims) == len(tensor.dims) and all(
-            d in (None, wanted) or wanted == -1 for d, wanted in zip(dims, tensor.dims, strict=True)
+            size in (None, wanted) or wanted == -1 for size, wanted in zip(dims, tensor.dims, strict=True)
         )
         if not fits:
-            raise GateError(
-                f"{name} declares {kind} {tensor.name} {list(tensor.dims)}, the artefact {dims}: export it again"
-            )
+            raise GateError(f"{what} {list(tensor.dims)}, the artefact {dims}: export it again")
 
 
-def _signature(model_dir: Path) -> Signature:
-    """Read by the artefact's framework, in a process and an environment of its own.
+def _signature(model_dir: Path) -> Mapping[str, Tensors]:
+    """The inputs and outputs of the newest artefact.
+
+    Artefacts of PyTorch and TensorFlow are read in the framework's own environment, which also refuses dangerous ones.
 
     Raises:
         GateError: the artefact cannot be read, or does more than arithmetic.
         SetupError: the framework could not be installed.
     """
-    platform = read_config(model_dir / "config.pbtxt").platform
-    framework = FRAMEWORK[platform]
+    framework = FRAMEWORK[read_config(model_dir / "config.pbtxt").platform]
     if framework is None:
         try:
-            return _onnx(model_dir / str(versions(model_dir)[-1]))
+            return _onnx_signature(model_dir / str(versions(model_dir)[-1]) / "model.onnx")
         except Exception as exc:  # onnx and protobuf have no common base of exceptions
-            reason = str(exc).strip().partition("\n")[0]
-            raise GateError(f"{model_dir.name} cannot be read ({reason}): export the model again") from exc
+            raise unreadable(model_dir, exc) from exc
     command = [framework_python(framework), "-P", "-m", "exporters.inspection", str(model_dir.absolute())]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        reason = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
-        raise GateError(f"{model_dir.name} cannot be read ({reason}): export the model again")
-    found = json.loads(run.stdout)
+        raise unreadable(model_dir, (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1])
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])  # a framework may print lines of its own before
     if "refused" in found:
         raise GateError(f"{model_dir.name}: {found['refused']}")
     if "unreadable" in found:
-        raise GateError(f"{model_dir.name} cannot be read ({found['unreadable']}): export the model again")
-
-    def tensors(kind: str) -> dict[str, Tensor]:
-        return {name: Tensor(np.dtype(kind_of), tuple(shape)) for name, (kind_of, shape) in found[kind].items()}
-
-    return Signature(tensors("inputs"), tensors("outputs"))
+        raise unreadable(model_dir, found["unreadable"])
+    return found
 
 
-def _onnx(version_dir: Path) -> Signature:
+def _onnx_signature(artefact: Path) -> Mapping[str, Tensors]:
     import onnx
 
-    graph = onnx.load(version_dir / "model.onnx", load_external_data=False).graph
+    graph = onnx.load(artefact, load_external_data=False).graph
     weights = {tensor.name for tensor in graph.initializer}
 
-    def tensor(value: onnx.ValueInfoProto) -> Tensor:
-        kind = value.type.tensor_type
-        shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
-        return Tensor(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape)
+    def described(values: Iterable[onnx.ValueInfoProto]) -> Tensors:
+        found = {}
+        for value in values:
+            tensor = value.type.tensor_type
+            shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+            found[value.name] = (np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name, shape)
+        return found
 
-    return Signature(
-        {value.name: tensor(value) for value in graph.input if value.name not in weights},
-        {value.name: tensor(value) for value in graph.output},
-    )
+    inputs = (value for value in graph.input if value.name not in weights)
+    return {"inputs": described(inputs), "outputs": described(graph.output)}

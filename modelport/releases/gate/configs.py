@@ -1,4 +1,4 @@
-"""Do the configs parse, and do they ask Triton for nothing but to serve this artefact?"""
+"""Checks that configurations are well-formed and configure nothing but serving the artefact."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-from tritonclient.utils import triton_to_np_dtype
-
+from exporters.config import read_config as parsed_config
+from exporters.config import short_path
+from exporters.errors import ConfigInvalidError
 from modelport.releases.errors import GateError
 
-# What our exporters write. Other fields of ModelConfig load libraries, read other files or call other models.
+# The fields that our exporters write. Others load libraries, read other files or call other models.
 FIELDS = frozenset(
     ("name", "platform", "max_batch_size", "input", "output", "instance_group", "dynamic_batching", "parameters")
 )
-# The Python backend, on which ours stand, would run the interpreter that this parameter names.
+# Triton's Python backend runs the interpreter that this parameter names.
 FORBIDDEN_PARAMETERS = frozenset(("EXECUTION_ENV_PATH",))
 
 
@@ -25,55 +23,39 @@ def read_config(path: Path) -> Any:
     """Parse a config as Triton does: a ModelConfig.
 
     Raises:
-        GateError: it is not there, or no ModelConfig in protobuf's text format.
+        GateError: it is missing, or not a ModelConfig in protobuf's text format.
     """
     try:
-        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    except FileNotFoundError as exc:
-        raise GateError(f"{_short(path)} is missing: export the model again") from exc
-    except (text_format.ParseError, UnicodeDecodeError) as exc:
-        reason = str(exc).splitlines()[0]
-        raise GateError(f"{_short(path)} is no ModelConfig ({reason}): correct it or export the model again") from exc
+        return parsed_config(path)
+    except ConfigInvalidError as exc:
+        raise GateError(str(exc)) from exc
 
 
 def read_configs(model_dir: Path) -> Iterator[tuple[Path, Any]]:
-    """All configs that Triton may take for a model, with their paths: config.pbtxt first."""
+    """Every configuration of a model that Triton can be told to use, with its path: config.pbtxt first."""
     for path in (model_dir / "config.pbtxt", *sorted(model_dir.glob("configs/*.pbtxt"))):
         yield path, read_config(path)
 
 
-def dtype(tensor: Any) -> np.dtype[Any]:
-    """The array type of a ModelInput or ModelOutput."""
-    name = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
-    found = triton_to_np_dtype({"STRING": "BYTES"}.get(name, name))
-    return np.dtype(found if found is not None else np.void)
-
-
 def check_configs(folder: Path) -> None:
-    """Refuse configs that do not parse, name another model, or ask for more than to serve an artefact.
+    """Refuse configurations that are malformed, name another model, or do more than serve an artefact.
 
     Raises:
-        GateError: names the config and the field.
+        GateError: names the configuration and the field.
     """
     for model_dir in sorted(folder.iterdir()):
         for path, config in read_configs(model_dir):
-            name = _short(path)
+            name = short_path(path)
             if config.name != model_dir.name:
                 raise GateError(
-                    f"{name} is of model {config.name!r}: Triton wants the folder's name, {model_dir.name!r}"
+                    f"{name} is of model {config.name!r}: Triton requires the folder's name, {model_dir.name!r}"
                 )
             for field, _ in config.ListFields():
                 if field.name not in FIELDS:
-                    raise GateError(f"{name} sets {field.name}, which may run or read other things: leave it out")
+                    raise GateError(f"{name} sets {field.name}, which can run programs or read other files: remove it")
             for key in sorted(FORBIDDEN_PARAMETERS & set(config.parameters)):
-                raise GateError(f"{name} sets the parameter {key}, which runs another program: leave it out")
+                raise GateError(f"{name} sets the parameter {key}, which runs another program: remove it")
             if config.max_batch_size < 1 or len(config.input) != 1 or not config.output:
                 raise GateError(
-                    f"{name} must have one input, an output and a batch size: transformers serve nothing else"
+                    f"{name} must have one input, an output and a batch size: transformers support nothing else"
                 )
-
-
-def _short(path: Path) -> str:
-    """A config's path from the model's folder on."""
-    from_root = 3 if path.parent.name == "configs" else 2
-    return "/".join(path.parts[-from_root:])

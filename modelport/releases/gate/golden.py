@@ -1,4 +1,4 @@
-"""Does a real Triton serve the release as it lies there, and does every model give its golden answer?"""
+"""The golden check: a real Triton serves the release's folder, and every model must give its golden answer."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from typing import Any
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from exporters.config import dtype
 from kserve_transformers.predictor.declaration import TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
 from modelport.releases.errors import GateError
-from modelport.releases.gate.configs import dtype, read_config
+from modelport.releases.gate.configs import read_config
 from modelport.stack.errors import StartError
 from modelport.stack.server import LOOPBACK, free_ports
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
-ANSWER_TIMEOUT_S = 120.0  # the first answer of a large model on a busy machine
+INFER_TIMEOUT_S = 120.0  # for the first answer of a large model on a busy machine
 
 
 def read_sample(model_dir: Path, config: Any) -> GoldenSample:
     """The golden sample of a model.
 
     Raises:
-        GateError: there is none, or it does not fit the config.
+        GateError: there is none, or it does not match the configuration.
     """
     tensor = config.input[0]
     spec = TensorSpec(tensor.name, np_to_triton_dtype(dtype(tensor)), tuple(tensor.dims))
     try:
         sample = GoldenSample.load(model_dir, spec)
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise GateError(f"{model_dir.name}/golden is no golden sample ({exc}): export the model again") from exc
+        raise GateError(f"{model_dir.name}/golden is not a golden sample ({exc}): export the model again") from exc
     if not sample.outputs:
-        raise GateError(f"{model_dir.name}/golden/answer.json expects nothing: export the model again")
+        raise GateError(f"{model_dir.name}/golden/answer.json has no outputs: export the model again")
     return sample
 
 
 def check_golden_answers(folder: Path, models: Iterable[str]) -> str:
-    """Serve a folder by Triton as a cluster does, all models of it, and ask each for its golden answer.
+    """Serve a release by Triton, as a cluster does, and compare every model's answer with its golden answer.
 
     Args:
-        folder: of the release, release.json included: Triton must not mind it.
-        models: that must answer.
+        folder: the release's folder, with release.json, which Triton must ignore.
+        models: the models that must answer.
 
     Returns:
         Triton's version.
 
     Raises:
-        GateError: Triton does not serve a model, or it answers another thing.
-        SetupError: Triton could not be laid out.
+        GateError: Triton does not serve a model, or its answer is not the golden one.
+        SetupError: Triton could not be installed.
     """
     with tempfile.TemporaryDirectory(prefix="modelport-gate-") as logs:
         http, grpc, metrics = free_ports(3)
@@ -60,7 +61,7 @@ def check_golden_answers(folder: Path, models: Iterable[str]) -> str:
         try:
             triton.start()
             triton.wait_until_ready()
-            with InferenceServerClient(f"{LOOPBACK}:{settings.http_port}", network_timeout=ANSWER_TIMEOUT_S) as client:
+            with InferenceServerClient(f"{LOOPBACK}:{settings.http_port}", network_timeout=INFER_TIMEOUT_S) as client:
                 for model in models:
                     _check_model(client, folder / model)
                 return str(client.get_server_metadata()["version"])
@@ -85,6 +86,4 @@ def _check_model(client: InferenceServerClient, model_dir: Path) -> None:
         ) from exc
     wrong = sample.drift({output.name: answer.as_numpy(output.name) for output in config.output}).reason
     if wrong:
-        raise GateError(
-            f"{model_dir.name} does not give its golden answer: {wrong}: it is not the model that was checked"
-        )
+        raise GateError(f"{model_dir.name} fails its golden check: {wrong}: export the model again")

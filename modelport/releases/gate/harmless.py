@@ -1,4 +1,4 @@
-"""Is everything in the release needed, and nothing of it able to run, or to read other files?"""
+"""Checks that a release contains only what serving needs, and nothing that can run or read other files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BYTES = 2_000_000_000
 
 
 def check_files(folder: Path) -> None:
-    """Refuse links, files that no model needs, and empty ones, which KServe's storage initializer leaves behind in S3.
+    """Refuse links, files that serving does not need, and empty files, which KServe does not download from S3.
 
     Raises:
         GateError: names the file.
@@ -29,13 +29,13 @@ def check_files(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise GateError(f"{name} is a link or no plain file: put the file itself there")
+            raise GateError(f"{name} is a link or not a regular file: put the file itself there")
         if path.is_file() and path.stat().st_size == 0:
-            raise GateError(f"{name} is empty, and S3 would not hand it on: remove it or export the model again")
+            raise GateError(f"{name} is empty, and KServe does not download empty files from S3: remove it")
     for model_dir in sorted(folder.iterdir()):
         platform = read_config(model_dir / "config.pbtxt").platform
         if platform not in ARTEFACTS:
-            raise GateError(f"{model_dir.name} is of platform {platform!r}: only {', '.join(ARTEFACTS)} are harmless")
+            raise GateError(f"{model_dir.name} is of platform {platform!r}: use one of: {', '.join(ARTEFACTS)}")
         expected = re.compile(rf"{BESIDE}|{versions(model_dir)[-1]}/{ARTEFACTS[platform]}", re.ASCII)
         for path in model_dir.rglob("*"):
             name = path.relative_to(model_dir).as_posix()
@@ -44,10 +44,10 @@ def check_files(folder: Path) -> None:
 
 
 def check_size(folder: Path) -> None:
-    """Refuse a release that a pod's storage is not meant for.
+    """Refuse a release that is larger than MAX_BYTES.
 
     Raises:
-        GateError: it is larger than MAX_BYTES.
+        GateError: states both sizes.
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > MAX_BYTES:
@@ -57,19 +57,23 @@ def check_size(folder: Path) -> None:
 
 
 def check_nothing_runs(folder: Path) -> None:
-    """Refuse artefacts that read other files or need others' operators.
+    """Refuse ONNX artefacts that read other files or use operators that ONNX does not define.
 
-    What a graph of TensorFlow or TorchScript does is read by its framework: see gate/artefacts.py.
+    Artefacts of TensorFlow and PyTorch are checked in their frameworks' environments: see gate/artefacts.py.
 
     Raises:
         GateError: names the model and what it does.
     """
     for model_dir in sorted(folder.iterdir()):
-        version_dir = model_dir / str(versions(model_dir)[-1])
         try:
-            safety.refuse_dangerous(version_dir)
+            safety.refuse_dangerous(model_dir / str(versions(model_dir)[-1]))
         except ArtefactRefusedError as exc:
             raise GateError(f"{model_dir.name}: {exc}") from exc
-        except Exception as exc:
-            reason = str(exc).strip().partition("\n")[0]
-            raise GateError(f"{model_dir.name} cannot be read ({reason}): export the model again") from exc
+        except Exception as exc:  # onnx and protobuf have no common base of exceptions
+            raise unreadable(model_dir, exc) from exc
+
+
+def unreadable(model_dir: Path, reason: object) -> GateError:
+    """The error for an artefact that its framework cannot read."""
+    first = str(reason).strip().partition("\n")[0]
+    return GateError(f"{model_dir.name} cannot be read ({first}): export the model again")

@@ -1,4 +1,4 @@
-"""Are the weights what they are said to be, and trained at all?"""
+"""Checks that weights are the ones they are stated to be, and that they are trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelport.releases.gate.configs import read_config
 
 
 def check_weights(folder: Path) -> None:
-    """Refuse weights that are said to be a maker's and have another sha256 than the maker's.
+    """Refuse trained weights of a catalog model whose sha256 is not the published one.
 
     Raises:
         GateError: names the model.
@@ -24,7 +24,7 @@ def check_weights(folder: Path) -> None:
             if not found.startswith(wanted):
                 raise GateError(
                     f"{model_dir.name} states weights {found[:12] or 'without sha256'}, "
-                    f"the catalog knows {wanted[:12]}: export the model again"
+                    f"the catalog has {wanted[:12]}: export the model again"
                 )
 
 
@@ -41,6 +41,6 @@ def check_trained(folder: Path) -> None:
     ]
     if untrained:
         raise GateError(
-            f"untrained: {', '.join(untrained)}: answers would mean nothing. Train or get weights and export, "
-            "or force it (ARGS=--force): the release says so then for ever"
+            f"untrained: {', '.join(untrained)}: the answers would mean nothing. Train or download weights and export "
+            "the model, or release it with --force (make: ARGS=--force), which release.json records"
         )

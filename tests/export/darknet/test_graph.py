@@ -19,7 +19,7 @@ from exporters.weights import Fetcher
 
 BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
 EVERY_PAIR = 10**9
-PICTURES = sorted((Path(__file__).parents[2] / "data" / "pictures").glob("*.jpg"))
+IMAGES = sorted((Path(__file__).parents[2] / "data" / "pictures").glob("*.jpg"))
 
 
 def session_of(cfg: Path, weights: Path) -> onnxruntime.InferenceSession:
@@ -29,8 +29,8 @@ def session_of(cfg: Path, weights: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def answer(session: onnxruntime.InferenceSession, pictures: npt.NDArray[np.uint8]) -> list[Detections]:
-    boxes, scores, classes = session.run(["boxes", "scores", "classes"], {"images": pictures})
+def answer(session: onnxruntime.InferenceSession, images: npt.NDArray[np.uint8]) -> list[Detections]:
+    boxes, scores, classes = session.run(["boxes", "scores", "classes"], {"images": images})
     return [Detections(*rows) for rows in zip(boxes, scores, classes, strict=True)]
 
 
@@ -62,10 +62,10 @@ def test_random_weights_answer_as_opencv(
     architecture: str, width: int, height: int, darknet_files: Callable[..., object]
 ) -> None:
     files = darknet_files(architecture, width, height, classes=5)
-    picture = noise(height, width)
-    every = detect(files.cfg, files.weights, picture[0], EVERY_PAIR)
+    image = noise(height, width)
+    every = detect(files.cfg, files.weights, image[0], EVERY_PAIR)
     assert np.ptp(every.scores) > 0.1  # a reference that says the same of everything would show nothing
-    (found,) = answer(session_of(files.cfg, files.weights), picture)
+    (found,) = answer(session_of(files.cfg, files.weights), image)
     assert_same(found, every)
 
 
@@ -78,11 +78,11 @@ def yolov3_tiny() -> tuple[Path, Path]:
 
 def test_the_real_weights_answer_as_opencv_tensor_by_tensor(yolov3_tiny: tuple[Path, Path]) -> None:
     session = session_of(*yolov3_tiny)
-    assert len(PICTURES) >= 4
-    for path in PICTURES:
-        picture = cv2.cvtColor(cv2.resize(cv2.imread(str(path)), (416, 416)), cv2.COLOR_BGR2RGB)
-        (found,) = answer(session, picture[None])
-        every = detect(*yolov3_tiny, picture, EVERY_PAIR)
+    assert len(IMAGES) >= 4
+    for path in IMAGES:
+        image = cv2.cvtColor(cv2.resize(cv2.imread(str(path)), (416, 416)), cv2.COLOR_BGR2RGB)
+        (found,) = answer(session, image[None])
+        every = detect(*yolov3_tiny, image, EVERY_PAIR)
         assert_same(found, every)
         reference = Detections(every.boxes[:PAIRS], every.scores[:PAIRS], every.classes[:PAIRS])
         np.testing.assert_allclose(found.scores, reference.scores, rtol=0, atol=SCORE_ATOL)
@@ -93,13 +93,13 @@ def test_the_real_weights_answer_as_opencv_tensor_by_tensor(yolov3_tiny: tuple[P
         np.testing.assert_array_equal(found.classes[apart], reference.classes[apart])
 
 
-def test_a_batch_answers_as_its_pictures_do(darknet_files: Callable[..., object]) -> None:
+def test_a_batch_answers_as_its_images_do(darknet_files: Callable[..., object]) -> None:
     files = darknet_files()
     session = session_of(files.cfg, files.weights)
-    pictures = noise(96, 64, count=3)
-    together = answer(session, pictures)
-    for picture, found in zip(pictures, together, strict=True):
-        (alone,) = answer(session, picture[None])
+    images = noise(96, 64, count=3)
+    together = answer(session, images)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = answer(session, image[None])
         np.testing.assert_allclose(found.scores, alone.scores, rtol=0, atol=1e-5)
         np.testing.assert_allclose(found.boxes, alone.boxes, rtol=0, atol=1e-5)
     assert not np.allclose(together[0].scores, together[1].scores, atol=1e-5)
@@ -107,10 +107,10 @@ def test_a_batch_answers_as_its_pictures_do(darknet_files: Callable[..., object]
 
 def test_fewer_candidates_than_pairs_are_filled_up_with_zeros(darknet_files: Callable[..., object]) -> None:
     files = darknet_files(width=32, height=32, classes=2)
-    picture = noise(32, 32)
-    every = detect(files.cfg, files.weights, picture[0], EVERY_PAIR)
+    image = noise(32, 32)
+    every = detect(files.cfg, files.weights, image[0], EVERY_PAIR)
     assert len(every.scores) == 3 * (1 + 4) * 2
-    (found,) = answer(session_of(files.cfg, files.weights), picture)
+    (found,) = answer(session_of(files.cfg, files.weights), image)
     assert_same(found, every)
     assert (found.boxes.shape, found.scores.shape, found.classes.shape) == ((300, 4), (300,), (300,))
     assert not found.scores[30:].any()

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from exporters.__main__ import main
 from exporters.catalog import YOLOV3_TINY
+from exporters.config import read_config
 from exporters.files import content_sha256
-from exporters.golden import read_picture
+from exporters.golden import read_image
 from exporters.repository import REPOSITORY, versions
 
 Files = Callable[..., Any]
@@ -43,15 +42,15 @@ def test_own_files_become_a_whole_model(
     assert row.startswith("my_model  1 (new)  trained  our own cameras  ")
 
     model_dir = tmp_path / "repository" / "my_model"
-    config = text_format.Parse((model_dir / "config.pbtxt").read_text(), ModelConfig())
+    config = read_config(model_dir / "config.pbtxt")
     assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [("images", [64, 96, 3])]
     assert config.parameters["weights_licence"].string_value == "CC0"
     assert config.parameters["weights_sha256"].string_value == content_sha256(files.weights)
     assert (model_dir / "labels.txt").read_text() == "label 0\nlabel 1\n"
 
-    picture = read_picture(model_dir / "golden" / "images.png")
+    image = read_image(model_dir / "golden" / "images.png")
     session = onnxruntime.InferenceSession(model_dir / "1" / "model.onnx", providers=["CPUExecutionProvider"])
-    outputs = dict(zip(("boxes", "scores", "classes"), session.run(None, {"images": picture[None]}), strict=True))
+    outputs = dict(zip(("boxes", "scores", "classes"), session.run(None, {"images": image[None]}), strict=True))
     golden = json.loads((model_dir / "golden" / "answer.json").read_text())["outputs"]
     assert len(golden["scores"]["values"]) == 3
     for name, expected in golden.items():
@@ -128,7 +127,7 @@ def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path: Path) -> 
     for name in ("config.pbtxt", "labels.txt"):
         assert (tmp_path / YOLOV3_TINY.name / name).read_bytes() == (tracked / name).read_bytes()
     golden = tmp_path / YOLOV3_TINY.name / "golden"
-    np.testing.assert_array_equal(read_picture(golden / "images.png"), read_picture(tracked / "golden" / "images.png"))
+    np.testing.assert_array_equal(read_image(golden / "images.png"), read_image(tracked / "golden" / "images.png"))
     answers = [json.loads((path / "answer.json").read_text())["outputs"] for path in (golden, tracked / "golden")]
     assert answers[0].keys() == answers[1].keys() == {"boxes", "scores", "classes"}
     for name, expected in answers[0].items():

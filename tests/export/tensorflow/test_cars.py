@@ -14,7 +14,7 @@ from exporters import cars, cars_checkpoint, cars_network, saved_model, tensorfl
 from exporters.catalog import CARS
 from exporters.errors import WeightsInvalidError
 from exporters.repository import REPOSITORY
-from exporters.samples import sample_picture
+from exporters.samples import sample_image
 from exporters.weights import Fetcher
 
 pytestmark = pytest.mark.filterwarnings(
@@ -224,8 +224,8 @@ def test_an_unknown_scaling_is_refused(tmp_path: Path) -> None:
 
 def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path: Path) -> None:
     exported = cars.export(CARS, None, tmp_path / "cars")
-    picture = sample_picture("cars", "images")
-    batch = np.stack([picture, picture[:, ::-1], np.zeros_like(picture)])
+    image = sample_image("cars", "images")
+    batch = np.stack([image, image[:, ::-1], np.zeros_like(image)])
     found = saved_model.answer(tmp_path / "cars" / "1" / saved_model.FILENAME, "images", batch)["probabilities"]
 
     assert not exported.provenance.trained

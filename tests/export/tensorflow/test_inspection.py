@@ -33,7 +33,7 @@ def test_names_types_and_shapes_come_as_json(model_dir: Path) -> None:
 
 def test_a_file_beside_the_graph_is_refused(model_dir: Path) -> None:
     (model_dir / "1" / saved_model.FILENAME / "words.txt").write_text("a\n")
-    assert inspect(model_dir) == {"refused": "model.savedmodel holds words.txt: weights belong into the graph"}
+    assert inspect(model_dir) == {"refused": "model.savedmodel holds words.txt: the weights belong in the graph"}
 
 
 def test_a_damaged_graph_is_unreadable(model_dir: Path) -> None:

@@ -141,8 +141,8 @@ def test_an_artefact_that_openvino_answers_otherwise_is_refused(
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        pytest.param(golden(doubled=(2, 4, 6.25), atol=0.249), "doubled is off", id="off by more than the tolerance"),
-        pytest.param(golden(doubled=(2, 4, float("nan"))), "doubled is off", id="not a number"),
+        pytest.param(golden(doubled=(2, 4, 6.25), atol=0.249), "doubled differs", id="off by more than the tolerance"),
+        pytest.param(golden(doubled=(2, 4, float("nan"))), "doubled differs", id="not a number"),
         pytest.param(golden(doubled=(2, 4)), r"float32\[1, 3\], not float32\[1, 2\]", id="another shape"),
         pytest.param(
             Golden({"values": ROW}, {"doubled": Expected(2 * ROW, 1.0)}),
@@ -166,6 +166,6 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)]).save_weights(tmp_path / "w.weights.h5")
 
     with pytest.raises(WeightsInvalidError, match=r"w\.weights\.h5 does not fit"):
-        saved_model.load_weights(
-            keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]), tmp_path / "w.weights.h5"
+        saved_model.load_network(
+            lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]), tmp_path / "w.weights.h5", seed=1
         )

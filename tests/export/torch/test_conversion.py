@@ -1,114 +1,230 @@
-"""TorchScript is converted for OpenVINO once, and not at all where OpenVINO would answer otherwise."""
+"""TorchScript is converted for OpenVINO once for each content, and only where both answer alike."""
 
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 import torch
 
-from exporters import conversion, torchscript
-from exporters.errors import ArtefactRefusedError
-from exporters.files import content_sha256
+from exporters import conversion
+from exporters.errors import ArtefactRefusedError, RepositoryError
+from exporters.files import UNFINISHED, content_sha256
+from exporters.torchscript import FILENAME, deprecated_but_served
 
-INPUTS = [((4,), np.dtype(np.float32))]
+CONFIG = """name: "model"
+platform: "pytorch_libtorch"
+input { name: "index__1" data_type: TYPE_INT32 dims: 1 }
+input { name: "x__0" data_type: TYPE_FP32 dims: -1 }
+output { name: "y__0" data_type: TYPE_FP32 dims: -1 }
+"""
 
 
-class Scores(torch.nn.Module):
-    """Its answer is not the same for two rows."""
+class Scaled(torch.nn.Module):
+    def __init__(self, factor: float = 2.0) -> None:
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor([factor, 1.0]), requires_grad=False)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.softmax(x, dim=1), x.argmax(dim=1, keepdim=True)
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return x * self.factor[index.long()]
 
 
-@pytest.fixture
-def artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+class Doubled(torch.nn.Module):
+    """Without weights."""
+
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return x + x
+
+
+class Random(torch.nn.Module):
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand_like(x)
+
+
+class Constant(torch.nn.Module):
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(torch.zeros_like(x), dim=1) / 3
+
+
+class Picky(torch.nn.Module):
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return x @ torch.ones(5, 5)
+
+
+@pytest.fixture(autouse=True)
+def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of converted networks."""
     monkeypatch.setattr(conversion, "CONVERTED", tmp_path / "converted")
-    path = tmp_path / "model.pt"
-    with torchscript.deprecated_but_served():
-        torch.jit.trace(Scores(), torch.zeros(2, 4)).save(str(path))
-    return path
+    return tmp_path / "converted"
 
 
-def refusal(artefact: Path, inputs: conversion.Inputs = INPUTS) -> str:
-    with pytest.raises(ArtefactRefusedError) as refused:
-        conversion.convert(artefact, inputs)
-    assert not any(path.is_file() for path in conversion.CONVERTED.rglob("*")), "nothing half-made is left"
-    return str(refused.value)
+def add_model(folder: Path, module: Any, version: int = 1) -> Path:
+    (folder / str(version)).mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(CONFIG)
+    with deprecated_but_served():
+        torch.jit.script(module.eval()).save(str(folder / str(version) / FILENAME))
+    return folder
 
 
-def test_the_converted_network_answers_batches_of_any_size(artefact: Path) -> None:
-    converted = conversion.convert(artefact, INPUTS)
-    network = openvino.Core().compile_model(converted, "CPU")
-    for rows in (1, 5):
-        x = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
-        scores, best = network([x]).values()
-        np.testing.assert_allclose(scores, torch.softmax(torch.from_numpy(x), dim=1).numpy(), rtol=1e-5)
-        np.testing.assert_array_equal(best, x.argmax(axis=1, keepdims=True))
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
-def test_it_is_converted_once_for_a_content_and_its_inputs(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    converted = conversion.convert(artefact, INPUTS)
-    assert converted == conversion.converted_path(artefact, INPUTS)
-    assert converted.name == f"{content_sha256(artefact)}_float32x4.xml"
-    wider = conversion.convert(artefact, [((6,), np.dtype(np.float32))])
-    assert wider != converted, "a config that was corrected has a conversion of its own"
+@pytest.mark.parametrize("module", [Scaled(), Doubled(), Constant()], ids=lambda module: type(module).__name__)
+def test_openvino_answers_as_pytorch(module: Any, tmp_path: Path, converted: Path) -> None:
+    import openvino
 
-    def never(*arguments: Any, **others: Any) -> None:
-        raise AssertionError("it was converted again")
+    path = conversion.convert_newest(add_model(tmp_path / "model", module))
 
-    monkeypatch.setattr(openvino, "convert_model", never)
-    assert conversion.convert(artefact, INPUTS) == converted
+    inputs = conversion.inputs_of(tmp_path / "model")
+    assert path == conversion.converted_path(tmp_path / "model" / "1" / FILENAME, inputs)
+    assert path.stem == f"{content_sha256(tmp_path / 'model' / '1' / FILENAME)}_float32x-1_int32x1"
+    assert names(converted) == sorted([path.name, path.with_suffix(".bin").name])
+    x, index = np.float32([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), np.int32([[0], [1], [0]])
+    (found,) = openvino.Core().compile_model(path, "CPU")([x, index]).values()
+    expected = module(torch.from_numpy(x), torch.from_numpy(index)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_an_answer_off_by_more_than_the_tolerance_is_refused(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion, "RELATIVE_TOLERANCE", -1.0)
-    assert "model.pt: OpenVINO's output 0 is off PyTorch's by" in refusal(artefact)
+def test_the_newest_version_is_converted_and_each_content_once(tmp_path: Path, converted: Path) -> None:
+    first = conversion.convert_newest(add_model(tmp_path / "model", Scaled()))
+    written = first.read_bytes(), first.stat().st_ino
+    second = conversion.convert_newest(add_model(tmp_path / "model", Scaled(3.0), version=10))
+
+    assert first != second
+    assert conversion.convert_newest(tmp_path / "model") == second
+    (tmp_path / "model" / "10").rename(tmp_path / "10")
+    assert conversion.convert_newest(tmp_path / "model") == first
+    assert (first.read_bytes(), first.stat().st_ino) == written
+    assert len(names(converted)) == 4
+
+
+def test_two_conversions_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_dir = add_model(tmp_path / "model", Scaled())
+    convert, calls = conversion._convert, []
+
+    def counted(*arguments: Any) -> None:
+        calls.append(arguments)
+        convert(*arguments)
+
+    monkeypatch.setattr(conversion, "_convert", counted)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(conversion.convert_newest, [model_dir] * 2)
+
+    assert first == second
+    assert first.is_file()
+    assert len(calls) == 1
+
+
+def test_what_a_killed_conversion_left_is_removed(tmp_path: Path, converted: Path) -> None:
+    (converted / f"{UNFINISHED}x").mkdir(parents=True)
+    (converted / f"{UNFINISHED}x" / "y.xml").touch()
+    (converted / "y.bin").touch()
+
+    path = conversion.convert_newest(add_model(tmp_path / "model", Scaled()))
+
+    assert {Path(name).stem for name in names(converted)} == {path.stem}
+
+
+def test_the_least_recently_used_networks_are_removed(
+    tmp_path: Path, converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [conversion.convert_newest(add_model(tmp_path / str(n), Scaled(n))) for n in (1.0, 2.0, 3.0)]
+    for age, path in enumerate(reversed(paths)):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    conversion.convert_newest(tmp_path / "1.0")  # used again
+    size = sum(path.stat().st_size for path in converted.iterdir()) / 3
+    monkeypatch.setattr(conversion, "MAX_BYTES", round(2.5 * size))
+
+    newest = conversion.convert_newest(add_model(tmp_path / "4.0", Scaled(4.0)))
+
+    assert {Path(name).stem for name in names(converted)} == {paths[0].stem, newest.stem}
+    monkeypatch.setattr(conversion, "MAX_BYTES", 1)
+    newest = conversion.convert_newest(add_model(tmp_path / "5.0", Scaled(5.0)))
+    assert newest.is_file(), "a network larger than the limit is kept as long as it is the newest"
+
+
+def cut(folder: Path) -> None:
+    artefact = folder / "1" / FILENAME
+    artefact.write_bytes(artefact.read_bytes()[:200])
+
+
+def without_index(folder: Path) -> None:
+    (folder / "config.pbtxt").write_text(CONFIG.replace("x__0", "x"))
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "message"),
+    [
+        pytest.param(
+            Random(), lambda folder: None, r"output 0 differs by .* between OpenVINO and", id="random answers"
+        ),
+        pytest.param(Picky(), lambda folder: None, r"cannot be converted .*cannot be multiplied", id="other inputs"),
+        pytest.param(Scaled(), cut, r"model\.pt cannot be converted for OpenVINO \(", id="cut short"),
+        pytest.param(Scaled(), without_index, "tensor x has no index: write NAME__INDEX", id="no index"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_and_leaves_nothing(
+    module: Any,
+    change: Callable[[Path], None],
+    message: str,
+    tmp_path: Path,
+    converted: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    change(add_model(tmp_path / "model", module))
+
+    with pytest.raises(ArtefactRefusedError, match=message) as refused:
+        conversion.convert_newest(tmp_path / "model")
+
+    assert "\n" not in str(refused.value)
+    assert not converted.exists() or names(converted) == []
+    assert conversion.main([str(tmp_path / "model")]) == 1
+    assert re.search(f"^error: model: .*{message}.*$", capsys.readouterr().err.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
     ("found", "complaint"),
     [
-        pytest.param([np.float32([[0, 1]])], "output 0 is off PyTorch's by 0.5", id="another value"),
-        pytest.param([np.float32([[np.nan, 1]])], "output 0 is off PyTorch's by nan", id="not a number"),
-        pytest.param([np.float64([[0.5, 1]])], r"float64\[1, 2\] by OpenVINO, float32\[1, 2\] by PyTorch", id="type"),
-        pytest.param([np.float32([0.5, 1])], r"float32\[2\] by OpenVINO, float32\[1, 2\] by PyTorch", id="shape"),
-        pytest.param([], "OpenVINO gives 0 outputs, PyTorch 1", id="number of outputs"),
+        pytest.param([np.float32([[0, 1]])], "output 0 differs by 0.5 between OpenVINO", id="another value"),
+        pytest.param([np.float32([[np.nan, 1]])], "output 0 differs by nan", id="not a number"),
+        pytest.param([np.float64([[0.5, 1]])], r"float64\[1, 2\] in OpenVINO, float32\[1, 2\] in PyTorch", id="type"),
+        pytest.param([np.float32([0.5, 1])], r"float32\[2\] in OpenVINO, float32\[1, 2\] in PyTorch", id="shape"),
+        pytest.param([], "has 0 outputs in OpenVINO, 1 in PyTorch", id="number of outputs"),
     ],
 )
 def test_each_difference_is_named(found: list[Any], complaint: str) -> None:
     with pytest.raises(ArtefactRefusedError, match=complaint):
-        conversion._compare("model.pt", found, [np.float32([[0.5, 1]])])
+        conversion._require_agreement("model.pt", found, [np.float32([[0.5, 1]])])
 
 
-def test_what_pytorch_cannot_run_is_refused(artefact: Path) -> None:
-    assert refusal(artefact, [*INPUTS, *INPUTS]).startswith("model.pt: PyTorch cannot run it (")
-    artefact.write_bytes(artefact.read_bytes()[:100])
-    assert refusal(artefact).startswith("model.pt: PyTorch cannot run it (")
+def test_a_config_that_was_corrected_has_a_conversion_of_its_own(tmp_path: Path) -> None:
+    first = conversion.convert_newest(add_model(tmp_path / "model", Doubled()))
+    config = tmp_path / "model" / "config.pbtxt"
+    config.write_text(config.read_text().replace("dims: -1", "dims: 6"))
 
-
-def test_what_openvino_cannot_read_is_refused(artefact: Path) -> None:
-    class Sampling(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.poisson(x.abs())
-
-    with torchscript.deprecated_but_served():
-        torch.jit.trace(Sampling(), torch.zeros(2, 4), check_trace=False).save(str(artefact))
-    assert refusal(artefact).startswith("model.pt: OpenVINO cannot run it (")
+    assert conversion.convert_newest(tmp_path / "model") != first
 
 
 def test_the_command_names_every_model_that_it_cannot_convert(
-    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, converted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = 'max_batch_size: 8 input { name: "x__0" data_type: TYPE_FP32 dims: [ 4 ] }'
-    for name, text in {"right": config, "wrong": "max_batch_size: many", "unnamed": config.replace("__0", "")}.items():
-        (tmp_path / name / "1").mkdir(parents=True)
-        (tmp_path / name / "1" / "model.pt").symlink_to(artefact)
-        (tmp_path / name / "config.pbtxt").write_text(text)
+    for name in ("right", "wrong", "unnamed"):
+        add_model(tmp_path / name, Doubled())
+    (tmp_path / "wrong" / "config.pbtxt").write_text("max_batch_size: many")
+    without_index(tmp_path / "unnamed")
 
     assert conversion.main([str(tmp_path / name) for name in ("wrong", "right", "unnamed")]) == 1
 
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[:2] for line in lines] == [["error", "wrong"], ["error", "unnamed"]]
-    assert conversion.converted_path(artefact, INPUTS).is_file()
+    assert len(names(converted)) == 2
+
+
+def test_a_model_without_versions_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="has no version: export the model"):
+        conversion.convert_newest(tmp_path)

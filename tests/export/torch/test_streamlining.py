@@ -35,11 +35,11 @@ class Padded(torch.nn.Conv2d):
 def test_the_same_answers_without_padding_of_its_own(size, stride, sides, groups):
     network = torch.nn.Sequential(Padded(size, stride, sides, groups), torch.nn.ReLU6()).eval()
     before = copy.deepcopy(network.state_dict())
-    pictures = torch.randn(2, 4, 14, 10, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 4, 14, 10, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        expected = network(pictures)
+        expected = network(images)
         made = streamlined(network)
-        torch.testing.assert_close(made(pictures), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(made(images), expected, rtol=0, atol=1e-6)
     assert isinstance(made[0].static_padding, torch.nn.Identity)
     assert made[1].inplace
     assert not network[1].inplace

@@ -15,23 +15,24 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from exporters import torchscript
+from exporters import classifiers, torchscript
 from exporters.catalog import EFFICIENTNET_LITE0, MOBILENET_V2, MODELS, WIDE_RESNET50_2, Model, Url
+from exporters.config import read_config
 from exporters.errors import ArtefactRefusedError, WeightsInvalidError
 from exporters.repository import REPOSITORY
-from exporters.samples import sample_picture
+from exporters.samples import sample_image
 from exporters.streamlining import streamlined
 from exporters.weights import FetchedFile, Fetcher, Weights
 
 # Frozen, batch normalisation is part of the convolutions: single precision rounds otherwise, over up to 50 layers.
 ATOL = 1e-4
-CLASSIFIERS = tuple(model.name for model in MODELS.values() if model.service == "classifier")
+CLASSIFIERS = tuple(model.name for model in MODELS.values() if model.exporter == "exporters.classifiers")
 Exported = tuple[Any, Path]
 
 
 @functools.cache
 def eager(name: str) -> Any:
-    return torchscript.load(name, lite0_weights() if name == "efficientnet_lite0" else None)
+    return classifiers.load(name, lite0_weights() if name == "efficientnet_lite0" else None)
 
 
 @functools.cache
@@ -47,15 +48,15 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
 
     @functools.cache
     def load(name: str) -> Any:
-        torchscript.trace(streamlined(eager(name))).save(str(folder / f"{name}.pt"))
+        classifiers.trace(streamlined(eager(name))).save(str(folder / f"{name}.pt"))
         return torchscript.load_artefact(folder / f"{name}.pt")
 
     return load
 
 
-def pictures() -> npt.NDArray[np.uint8]:
+def images() -> npt.NDArray[np.uint8]:
     """The sample photo, its mirror image, and noise: a batch of three."""
-    coffee = sample_picture("efficientnet_lite0", "images__0")
+    coffee = sample_image("efficientnet_lite0", "images__0")
     noise = np.random.default_rng(0).integers(0, 256, coffee.shape, np.uint8)
     return np.stack([coffee, coffee[:, ::-1], noise])
 
@@ -64,17 +65,17 @@ def pictures() -> npt.NDArray[np.uint8]:
 def test_the_artefact_answers_as_eager_pytorch(name: str, artefact: Callable[[str], Any]) -> None:
     network = eager(name)
 
-    single = torchscript.probabilities(artefact(name), pictures()[:1])
-    batch = torchscript.probabilities(artefact(name), pictures())
+    single = classifiers.probabilities(artefact(name), images()[:1])
+    batch = classifiers.probabilities(artefact(name), images())
 
-    np.testing.assert_allclose(single, torchscript.probabilities(network, pictures()[:1]), rtol=0, atol=ATOL)
-    np.testing.assert_allclose(batch, torchscript.probabilities(network, pictures()), rtol=0, atol=ATOL)
+    np.testing.assert_allclose(single, classifiers.probabilities(network, images()[:1]), rtol=0, atol=ATOL)
+    np.testing.assert_allclose(batch, classifiers.probabilities(network, images()), rtol=0, atol=ATOL)
     np.testing.assert_allclose(batch.sum(axis=1), 1, atol=1e-5)
 
 
 def test_coffee_is_espresso() -> None:
-    answer = torchscript.probabilities(eager("efficientnet_lite0"), pictures()[:1])[0]
-    assert torchscript.labels()[int(answer.argmax())] == "espresso"
+    answer = classifiers.probabilities(eager("efficientnet_lite0"), images()[:1])[0]
+    assert classifiers.labels()[int(answer.argmax())] == "espresso"
     assert answer.max() > 0.9
 
 
@@ -100,16 +101,16 @@ def test_a_graph_that_is_bound_to_the_processor_is_refused() -> None:
 
 
 def test_normalisation_is_the_makers(artefact: Callable[[str], Any]) -> None:
-    """Against torchvision's own transform, on pictures that need no resizing."""
-    weights = torchscript.torchvision().models.MobileNet_V2_Weights.IMAGENET1K_V2
+    """Against torchvision's own transform, on images that need no resizing."""
+    weights = classifiers.torchvision().models.MobileNet_V2_Weights.IMAGENET1K_V2
     transform = weights.transforms(resize_size=224)
-    nchw = torch.from_numpy(pictures()).permute(0, 3, 1, 2)
+    nchw = torch.from_numpy(images()).permute(0, 3, 1, 2)
 
     with torch.inference_mode():
         expected = torch.softmax(eager("mobilenet_v2").network(transform(nchw)), dim=1).numpy()
 
     np.testing.assert_allclose(
-        torchscript.probabilities(artefact("mobilenet_v2"), pictures()), expected, rtol=0, atol=1e-5
+        classifiers.probabilities(artefact("mobilenet_v2"), images()), expected, rtol=0, atol=1e-5
     )
 
 
@@ -121,16 +122,16 @@ def test_normalisation_is_the_makers(artefact: Callable[[str], Any]) -> None:
     ],
 )
 def test_the_catalog_says_what_torchvision_says(model: Model, weights: str) -> None:
-    stated = getattr(torchscript.torchvision().models, weights).DEFAULT
+    stated = getattr(classifiers.torchvision().models, weights).DEFAULT
     rule = stated.transforms()
 
     assert [source.address for source in model.files[0].sources if isinstance(source, Url)] == [stated.url]
     assert stated.url.endswith(f"-{model.files[0].sha256}.pth")
     assert model.parameters["resize_size"] == str(rule.resize_size[0])
-    assert model.parameters["crop_size"] == str(rule.crop_size[0])
+    assert rule.crop_size[0] == classifiers.SIZE
     assert model.parameters["interpolation"] == rule.interpolation.value
     assert model.accuracy.startswith(str(stated.meta["_metrics"]["ImageNet-1K"]["acc@1"]))
-    assert stated.meta["categories"] == torchscript.labels()
+    assert stated.meta["categories"] == classifiers.labels()
     assert stated.name in model.source_page
 
 
@@ -140,7 +141,6 @@ def test_the_lite0_weights_are_the_packages() -> None:
     assert EFFICIENTNET_LITE0.parameters == {
         "resize_mode": "center_crop",
         "resize_size": "256",
-        "crop_size": "224",
         "interpolation": "bicubic",
     }
 
@@ -153,7 +153,7 @@ def test_labels_are_the_thousand_of_imagenet(name: str) -> None:
 
 
 def state_dict(path: Path) -> Path:
-    torch.save(torchscript.ARCHITECTURES["mobilenet_v2"].build().state_dict(), path)
+    torch.save(classifiers.ARCHITECTURES["mobilenet_v2"].build().state_dict(), path)
     return path
 
 
@@ -164,18 +164,18 @@ def given(model: Model, path: Path) -> Weights:
 def test_trained_weights_are_exported_as_such_and_untrained_ones_with_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "mobilenet_v2"
 
-    untrained = torchscript.export(MOBILENET_V2, None, folder)
-    config = (folder / "config.pbtxt").read_text()
-    assert 'key: "warning" value: { string_value: "untrained' in config
-    assert config == (REPOSITORY / "mobilenet_v2" / "config.pbtxt").read_text()
-    again = torchscript.export(MOBILENET_V2, None, folder)
-    trained = torchscript.export(MOBILENET_V2, given(MOBILENET_V2, state_dict(tmp_path / "own.pth")), folder)
+    untrained = classifiers.export(MOBILENET_V2, None, folder)
+    config = read_config(folder / "config.pbtxt")
+    assert config.parameters["warning"].string_value.startswith("untrained")
+    assert config == read_config(REPOSITORY / "mobilenet_v2" / "config.pbtxt")
+    again = classifiers.export(MOBILENET_V2, None, folder)
+    trained = classifiers.export(MOBILENET_V2, given(MOBILENET_V2, state_dict(tmp_path / "own.pth")), folder)
 
     assert [untrained.changed, again.changed, trained.changed] == [True, False, True]
     assert [untrained.version, again.version, trained.version] == [1, 1, 2]
-    config = (folder / "config.pbtxt").read_text()
-    assert "warning" not in config
-    assert 'key: "accuracy" value: { string_value: "72.154 % top-1 on ImageNet" }' in config
+    config = read_config(folder / "config.pbtxt")
+    assert "warning" not in config.parameters
+    assert config.parameters["accuracy"].string_value == "72.154 % top-1 on ImageNet"
     answer = json.loads((folder / "golden" / "answer.json").read_text())["outputs"]["probabilities__0"]
     assert answer != json.loads((REPOSITORY / "mobilenet_v2" / "golden" / "answer.json").read_text())["outputs"]
 
@@ -202,8 +202,8 @@ def test_files_that_are_no_weights_are_refused_and_never_run(
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "own.pth")
 
-    with pytest.raises(WeightsInvalidError, match=r"own\.pth is no state dict of mobilenet_v2"):
-        torchscript.load("mobilenet_v2", tmp_path / "own.pth")
+    with pytest.raises(WeightsInvalidError, match=r"own\.pth is not a state dict of mobilenet_v2"):
+        classifiers.load("mobilenet_v2", tmp_path / "own.pth")
     assert not (tmp_path / "exploded").exists()
 
 
@@ -264,3 +264,14 @@ def test_a_pickle_that_calls_python_is_refused_unread(tmp_path: Path, capsys: py
     with pytest.raises(ArtefactRefusedError, match="has a pickle that calls"):
         torchscript.refuse_dangerous(path)
     assert capsys.readouterr().out == ""
+
+
+class Added(torch.nn.Module):
+    __module__ = "__main__"  # TorchScript calls it __torch__.Added, without a module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+def test_a_module_of_a_script_is_harmless(tmp_path: Path) -> None:
+    torchscript.refuse_dangerous(script(tmp_path / "model.pt", Added()))

@@ -1,4 +1,4 @@
-"""A small release that is made by hand: paths, contents and the release.json that belongs to them."""
+"""A small release made by hand, and a real one of digits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from modelport.releases.building import Built, build
 from modelport.releases.release import RELEASE_FILE, FileRecord, ModelRecord, Release, content_digest
+from modelport.services import choose
 from modelport.stack.stack import StackSettings, export_missing
 
 CONTENTS = {
@@ -21,7 +22,7 @@ CONTENTS = {
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the folder of a release; `weights` as config.pbtxt states them."""
+    """Makes the folder of a release whose weights are trained or untrained."""
 
     def make(
         weights: str = "trained",
@@ -48,12 +49,12 @@ def toy(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The model repository, with the artefacts of the small models."""
-    settings = StackSettings(("digits", "anomaly"))
+    settings = StackSettings(choose("digits", "anomaly"))
     export_missing(settings)
     return settings.repository
 
 
 @pytest.fixture(scope="session")
 def digits(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The release of digits, built once, through the whole gate."""
+    """The release of digits, which passed the whole gate."""
     return build("digits", repository, tmp_path_factory.mktemp("releases"))

@@ -1,4 +1,4 @@
-"""The same content is the same release; other content, or a forced one, never looks like it."""
+"""A release is named by its content, states its provenance, and is built only if it passes the gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelport.releases import assembly
 from modelport.releases.__main__ import main
 from modelport.releases.building import Built
-from modelport.releases.release import NAME, RELEASE_FILE, read
+from modelport.releases.release import NAME, RELEASE_FILE
 from modelport.releases.sources import Folder
 from modelport.releases.verification import verify
 
@@ -23,7 +23,6 @@ Keys = tuple[Path, Path]
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """A private and a public key."""
-    pytest.importorskip("OpenSSL", reason="model-signing 1.1.1 needs pyOpenSSL, which it does not declare")
     folder, key = tmp_path_factory.mktemp("keys"), ec.generate_private_key(ec.SECP256R1())
     private, public = folder / "key.pem", folder / "public.pem"
     none, pem = serialization.NoEncryption(), serialization.Encoding.PEM
@@ -34,11 +33,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 @pytest.fixture
 def own(digits: Built, tmp_path: Path) -> Path:
-    """A copy of the release of digits, where copies of releases belong."""
+    """A copy of the release of digits in a folder of releases."""
     return Path(shutil.copytree(digits.folder, tmp_path / "digits" / digits.folder.name))
 
 
-def test_a_release_holds_what_triton_needs_and_says_where_it_is_from(digits: Built, repository: Path) -> None:
+def test_a_release_contains_what_triton_needs_and_states_its_provenance(digits: Built, repository: Path) -> None:
     release = verify(Folder(digits.folder))
     assert NAME.fullmatch(digits.folder.name)
     assert set(release.files) == {
@@ -53,11 +52,11 @@ def test_a_release_holds_what_triton_needs_and_says_where_it_is_from(digits: Bui
     assert mnist.weights["weights_sha256"].startswith("0778eb09")
     answer = json.loads((repository / "mnist/golden/answer.json").read_text())["outputs"]["probabilities"]
     assert mnist.golden["probabilities"] == {"shape": [10], "leading": answer["values"], "atol": answer["atol"]}
-    assert {"tensorflow-cpu", "tritonserver"} < release.packages.keys()
+    assert {"tensorflow-cpu", "openvino", "numpy", "tritonserver"} < release.packages.keys()
     assert all(path.stat().st_mode & 0o777 == 0o444 for path in digits.folder.rglob("*") if path.is_file())
 
 
-def test_the_same_content_is_found_again_on_another_day(
+def test_the_same_content_on_another_day_keeps_its_release(
     own: Path, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     yesterday = own.with_name(f"2001-02-03{own.name[10:]}")
@@ -66,29 +65,29 @@ def test_the_same_content_is_found_again_on_another_day(
     release_file.chmod(0o644)
     release_file.write_text(text)
     own.rename(yesterday)
-    assert main(["build", "digits", f"--repository={repository}", f"--releases={own.parents[1]}"]) == 0
-    assert f"nothing new, kept: {yesterday}" in capsys.readouterr().out
+    assert main(["release", "digits", f"--repository={repository}", f"--releases={own.parents[1]}"]) == 0
+    assert f"unchanged, kept: {yesterday}" in capsys.readouterr().out
     assert [path.name for path in own.parent.iterdir()] == [yesterday.name]
 
 
-def test_a_changed_release_is_not_found_again_but_named(
+def test_a_changed_release_of_the_same_name_is_an_error(
     own: Path, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels = own / "mnist" / "labels.txt"
     labels.chmod(0o644)
     labels.write_text(labels.read_text()[::-1])
-    assert main(["build", "digits", f"--repository={repository}", f"--releases={own.parents[1]}"]) == 1
+    assert main(["release", "digits", f"--repository={repository}", f"--releases={own.parents[1]}"]) == 1
     assert "labels.txt was changed" in capsys.readouterr().err
 
 
-def test_untrained_weights_go_out_only_by_force_and_say_so_for_ever(
+def test_untrained_weights_are_released_only_by_force_which_is_recorded(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models, releases = tmp_path / "models", tmp_path / "releases"
     shutil.copytree(repository / "anomaly", models / "anomaly")
     config = models / "anomaly" / "config.pbtxt"
     config.write_text(config.read_text().replace('"trained"', '"untrained"'))
-    command = ["build", "anomaly", f"--repository={models}", f"--releases={releases}"]
+    command = ["release", "anomaly", f"--repository={models}", f"--releases={releases}"]
 
     assert main(command) == 1
     assert "error: untrained: anomaly" in capsys.readouterr().err
@@ -96,7 +95,7 @@ def test_untrained_weights_go_out_only_by_force_and_say_so_for_ever(
 
     assert main([*command, "--force"]) == 0
     (folder,) = (releases / "anomaly").iterdir()
-    assert read(folder).untrained == ("anomaly",)
+    assert verify(Folder(folder)).untrained == ("anomaly",)
     capsys.readouterr()
     assert main(["verify", str(folder)]) == 0
     assert "warning: anomaly is untrained" in capsys.readouterr().out
@@ -105,18 +104,18 @@ def test_untrained_weights_go_out_only_by_force_and_say_so_for_ever(
 @pytest.mark.parametrize(
     ("service", "complaint"),
     [
-        pytest.param("cats", "there is no service 'cats': choose of detector", id="no such service"),
-        pytest.param("digits", "run `make export MODEL=mnist` first", id="not exported"),
+        pytest.param("cats", "there is no service 'cats': choose one of: detector", id="no such service"),
+        pytest.param("digits", "run `modelport export mnist` first", id="not exported"),
     ],
 )
-def test_what_cannot_be_built_is_said(
+def test_a_release_that_cannot_be_built_is_one_line(
     service: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["build", service, f"--repository={tmp_path}", f"--releases={tmp_path / 'releases'}"]) == 1
+    assert main(["release", service, f"--repository={tmp_path}", f"--releases={tmp_path / 'releases'}"]) == 1
     assert complaint in capsys.readouterr().err
 
 
-def test_older_versions_and_unfinished_exports_stay_behind(repository: Path, tmp_path: Path) -> None:
+def test_older_versions_and_unfinished_exports_are_not_copied(repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository / "mnist", tmp_path / "mnist")
     shutil.copytree(tmp_path / "mnist" / "1", tmp_path / "mnist" / "12")
     (tmp_path / "mnist" / ".building-x").mkdir()
@@ -129,31 +128,31 @@ def test_older_versions_and_unfinished_exports_stay_behind(repository: Path, tmp
     }
 
 
-def test_a_signature_covers_the_whole_release(
+def test_a_signature_covers_every_file(
     own: Path, keys: Keys, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     private, public = keys
-    build = ["build", "digits", f"--repository={repository}", f"--releases={own.parents[1]}", f"--sign-key={private}"]
+    build = ["release", "digits", f"--repository={repository}", f"--releases={own.parents[1]}", f"--sign-key={private}"]
     check = ["verify", str(own), f"--verify-key={public}"]
     assert main(check) == 1
     assert "has no release.sig" in capsys.readouterr().err
     assert main(build) == 0
     assert "signed" in capsys.readouterr().out
     assert main(check) == 0
-    assert "the signature holds for public.pem" in capsys.readouterr().out
+    assert "the signature is valid for public.pem" in capsys.readouterr().out
 
-    release_file = own / RELEASE_FILE  # it is not covered by the release's name: by the signature alone
+    release_file = own / RELEASE_FILE  # covered by the signature, but not by the release's name
     release_file.chmod(0o644)
     release_file.write_text(release_file.read_text().replace("Apache-2.0", "all mine!!"))
     assert main(["verify", str(own)]) == 0
     assert main(check) == 1
-    assert "release.sig does not hold for public.pem" in capsys.readouterr().err
+    assert "release.sig is not valid for public.pem" in capsys.readouterr().err
 
 
-def test_another_keys_signature_does_not_hold(own: Path, keys: Keys, repository: Path, tmp_path: Path) -> None:
+def test_the_signature_of_another_key_is_not_valid(own: Path, keys: Keys, repository: Path, tmp_path: Path) -> None:
     other = ec.generate_private_key(ec.SECP256R1()).public_key()
     public = tmp_path / "other.pem"
     public.write_bytes(other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
-    build = ["build", "digits", f"--repository={repository}", f"--releases={own.parents[1]}", f"--sign-key={keys[0]}"]
+    build = ["release", "digits", f"--repository={repository}", f"--releases={own.parents[1]}", f"--sign-key={keys[0]}"]
     assert main(build) == 0
     assert main(["verify", str(own), f"--verify-key={public}"]) == 1

@@ -68,8 +68,8 @@ def test_a_right_model_passes(platform: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        pytest.param(in_config("max_batch_size: 8", "max_batch_size: many"), "is no ModelConfig", id="no number"),
-        pytest.param(in_config('name: "toy"', 'title: "toy"'), "is no ModelConfig .* no field", id="unknown field"),
+        pytest.param(in_config("max_batch_size: 8", "max_batch_size: many"), "is not a ModelConfig", id="no number"),
+        pytest.param(in_config('name: "toy"', 'title: "toy"'), "is not a ModelConfig .* no field", id="unknown field"),
         pytest.param(lambda model: (model / "config.pbtxt").unlink(), "config.pbtxt is missing", id="no config"),
         pytest.param(in_config('name: "toy"', 'name: "cat"'), "is of model 'cat'", id="another model's config"),
         pytest.param(
@@ -157,10 +157,10 @@ def test_labels_of_class_numbers_reach_as_far_as_the_golden_answer(tmp_path: Pat
 
 def test_weights_of_the_catalog_have_its_sha256(tmp_path: Path, repository: Path) -> None:
     shutil.copytree(repository / "yolov3_tiny", tmp_path / "yolov3_tiny", ignore=shutil.ignore_patterns("*.onnx"))
-    check = CHECKS["weights are those that the catalog knows"]
+    check = CHECKS["weights are those of the catalog"]
     check(tmp_path)
     in_config("dccea06f", "0ccea06f")(tmp_path / "yolov3_tiny")
-    with pytest.raises(GateError, match=r"states weights 0ccea06f.*, the catalog knows dccea06f"):
+    with pytest.raises(GateError, match=r"states weights 0ccea06f.*, the catalog has dccea06f"):
         check(tmp_path)
 
 

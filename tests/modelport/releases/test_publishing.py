@@ -1,4 +1,4 @@
-"""What is published is what KServe's own storage initializer fetches, whole or not at all."""
+"""KServe's own storage initializer downloads what was published, completely or not at all."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from modelport.releases.release import RELEASE_FILE
 from modelport.releases.sources import Folder
 from modelport.releases.store import CHUNK
 from modelport.releases.verification import verify
+from modelport.services import choose
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
@@ -49,7 +50,7 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty bucket there, and the credentials for it, as people set them."""
+    """An empty bucket at that endpoint, with its credentials in the environment."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3,
         "AWS_ACCESS_KEY_ID": "key",
@@ -98,14 +99,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[[type[http.server.SimpleHTTPReque
 
 
 class Files(http.server.SimpleHTTPRequestHandler):
-    """Any file server."""
+    """A file server."""
 
     def log_message(self, *arguments: object) -> None:
         pass
 
 
 class Registry(Files):
-    """The two requests of a registry that a pull is made of, answered from a layout folder."""
+    """The two routes of a registry that a pull needs, answered from an image layout."""
 
     def do_GET(self) -> None:
         layout = Path(self.directory)
@@ -138,10 +139,10 @@ def test_s3(digits: Built, bucket: Any, fetch: Fetch) -> None:
     assert verify(Folder(fetch(f"s3://{BUCKET}/some/place/digits/{name}"))) == digits.release
 
 
-def test_what_was_changed_on_the_way_is_not_served_until_it_is_mended(
+def test_a_release_changed_in_storage_is_not_served_until_it_is_repaired(
     digits: Built, bucket: Any, fetch: Fetch, free_ports: Callable[[int], list[int]], tmp_path: Path
 ) -> None:
-    """Two labels are swapped: KServe fetches them, Triton loads them, and the golden answer knows no labels."""
+    """Two labels are swapped: KServe downloads them, Triton loads them, and the golden check has no labels."""
     name, path = release_of(digits.folder, f"s3://{BUCKET}"), "mnist/labels.txt"
     labels = (digits.folder / path).read_bytes()
     bucket.put_object(Key=f"digits/{name}/{path}", Body=labels.replace(b"5\n6", b"6\n5"))
@@ -150,7 +151,7 @@ def test_what_was_changed_on_the_way_is_not_served_until_it_is_mended(
     ports = free_ports(5)
     triton = TritonServer(lay_out(), TritonSettings(fetched, tmp_path / "triton.log", *ports[:3]))
     transformer = TransformerServer(
-        TransformerSettings({"digits": ("mnist",)}, fetched, tmp_path / "digits.log", ports[0], *ports[3:])
+        TransformerSettings(choose("digits"), fetched, tmp_path / "digits.log", ports[0], *ports[3:])
     )
     try:
         triton.start()
@@ -159,14 +160,14 @@ def test_what_was_changed_on_the_way_is_not_served_until_it_is_mended(
         wait_for(lambda: "is not as released" in str(transformer.services()))
         assert not transformer.is_ready()
 
-        triton.stop()  # it has the wrong labels in memory
+        triton.stop()  # the wrong labels are in its memory
         (fetched / path).write_bytes(labels)
         triton.start()
         transformer.wait_until_ready()
-        picture = (fetched / "mnist" / "golden" / "images.png").read_bytes()
+        image = (fetched / "mnist" / "golden" / "images.png").read_bytes()
         answer = httpx.post(
             f"http://127.0.0.1:{ports[3]}/digits/predict",
-            content=picture,
+            content=image,
             headers={"content-type": "image/png"},
             timeout=60,
         )
@@ -182,9 +183,7 @@ def test_http_as_an_archive(digits: Built, tmp_path: Path, fetch: Fetch, serve: 
     assert verify(Folder(fetch(f"http://{host}/digits/{name}.tar"))) == digits.release
 
 
-def test_http_without_archive_is_nothing_that_kserve_fetches(
-    digits: Built, tmp_path: Path, fetch: Fetch, serve: Any
-) -> None:
+def test_kserve_downloads_no_folder_over_http(digits: Built, tmp_path: Path, fetch: Fetch, serve: Any) -> None:
     name = release_of(digits.folder, f"file://{tmp_path}/models")
     host = serve(Files, tmp_path / "models")
     with pytest.raises(AssertionError, match="did not respond with 'Content-Type': 'application/octet-stream'"):
@@ -213,7 +212,7 @@ def test_image_tools_read_the_layout(digits: Built, tmp_path: Path) -> None:
         buildah(["buildah", *storage, "umount", container])
 
 
-def test_an_interrupted_upload_shows_nothing_and_is_gone_on_with(
+def test_an_interrupted_upload_is_incomplete_and_can_be_continued(
     digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     left = 10_000
@@ -228,7 +227,7 @@ def test_an_interrupted_upload_shows_nothing_and_is_gone_on_with(
         publish(digits.folder, f"s3://{BUCKET}", interrupt)
     place = f"s3://{BUCKET}/digits/{digits.folder.name}"
     assert main(["verify", place]) == 1
-    assert "holds no whole release" in capsys.readouterr().err
+    assert "has no release.json, so no complete release" in capsys.readouterr().err
 
     bucket.put_object(Key=f"digits/{digits.folder.name}/mnist/labels.txt", Body=b"9\n8\n7\n6\n5\n4\n3\n2\n1\n0\n")
     bucket.put_object(
@@ -237,11 +236,11 @@ def test_an_interrupted_upload_shows_nothing_and_is_gone_on_with(
     )
     published = publish(digits.folder, f"s3://{BUCKET}")
     assert published.new
-    assert published.found >= 1  # the config at least; labels of the same size were not taken for the right ones
+    assert published.found >= 1  # at least config.pbtxt; labels.txt had the right size and another content
     assert main(["verify", place]) == 0
 
 
-def test_large_files_go_up_in_parts(toy: Callable[..., Path], bucket: Any) -> None:
+def test_large_files_are_sent_in_parts(toy: Callable[..., Path], bucket: Any) -> None:
     artefact = bytes(range(256)) * (3 * CHUNK // 256) + b"and some more"
     seen: list[int] = []
     published = publish(toy(contents={"toy/1/model.onnx": artefact}), f"s3://{BUCKET}", seen.append)
@@ -251,7 +250,7 @@ def test_large_files_go_up_in_parts(toy: Callable[..., Path], bucket: Any) -> No
     assert main(["verify", published.address]) == 0
 
 
-def test_the_same_content_never_goes_up_twice(digits: Built, bucket: Any, tmp_path: Path) -> None:
+def test_the_same_content_is_never_sent_twice(digits: Built, bucket: Any, tmp_path: Path) -> None:
     first = publish(digits.folder, f"s3://{BUCKET}")
     changed_at = {item.key: item.last_modified for item in bucket.objects.all()}
     again = publish(digits.folder, f"s3://{BUCKET}")
@@ -280,7 +279,7 @@ def flip(content: bytes) -> bytes:
         pytest.param("mnist/config.pbtxt", lambda content: content.replace(b"7e47", b"8e47"), id="another provenance"),
     ],
 )
-def test_what_is_changed_in_storage_is_found(
+def test_changes_in_storage_are_detected(
     path: str, change: Callable[[bytes], bytes], digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = release_of(digits.folder, f"s3://{BUCKET}")
@@ -300,10 +299,12 @@ def test_another_release_json_is_never_overwritten(digits: Built, bucket: Any) -
     assert json.loads(bucket.Object(key).get()["Body"].read()) == other
 
 
-def test_a_stranger_in_the_place_is_named(digits: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stranger = tmp_path / "digits" / digits.folder.name / "mnist" / "2" / "model.py"
-    stranger.parent.mkdir(parents=True)
-    stranger.write_text("print()")
+def test_a_foreign_file_in_the_target_is_named(
+    digits: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = tmp_path / "digits" / digits.folder.name / "mnist" / "2" / "model.py"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("print()")
     assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to=file://{tmp_path}"]) == 1
     assert "mnist/2/model.py does not belong to this release" in capsys.readouterr().err
 
@@ -313,12 +314,12 @@ def test_a_stranger_in_the_place_is_named(digits: Built, tmp_path: Path, capsys:
     [
         pytest.param("s3://no-such-bucket/x", "there is no such bucket: create it first", id="no bucket"),
         pytest.param("az://account-only", "write az://ACCOUNT/CONTAINER/PREFIX", id="half an Azure address"),
-        pytest.param("ftp://host/x", "is no storage: write s3://", id="another scheme"),
-        pytest.param("models", "is no storage: write s3://", id="no scheme"),
-        pytest.param("file:///proc/modelport", "No such file or directory", id="a place that takes nothing"),
+        pytest.param("ftp://host/x", "is not a supported storage: write s3://", id="another scheme"),
+        pytest.param("models", "is not a supported storage: write s3://", id="no scheme"),
+        pytest.param("file:///proc/modelport", "No such file or directory", id="an unwritable folder"),
     ],
 )
-def test_what_does_not_work_is_one_line(
+def test_an_unusable_storage_is_one_line(
     to: str, complaint: str, digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to={to}"]) == 1
@@ -356,7 +357,7 @@ def test_a_full_disk_is_one_line(digits: Built, tmp_path: Path) -> None:
     unshare = ["unshare", "--map-root-user", "--mount"]
     mount = f"mount -t tmpfs -o size=200k none {tmp_path}"
     if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small disk")
+        pytest.skip("this machine does not allow mounting a small disk")
     command = f"{sys.executable} -m modelport.releases publish digits --releases={digits.folder.parents[1]} --to=file://{tmp_path}"
     done = subprocess.run(
         [*unshare, "sh", "-c", f"{mount} && exec {command}"],

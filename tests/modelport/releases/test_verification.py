@@ -1,4 +1,4 @@
-"""A release that is not as it was built is known by it, whatever was done to it."""
+"""Any change to the files of a release is detected."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 
 from exporters.files import content_sha256
 from modelport.releases.__main__ import main
-from modelport.releases.errors import NoReleaseError, ReleaseInvalidError
-from modelport.releases.release import RELEASE_FILE, find, read
+from modelport.releases.errors import NotFoundError, ReleaseInvalidError
+from modelport.releases.release import RELEASE_FILE, find
 from modelport.releases.sources import Folder
-from modelport.releases.verification import verify
+from modelport.releases.verification import read_release, verified_repository, verify
 
 Toy = Callable[..., Path]
 
 
-def test_a_whole_release_is_what_it_says(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchanged_release_is_verified(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     folder = toy()
     assert main(["verify", str(folder)]) == 0
     assert f"digits {folder.name}: 3 files" in capsys.readouterr().out
 
 
-def test_the_digest_is_that_of_the_folder(toy: Toy) -> None:
+def test_the_digest_equals_that_of_the_folder(toy: Toy) -> None:
     folder = toy()
-    digest = read(folder).digest
+    digest = read_release(Folder(folder)).digest
     (folder / RELEASE_FILE).unlink()
     assert content_sha256(folder) == digest
 
@@ -53,11 +53,11 @@ def link(folder: Path) -> None:
 
 
 def relist(folder: Path) -> None:
-    """A changed file that release.json was made to fit: the old name must not hide it."""
+    """A changed file, and its new sha256 in release.json: the name no longer follows from the content."""
     flip_a_bit(folder)
-    stated = json.loads((folder / RELEASE_FILE).read_text())
-    stated["files"]["toy/1/model.onnx"]["sha256"] = content_sha256(folder / "toy" / "1" / "model.onnx")
-    (folder / RELEASE_FILE).write_text(json.dumps(stated))
+    document = json.loads((folder / RELEASE_FILE).read_text())
+    document["files"]["toy/1/model.onnx"]["sha256"] = content_sha256(folder / "toy" / "1" / "model.onnx")
+    (folder / RELEASE_FILE).write_text(json.dumps(document))
 
 
 def escape(folder: Path) -> None:
@@ -73,18 +73,20 @@ def escape(folder: Path) -> None:
             lambda folder: (folder / "toy/1/model.onnx").write_bytes(b"short"), "has 5 bytes, not 2048", id="truncated"
         ),
         pytest.param(swap, r"has \d+ bytes, not \d+", id="two files swapped"),
-        pytest.param(lambda folder: (folder / "toy/labels.txt").unlink(), "is missing", id="a file gone"),
+        pytest.param(lambda folder: (folder / "toy/labels.txt").unlink(), "is missing", id="a missing file"),
         pytest.param(
-            lambda folder: (folder / "toy/1/other.so").write_bytes(b"x"), "does not belong", id="a file too many"
+            lambda folder: (folder / "toy/1/other.so").write_bytes(b"x"), "does not belong", id="an additional file"
         ),
         pytest.param(lambda folder: (folder / "other").write_bytes(b"x"), "does not belong", id="a file at the root"),
         pytest.param(link, "is a link", id="a link instead of a file"),
-        pytest.param(relist, "release.json was changed", id="release.json made to fit"),
-        pytest.param(escape, "is no path of a model's file", id="a path that leaves the folder"),
-        pytest.param(lambda folder: (folder / RELEASE_FILE).write_bytes(b"{}"), "is damaged", id="no release.json"),
+        pytest.param(relist, "release.json was changed", id="release.json adapted"),
+        pytest.param(escape, "is not a path in a model", id="a path that leaves the folder"),
+        pytest.param(
+            lambda folder: (folder / RELEASE_FILE).write_bytes(b"{}"), "is malformed", id="malformed release.json"
+        ),
     ],
 )
-def test_changes_are_found(change: Callable[[Path], None], complaint: str, toy: Toy) -> None:
+def test_changes_are_detected(change: Callable[[Path], None], complaint: str, toy: Toy) -> None:
     folder = toy()
     change(folder)
     with pytest.raises(ReleaseInvalidError, match=complaint):
@@ -95,7 +97,7 @@ def test_a_folder_without_release_json_is_named(toy: Toy, capsys: pytest.Capture
     folder = toy()
     (folder / RELEASE_FILE).unlink()
     assert main(["verify", str(folder)]) == 1
-    assert "holds no whole release" in capsys.readouterr().err
+    assert "has no release.json, so no complete release" in capsys.readouterr().err
 
 
 def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
@@ -103,5 +105,13 @@ def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
     older = toy(day="2026-11-20")
     assert find("digits", root=tmp_path) == newest
     assert find("digits", "11-20", root=tmp_path) == older
-    with pytest.raises(NoReleaseError, match="choose of 2026-11-21-"):
+    with pytest.raises(NotFoundError, match="choose one of: 2026-11-21-"):
         find("digits", newest.name[-12:], root=tmp_path)
+
+
+def test_a_part_of_a_name_is_resolved_to_the_verified_release(toy: Toy, tmp_path: Path) -> None:
+    folder = toy()
+    assert verified_repository("digits", folder.name[-5:], tmp_path) == (folder.name, folder)
+    flip_a_bit(folder)
+    with pytest.raises(ReleaseInvalidError, match="was changed"):
+        verified_repository("digits", folder.name[-5:], tmp_path)

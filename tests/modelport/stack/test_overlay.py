@@ -10,6 +10,7 @@ import pytest
 
 from modelport.environment import ROOT
 from modelport.manifests.release_file import Choice, edited, release_file
+from modelport.services import choose
 from modelport.stack.errors import StackError
 from modelport.stack.overlay import OverlaySettings
 
@@ -25,7 +26,7 @@ def settings(tmp_path: Path) -> Callable[[str, Choice], OverlaySettings]:
     def make(overlay: str, choice: Choice) -> OverlaySettings:
         file = release_file(manifests)
         file.write_text(edited(file.read_text(), "digits", choice))
-        return OverlaySettings(("digits",), overlay=overlay, manifests=manifests, releases=tmp_path / "releases")
+        return OverlaySettings(choose("digits"), overlay=overlay, manifests=manifests, releases=tmp_path / "releases")
 
     return make
 
@@ -65,5 +66,5 @@ def test_a_release_that_is_not_here_is_an_error_that_says_what_to_do(
 
 def test_other_services_do_not_ask_for_their_releases(settings: Callable[[str, Choice], OverlaySettings]) -> None:
     made = settings("canary-standard", Choice("2027-a", "2027-a", 0))
-    others = OverlaySettings(("cars",), overlay="canary-standard", manifests=made.manifests)
+    others = OverlaySettings(choose("cars"), overlay="canary-standard", manifests=made.manifests)
     assert others.read().lines() == ["/v1/models/cars:predict: cars 100 %"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporters import torchscript
+from exporters import classifiers
 from kserve_transformers.arrays.crop import ResizeRule
 
 PICTURES = Path(__file__).parents[2] / "data" / "pictures"
@@ -20,7 +20,7 @@ def photo(size_wh: tuple[int, int]) -> Image.Image:
 
 
 def by_torchvision(image: Image.Image, rule: ResizeRule) -> np.ndarray:
-    transforms = torchscript.torchvision().transforms
+    transforms = classifiers.torchvision().transforms
     interpolation = transforms.InterpolationMode[MODES[rule.interpolation]]
     height_width = rule.frame_wh[::-1]
     if rule.mode == "stretch":

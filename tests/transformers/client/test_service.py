@@ -41,7 +41,7 @@ def answering(*answers) -> Iterator[tuple[str, list[bytes]]]:
 
 def ask(url: str) -> object:
     with Service(url, "digits", 5, 1) as service:
-        return service.ask_picture(b"picture")
+        return service.ask_image(b"picture")
 
 
 def test_a_busy_server_is_asked_again():

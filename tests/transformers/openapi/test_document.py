@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
@@ -17,22 +18,24 @@ from tritonclient.http.aio import InferenceServerClient
 from kserve_transformers.errors import ServingError
 from kserve_transformers.health import Health
 from kserve_transformers.openapi.operations import ERRORS, OPERATIONS
-from kserve_transformers.predictor import TritonModel
-from kserve_transformers.server import RestServer
-from kserve_transformers.services import build_service
-from kserve_transformers.settings import SERVICES, Settings, parse_settings
+from kserve_transformers.sdk.rest import RestServer
+from kserve_transformers.server import build_services
+from kserve_transformers.settings import Settings, parse_settings
+from modelport.services import load
+
+
+def settings_of(*services: str, options: Sequence[str] = ()) -> Settings:
+    """Settings of a server that hosts some of the declared services."""
+    declared = load()
+    return parse_settings([*(f"--service={declared[name].argument()}" for name in services or declared), *options])
 
 
 async def app_of(settings: Settings) -> FastAPI:
-    """The server's app, with models that nobody has asked yet."""
+    """The server's app, with models that were not asked yet."""
     async with InferenceServerClient("127.0.0.1:9") as client:
-        names = {name for service in settings.services for name in settings.chains[service]}
-        models = {name: TritonModel(client, name, None, 4) for name in names}
         server = kserve.ModelServer()
         with ThreadPoolExecutor(1) as threads:
-            services = {name: build_service(name, models, settings, threads) for name in settings.services}
-            for service in services.values():
-                server.register_model(service)
+            services = build_services(settings, client, threads)
             rest = RestServer(server, services, Health(services), settings)
             app = FastAPI()
             rest._register_endpoints(app)
@@ -40,9 +43,9 @@ async def app_of(settings: Settings) -> FastAPI:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate Operation ID")  # FastAPI's own, of GET and HEAD of a route
-@pytest.mark.parametrize("services", [SERVICES, ("digits",), ("anomaly", "detector")], ids="+".join)
+@pytest.mark.parametrize("services", [tuple(load()), ("digits",), ("anomaly", "detector")], ids="+".join)
 async def test_routes_and_document_tell_the_same(services):
-    app = await app_of(parse_settings([f"--services={','.join(services)}"]))
+    app = await app_of(settings_of(*services))
     with TestClient(app) as client:
         document = client.get("/openapi.json").json()
     validate(document)
@@ -60,10 +63,10 @@ async def test_routes_and_document_tell_the_same(services):
 
 
 async def test_only_what_is_hosted_is_named():
-    app = await app_of(parse_settings(["--services=digits", "--max_body_bytes=12345", "--max_instances=7"]))
+    app = await app_of(settings_of("digits", options=["--max_body_bytes=12345", "--max_instances=7"]))
     with TestClient(app) as client:
         text = client.get("/openapi.json").text
-    for other in set(SERVICES) - {"digits"}:
+    for other in set(load()) - {"digits"}:
         assert f"/{other}" not in text
         assert other.capitalize() + "Prediction" not in text
     document = orjson.loads(text)
@@ -74,7 +77,7 @@ async def test_only_what_is_hosted_is_named():
 
 
 async def test_references_lead_somewhere():
-    with TestClient(await app_of(parse_settings([]))) as client:
+    with TestClient(await app_of(settings_of())) as client:
         text = client.get("/openapi.json").text
     document = orjson.loads(text)
     for reference in set(re.findall(r'"\$ref":"#/([^"]+)"', text)):
@@ -88,7 +91,7 @@ def test_every_error_has_an_example():
 
 
 async def test_every_description_is_used():
-    with TestClient(await app_of(parse_settings([]))) as client:
+    with TestClient(await app_of(settings_of())) as client:
         document = client.get("/openapi.json").json()
     used = {operation["operationId"] for methods in document["paths"].values() for operation in methods.values()}
     for key in OPERATIONS:
@@ -116,7 +119,7 @@ class _Outline(HTMLParser):
 
 
 async def test_the_page_shows_every_operation_and_needs_nothing_from_elsewhere():
-    with TestClient(await app_of(parse_settings([]))) as client:
+    with TestClient(await app_of(settings_of())) as client:
         document, response = client.get("/openapi.json").json(), client.get("/docs")
     assert response.headers["content-type"].startswith("text/html")
     assert response.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
@@ -130,7 +133,7 @@ async def test_the_page_shows_every_operation_and_needs_nothing_from_elsewhere()
 
 
 async def test_head_is_answered_and_other_methods_name_the_right_one():
-    with TestClient(await app_of(parse_settings([]))) as client:
+    with TestClient(await app_of(settings_of())) as client:
         assert client.head("/v2").status_code == 200
         assert client.get("/detector", follow_redirects=False).json()["service"] == "detector"
         assert client.get("/nowhere/", follow_redirects=False).status_code == 404

@@ -1,4 +1,4 @@
-"""Golden samples: read from beside the model, compared within their tolerance."""
+"""Golden samples: read from the model's folder, compared within their tolerance."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_only_leading_rows_count_and_within_the_tolerance(model_dir):
         pytest.param({"other": np.zeros((1, 2))}, "missing", id="output missing"),
     ],
 )
-def test_drift_says_what_is_off(model_dir, outputs, reason):
+def test_drift_names_the_deviation(model_dir, outputs, reason):
     drift = GoldenSample.load(model_dir, SPEC).drift(outputs)
     assert reason in drift.reason
     assert drift.share == np.inf

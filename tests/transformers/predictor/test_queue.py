@@ -1,4 +1,4 @@
-"""The queue in front of a model: its order, its bounds, and how many it lets through."""
+"""The queue in front of a model: its order, its bounds, and how many batches run at once."""
 
 import asyncio
 from contextlib import suppress
@@ -7,13 +7,16 @@ import pytest
 
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BusyError, TooLateError
-from kserve_transformers.predictor.queue import LEAST, TARGET_S, Queue
+from kserve_transformers.predictor.limits import DEFAULT_LIMITS
+from kserve_transformers.predictor.queue import Queue
+
+LEAST, TARGET_S = DEFAULT_LIMITS.queue_concurrency, DEFAULT_LIMITS.queue_target_s
 
 
 @pytest.fixture
 def full():
-    """A queue of 12 whose model is given LEAST and answers none of them; the events end them."""
-    return Queue("m", 12)
+    """A queue of 12 whose first LEAST batches run until an event ends them."""
+    return Queue("m", 12, DEFAULT_LIMITS)
 
 
 async def hold(queue, until, deadline_s=30.0):
@@ -28,7 +31,7 @@ async def start(queue, count, until, **options):
     return tasks
 
 
-async def test_what_finds_no_place_is_refused_and_the_rest_is_served_in_order(full):
+async def test_a_full_queue_rejects_and_serves_the_rest_in_order(full):
     end = asyncio.Event()
     tasks = await start(full, 12, end)
     assert (len(full), full.room) == (12, 0)
@@ -41,23 +44,23 @@ async def test_what_finds_no_place_is_refused_and_the_rest_is_served_in_order(fu
     assert (len(full), full.room) == (0, 12)
 
 
-async def test_an_expired_one_leaves_without_having_had_its_turn(full):
+async def test_an_expired_batch_leaves_without_having_run(full):
     end, never = asyncio.Event(), asyncio.Event()
-    working = await start(full, LEAST, end)
-    (hurried,) = await start(full, 1, never, deadline_s=0.01)
+    running = await start(full, LEAST, end)
+    (urgent,) = await start(full, 1, never, deadline_s=0.01)
     with pytest.raises(TooLateError):
-        await hurried
+        await urgent
     assert len(full) == LEAST
     end.set()
-    await asyncio.gather(*working)
+    await asyncio.gather(*running)
     assert len(full) == 0
 
 
-async def test_leaving_callers_take_nobodys_place(full):
-    """Callers that are cancelled while they wait, some in the very moment in which their turn comes."""
+async def test_cancelled_batches_keep_no_place(full):
+    """Some are cancelled at the moment at which their turn comes."""
     for moment in range(4):
         end = asyncio.Event()
-        working = await start(full, LEAST, end)
+        running = await start(full, LEAST, end)
         leaving = await start(full, 3, end)
         if moment % 2:
             end.set()
@@ -66,7 +69,7 @@ async def test_leaving_callers_take_nobodys_place(full):
         for task in leaving:
             task.cancel()
         end.set()
-        await asyncio.gather(*working)
+        await asyncio.gather(*running)
         for task in leaving:
             with suppress(asyncio.CancelledError):
                 await task
@@ -77,42 +80,42 @@ async def test_leaving_callers_take_nobodys_place(full):
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        pytest.param(0.02, 12, id="a fast model is given all that there is room for"),
-        pytest.param(2.0, LEAST, id="a slow one no more than it needs to be busy"),
+        pytest.param(0.02, 12, id="a fast model runs all that there is room for"),
+        pytest.param(2.0, LEAST, id="a slow one no more than keeps its instances busy"),
     ],
 )
-async def test_as_many_are_at_work_as_the_model_works_off(monkeypatch, seconds, expected):
-    queue = Queue("m", 12)
+async def test_as_many_run_as_the_model_completes_in_the_target_time(monkeypatch, seconds, expected):
+    queue = Queue("m", 12, DEFAULT_LIMITS)
     now = 0.0
     monkeypatch.setattr("kserve_transformers.predictor.queue.time.monotonic", lambda: now)
     for _ in range(60):
-        count = queue.at_work_limit
+        count = queue.running_limit
         end = asyncio.Event()
         tasks = await start(queue, count, end, deadline_s=1e9)
         now += seconds
         end.set()
         await asyncio.gather(*tasks)
-    assert queue.at_work_limit == expected
+    assert queue.running_limit == expected
 
 
-async def test_the_time_at_work_settles_at_the_target(monkeypatch):
-    """A model that answers 40 a second, however many are at work."""
-    queue, rate = Queue("m", 64), 40.0
+async def test_the_running_time_settles_at_the_target(monkeypatch):
+    """A model that answers 40 a second, however many run."""
+    queue, rate = Queue("m", 64, DEFAULT_LIMITS), 40.0
     now = 0.0
     monkeypatch.setattr("kserve_transformers.predictor.queue.time.monotonic", lambda: now)
     for _ in range(60):
-        count = queue.at_work_limit
+        count = queue.running_limit
         end = asyncio.Event()
         tasks = await start(queue, count, end, deadline_s=1e9)
         now += count / rate
         end.set()
         await asyncio.gather(*tasks)
-    assert queue.at_work_limit / rate == pytest.approx(TARGET_S, rel=0.1)
+    assert queue.running_limit / rate == pytest.approx(TARGET_S, rel=0.1)
 
 
-async def test_a_failure_teaches_nothing():
-    queue = Queue("m", 12)
+async def test_a_failure_is_not_measured():
+    queue = Queue("m", 12, DEFAULT_LIMITS)
     with pytest.raises(ValueError, match="no"):
         async with queue.turn(Deadline.after(1)):
             raise ValueError("no")
-    assert (len(queue), queue.at_work_limit) == (0, LEAST)
+    assert (len(queue), queue.running_limit) == (0, LEAST)

@@ -1,4 +1,4 @@
-"""Files that are not those of the release are named, whatever was done to them; where nothing was released, none is."""
+"""The name of a release, and files that are not those of the release: each is named, whatever was done to it."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kserve_transformers.predictor.release import RELEASE_FILE, ReleasedFiles
+from kserve_transformers.predictor.release import RELEASE_FILE, ReleaseFiles, release_of
 
 CONTENTS = {"toy/labels.txt": b"cat\ndog\n", "toy/1/model.onnx": bytes(range(256)), "other/labels.txt": b"one\n"}
 
@@ -29,36 +29,36 @@ def link(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "problem"),
     [
         pytest.param(lambda r: (r / "toy/labels.txt").write_bytes(b"dog\ncat\n"), "is not as released", id="swapped"),
         pytest.param(lambda r: os.truncate(r / "toy/1/model.onnx", 255), "is not as released", id="truncated"),
         pytest.param(lambda r: (r / "toy/labels.txt").unlink(), "of the release is missing", id="missing"),
-        pytest.param(lambda r: (r / "toy/1/model.py").write_bytes(b""), "does not belong", id="one too many"),
+        pytest.param(lambda r: (r / "toy/1/model.py").write_bytes(b""), "does not belong", id="additional"),
         pytest.param(lambda r: (r / "toy").rename(r / "new"), "of the release is missing", id="no such model"),
-        pytest.param(link, "does not belong", id="a link"),
+        pytest.param(link, "does not belong", id="symbolic link"),
     ],
 )
-def test_changes_are_named(repository: Path, change: Callable[[Path], object], complaint: str) -> None:
-    files = ReleasedFiles(repository, "toy")
-    assert files.complaint() is None
+def test_changes_are_named(repository: Path, change: Callable[[Path], object], problem: str) -> None:
+    files = ReleaseFiles(repository, "toy")
+    assert files.problem() is None
     change(repository)
-    assert complaint in str(files.complaint())
-    assert ReleasedFiles(repository, "other").complaint() is None
+    assert problem in str(files.problem())
+    assert ReleaseFiles(repository, "other").problem() is None
 
 
 def test_a_model_that_was_not_released_is_named(repository: Path) -> None:
     (repository / "new").mkdir()
     (repository / "new" / "labels.txt").write_bytes(b"x\n")
-    assert "new/labels.txt does not belong to the release" in str(ReleasedFiles(repository, "new").complaint())
+    assert "new/labels.txt does not belong to the release" in str(ReleaseFiles(repository, "new").problem())
 
 
-def test_what_was_mended_is_right_again(repository: Path) -> None:
-    files = ReleasedFiles(repository, "toy")
+def test_a_repaired_file_is_right_again(repository: Path) -> None:
+    files = ReleaseFiles(repository, "toy")
     (repository / "toy/labels.txt").write_bytes(b"dog\ncat\n")
-    assert files.complaint() is not None
+    assert files.problem() is not None
     (repository / "toy/labels.txt").write_bytes(CONTENTS["toy/labels.txt"])
-    assert files.complaint() is None
+    assert files.problem() is None
 
 
 def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository: Path, tmp_path: Path) -> None:
@@ -66,10 +66,29 @@ def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository
     mounted.mkdir()
     for entry in ("toy", RELEASE_FILE):
         (mounted / entry).symlink_to(repository / entry)
-    assert ReleasedFiles(mounted, "toy").complaint() is None
+    assert ReleaseFiles(mounted, "toy").problem() is None
 
 
-def test_a_plain_repository_has_nothing_to_compare_with(repository: Path) -> None:
+def test_a_repository_without_a_release_has_nothing_to_compare_with(repository: Path) -> None:
     (repository / RELEASE_FILE).unlink()
     (repository / "toy/labels.txt").unlink()
-    assert ReleasedFiles(repository, "toy").complaint() is None
+    assert ReleaseFiles(repository, "toy").problem() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param('{"name": "2026-11-21-0123456789ab"}', "2026-11-21-0123456789ab", id="release"),
+        pytest.param(None, "none", id="plain repository"),
+        pytest.param("{", "none", id="damaged"),
+        pytest.param("[]", "none", id="not an object"),
+    ],
+)
+def test_a_repository_names_its_release(content: str | None, expected: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / RELEASE_FILE).write_text(content)
+    assert release_of(tmp_path) == expected
+
+
+def test_a_repository_that_cannot_be_read_has_no_release() -> None:
+    assert release_of(None) == "none"

@@ -13,7 +13,7 @@ ALL, JSON = tuple(Body), (Body.JSON,)
     [
         pytest.param("application/json; charset=utf-8", ALL, Body.JSON, id="json with a charset"),
         pytest.param("application/cloudevents+json", ALL, Body.JSON, id="a kind of json"),
-        pytest.param("IMAGE/JPEG", ALL, Body.PICTURE, id="upper case"),
+        pytest.param("IMAGE/JPEG", ALL, Body.IMAGE, id="upper case"),
         pytest.param("multipart/form-data; boundary=x", ALL, Body.FORM, id="a form"),
         pytest.param(None, ALL, None, id="none: the body tells"),
         pytest.param("application/x-www-form-urlencoded", ALL, None, id="what curl says of --data"),
@@ -46,4 +46,4 @@ def test_json_is_seen(body):
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xd8\xff", b"BM", b"GIF8"])
 def test_everything_else_is_taken_for_a_picture(body):
-    assert seen_body(body) is Body.PICTURE
+    assert seen_body(body) is Body.IMAGE

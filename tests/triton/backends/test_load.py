@@ -101,7 +101,7 @@ def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(
     with pytest.raises(StartError) as refused:
         new_triton(tmp_path).start()
     for name in ("damaged", "wrong_inputs"):
-        assert f"{name}: model.pt: PyTorch cannot run it (" in str(refused.value)
+        assert f"{name}: model.pt cannot be converted for OpenVINO (" in str(refused.value)
     assert "right" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -109,9 +109,9 @@ def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(
 @pytest.mark.parametrize(
     ("replace", "message"),
     [
-        pytest.param(("index__1", "index"), "'index' must be written NAME__INDEX, such as index__0", id="no index"),
-        pytest.param(("TYPE_INT32", "TYPE_STRING"), "'index__1': TYPE_STRING is not supported", id="strings"),
-        pytest.param(("size: 8", "size: many"), "config.pbtxt is no ModelConfig", id="a config that does not parse"),
+        pytest.param(("index__1", "index"), "tensor index has no index: write NAME__INDEX", id="no index"),
+        pytest.param(("TYPE_INT32", "TYPE_STRING"), "tensor index__1 has a type that is not supported", id="strings"),
+        pytest.param(("size: 8", "size: many"), "config.pbtxt is not a ModelConfig", id="a config that does not parse"),
     ],
 )
 def test_inputs_that_no_torchscript_has_are_named_before_triton_starts(

@@ -1,1 +1,1 @@
-"""Array operations on pictures and boxes: numpy, OpenCV and picture codecs, nothing of KServe."""
+"""Array operations on images and boxes: numpy, OpenCV and image codecs, nothing of KServe."""

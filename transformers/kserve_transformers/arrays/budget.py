@@ -14,8 +14,8 @@ def give_back_blocks(of_bytes: int) -> None:
     """Let freed blocks of this size and more go back to the system at once, and smaller ones not, where it is glibc.
 
     It learns from the first large block that is freed to keep others of its kind for the thread that had it: two
-    threads that took turns at large pictures held 340 MB for ever. And it gives back what is smaller whenever 128 KB
-    are free: the pages of every picture of 1 MB were taken, and cleared, anew.
+    threads that took turns at large images held 340 MB for ever. And it gives back what is smaller whenever 128 KB
+    are free: the pages of every image of 1 MB were taken, and cleared, anew.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -13,12 +13,12 @@ from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg,
 from PIL import Image
 
 _FILTERS = {"bilinear": FilterType.bilinear, "bicubic": FilterType.catmull_rom}
-_REACH = 2.0  # of the widest filter, in pixels of the smaller of its pictures
+_REACH = 2.0  # of the widest filter, in pixels of the smaller of its images
 
 
 @dataclass(frozen=True)
 class ResizeRule:
-    """How a picture becomes a classifier's input.
+    """How an image becomes a classifier's input.
 
     Attributes:
         mode: `center_crop` scales the shorter side to `resize_size` and cuts the frame out of the middle;
@@ -48,7 +48,7 @@ class ResizeRule:
         return cls(mode, frame_wh, resize_size, interpolation)  # type: ignore[arg-type]
 
     def needed_scale(self, size_wh: tuple[int, int]) -> float:
-        """The smallest scale of a picture of this size at which the rule loses nothing."""
+        """The smallest scale of an image of this size at which the rule loses nothing."""
         if self.mode == "center_crop":
             return self.resize_size / min(size_wh)
         return max(frame / side for frame, side in zip(self.frame_wh, size_wh, strict=True))
@@ -83,7 +83,7 @@ class ResizeRule:
     def _scaled(
         self, rgb: npt.NDArray[np.uint8], box: tuple[float, float, float, float], size_wh: tuple[int, int]
     ) -> npt.NDArray[np.uint8]:
-        """A part of a picture in another size; what lies around it counts as far as the filter reaches.
+        """A part of an image in another size; what lies around it counts as far as the filter reaches.
 
         By fast_image_resize, which does what Pillow does in a sixth of the time (0.5 instead of 3 ms for one of 640x480
         pixels), and is as near to the exact filter.

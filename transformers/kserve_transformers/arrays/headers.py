@@ -1,7 +1,7 @@
-"""What an encoded picture claims to be, checked before a codec believes it.
+"""What an encoded image claims to be, checked before a codec believes it.
 
 A codec that goes through a file block by block, or takes the memory that a header asks for, can be kept busy by a
-file of a few bytes. Here the blocks are counted, and nothing that is asked for is larger than the picture.
+file of a few bytes. Here the blocks are counted, and nothing that is asked for is larger than the image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kserve_transformers.errors import BadRequestError, TooLargeError, Unsupport
 MAX_BLOCKS = 20_000
 # Before a GIF's or a JPEG's pixels: Pillow joins comments and EXIF parts in quadratic time.
 MAX_LEADING_BLOCKS = 2_000
-# Each scan of a progressive JPEG goes over the whole picture; encoders make 10 or so.
+# Each scan of a progressive JPEG goes over the whole image; encoders make 10 or so.
 MAX_SCANS = 64
 # What is decoded in a millisecond, whatever a file of so few bytes holds; packed texts and profiles may be far larger.
 SMALL_PIXELS, SMALL_BYTES = 64 * 64, 4096
@@ -62,12 +62,12 @@ def check_header(data: bytes, max_pixels: int) -> None:
     Files that are not well-formed otherwise pass: it is the codec that knows.
 
     Args:
-        data: an encoded picture of any format.
+        data: an encoded image of any format.
         max_pixels: of a tile or a frame.
 
     Raises:
         BadRequestError: too many blocks, or blocks that lie outside the file.
-        TooLargeError: a tile or a frame is larger than a picture may be.
+        TooLargeError: a tile or a frame is larger than an image may be.
         UnsupportedMediaError: a compression that is not read.
     """
     for signature, check in _CHECKS.items():
@@ -104,12 +104,12 @@ def _check_jpeg(data: bytes, max_pixels: int) -> None:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[int]:
-    """The markers of all segments up to the picture's end; restarts are part of a scan."""
+    """The markers of all segments up to the image's end; restarts are part of a scan."""
     at = 2
     while at + 4 <= len(data) and data[at + 1] != _EOI:
         marker = data[at + 1]
         if data[at] != 0xFF or marker == 0:
-            raise BadRequestError("the JPEG picture is damaged: there is something between its segments")
+            raise BadRequestError("the JPEG image is damaged: there is something between its segments")
         yield marker
         if marker == 0xFF:
             at += 1  # a fill byte
@@ -147,13 +147,13 @@ def _check_gif(data: bytes, max_pixels: int) -> None:
     if data[at : at + 1] == b"," and at + 9 <= len(data):
         left, top, width, height = struct.unpack_from("<4H", data, at + 1)
         pixels = (left + width) * (top + height)
-        if pixels > max_pixels:  # it need not lie within the picture
-            raise TooLargeError(f"the GIF picture's frame has more than {max_pixels} pixels: scale it down", pixels)
+        if pixels > max_pixels:  # it need not lie within the image
+            raise TooLargeError(f"the GIF image's frame has more than {max_pixels} pixels: scale it down", pixels)
 
 
 def _check_bmp(data: bytes, max_pixels: int) -> None:
     if len(data) >= 34 and int.from_bytes(data[30:34], "little") in (1, 2) and data[14] >= 40:
-        raise UnsupportedMediaError("run-length encoded BMP pictures are not read: save it uncompressed or as PNG")
+        raise UnsupportedMediaError("run-length encoded BMP images are not read: save it uncompressed or as PNG")
 
 
 def _check_tiff(data: bytes, max_pixels: int) -> None:
@@ -163,22 +163,20 @@ def _check_tiff(data: bytes, max_pixels: int) -> None:
     if len(entries) > MAX_TAGS or len(tags) < len(entries):
         raise _too_many("tags")
     if claimed > len(data) or any(tags[tag].values > MAX_STRIPS for tag in _STRIPS if tag in tags):
-        raise BadRequestError("the TIFF picture is damaged: its tags claim more than there is")
+        raise BadRequestError("the TIFF image is damaged: its tags claim more than there is")
 
     def number(tag: int, default: int) -> int:
         if tag in tags and (tags[tag].kind not in (3, 4) or tags[tag].values != 1):
-            raise BadRequestError("the TIFF picture is damaged: a tag has a type that it cannot have")
+            raise BadRequestError("the TIFF image is damaged: a tag has a type that it cannot have")
         return tags[tag].number if tag in tags else default
 
     if number(_COMPRESSION, 1) not in _COMPRESSIONS:
-        raise UnsupportedMediaError("the TIFF picture's compression is not read: use LZW, deflate or none")
+        raise UnsupportedMediaError("the TIFF image's compression is not read: use LZW, deflate or none")
     if number(_SAMPLES, 1) > 4:
-        raise UnsupportedMediaError("the TIFF picture has more than four samples a pixel: send RGB or grey")
+        raise UnsupportedMediaError("the TIFF image has more than four samples a pixel: send RGB or grey")
     pixels = number(_TILE_WIDTH, 0) * number(_TILE_HEIGHT, 0)
     if pixels > max_pixels:
-        raise TooLargeError(
-            "the TIFF picture's tiles have more pixels than a picture may have: use smaller tiles", pixels
-        )
+        raise TooLargeError("the TIFF image's tiles have more pixels than an image may have: use smaller tiles", pixels)
 
 
 def _check_big_tiff(data: bytes, max_pixels: int) -> None:
@@ -199,7 +197,7 @@ def _directory(data: bytes) -> list[_Entry]:
 
 
 def _too_many(what: str) -> BadRequestError:
-    return BadRequestError(f"the picture's file is made of too many {what}: save it anew with an ordinary program")
+    return BadRequestError(f"the image's file is made of too many {what}: save it anew with an ordinary program")
 
 
 _CHECKS: Mapping[bytes, Callable[[bytes, int], None]] = {

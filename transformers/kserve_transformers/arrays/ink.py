@@ -1,4 +1,4 @@
-"""Any picture of one digit to the form of the MNIST data set: white ink on black, 20 pixels, centred by mass."""
+"""Any image of one digit to the form of the MNIST data set: white ink on black, 20 pixels, centred by mass."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Grey = npt.NDArray[np.uint8]
 
 SIDE = 28
 _INK_SIDE = 20
-# Ink is what stands out from the paper by this share of the picture's own contrast.
+# Ink is what stands out from the paper by this share of the image's own contrast.
 _INK_SHARE = 0.35
-# A digit needs no more pixels than this a side; a picture that is one pixel high may have millions.
+# A digit needs no more pixels than this a side; an image that is one pixel high may have millions.
 _MAX_SIDE = 1024
 # Below this contrast (grey levels) there is no ink, only noise.
 _MIN_CONTRAST = 24
 
 
 def needed_scale(size_wh: tuple[int, int]) -> float:
-    """The smallest scale at which a digit that fills a tenth of the picture keeps its shape."""
+    """The smallest scale at which a digit that fills a tenth of the image keeps its shape."""
     return 480 / max(size_wh)
 
 
 def to_mnist(rgb: npt.NDArray[np.uint8]) -> Grey:
-    """Bring a picture of a digit into MNIST's form.
+    """Bring an image of a digit into MNIST's form.
 
-    A 28x28 picture of light ink on a dark ground is MNIST's own form and stays untouched. Anything else is
+    A 28x28 image of light ink on a dark ground is MNIST's own form and stays untouched. Anything else is
     inverted where the ground is light, cropped to its ink, scaled so that the longer side has 20 pixels, and
     centred by mass in 28x28, as MNIST was made.
 
@@ -58,7 +58,7 @@ def to_mnist(rgb: npt.NDArray[np.uint8]) -> Grey:
 
 
 def _bounded(grey: Grey) -> Grey:
-    """The picture with sides of at most `_MAX_SIDE`: what is done to it grows with the square of the longer one."""
+    """The image with sides of at most `_MAX_SIDE`: what is done to it grows with the square of the longer one."""
     scale = _MAX_SIDE / max(grey.shape)
     if scale >= 1:
         return grey
@@ -67,7 +67,7 @@ def _bounded(grey: Grey) -> Grey:
 
 
 def _ground(grey: npt.NDArray[Any]) -> float:
-    """The ground's grey level: the median of the picture's border, which ink seldom reaches."""
+    """The ground's grey level: the median of the image's border, which ink seldom reaches."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return float(np.median(border))
 

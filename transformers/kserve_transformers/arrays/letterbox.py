@@ -1,4 +1,4 @@
-"""Letterbox: scale a picture into a fixed frame without changing its proportions, and map boxes back."""
+"""Letterbox: scale an image into a fixed frame without changing its proportions, and map boxes back."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ FILL = 127
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a picture lies inside its frame; all lengths in pixels.
+    """Where an image lies inside its frame; all lengths in pixels.
 
     Attributes:
         frame_wh: the frame, that is the model's input.
-        offset_xy: the picture's top left corner inside the frame.
-        content_wh: the picture's size inside the frame.
-        picture_wh: the picture's own size.
+        offset_xy: the image's top left corner inside the frame.
+        content_wh: the image's size inside the frame.
+        image_wh: the image's own size.
     """
 
     frame_wh: tuple[int, int]
     offset_xy: tuple[int, int]
     content_wh: tuple[int, int]
-    picture_wh: tuple[int, int]
+    image_wh: tuple[int, int]
 
     @classmethod
-    def fit(cls, picture_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Letterbox:
-        """The largest centred place for a picture in a frame.
+    def fit(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Letterbox:
+        """The largest centred place for an image in a frame.
 
         Args:
-            picture_wh: the picture's width and height, both at least 1.
+            image_wh: the image's width and height, both at least 1.
             frame_wh: the frame's width and height, both at least 1.
         """
-        scale = fit_scale(picture_wh, frame_wh)
+        scale = fit_scale(image_wh, frame_wh)
         content_w, content_h = (
-            min(frame, max(1, round(side * scale))) for frame, side in zip(frame_wh, picture_wh, strict=True)
+            min(frame, max(1, round(side * scale))) for frame, side in zip(frame_wh, image_wh, strict=True)
         )
         offset_xy = ((frame_wh[0] - content_w) // 2, (frame_wh[1] - content_h) // 2)
-        return cls(frame_wh, offset_xy, (content_w, content_h), picture_wh)
+        return cls(frame_wh, offset_xy, (content_w, content_h), image_wh)
 
     def draw(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The frame with the picture in it.
+        """The frame with the image in it.
 
-        Down to half its size a picture is scaled bilinearly, as in Darknet (resize_image, src/image.c; it lets corners
+        Down to half its size an image is scaled bilinearly, as in Darknet (resize_image, src/image.c; it lets corners
         meet where OpenCV lets pixel centres), and by areas below, where that would leave pixels out: 0.5 instead of
         2.2 ms for one of 640x480 pixels.
 
         Args:
-            rgb: [h, w, 3]; the picture, or a reduced copy of it of the same proportions.
+            rgb: [h, w, 3]; the image, or a reduced copy of it of the same proportions.
 
         Returns:
-            [frame height, frame width, 3]; the bars around the picture are grey.
+            [frame height, frame width, 3]; the bars around the image are grey.
         """
         frame_w, frame_h = self.frame_wh
         (x, y), (w, h) = self.offset_xy, self.content_wh
@@ -66,21 +66,21 @@ class Letterbox:
         return frame
 
     def undo(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map boxes from the frame back to the picture and clip them to it.
+        """Map boxes from the frame back to the image and clip them to it.
 
         Args:
             boxes: [N, 4], xyxy, in 0..1 of the frame; N may be 0.
 
         Returns:
-            [N, 4], xyxy, pixels of the picture, 0 <= x <= width, 0 <= y <= height, in the order given.
+            [N, 4], xyxy, pixels of the image, 0 <= x <= width, 0 <= y <= height, in the order given.
         """
         frame = np.array(self.frame_wh * 2, np.float32)
         offset = np.array(self.offset_xy * 2, np.float32)
         content = np.array(self.content_wh * 2, np.float32)
-        picture = np.array(self.picture_wh * 2, np.float32)
-        return np.clip((boxes * frame - offset) * (picture / content), 0, picture).astype(np.float32)
+        image = np.array(self.image_wh * 2, np.float32)
+        return np.clip((boxes * frame - offset) * (image / content), 0, image).astype(np.float32)
 
 
-def fit_scale(picture_wh: tuple[int, int], frame_wh: tuple[int, int]) -> float:
-    """The scale at which a picture just fits into a frame."""
-    return min(frame_wh[0] / picture_wh[0], frame_wh[1] / picture_wh[1])
+def fit_scale(image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> float:
+    """The scale at which an image just fits into a frame."""
+    return min(frame_wh[0] / image_wh[0], frame_wh[1] / image_wh[1])

@@ -15,12 +15,12 @@ from typing import Any, TextIO
 import cv2
 import numpy as np
 
-from kserve_transformers.arrays.pictures import decode_picture
+from kserve_transformers.arrays.decoding import decode_image
 from kserve_transformers.client.drawing import draw_prediction
-from kserve_transformers.client.inputs import PICTURES, SERIES, Input, cut_windows, find_inputs, read_series
+from kserve_transformers.client.inputs import IMAGES, SERIES, Input, cut_windows, find_inputs, read_series
 from kserve_transformers.client.results import Result, answered_before, summary
 from kserve_transformers.client.service import AskError, Service
-from kserve_transformers.settings import SERVICES, Limits
+from kserve_transformers.settings import Limits
 
 Ask = Callable[[Input], Any]
 
@@ -31,14 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Service(options.url, options.service, options.timeout, options.threads) as service:
         try:
             length = service.window_length()
-            inputs = list(find_inputs(options.inputs, PICTURES if length is None else SERIES))
+            if options.draw and length is not None:
+                raise ValueError("--draw is for images")
+            inputs = list(find_inputs(options.inputs, IMAGES if length is None else SERIES))
             done = answered_before(options.out) if options.out else set()
         except (AskError, OSError, ValueError) as exc:
             print(f"error: {exc}", file=sys.stderr)
             return 2
         if done:
             print(f"{sum(one.name in done for one in inputs)} of {len(inputs)} have an answer already", file=sys.stderr)
-        ask = _picture_asker(service, options) if length is None else _series_asker(service, length, options.column)
+        ask = _image_asker(service, options) if length is None else _series_asker(service, length, options.column)
         return _run([one for one in inputs if one.name not in done], ask, options)
 
 
@@ -57,32 +59,30 @@ def _run(inputs: Sequence[Input], ask: Ask, options: argparse.Namespace) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m kserve_transformers.client", description=__doc__)
     add = parser.add_argument
-    add("service", choices=SERVICES)
-    add("inputs", nargs="+", metavar="FILE|FOLDER|-", help="pictures; for anomaly CSV or a JSON list of numbers")
+    add("service", help="a service of the server, such as detector")
+    add("inputs", nargs="+", metavar="FILE|FOLDER|-", help="images; for windows CSV or a JSON list of numbers")
     add("--url", default="http://127.0.0.1:8080", help="of the server (default: %(default)s)")
     add("--out", type=Path, help="append the results to this file, and skip what has an answer there")
-    add("--draw", type=Path, metavar="FILE|FOLDER", help="draw answers: a file for one picture, else a folder")
+    add("--draw", type=Path, metavar="FILE|FOLDER", help="draw answers: a file for one image, else a folder")
     add("--threads", type=int, default=1, help="requests at a time (default: %(default)s)")
     add("--timeout", type=float, default=60.0, help="seconds for one answer, busy servers included (%(default)s)")
     add("--column", help="of a CSV, by name (default: the last)")
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.timeout <= 0:
         parser.error("--threads and --timeout must be positive")
-    if options.draw and options.service == "anomaly":
-        parser.error("--draw is for pictures")
     return options
 
 
-def _picture_asker(service: Service, options: argparse.Namespace) -> Ask:
+def _image_asker(service: Service, options: argparse.Namespace) -> Ask:
     one_file = len(options.inputs) == 1 and not Path(options.inputs[0]).is_dir()
 
     def ask(one: Input) -> Any:
         data = one.read()
-        prediction = service.ask_picture(data)
+        prediction = service.ask_image(data)
         if options.draw:
             target = options.draw if one_file else (options.draw / one.relative).with_suffix(".jpg")
             target.parent.mkdir(parents=True, exist_ok=True)
-            rgb = decode_picture(data, Limits.pixels).rgb
+            rgb = decode_image(data, Limits.pixels).rgb
             if not cv2.imwrite(str(target), draw_prediction(np.ascontiguousarray(rgb[..., ::-1]), prediction)):
                 raise OSError(f"{target} could not be written")
         return prediction

@@ -1,4 +1,4 @@
-"""Answers drawn over their pictures."""
+"""Answers drawn over their images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.55
 
 
 def draw_detections(bgr: npt.NDArray[np.uint8], detections: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.uint8]:
-    """A copy of a picture with its detections drawn over it.
+    """A copy of an image with its detections drawn over it.
 
     Args:
         bgr: [h, w, 3].
@@ -29,11 +29,11 @@ def draw_detections(bgr: npt.NDArray[np.uint8], detections: Sequence[Mapping[str
 
 
 def draw_prediction(bgr: npt.NDArray[np.uint8], prediction: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
-    """A copy of a picture with a service's prediction over it: boxes, or what it takes the picture for.
+    """A copy of an image with a service's prediction over it: boxes, or what it takes the image for.
 
     Args:
         bgr: [h, w, 3].
-        prediction: as the service answers it for one picture.
+        prediction: as the service answers it for one image.
     """
     if "detections" in prediction:
         return draw_detections(bgr, prediction["detections"])

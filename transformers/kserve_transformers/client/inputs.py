@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 STDIN = "-"
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+IMAGES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 SERIES = frozenset((".csv", ".json"))
 
 

@@ -42,7 +42,7 @@ class Service:
         self._client.close()
 
     def window_length(self) -> int | None:
-        """How many numbers a window has; None where the service takes pictures.
+        """How many numbers a window has; None where the service takes images.
 
         Raises:
             AskError: nothing answers there, or it has no such service.
@@ -56,8 +56,8 @@ class Service:
             raise AskError(f"{self._name} does not know yet how long a window is: its model is not ready")
         return length
 
-    def ask_picture(self, data: bytes) -> Any:
-        """The prediction for one encoded picture."""
+    def ask_image(self, data: bytes) -> Any:
+        """The prediction for one encoded image."""
         (prediction,) = self._predict(data, "application/octet-stream")
         return prediction
 

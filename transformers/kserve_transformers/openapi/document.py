@@ -15,8 +15,6 @@ from kserve_transformers.openapi import schemas
 from kserve_transformers.openapi.operations import ANSWER_TYPES, ERRORS, OPERATIONS, Hosted, error_example, error_name
 from kserve_transformers.protocol.documents import MAX_CONTAINERS, MAX_VALUES
 from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER
-from kserve_transformers.routes.seeds import REPEATS_ID
-from kserve_transformers.services.predictions import DetectorAnswer
 from kserve_transformers.settings import Limits
 
 _SERVICE = "{service}"
@@ -67,10 +65,11 @@ def _operation_id(tag: str, route: APIRoute, name: str | None, path: str) -> str
 
 
 def _components(hosted: Hosted) -> dict[str, Any]:
-    answers: list[type] = [service.prediction for service in hosted.services.values()]
-    answers += [DetectorAnswer for name in hosted.services if name in REPEATS_ID]
+    presentations = [service.task.presentation for service in hosted.services.values()]
+    answers: list[type] = [one.prediction for one in presentations]
+    answers += [one.legacy_answer for one in presentations if one.legacy_answer]
     return {
-        "schemas": schemas.typed_schemas([*ANSWER_TYPES, *answers]),
+        "schemas": schemas.typed_schemas(dict.fromkeys([*ANSWER_TYPES, *answers])),
         "parameters": {header["name"]: header for header in _request_headers(hosted.limits)},
         "headers": _ANSWER_HEADERS,
         "responses": {
@@ -115,10 +114,10 @@ _ANSWER_HEADERS: dict[str, Any] = {
 
 def _description(limits: Limits) -> str:
     return f"""\
-Pictures and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed,
+Images and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed,
 and is not of the page that browsers get at /, is 404, another method 405 with Allow;
 GET routes answer HEAD, too. Bodies are read uncompressed.
 
-Limits: body {limits.body_bytes} bytes, picture {limits.pixels} pixels, {limits.instances} instances a request,
+Limits: body {limits.body_bytes} bytes, image {limits.pixels} pixels, {limits.instances} instances a request,
 {limits.timeout_s:g} s, path and headers {MAX_HEAD_BYTES} bytes, JSON of {MAX_CONTAINERS} lists and objects and \
 {MAX_VALUES} values."""

@@ -1,58 +1,43 @@
-"""Small instances to try each service with, and what the models answered to them."""
+"""What the API document shows of each service: its task's example, and what the models answered to it."""
 
 from __future__ import annotations
 
-import base64
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kserve_transformers.openapi.schemas import Service, window_length
+from kserve_transformers.openapi.schemas import window_length
 from kserve_transformers.protocol.requests import InstanceKind
-from kserve_transformers.routes.seeds import REPEATS_ID
+from kserve_transformers.service import Service
+from kserve_transformers.service_spec import ServiceSpec
 
-FOLDER = Path(__file__).parent / "examples"
-ANSWERS = FOLDER / "answers.json"
-
-
-def picture(service: Service) -> bytes:
-    """A picture that means something to the service."""
-    return (FOLDER / ("digit.png" if service.name == "digits" else "picture.webp")).read_bytes()
+ANSWERS = Path(__file__).parent / "answers.json"
 
 
 def instance(service: Service) -> Any:
-    """An instance as it stands in JSON; None where the service's model takes windows of another length."""
-    if service.kind is InstanceKind.IMAGE:
-        return base64.b64encode(picture(service)).decode()
-    window = json.loads((FOLDER / "window.json").read_text())
-    return window if window_length(service) in (None, len(window)) else None
+    """The task's example; None where the service's model takes windows of another length."""
+    example = service.task.example_instance()
+    fits = service.task.kind is InstanceKind.IMAGE or window_length(service) in (None, len(example))
+    return example if fits else None
 
 
-def own_request(service: Service) -> dict[str, Any]:
-    """For the service's own route."""
-    if service.kind is InstanceKind.WINDOW:
-        return {"data": [instance(service)]}
-    return {**({"id": "1"} if service.name in REPEATS_ID else {}), "image": instance(service)}
+def recorded_answer(service: Service, protocol: str) -> Any:
+    """What a service of this task answered by a protocol ("own", "v1" or "v2"); None where nothing is recorded."""
+    if instance(service) is None:
+        return None
+    answer = answers().get(answer_key(service.spec, protocol))
+    return answer | {"model_name": service.name} if answer and protocol == "v2" else answer
 
 
-def v1_request(service: Service) -> dict[str, Any]:
-    """For V1."""
-    one = instance(service)
-    return {"instances": [one if service.kind is InstanceKind.WINDOW else {"image": {"b64": one}}]}
-
-
-def v2_request(service: Service) -> dict[str, Any]:
-    """For V2."""
-    (declared,) = service.get_input_types()
-    one = instance(service)
-    shape = [1, len(one)] if service.kind is InstanceKind.WINDOW else [1]
-    data = one if service.kind is InstanceKind.WINDOW else [one]
-    return {"inputs": [{"name": declared["name"], "datatype": declared["datatype"], "shape": shape, "data": data}]}
+def answer_key(spec: ServiceSpec, protocol: str) -> str:
+    """Where an answer stands among those that are recorded."""
+    return f"{spec.presentation or spec.task}_{protocol}"
 
 
 @cache
-def answers() -> dict[str, Any]:
-    """What was answered to the requests above, by operation: recorded by tests/integration/test_document.py."""
-    recorded: dict[str, Any] = json.loads(ANSWERS.read_text())
+def answers() -> Mapping[str, Any]:
+    """What was answered to the tasks' examples: recorded by tests/integration/test_document.py."""
+    recorded: Mapping[str, Any] = json.loads(ANSWERS.read_text())
     return recorded

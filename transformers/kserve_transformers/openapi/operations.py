@@ -20,13 +20,13 @@ from kserve_transformers.errors import (
 )
 from kserve_transformers.observe import REQUEST_ID
 from kserve_transformers.openapi import examples, schemas
-from kserve_transformers.openapi.schemas import Schema, Service, ref
+from kserve_transformers.openapi.schemas import Schema, ref
 from kserve_transformers.protocol import answers
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER
-from kserve_transformers.routes.seeds import REPEATS_ID
-from kserve_transformers.services.predictions import DetectorAnswer
+from kserve_transformers.service import Service, Services
 from kserve_transformers.settings import Limits
+from kserve_transformers.tasks import samples
 
 # Every error that a request can meet, and what its caller reads.
 ERRORS: Mapping[type[ServingError], str] = {
@@ -59,7 +59,7 @@ ANSWER_TYPES = (
 class Hosted:
     """What the document is about."""
 
-    services: Mapping[str, Service]
+    services: Services
     limits: Limits
 
     def service(self, name: str | None) -> Service:
@@ -80,7 +80,7 @@ def error_name(error: type[ServingError]) -> str:
 def error_example(error: type[ServingError], hosted: Hosted) -> dict[str, str]:
     """What a caller of the first service reads."""
     service, limit = next(iter(hosted.services.values())), hosted.limits.instances
-    names = {"service": service.name, "model": service.chain[0].name, "instances": limit, "too_many": limit + 1}
+    names = {"service": service.name, "model": service.chain.models[0].name, "instances": limit, "too_many": limit + 1}
     return {"error": ERRORS[error].format_map(names)}
 
 
@@ -118,7 +118,7 @@ def _post(
 
     def describe(hosted: Hosted, name: str | None) -> Operation:
         service = hosted.service(name)
-        recorded = examples.answers().get(f"{name}_{key}") if examples.instance(service) is not None else None
+        recorded = examples.recorded_answer(service, key)
         common = (TIMEOUT_HEADER, REQUEST_ID, "traceparent", "tracestate", *headers)
         return {
             "summary": summary.format(service=name),
@@ -136,35 +136,35 @@ def _post(
     return describe
 
 
-def _pictures() -> dict[str, Any]:
+def _images() -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
-    return {media_type: {"schema": file} for media_type in (*schemas.PICTURE_TYPES, "application/octet-stream")}
+    return {media_type: {"schema": file} for media_type in (*schemas.IMAGE_TYPES, "application/octet-stream")}
 
 
 def _own_body(hosted: Hosted, service: Service) -> dict[str, Any]:
-    content = _json(schemas.own_request(service, hosted.limits.instances), _example(examples.own_request, service))
-    if service.kind is InstanceKind.IMAGE:
+    content = _json(schemas.own_request(service, hosted.limits.instances), _example(samples.legacy_document, service))
+    if service.task.kind is InstanceKind.IMAGE:
         content["multipart/form-data"] = {"schema": schemas.form_request()}
-        content |= _pictures()
+        content |= _images()
     return content
 
 
 def _own_answer(service: Service, recorded: object) -> dict[str, Any]:
-    prediction = ref(service.prediction.__name__)
-    if service.kind is InstanceKind.WINDOW:
-        return _json(_predictions(prediction), recorded)
-    return _json(ref(DetectorAnswer.__name__) if service.name in REPEATS_ID else prediction, recorded)
+    presentation = service.task.presentation
+    if service.task.kind is InstanceKind.WINDOW:
+        return _json(_predictions(ref(presentation.prediction.__name__)), recorded)
+    return _json(ref((presentation.legacy_answer or presentation.prediction).__name__), recorded)
 
 
 def _v1_body(hosted: Hosted, service: Service) -> dict[str, Any]:
-    content = _json(schemas.v1_request(service, hosted.limits.instances), _example(examples.v1_request, service))
-    return content | (_pictures() if service.kind is InstanceKind.IMAGE else {})
+    content = _json(schemas.v1_request(service, hosted.limits.instances), _example(samples.v1_document, service))
+    return content | (_images() if service.task.kind is InstanceKind.IMAGE else {})
 
 
 def _v2_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     binary = {"type": "string", "format": "binary", "description": _BINARY}
     return {
-        **_json(schemas.v2_request(service, hosted.limits.instances), _example(examples.v2_request, service)),
+        **_json(schemas.v2_request(service, hosted.limits.instances), _example(samples.v2_document, service)),
         "application/octet-stream": {"schema": binary},
     }
 
@@ -189,8 +189,9 @@ def _predictions(prediction: Schema) -> Schema:
     }
 
 
-def _example(make: Callable[[Service], Any], service: Service) -> Any:
-    return make(service) if examples.instance(service) is not None else None
+def _example(make: Callable[..., Any], service: Service) -> Any:
+    instance = examples.instance(service)
+    return None if instance is None else make(service.task, instance)
 
 
 def _metrics(hosted: Hosted, name: str | None) -> Operation:
@@ -219,7 +220,7 @@ OPERATIONS: Mapping[str, Describe] = {
         "Ask {service} by KServe's V1 protocol.",
         "v1",
         _v1_body,
-        lambda service, recorded: _json(_predictions(ref(service.prediction.__name__)), recorded),
+        lambda service, recorded: _json(_predictions(ref(service.task.presentation.prediction.__name__)), recorded),
     ),
     "V2_server_metadata": _get("What this server is.", answers.ServerMetadata),
     "V2_live": _get("Whether the event loop answers.", answers.Live),

@@ -9,20 +9,19 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from kserve_transformers.arrays.pictures import FORMATS
+from kserve_transformers.arrays.decoding import FORMATS
 from kserve_transformers.protocol.forms import FIELDS
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v1 import ALLOWED_KEYS
 from kserve_transformers.protocol.v2 import PROTOCOL_PARAMETERS, input_type
-from kserve_transformers.routes.seeds import REPEATS_ID
-from kserve_transformers.services.transformer import Transformer
+from kserve_transformers.service import Service
+from kserve_transformers.tasks.task import OutputType
 
 Schema = dict[str, Any]
-Service = Transformer[Any, Any, Any]
 
-PICTURE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
-# `picture` is a format of our own: base64 of a file in one of FORMATS, as a data: URL or without.
-PICTURE: Schema = {"type": "string", "format": "picture", "contentEncoding": "base64"}
+IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
+# `image` is a format of our own: base64 of a file in one of FORMATS, as a data: URL or without.
+IMAGE: Schema = {"type": "string", "format": "image", "contentEncoding": "base64"}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NUMBER: Schema = {"type": "number", "minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -56,35 +55,35 @@ def typed_schemas(types: Iterable[type]) -> dict[str, Schema]:
 
 def window_length(service: Service) -> int | None:
     """How many numbers a window has, where the service takes windows and its model has told."""
-    declared = next((model.known_declaration for model in service.chain if model.known_declaration), None)
-    return declared.input.shape[0] if declared and service.kind is InstanceKind.WINDOW else None
+    declared = service.chain.known
+    return declared.input.shape[0] if declared and service.task.kind is InstanceKind.WINDOW else None
 
 
 def instance(service: Service) -> Schema:
     """One instance in JSON, in all its forms."""
-    if service.kind is InstanceKind.WINDOW:
+    if service.task.kind is InstanceKind.WINDOW:
         return {"anyOf": [_window(service), _only("window", _window(service))]}
-    return {"anyOf": [PICTURE, _only("image", PICTURE), _only("b64", PICTURE), _only("image", _only("b64", PICTURE))]}
+    return {"anyOf": [IMAGE, _only("image", IMAGE), _only("b64", IMAGE), _only("image", _only("b64", IMAGE))]}
 
 
 def parameters(service: Service) -> dict[str, Schema]:
     """The service's options."""
-    return {name: one.schema for name, one in service.parameters.items()}
+    return {name: one.schema for name, one in service.task.parameters.items()}
 
 
 def own_request(service: Service, max_instances: int) -> Schema:
-    """The JSON that the service's own route takes; other keys are ignored, as they were by the seeds."""
-    if service.kind is InstanceKind.WINDOW:
+    """The JSON that the service's own route takes; other keys are ignored, as they were by the older projects."""
+    if service.task.kind is InstanceKind.WINDOW:
         rows = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)}
         return {"type": "object", "required": ["data"], "properties": {"data": rows}}
     properties = {"image": instance(service), **parameters(service)}
-    if service.name in REPEATS_ID:
+    if service.task.presentation.repeats_id:
         properties["id"] = {"description": "Anything: the answer repeats it."}
     return {"type": "object", "required": ["image"], "properties": properties}
 
 
 def form_request() -> Schema:
-    """The form that browsers send: a picture in one of two fields."""
+    """The form that browsers send: an image in one of two fields."""
     file = {"type": "string", "format": "binary", "contentMediaType": "image/*"}
     return {
         "type": "object",
@@ -116,7 +115,7 @@ def v2_request(service: Service, max_instances: int) -> Schema:
         "type": "object",
         "required": ["name"],
         "properties": {
-            "name": {"enum": [*service.outputs, *service.optional_outputs]},
+            "name": {"enum": [*_outputs(service)]},
             "parameters": {"type": ["object", "null"], "properties": {"binary_data": {"type": "boolean"}}},
         },
     }
@@ -138,7 +137,6 @@ def v2_request(service: Service, max_instances: int) -> Schema:
 
 def v2_answer(service: Service) -> Schema:
     """V2's JSON."""
-    outputs = {**service.outputs, **service.optional_outputs}
     return {
         "type": "object",
         "required": ["model_name", "model_version", "outputs"],
@@ -147,16 +145,20 @@ def v2_answer(service: Service) -> Schema:
             "model_version": {"type": "string"},
             "id": {"type": "string"},
             "parameters": {"type": "object", "properties": {"warning": {"type": "string"}}},
-            "outputs": {"type": "array", "items": {"anyOf": [_v2_output(*one) for one in outputs.items()]}},
+            "outputs": {"type": "array", "items": {"anyOf": [_v2_output(*one) for one in _outputs(service).items()]}},
         },
         "additionalProperties": False,
     }
 
 
+def _outputs(service: Service) -> dict[str, OutputType]:
+    return {**service.task.output_types(), **service.task.optional_outputs}
+
+
 def _v2_input(service: Service, max_instances: int) -> Schema:
-    declared = input_type(service.kind)
-    window = service.kind is InstanceKind.WINDOW
-    element = _NUMBER if window else PICTURE
+    declared = input_type(service.task.kind)
+    window = service.task.kind is InstanceKind.WINDOW
+    element = _NUMBER if window else IMAGE
     length = window_length(service) or "L"
     shape = f"[N, {length}]" if window else "[N], or [N, 1]"
     return {
@@ -183,7 +185,7 @@ def _v2_input(service: Service, max_instances: int) -> Schema:
     }
 
 
-def _v2_output(name: str, output: tuple[str, list[int]]) -> Schema:
+def _v2_output(name: str, output: OutputType) -> Schema:
     datatype, shape = output
     return {
         "type": "object",

@@ -2,7 +2,7 @@
 
 import { Answer } from "./answer.js";
 import { debounce, element } from "./dom.js";
-import { fetchFile } from "./picture.js";
+import { fetchFile } from "./image.js";
 import { plot } from "./plot.js";
 import { join, readColumns, windowStarts } from "./series.js";
 import { settings } from "./settings.js";
@@ -10,10 +10,10 @@ import { Failure, ask } from "./wire.js";
 
 const LISTED = 12; // anomalies in words
 
-export function startAnomaly(root) {
+export function startAnomaly(root, service) {
   const text = root.querySelector("textarea");
   const [columnField, columnChoice] = [root.querySelector(".columns"), root.querySelector("select")];
-  const answer = new Answer(root.querySelector(".answer"), "anomaly", draw, askInParts);
+  const answer = new Answer(root.querySelector(".answer"), service, draw, askInParts);
   let columns = [];
   let redraw = () => {};
 
@@ -29,10 +29,10 @@ export function startAnomaly(root) {
 
   async function look() {
     const series = columns[columnChoice.selectedIndex].read();
-    const length = await windowLength();
+    const length = await windowLength(service);
     const starts = windowStarts(series.length, length);
     const windows = starts.map((start) => series.slice(start, start + length));
-    answer.show({ service: "anomaly", windows, parameters: { reconstruction: true }, series, starts });
+    answer.show({ service, windows, parameters: { reconstruction: true }, series, starts });
   }
 
   async function take(file) {
@@ -90,8 +90,8 @@ async function askInParts(request, signal) {
   return { ...whole, stages: [...stages], request: first };
 }
 
-async function windowLength() {
-  const response = await fetch("/v2/models/anomaly").catch(() => null);
+async function windowLength({ name }) {
+  const response = await fetch(`/v2/models/${name}`).catch(() => null);
   const length = response?.ok ? (await response.json()).inputs[0].shape[1] : -1;
   if (length < 2) throw new Failure("The server does not say yet how long a window is.", 2);
   return length;

@@ -18,8 +18,8 @@ export class Answer {
     this.#root = root;
     this.#draw = draw;
     this.#send = send;
-    this.#code = new Code(root.querySelector(".code"), service);
-    this.#showModels(service);
+    this.#code = new Code(root.querySelector(".code"), service.name);
+    this.#showModels(service.name);
   }
 
   // Asks, and shows the answer; an older request that is still on its way is given up.
@@ -109,8 +109,8 @@ export class Answer {
     this.#part("timing").hidden = false;
   }
 
-  async #showModels(service) {
-    const response = await fetch(`/v2/models/${service}`).catch(() => null);
+  async #showModels(name) {
+    const response = await fetch(`/v2/models/${name}`).catch(() => null);
     if (!response?.ok) return;
     const { parameters } = await response.json();
     const lines = Object.entries(parameters.models).map(([name, model]) => {

@@ -1,40 +1,50 @@
-// The page: a tab for each service that this server hosts; what is dropped or pasted goes to the one that is open.
+// The page: a tab for each service that this server hosts; what is dropped or pasted goes to the open one.
 
 import { startAnomaly } from "./anomaly.js";
-import { startDetector } from "./detector.js";
+import { startCars, startClassification } from "./classification.js";
+import { startDetection } from "./detection.js";
 import { startDigits } from "./digits.js";
+import { element, fill } from "./dom.js";
 import { settings } from "./settings.js";
 import { makeTabs } from "./tabs.js";
-import { startCars, startClassifier } from "./top5.js";
 
-const SERVICES = {
-  detector: ["Detector", startDetector],
-  classifier: ["Classifier", startClassifier],
-  cars: ["Cars", startCars],
-  digits: ["Digits", startDigits],
-  anomaly: ["Anomaly", startAnomaly],
+// By a service's presentation or task; each has a template VIEW-view in index.html.
+const VIEWS = {
+  detection: startDetection,
+  classification: startClassification,
+  cars: startCars,
+  digits: startDigits,
+  anomaly: startAnomaly,
 };
 
+const services = new Map(settings.services.filter(({ view }) => view in VIEWS).map((service) => [service.name, service]));
+const panels = new Map([...services.values()].map(({ name, view }) => [name, element("section", { id: name, className: view, role: "tabpanel", hidden: true })]));
+document.querySelector("main").append(...panels.values());
 const started = new Map();
 let open = "";
 
 function show(name) {
   open = name;
-  for (const service of settings.services) document.getElementById(service).hidden = service !== name;
-  if (!started.has(name)) started.set(name, SERVICES[name][1](document.getElementById(name)));
+  for (const [other, panel] of panels) panel.hidden = other !== name;
+  if (!started.has(name)) started.set(name, start(services.get(name), panels.get(name)));
   history.replaceState(null, "", `#/${name}`); // no element's id: the browser would move the focus there
+}
+
+function start(service, panel) {
+  fill(panel, `${service.view}-view`);
+  return VIEWS[service.view](panel, service);
 }
 
 const select = makeTabs(
   document.getElementById("services"),
-  settings.services.map((service) => [service, SERVICES[service][0]]),
-  (service) => service,
+  [...services.keys()].map((name) => [name, name[0].toUpperCase() + name.slice(1)]),
+  (name) => name,
   show,
 );
 
 function wanted() {
   const named = [location.hash.slice(2), ...location.pathname.split("/")];
-  return named.find((name) => settings.services.includes(name)) ?? settings.services[0];
+  return named.find((name) => services.has(name)) ?? services.keys().next().value;
 }
 
 function paste(event) {

@@ -44,9 +44,9 @@ export class Code {
 
   async #draw() {
     const [request, form] = [this.#request, this.#form];
-    const picture = request.file && form === "v2" ? await base64(request.file) : "";
+    const image = request.file && form === "v2" ? await base64(request.file) : "";
     if (request !== this.#request || form !== this.#form) return;
-    this.#text = { curl: () => curl(request), python: () => python(request), v2: () => v2Json(request, picture) }[form]();
+    this.#text = { curl: () => curl(request), python: () => python(request), v2: () => v2Json(request, image) }[form]();
     const cut = this.#text.length > SHOWN;
     const where = [
       ...(form === "v2" ? [`POST ${v2Address(request)}`] : []),

@@ -2,23 +2,23 @@
 
 import { Answer } from "./answer.js";
 import { bar, debounce, element } from "./dom.js";
-import { choosePicture, madeFile } from "./picture.js";
+import { chooseImage, madeFile } from "./image.js";
 
 const INK = 22; // pixels of 320
 const FIVE = [
   [[215, 75], [125, 75], [118, 145], [165, 132], [210, 155], [218, 200], [190, 242], [145, 248], [105, 228]],
 ];
 
-export function startDigits(root) {
+export function startDigits(root, service) {
   const pad = root.querySelector(".pad");
   const context = pad.getContext("2d", { willReadFrequently: true });
   let drawn = 0; // strokes and clearings so far: an answer belongs to one of them
-  const answer = new Answer(root.querySelector(".answer"), "digits", ([{ predicted_digit: digit, confidence }]) => [
+  const answer = new Answer(root.querySelector(".answer"), service, ([{ predicted_digit: digit, confidence }]) => [
     element("p", { className: "digit", textContent: digit }),
     element("ol", { className: "bars" }, bar("Confidence", confidence)),
   ]);
-  const place = root.querySelector(".picture-input");
-  choosePicture(place, answer, drawFive, take);
+  const place = root.querySelector(".image-input");
+  chooseImage(place, answer, drawFive, take);
   place.querySelector(".hint").before(
     element("div", { className: "buttons" }, element("button", { type: "button", textContent: "Clear", onclick: clear })),
   );
@@ -34,7 +34,7 @@ export function startDigits(root) {
     answer.clear();
   }
 
-  // Shows a picture that came from elsewhere, and asks.
+  // Shows an image that came from elsewhere, and asks.
   async function take(file) {
     const bitmap = await createImageBitmap(file).catch(() => null);
     blank();
@@ -47,7 +47,7 @@ export function startDigits(root) {
   }
 
   function ask(file) {
-    answer.show({ service: "digits", file, parameters: {} });
+    answer.show({ service, file, parameters: {} });
   }
 
   async function padFile() {

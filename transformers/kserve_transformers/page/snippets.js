@@ -2,14 +2,6 @@
 
 import { address, contentType, hasParameters, v1Json } from "./wire.js";
 
-const OUTPUTS = {
-  detector: ["label", "score", "box"],
-  classifier: ["label", "score", "model", "fallback"],
-  cars: ["label", "score"],
-  digits: ["digit", "confidence"],
-  anomaly: ["mae", "threshold", "anomaly"],
-};
-
 function shellQuoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
@@ -45,21 +37,21 @@ export function python(request) {
     `with triton.InferenceServerClient("${location.hostname}:${port}"${secure}) as client:`,
     `    tensor = triton.InferInput("${name}", list(array.shape), "${file ? "BYTES" : "FP32"}")`,
     "    tensor.set_data_from_numpy(array)",
-    `    answer = client.infer("${request.service}", [tensor]${options})`,
-    `for name in ${JSON.stringify(OUTPUTS[request.service])}:`,
+    `    answer = client.infer("${request.service.name}", [tensor]${options})`,
+    `for name in ${JSON.stringify(request.service.outputs)}:`,
     "    print(name, answer.as_numpy(name).tolist())",
   ].join("\n");
 }
 
-export function v2Json(request, picture) {
+export function v2Json(request, image) {
   const input = request.windows
     ? { name: "window", datatype: "FP32", shape: [request.windows.length, request.windows[0].length], data: request.windows }
-    : { name: "image", datatype: "BYTES", shape: [1], data: [picture] };
+    : { name: "image", datatype: "BYTES", shape: [1], data: [image] };
   return JSON.stringify({ inputs: [input], ...(hasParameters(request) && { parameters: request.parameters }) });
 }
 
 export function v2Address(request) {
-  return `${location.origin}/v2/models/${request.service}/infer`;
+  return `${location.origin}/v2/models/${request.service.name}/infer`;
 }
 
 function pythonDict(parameters) {

@@ -1,6 +1,6 @@
-// Requests as they go over the wire: V1, a picture's own bytes where it has no parameters, JSON otherwise.
+// Requests as they go over the wire: V1, an image's own bytes where it has no parameters, JSON otherwise.
 //
-// A request is {service, parameters} with either file, a File, or windows, lists of numbers.
+// A request is {service, parameters}, the service as settings.js has it, with either file, a File, or windows, lists of numbers.
 
 import { sentence } from "./dom.js";
 import { settings } from "./settings.js";
@@ -14,7 +14,7 @@ export class Failure extends Error {
   }
 }
 
-const ENVELOPE_BYTES = 300; // of JSON around a picture
+const ENVELOPE_BYTES = 300; // of JSON around an image
 const AGAIN = { 429: 1, 502: 1, 503: 2, 504: 1 }; // seconds, where the server names none
 const encoded = new WeakMap();
 
@@ -42,13 +42,13 @@ export function contentType(request) {
   return request.file.type || "application/octet-stream";
 }
 
-export function v1Json(request, picture) {
-  const instances = request.windows ?? [{ image: { b64: picture } }];
+export function v1Json(request, image) {
+  const instances = request.windows ?? [{ image: { b64: image } }];
   return JSON.stringify({ instances, ...(hasParameters(request) && { parameters: request.parameters }) });
 }
 
 export function address(request) {
-  return `/v1/models/${request.service}:predict`;
+  return `/v1/models/${request.service.name}:predict`;
 }
 
 // Sends a request and reads its answer: {predictions, stages: [[name, ms]], totalMs}.
@@ -84,7 +84,7 @@ function checkSize(request) {
   const bytes = hasParameters(request) ? 4 * Math.ceil(size / 3) + ENVELOPE_BYTES : size;
   if (bytes <= settings.maxBodyBytes) return;
   const limit = hasParameters(request) ? ((settings.maxBodyBytes - ENVELOPE_BYTES) * 3) / 4 : settings.maxBodyBytes;
-  throw new Failure(`${name} has ${megabytes(size)}; this server takes pictures of up to ${megabytes(limit)} here.`);
+  throw new Failure(`${name} has ${megabytes(size)}; this server takes images of up to ${megabytes(limit)} here.`);
 }
 
 function megabytes(bytes) {

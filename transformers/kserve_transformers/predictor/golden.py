@@ -17,7 +17,7 @@ from kserve_transformers.predictor.declaration import TensorSpec
 
 @dataclass(frozen=True)
 class GoldenOutput:
-    """The leading rows that an output must have, and how far it may be off."""
+    """The leading rows that an output must have, and their absolute tolerance."""
 
     values: npt.NDArray[np.float64]
     atol: float
@@ -25,10 +25,10 @@ class GoldenOutput:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far an answer is from the golden one.
+    """How far an answer is from the golden answer.
 
     Attributes:
-        share: the largest error as a share of what is allowed; infinite where the answer is wrong.
+        share: the largest error divided by its tolerance, 0 to 1; infinite where the answer is wrong.
         reason: what is wrong; None where the answer is right.
     """
 
@@ -52,12 +52,12 @@ class GoldenSample:
             spec: the model's input; the sample is the file of its name, .png or .json.
 
         Raises:
-            FileNotFoundError: there is no sample.
+            FileNotFoundError: there is no sample, or no answer.
             ValueError: the sample does not have the input's shape, or the answer is not well-formed.
         """
-        picture, series = model_dir / "golden" / f"{spec.name}.png", model_dir / "golden" / f"{spec.name}.json"
-        if picture.exists():
-            with Image.open(picture) as image:
+        image_file, series = model_dir / "golden" / f"{spec.name}.png", model_dir / "golden" / f"{spec.name}.json"
+        if image_file.exists():
+            with Image.open(image_file) as image:
                 sample = np.asarray(image, spec.dtype)
         else:
             sample = np.array(json.loads(series.read_text()), spec.dtype)
@@ -70,7 +70,7 @@ class GoldenSample:
         return cls(sample[np.newaxis], outputs)
 
     def drift(self, outputs: Mapping[str, npt.NDArray[np.generic]]) -> Drift:
-        """Compare an answer with the golden one, all outputs of it."""
+        """Compare all outputs of an answer, each [1, ...], with the golden answer."""
         share = 0.0
         for name, golden in self.outputs.items():
             if name not in outputs:
@@ -79,7 +79,7 @@ class GoldenSample:
             if got.shape != golden.values.shape:
                 return Drift(math.inf, f"output {name} has shape {got.shape}, the golden answer {golden.values.shape}")
             error = float(np.abs(got - golden.values).max(initial=0.0))
-            if not error <= golden.atol:  # NaN is off, too
+            if not error <= golden.atol:  # NaN is not within it
                 return Drift(math.inf, f"output {name} is off by {error:.4g}, allowed {golden.atol}")
             share = max(share, error / golden.atol if golden.atol else 0.0)
         return Drift(share, None)

@@ -1,6 +1,6 @@
-"""Are a model's files those of its release? KServe's storage initializer checks no hash, so the transformer does.
+"""Whether a model's files are those of its release: release.json beside the models has their sha256 and size.
 
-A release (python -m releases) has release.json beside its models, with the sha256 and size of every file.
+KServe's storage initializer checks no hash, so the transformer does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,16 @@ from typing import Any
 RELEASE_FILE = "release.json"
 
 
-class ReleasedFiles:
-    """The files of one model, compared with release.json when they are first seen and whenever one was touched.
+def release_of(repository: Path | None) -> str:
+    """The name in a repository's release.json; "none" where there is none or it is damaged."""
+    try:
+        return str(json.loads((repository / RELEASE_FILE).read_text())["name"]) if repository else "none"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "none"  # this is for display: files are compared before they are served
+
+
+class ReleaseFiles:
+    """The files of one model, compared with release.json when they are first seen and whenever one has changed.
 
     Args:
         repository: the model repository; without a release.json there is nothing to compare with.
@@ -26,9 +34,9 @@ class ReleasedFiles:
         self._repository = repository
         self._model = model
         self._seen: object = None
-        self._complaint: str | None = None
+        self._problem: str | None = None
 
-    def complaint(self) -> str | None:
+    def problem(self) -> str | None:
         """What is wrong with the files, None if nothing; blocks while it reads them.
 
         Raises:
@@ -43,9 +51,9 @@ class ReleasedFiles:
         found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
         seen = {path: _stamp(path) for path in (manifest, *found.values())}
         if seen != self._seen:
-            self._complaint = self._compare(json.loads(manifest.read_bytes())["files"], found)
+            self._problem = self._compare(json.loads(manifest.read_bytes())["files"], found)
             self._seen = seen
-        return self._complaint
+        return self._problem
 
     def _compare(self, released: Mapping[str, Any], found: Mapping[str, Path]) -> str | None:
         prefix = f"{self._model}/"

@@ -1,37 +1,36 @@
-"""What answers for a model at present: a release, what it declares, and the golden sample that proves it."""
+"""What serves a model: a release, what it declares, and the golden sample that proves it."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import numpy as np
-import numpy.typing as npt
-from tritonclient.http.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.assignment import triton_name
-from kserve_transformers.errors import ServingError
-from kserve_transformers.predictor.asking import Outputs
-from kserve_transformers.predictor.declaration import Declaration, learn
+from kserve_transformers.deadline import Deadline
+from kserve_transformers.errors import NotReadyError, ServingError, TooLateError
+from kserve_transformers.predictor.declaration import Declaration
 from kserve_transformers.predictor.golden import Drift, GoldenSample
+from kserve_transformers.predictor.model_health import Finding, Observation
+from kserve_transformers.predictor.transport import Transport
 
-# The first inference of a model that was just loaded takes longer.
-LEARN_TIMEOUT_S = 20.0
-# What keeps a model from being learnt or probed; a TimeoutError is an OSError.
-TROUBLES = (ServingError, InferenceServerException, aiohttp.ClientError, ValueError, KeyError, OSError)
+# What can go wrong while a model is learned or probed; a TimeoutError is an OSError.
+PROBE_ERRORS = (ServingError, InferenceServerException, aiohttp.ClientError, ValueError, KeyError, OSError)
 
 
 @dataclass(frozen=True)
 class Served:
-    """What answers at present.
+    """What serves a model.
 
     Attributes:
-        release: its name; None: the repository's own.
-        golden: None where the repository cannot be seen.
+        release: its name; None: the repository's own model.
+        golden: None where the repository cannot be read.
     """
 
     release: str | None
@@ -40,34 +39,40 @@ class Served:
 
     @classmethod
     async def learn(
-        cls, client: InferenceServerClient, repository: Path | None, model: str, release: str | None
+        cls, transport: Transport, repository: Path | None, model: str, release: str | None, timeout_s: float
     ) -> Served:
-        """Ask Triton, and read the golden sample.
+        """Read the declaration from Triton and the golden sample from the repository.
 
         Raises:
-            Exception: one of `TROUBLES`.
+            Exception: one of `PROBE_ERRORS`.
         """
         name = triton_name(model, release)
-        async with asyncio.timeout(LEARN_TIMEOUT_S):
-            declaration = await learn(client, name)
+        async with asyncio.timeout(timeout_s):
+            declaration = await transport.declaration(name)
         golden = GoldenSample.load(repository / name, declaration.input) if repository else None
         return cls(release, declaration, golden)
 
-    @property
-    def sample(self) -> npt.NDArray[Any]:
-        """A batch of one."""
+    async def golden_check(self, transport: Transport, timeout_s: float) -> Drift:
+        """Infer the golden sample and compare its answer; without one, any answer of the declared form is right.
+
+        Raises:
+            Exception: one of `PROBE_ERRORS`.
+        """
         spec = self.declaration.input
-        return self.golden.batch if self.golden else np.zeros((1, *spec.shape), spec.dtype)
+        batch = self.golden.batch if self.golden else np.zeros((1, *spec.shape), spec.dtype)
+        outputs = await transport.infer(self.declaration, batch, Deadline.after(timeout_s))
+        drift = self.golden.drift(outputs) if self.golden else Drift(0.0, None)
+        if drift.reason is None:
+            return drift
+        return dataclasses.replace(drift, reason=f"the golden sample's answer is wrong: {drift.reason}")
 
-    def drift(self, outputs: Outputs) -> Drift:
-        """How far the sample's answer is from the golden one; nothing where that is not known."""
-        return self.golden.drift(outputs) if self.golden else Drift(0.0, None)
 
-
-def why(trouble: Exception) -> str:
-    """What people are told of one of `TROUBLES`."""
-    if isinstance(trouble, ServingError):
-        return str(trouble)
-    if isinstance(trouble, InferenceServerException | aiohttp.ClientError | TimeoutError):
-        return "does not answer in Triton"
-    return f"cannot be checked: {trouble}"
+def observed(error: Exception, timeout_s: float = math.inf) -> Observation:
+    """What one of `PROBE_ERRORS` says about the health of the model."""
+    if isinstance(error, ServingError):
+        kinds = {TooLateError: Finding.LATE, NotReadyError: Finding.LOST}
+        finding = next((finding for kind, finding in kinds.items() if isinstance(error, kind)), Finding.ERROR)
+        return Observation(finding, str(error), timeout_s)
+    if isinstance(error, InferenceServerException | aiohttp.ClientError | TimeoutError):
+        return Observation(Finding.LOST, "does not answer in Triton")
+    return Observation(Finding.ERROR, f"cannot be checked: {error}")

@@ -1,4 +1,4 @@
-"""One model in Triton: asked with a deadline, a bounded queue and a breaker, and watched by its golden sample."""
+"""A model as the tasks use it: requests, probes and releases around one state machine of its health."""
 
 from __future__ import annotations
 
@@ -15,37 +15,19 @@ from typing import Any
 import numpy.typing as npt
 from tritonclient.http.aio import InferenceServerClient
 
-from kserve_transformers.assignment import assigned_release
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, NotReadyError, TooLateError
 from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, MODEL, MODEL_READY
-from kserve_transformers.predictor.asking import NotTakenError, Outputs, ask
-from kserve_transformers.predictor.breaker import Breaker
-from kserve_transformers.predictor.declaration import Declaration, release_of
+from kserve_transformers.predictor.declaration import Declaration
+from kserve_transformers.predictor.follower import ReleaseFollower
+from kserve_transformers.predictor.limits import DEFAULT_LIMITS, PredictorLimits
+from kserve_transformers.predictor.model_health import Finding, ModelHealth, Observation
 from kserve_transformers.predictor.queue import Queue
-from kserve_transformers.predictor.release import ReleasedFiles
-from kserve_transformers.predictor.served import TROUBLES, Served, why
+from kserve_transformers.predictor.release import ReleaseFiles, release_of
+from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
+from kserve_transformers.predictor.transport import NotExecutedError, Outputs, Transport
 
 logger = logging.getLogger(__name__)
-
-# One late answer may be a full queue's fault: a stalled model is late twice in a row, the second time with more time.
-PROBE_TIMEOUTS_S = (1.5, 2.5)
-# A model that answered callers well within this time is not probed. A slow model's idle time is longer, so that a stack
-# that nobody calls does not keep its machine busy: probes take this share of all time, or more where that would leave
-# two late ones no time within FRESH_S ...
-PROBE_WHEN_SILENT_S, PROBE_SHARE, PROBE_WHEN_SILENT_AT_MOST_S = 2.0, 0.03, 5.0
-# ... but its golden sample is checked at least this often: a wrong answer is not an error to Triton.
-PROBE_ALWAYS_S = 30.0
-# A caller in more of a hurry than this does not make a model look bad.
-BLAME_AFTER_S = 2.0
-# How long a request waits for a model that lost its process under it.
-PROVEN_WITHIN_S = 5.0
-# A release that takes over was asked so often before: its first answers take longer. It has no callers yet, so that it
-# may take its time.
-WARM_UPS = 3
-WARM_UP_TIMEOUT_S = 10.0
-# Ready means that the last good sign is no older than this.
-FRESH_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,34 +44,41 @@ class Inference:
 
 
 class TritonModel:
-    """A model as the transformers ask it.
+    """One model: its queue, its health, and its release.
 
     Args:
         client: to Triton; bound to the running event loop.
         name: the model's name in the repository.
-        repository: the model repository, for golden samples; None where it cannot be seen: then the probe
-            asks only whether an answer comes that has the declared form.
+        repository: the model repository, for golden samples; None where it cannot be read: then a probe checks only
+            that an answer of the declared form comes.
         queue_size: how many batches may wait or run at once.
+        follow: whether to follow the assigned release while the server runs.
+        limits: when to probe and whom to trust.
     """
 
-    def __init__(self, client: InferenceServerClient, name: str, repository: Path | None, queue_size: int) -> None:
+    def __init__(
+        self,
+        client: InferenceServerClient,
+        name: str,
+        repository: Path | None,
+        queue_size: int,
+        follow: bool = False,
+        limits: PredictorLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.name = name
-        self._client = client
         self._repository = repository
-        self._released = ReleasedFiles(repository, name) if repository else None
-        self._queue = Queue(name, queue_size)
-        self._breaker = Breaker()
-        self._served: Served | None = None
-        self._release: str | None = None  # answers, or shall as soon as it can
+        self._limits = limits
+        self._transport = Transport(client)
+        self._health: ModelHealth[Served] = ModelHealth(limits)
+        self._queue = Queue(name, queue_size, limits)
+        self._files = ReleaseFiles(repository, name) if repository else None
+        self._follow = follow
+        self._follower = ReleaseFollower(name, repository, self._transport, self._health, limits, self._changed)
         self._in_use: Counter[str | None] = Counter()
-        self._refused: tuple[str | None, str] | None = None
-        self._reason: str | None = "not asked yet"
-        self._late_probes = 0
-        self._probe_s = 0.0  # how long the last one took
-        self._suspected, self._well = asyncio.Event(), asyncio.Event()
-        self._good_at = self._golden_at = float("-inf")
+        self._known: tuple[str | None, Served | None] = (self._health.refusal, None)  # to log and metrics
+        self._admitting, self._probe_sooner = asyncio.Event(), asyncio.Event()
         MODEL_READY.labels(name).set_function(lambda: float(self.ready))
-        BREAKER_OPEN.labels(name).set_function(lambda: float(self._breaker.open))
+        BREAKER_OPEN.labels(name).set_function(lambda: float(self._health.breaker_open))
         IN_FLIGHT.labels(name).set_function(lambda: float(len(self._queue)))
 
     @property
@@ -97,23 +86,23 @@ class TritonModel:
         """What the model declares.
 
         Raises:
-            NotReadyError: it could not be asked yet.
+            NotReadyError: it is not known yet.
         """
-        if self._served is None:
+        if self.known_declaration is None:
             raise NotReadyError(f"model {self.name} is not ready: try again shortly")
-        return self._served.declaration
+        return self.known_declaration
 
     @property
     def known_declaration(self) -> Declaration | None:
-        """What the model declares; None before it could be asked."""
-        return self._served.declaration if self._served else None
+        """What the model declares; None while it is not known."""
+        return self._health.serving.declaration if self._health.serving else None
 
     @contextlib.contextmanager
     def use(self) -> Iterator[Declaration]:
-        """What the model declares, for one request: whoever declared it is not unloaded before the block ends.
+        """What the model declares, for one request: its release counts as in use until the block ends.
 
         Raises:
-            NotReadyError: it could not be asked yet.
+            NotReadyError: it is not known yet.
         """
         declaration, release = self.declaration, self.release
         self._in_use[release] += 1
@@ -124,18 +113,18 @@ class TritonModel:
 
     @property
     def release(self) -> str | None:
-        """The release that answers; None: the repository's own."""
-        return self._served.release if self._served else self._release
+        """The release that serves, or is to; None: the repository's own model."""
+        return self._health.serving.release if self._health.serving else self._follower.assigned
 
     @property
     def draining(self) -> list[str | None]:
-        """Releases that answered before and still have requests."""
+        """Releases that served before and still have requests."""
         return [release for release, count in self._in_use.items() if count and release != self.release]
 
     @property
     def refused(self) -> tuple[str | None, str] | None:
-        """The release that shall take over and does not, and why."""
-        return self._refused
+        """The release that was to take over and did not, and why."""
+        return self._follower.refused
 
     @property
     def ready(self) -> bool:
@@ -145,194 +134,129 @@ class TritonModel:
     @property
     def unready_reason(self) -> str | None:
         """Why the model is not ready; None where it is."""
-        if self._reason is None and time.monotonic() - self._good_at > FRESH_S:
-            return "gave no answer of late"
-        return self._reason
+        return self._health.unready_reason
 
     @property
     def room(self) -> int:
-        """How many more batches it takes at present."""
+        """How many more batches its queue takes at present."""
         return self._queue.room
 
     async def infer(
-        self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline, again: bool = False
+        self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline, retry: bool = False
     ) -> Inference:
-        """Ask the model, when it is this batch's turn.
+        """Infer when it is this batch's turn.
 
         Args:
             declaration: the one that the batch was prepared for.
             batch: [N, ...], of the model's input dtype, 1 <= N <= max_batch_size.
             deadline: for the answer.
-            again: ask once more, when the model is well again, where the first attempt was surely not carried out.
+            retry: infer once more, after the model has recovered, if the first attempt was certainly not carried out.
 
         Raises:
             BusyError: the queue is full; nothing was sent.
-            NotReadyError: Triton cannot be reached, or the breaker is open.
+            NotReadyError: Triton cannot be reached, or the model is not ready.
             BadAnswerError: the model answered an error, or not what it declares.
             TooLateError: the deadline passed.
         """
-        if self._breaker.open:
-            raise NotReadyError(f"model {self.name} failed repeatedly and is being checked: try again shortly")
+        self._check_admission()
         async with self._queue.turn(deadline) as queued_s:
-            if self._reason is not None:  # what happened while it waited
-                raise NotReadyError(f"model {self.name} is not ready: try again shortly")
-            patience_s = deadline.remaining_s()
+            self._check_admission()
             try:
-                try:
-                    outputs = await ask(self._client, declaration, batch, deadline)
-                except NotTakenError:
-                    if not again:
-                        raise
-                    self._suspect()
-                    await self._proven(declaration, deadline)
-                    outputs = await ask(self._client, declaration, batch, deadline)
-            except (BadAnswerError, NotReadyError, TooLateError) as exc:
-                if isinstance(exc, NotReadyError):
-                    self._suspect()
-                to_blame = not isinstance(exc, TooLateError) or patience_s >= BLAME_AFTER_S
-                if to_blame and self._breaker.fail():
-                    self._judge("failed repeatedly")
-                raise
-        self._breaker.succeed()
-        self._good_at = time.monotonic()
+                outputs = await self._infer_once(declaration, batch, deadline)
+            except NotExecutedError:
+                if not retry:
+                    raise
+                await self._recovery(declaration, deadline)
+                outputs = await self._infer_once(declaration, batch, deadline)
         return Inference(outputs, queued_s)
 
     async def watch(self) -> None:
-        """Learn the model's declaration and probe it, and let another release take over where one shall; for ever."""
-        self._release = self._assigned()
+        """Probe the model when that is due, and follow its release if `follow` was set, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            if self._follow:
+                self._follower.read()
+                tasks.create_task(self._follower.follow())
             tasks.create_task(self._keep_probing())
-            tasks.create_task(self._keep_following())
+
+    def _check_admission(self) -> None:
+        if self._health.breaker_open:
+            raise NotReadyError(f"model {self.name} failed repeatedly and is being checked: try again shortly")
+        if self._health.refusal is not None:
+            raise NotReadyError(f"model {self.name} is not ready: try again shortly")
+
+    async def _infer_once(self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
+        timeout_s = deadline.remaining_s()
+        try:
+            outputs = await self._transport.infer(declaration, batch, deadline)
+        except (BadAnswerError, NotReadyError, TooLateError) as exc:
+            self._request_ended(declaration, observed(exc, timeout_s))
+            raise
+        self._request_ended(declaration, Observation(Finding.RIGHT))
+        return outputs
+
+    def _request_ended(self, declaration: Declaration, seen: Observation) -> None:
+        if self.known_declaration == declaration:  # a request to a previous release says nothing about this one
+            self._health.request_ended(seen)
+            self._changed()
+
+    async def _recovery(self, declaration: Declaration, deadline: Deadline) -> None:
+        """Wait until a probe has found the model's answer right.
+
+        Raises:
+            NotReadyError: that took too long, or the model has another declaration now.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(self._limits.recovery_s, deadline.remaining_s())):
+                await self._admitting.wait()
+        if self._health.refusal is not None or self.known_declaration != declaration:
+            raise NotReadyError(f"model {self.name} is being loaded again: try again shortly")
 
     async def _keep_probing(self) -> None:
         while True:
-            now = time.monotonic()
-            patience_s = max(PROBE_WHEN_SILENT_S, min(self._probe_s / PROBE_SHARE, PROBE_WHEN_SILENT_AT_MOST_S))
-            silent = now - self._good_at > patience_s
-            if silent or self._reason is not None or self._suspected.is_set() or now - self._golden_at > PROBE_ALWAYS_S:
-                await self._probe()
-            if self._late_probes != 1:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._suspected.wait(), 0.5)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._health.probe_due_in_s()):
+                    await self._probe_sooner.wait()
+            self._probe_sooner.clear()
+            if self._health.probe_due_in_s() <= 0:
+                timeout_s = self._health.start_probe()
+                self._health.probe_ended(await self._probe(timeout_s))
+                self._changed()
 
-    def _suspect(self) -> None:
-        """What comes back after a process was lost may be another network: nobody is answered before it is probed."""
-        self._judge(self._reason or "lost a process and is being checked")
-        self._suspected.set()
-
-    async def _proven(self, declaration: Declaration, deadline: Deadline) -> None:
-        """Wait until the golden sample's answer is right again, of the model that was asked.
-
-        Raises:
-            NotReadyError: it was not in time, or the model is another one now.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(PROVEN_WITHIN_S, deadline.remaining_s())):
-                await self._well.wait()
-        if self._reason is not None or self.known_declaration != declaration:
-            raise NotReadyError(f"model {self.name} is being loaded again: try again shortly")
-
-    def _judge(self, reason: str | None) -> None:
-        """Why the model is not to be trusted from now on, or that it is."""
-        self._reason = reason
-        if reason is None:
-            self._well.set()
-        else:
-            self._well.clear()
-
-    async def _keep_following(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            release = self._assigned()
-            if release == self.release:
-                self._refused = None
-            elif self._served is None:  # nothing answers that could go on
-                self._release = release
-            else:
-                await self._take_over(release)
-
-    def _assigned(self) -> str | None:
+    async def _probe(self, timeout_s: float) -> Observation:
+        """Check the golden sample's answer; where nothing serves, first the model's files and what it declares."""
         try:
-            return assigned_release(self._repository, self.name)
-        except (OSError, ValueError) as exc:
-            logger.warning("model %s stays as it is: %s", self.name, exc)
-            return self._release
-
-    async def _take_over(self, release: str | None) -> None:
-        """Let a release answer if it gives its golden sample's answer; the present one goes on until then."""
-        try:
-            served = await Served.learn(self._client, self._repository, self.name, release)
-            for _ in range(WARM_UPS):
-                outputs = await ask(self._client, served.declaration, served.sample, Deadline.after(WARM_UP_TIMEOUT_S))
-                reason = self._wrong(served, outputs)
-                if reason:
-                    break
-        except TROUBLES as exc:
-            reason = why(exc)
-        if reason is None:
-            self._adopt(served)
-            self._found_well()
-            self._refused = None
-            self._judge(None)
-            logger.info("model %s is release %s now", self.name, release or "initial")
-        elif (release, reason) != self._refused:
-            self._refused = (release, reason)
-            logger.warning("model %s stays as it is, release %s %s", self.name, release or "initial", reason)
-
-    async def _probe(self) -> None:
-        started, before = time.monotonic(), self._served
-        self._suspected.clear()
-        try:
-            reason = await self._golden_answer()
-        except TooLateError as exc:
-            self._late_probes += 1
-            # Under load a probe may wait in the queue while callers get their answers.
-            excused = self._good_at > started or self._late_probes < len(PROBE_TIMEOUTS_S)
-            reason = self._reason if excused else str(exc)
-        except TROUBLES as exc:
-            reason = why(exc)
-        if before is not None and before is not self._served:
-            return  # another release took over meanwhile: this says nothing of it
-        if reason is not None:
-            # Triton may come back with another version: learn it anew.
-            self._served = self._served if self._reason is None else None
-        if reason is None and self._suspected.is_set():
-            reason = self._reason  # a process was lost while it was probed
-        if reason != self._reason:
-            logger.warning("model %s is %s", self.name, f"not ready: {reason}" if reason else "ready")
-        self._judge(reason)
-
-    async def _golden_answer(self) -> str | None:
-        """Ask for the golden sample; returns what is wrong with the answer, or with the model's files."""
-        if self._served is None and self._released is not None and self._release is None:
-            complaint = await asyncio.to_thread(self._released.complaint)
-            if complaint is not None:
-                return complaint
-        served = self._served or await Served.learn(self._client, self._repository, self.name, self._release)
-        if self._served is None:
-            self._adopt(served)
-        patience_s = PROBE_TIMEOUTS_S[min(self._late_probes, len(PROBE_TIMEOUTS_S) - 1)]
-        began = time.monotonic()
-        outputs = await ask(self._client, served.declaration, served.sample, Deadline.after(patience_s))
-        self._probe_s = time.monotonic() - began
-        wrong = self._wrong(served, outputs)
-        if wrong is None and served is self._served:
-            self._found_well()
-        return wrong
-
-    def _adopt(self, served: Served) -> None:
-        self._served, self._release = served, served.release
-        weights = "trained" if served.declaration.trained else "untrained"
-        release = served.release or release_of(self._repository)
-        MODEL.labels(self.name).info({"version": served.declaration.version, "weights": weights, "release": release})
-
-    def _wrong(self, served: Served, outputs: Outputs) -> str | None:
-        drift = served.drift(outputs)
-        if served is self._served and served.golden is not None:
+            serving = self._health.serving
+            if serving is None:
+                if self._files is not None and self._follower.assigned is None:
+                    problem = await asyncio.to_thread(self._files.problem)
+                    if problem is not None:
+                        return Observation(Finding.ERROR, problem)
+                serving = self._health.learned(await self._follower.learn())
+                self._changed()
+            began = time.monotonic()
+            drift = await serving.golden_check(self._transport, timeout_s)
+        except PROBE_ERRORS as exc:
+            return observed(exc)
+        if serving is self._health.serving and serving.golden is not None:
             GOLDEN_DRIFT.labels(self.name).set(drift.share)
-        return None if drift.reason is None else f"the golden sample's answer is wrong: {drift.reason}"
+        if drift.reason is not None:
+            return Observation(Finding.WRONG, drift.reason)
+        return Observation(Finding.RIGHT, took_s=time.monotonic() - began)
 
-    def _found_well(self) -> None:
-        self._golden_at = self._good_at = time.monotonic()
-        self._late_probes = 0
-        self._breaker.succeed()
+    def _changed(self) -> None:
+        """After an event: update the log, metrics, requests that wait for recovery, and the prober."""
+        known_refusal, known_serving = self._known
+        self._known = refusal, serving = self._health.refusal, self._health.serving
+        if refusal is None:
+            self._admitting.set()
+        else:
+            self._admitting.clear()
+        if refusal != known_refusal:
+            self._probe_sooner.set()
+            logger.warning("model %s is %s", self.name, f"not ready: {refusal}" if refusal else "ready")
+        if serving is not None and serving is not known_serving:
+            weights = "trained" if serving.declaration.trained else "untrained"
+            release = serving.release or release_of(self._repository)
+            MODEL.labels(self.name).info(
+                {"version": serving.declaration.version, "weights": weights, "release": release}
+            )

@@ -103,7 +103,7 @@ class OwnState(TypedDict):
 
 
 class OwnHealth(TypedDict):
-    """Whether a service is ready, in the seeds' words."""
+    """Whether a service is ready, in the words of the older projects."""
 
     status: Literal["healthy", "unhealthy"]
 

@@ -1,4 +1,4 @@
-"""One picture out of the bodies that browsers, curl and small scripts send: a form, JSON, or the bare bytes."""
+"""One image out of the bodies that browsers, curl and small scripts send: a form, JSON, or the bare bytes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ FIELDS = ("file", "image")
 
 
 @dataclass(frozen=True)
-class PictureForm:
-    """A picture, and what came beside it in a JSON body."""
+class ImageForm:
+    """An image, and what came beside it in a JSON body."""
 
-    picture: bytes
+    image: bytes
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-async def read_picture_form(request: Request) -> PictureForm:
-    """Read a picture from a request's body.
+async def read_image_form(request: Request) -> ImageForm:
+    """Read an image from a request's body.
 
     Taken are multipart/form-data with a file in the field `file` or `image`, JSON {"image": base64, ...}, and
-    the picture's own bytes.
+    the image's own bytes.
 
     Raises:
-        BadRequestError: the form or the JSON is malformed, or has no picture.
+        BadRequestError: the form or the JSON is malformed, or has no image.
         UnsupportedMediaError: another content type.
     """
     declared = declared_body(request.headers, tuple(Body))
     if declared is Body.FORM:
-        return PictureForm(await _from_multipart(request))
+        return ImageForm(await _from_multipart(request))
     body = await request.body()
-    if (declared or seen_body(body)) is Body.PICTURE:
-        return PictureForm(body)
+    if (declared or seen_body(body)) is Body.IMAGE:
+        return ImageForm(body)
     document = parse_json(body)
     if not isinstance(document, dict) or "image" not in document:
         raise BadRequestError('the body must be {"image": "<base64>"}')
     extra = {key: value for key, value in document.items() if key != "image"}
-    return PictureForm(image_from_json(document["image"]), extra)
+    return ImageForm(image_from_json(document["image"]), extra)
 
 
 async def _from_multipart(request: Request) -> bytes:
@@ -57,5 +57,5 @@ async def _from_multipart(request: Request) -> bytes:
                 if isinstance(upload, UploadFile):
                     return await upload.read()
     except (MultipartParseError, HTTPException, KeyError, UnicodeError) as exc:  # the last: charset=undefined
-        raise BadRequestError("the form is malformed: send multipart/form-data with the picture in `file`") from exc
+        raise BadRequestError("the form is malformed: send multipart/form-data with the image in `file`") from exc
     raise BadRequestError("the form has no file in the field `file`: curl sends one with -F file=@photo.jpg")

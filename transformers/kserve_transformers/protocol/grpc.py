@@ -12,7 +12,16 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
-from kserve_transformers.protocol.v2 import check_shape, datatype_of, split_bytes, split_windows, to_raw
+from kserve_transformers.protocol.v2 import (
+    MODEL_VERSION,
+    check_outputs,
+    check_shape,
+    datatype_of,
+    service_options,
+    split_bytes,
+    split_windows,
+    to_raw,
+)
 
 # InferParameter.double_param in Triton's grpc_service.proto.
 _DOUBLE_PARAM = 4
@@ -34,8 +43,8 @@ def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
         raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
     tensor = request.inputs[0]
     shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
-    parameters = {name: _parameter(name, value) for name, value in request.parameters.items()}
-    return ServiceRequest(_instances(kind, request, shape), parameters)
+    options = {name: _parameter(name, value) for name, value in service_options(request.parameters).items()}
+    return ServiceRequest(_instances(kind, request, shape), options)
 
 
 def render_infer_response(
@@ -53,10 +62,8 @@ def render_infer_response(
         BadRequestError: an output was asked for that the service does not have.
     """
     wanted = [output.name for output in request.outputs] or list(tensors)
-    unknown = set(wanted) - set(tensors)
-    if unknown:
-        raise BadRequestError(f"no output {sorted(unknown)[0][:40]!r}: there are {', '.join(tensors)}")
-    response.model_name, response.model_version, response.id = request.model_name, "1", request.id
+    check_outputs(wanted, tensors)
+    response.model_name, response.model_version, response.id = request.model_name, MODEL_VERSION, request.id
     for name in wanted:
         array = tensors[name]
         response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)

@@ -12,8 +12,8 @@ class Body(Enum):
     """The kinds of body, and how an error names them."""
 
     JSON = "JSON (application/json)"
-    PICTURE = "the picture's own bytes (image/*)"
-    FORM = "multipart/form-data with the picture in `file`"
+    IMAGE = "the image's own bytes (image/*)"
+    FORM = "multipart/form-data with the image in `file`"
 
 
 # What clients send whose users named no type: none, curl's, fetch's; and the one that says no more than "bytes".
@@ -42,13 +42,13 @@ def declared_body(headers: Mapping[str, str], taken: Collection[Body]) -> Body |
 
 
 def seen_body(body: bytes) -> Body:
-    """The kind of a body by its first byte: a picture begins with none of JSON's."""
-    return Body.JSON if body[:64].lstrip()[:1] in (b"{", b"[") else Body.PICTURE
+    """The kind of a body by its first byte: an image begins with none of JSON's."""
+    return Body.JSON if body[:64].lstrip()[:1] in (b"{", b"[") else Body.IMAGE
 
 
 def _kind(media_type: str) -> Body | None:
     if media_type == "multipart/form-data":
         return Body.FORM
     if media_type.startswith("image/"):
-        return Body.PICTURE
+        return Body.IMAGE
     return Body.JSON if media_type.endswith("json") else None

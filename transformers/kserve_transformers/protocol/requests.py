@@ -28,7 +28,7 @@ class ServiceRequest:
     """A request after its wire format is taken off.
 
     Attributes:
-        instances: encoded pictures (bytes), or windows of a series (float32 [L]).
+        instances: encoded images (bytes), or windows of a series (float32 [L]).
         parameters: options by name, as they came; the service checks them.
     """
 
@@ -37,7 +37,7 @@ class ServiceRequest:
 
 
 def image_from_json(value: object) -> bytes:
-    """One picture in JSON: {"image": {"b64": text}}, {"image": text}, {"b64": text} or the bare text.
+    """One image in JSON: {"image": {"b64": text}}, {"image": text}, {"b64": text} or the bare text.
 
     Raises:
         BadRequestError: none of these, or damaged base64.

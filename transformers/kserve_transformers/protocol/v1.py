@@ -1,4 +1,4 @@
-"""KServe's V1 protocol: {"instances": [...]} or one raw picture, to {"predictions": [...]}."""
+"""KServe's V1 protocol: {"instances": [...]} or one raw image, to {"predictions": [...]}."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kserve_transformers.protocol.media import Body, declared_body, seen_body
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, instance_from_json
 
 ALLOWED_KEYS = {"instances", "parameters", "signature_name"}
-BODIES = {InstanceKind.IMAGE: (Body.JSON, Body.PICTURE), InstanceKind.WINDOW: (Body.JSON,)}
+BODIES = {InstanceKind.IMAGE: (Body.JSON, Body.IMAGE), InstanceKind.WINDOW: (Body.JSON,)}
 
 
 def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) -> ServiceRequest:
@@ -27,7 +27,7 @@ def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) ->
         UnsupportedMediaError: a body of another kind than the service reads, or a compressed one.
     """
     if isinstance(payload, bytes):
-        if (declared_body(headers, BODIES[kind]) or seen_body(payload)) is Body.PICTURE:
+        if (declared_body(headers, BODIES[kind]) or seen_body(payload)) is Body.IMAGE:
             return ServiceRequest((payload,))
         payload = parse_json(payload, kind)
     if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
@@ -55,7 +55,7 @@ def parse_json(body: bytes, kind: InstanceKind = InstanceKind.IMAGE) -> Any:
     except BadRequestError as exc:
         if kind is InstanceKind.WINDOW:
             raise
-        raise BadRequestError(f"{exc}; a raw picture needs a content type such as image/jpeg") from None
+        raise BadRequestError(f"{exc}; a raw image needs a content type such as image/jpeg") from None
 
 
 def _example(kind: InstanceKind) -> str:

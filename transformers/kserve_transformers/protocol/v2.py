@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from kserve_transformers.protocol.documents import load_json
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
 
 JSON_LENGTH_HEADER = "inference-header-content-length"
+# Of every service: its models' versions are in its metadata.
+MODEL_VERSION = "1"
 # Parameters of the protocol itself, and of Triton's clients: not options of a service.
 PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -82,11 +84,27 @@ def parse_infer_request(kind: InstanceKind, body: bytes, json_length: str | None
     parameters = _object(document, "parameters")
     tensor = _only_input(kind, document.get("inputs"))
     instances = _instances(kind, tensor, binary)
-    options = {name: value for name, value in parameters.items() if name not in PROTOCOL_PARAMETERS}
     request_id = document.get("id", "")
     if not isinstance(request_id, str):
         raise BadRequestError('"id" must be a string')
-    return InferRequest(request_id, ServiceRequest(instances, options), _output_choice(document, parameters))
+    request = ServiceRequest(instances, service_options(parameters))
+    return InferRequest(request_id, request, _output_choice(document, parameters))
+
+
+def service_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a request that are options of the service, not of the protocol."""
+    return {name: value for name, value in parameters.items() if name not in PROTOCOL_PARAMETERS}
+
+
+def check_outputs(wanted: Collection[str], tensors: Mapping[str, Any]) -> None:
+    """Check that the outputs that a caller names are there.
+
+    Raises:
+        BadRequestError: one is not.
+    """
+    unknown = sorted(set(wanted) - set(tensors))
+    if unknown:
+        raise BadRequestError(f"no output {unknown[0][:40]!r}: there are {', '.join(tensors)}")
 
 
 def check_shape(kind: InstanceKind, name: object, datatype: object, shape: object) -> list[int]:
@@ -163,9 +181,7 @@ def render_infer_response(
         BadRequestError: an output was asked for that the service does not have.
     """
     choice = request.outputs.binary or dict.fromkeys(tensors, request.outputs.default_binary)
-    unknown = set(choice) - set(tensors)
-    if unknown:
-        raise BadRequestError(f"no output {sorted(unknown)[0][:40]!r}: there are {', '.join(tensors)}")
+    check_outputs(choice, tensors)
     outputs, binary = [], []
     for name, as_binary in choice.items():
         array = tensors[name]
@@ -178,7 +194,7 @@ def render_infer_response(
             flat = array.reshape(-1).tolist()
             output["data"] = [value.decode() for value in flat] if array.dtype == np.object_ else flat
         outputs.append(output)
-    document: dict[str, Any] = {"model_name": service, "model_version": "1", "outputs": outputs}
+    document: dict[str, Any] = {"model_name": service, "model_version": MODEL_VERSION, "outputs": outputs}
     if request.id:
         document["id"] = request.id
     if parameters:

@@ -1,1 +1,1 @@
-"""HTTP routes beside those of KServe's V1 protocol."""
+"""HTTP routes: each parses its protocol's requests into `ServiceRequest`, and words the answers."""

@@ -1,37 +1,14 @@
-"""One handler turns every error into {"error": "..."}; what was not foreseen is logged, and told to nobody."""
+"""Errors as callers see them: {"error": "..."} with the error's own status and headers."""
 
 from __future__ import annotations
 
-import logging
+from fastapi.responses import JSONResponse
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from kserve.errors import ModelNotFound, ModelNotReady
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-
-from kserve_transformers.errors import BadRequestError, NotFoundError, NotReadyError, ServingError, TooLargeError
-
-logger = logging.getLogger(__name__)
+from kserve_transformers.errors import ServingError, TooLargeError
 
 # What callers sent may be quoted in an error; gRPC drops the whole answer where its message is too long.
 _MAX_MESSAGE = 300
-
-
-def translate(exc: Exception) -> ServingError | None:
-    """An error of KServe's or FastAPI's in our terms; None where it is a fault of ours."""
-    if isinstance(exc, ServingError):
-        return exc
-    if isinstance(exc, ModelNotFound):
-        return NotFoundError("no such service here: GET /v2/models lists them")
-    if isinstance(exc, ModelNotReady):
-        return NotReadyError("the service is not ready: try again shortly")
-    if isinstance(exc, ClientDisconnect):
-        return BadRequestError("the caller left before the body was complete")
-    if isinstance(exc, RequestValidationError):
-        return BadRequestError("the request's path, query or headers are malformed")
-    return None
+INTERNAL = "internal error: it is in the server's log"
 
 
 def message(error: ServingError) -> str:
@@ -41,30 +18,7 @@ def message(error: ServingError) -> str:
 
 
 def answer(error: ServingError) -> JSONResponse:
-    """An error as callers see it."""
+    """An error as an HTTP response."""
     # the rest of a body that was too large is not read: the connection cannot be used again
     close = {"Connection": "close"} if isinstance(error, TooLargeError) else {}
     return JSONResponse({"error": message(error)}, error.status, {**error.headers, **close})
-
-
-def add_error_handlers(app: FastAPI) -> None:
-    """Register the handler for everything that can be raised."""
-
-    async def on_error(request: Request, exc: Exception) -> Response:
-        known = translate(exc)
-        if known is None:
-            logger.error("fault while answering %s", request.url.path, exc_info=exc)
-            return JSONResponse({"error": "internal error: it is in the server's log"}, 500)
-        return answer(known)
-
-    async def on_http_error(request: Request, exc: Exception) -> Response:
-        assert isinstance(exc, HTTPException)  # noqa: S101  (registered for nothing else)
-        text = {404: "no such route: GET / lists them", 405: "this route takes another method"}.get(
-            exc.status_code, str(exc.detail)
-        )
-        return JSONResponse({"error": text}, exc.status_code, dict(exc.headers or {}))
-
-    known = (ServingError, ModelNotFound, ModelNotReady, RequestValidationError, ClientDisconnect)
-    for error in (*known, Exception):
-        app.add_exception_handler(error, on_error)
-    app.add_exception_handler(HTTPException, on_http_error)

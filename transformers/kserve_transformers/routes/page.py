@@ -7,13 +7,15 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kserve_transformers.settings import Settings
+from kserve_transformers.service import Services
+from kserve_transformers.settings import Limits
 
 FOLDER = Path(__file__).parents[1] / "page"
 _INDEX = "index.html"
@@ -54,14 +56,16 @@ class Page:
 
     Args:
         app: what answers all other requests.
-        settings: of the server: what it hosts and what a request may ask for, which the page must know.
+        services: what the server hosts.
+        limits: what a request may ask for.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, services: Services, limits: Limits) -> None:
         self._app = app
+        settings = orjson.dumps(_settings(services, limits)).decode()
         files = {path.name: _read(path, settings) for path in FOLDER.iterdir() if path.suffix in _TYPES}
         self._index = files.pop(_INDEX)
-        self._addresses = {"/", *(f"/{service}/" for service in settings.services)}
+        self._addresses = {"/", *(f"/{name}/" for name in services)}
         self._files = {f"{address}page/{name}": file for address in self._addresses for name, file in files.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,23 +87,28 @@ class Page:
             await Response(status_code=307, headers={"Location": f"{scope['path']}/", **_VARY})(scope, receive, send)
 
 
-def _read(path: Path, settings: Settings) -> _File:
+def _read(path: Path, settings: str) -> _File:
     content = path.read_bytes()
     if path.name == _INDEX:
-        content = content.replace(b"{{settings}}", html.escape(_settings(settings)).encode())
+        content = content.replace(b"{{settings}}", html.escape(settings).encode())
     return _File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-def _settings(settings: Settings) -> str:
-    """What the page must know of the server, in JSON."""
-    known = {
-        "services": settings.services,
-        "maxBodyBytes": settings.limits.body_bytes,
-        "maxInstances": settings.limits.instances,
-        "scoreThreshold": settings.score_threshold,
-        "iouThreshold": settings.iou_threshold,
+def _settings(services: Services, limits: Limits) -> dict[str, Any]:
+    """What the page must know of the server."""
+    return {
+        "services": [
+            {
+                "name": name,
+                "view": service.spec.presentation or service.spec.task,
+                "outputs": list(service.task.output_types()),
+                "defaults": service.task.defaults,
+            }
+            for name, service in services.items()
+        ],
+        "maxBodyBytes": limits.body_bytes,
+        "maxInstances": limits.instances,
     }
-    return orjson.dumps(known).decode()
 
 
 def _respond(file: _File, asked: Headers, extra: Mapping[str, str]) -> Response:

@@ -1,4 +1,4 @@
-"""KServe's V1 protocol over REST: the SDK's own routes parse JSON without a limit, and fail on CloudEvents."""
+"""KServe's V1 protocol over REST."""
 
 from __future__ import annotations
 
@@ -7,29 +7,42 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from kserve.errors import ModelNotReady
-from kserve.protocol.dataplane import DataPlane
+
+from kserve_transformers.errors import NotReadyError
+from kserve_transformers.protocol.v1 import parse_v1
+from kserve_transformers.routes.infer import Infer
+from kserve_transformers.service import Service, Services, find_service
 
 
-def v1_router(dataplane: DataPlane) -> APIRouter:
+async def predict_v1(infer: Infer, service: Service, request: Request) -> Response:
+    """Infer; the service must be ready before the body is read."""
+    _check_ready(service)
+    parsed = parse_v1(service.task.kind, await request.body(), request.headers)
+    answered, headers = await infer(service, parsed, request.headers)
+    predictions = service.task.predictions(answered)
+    return Response(orjson.dumps({"predictions": predictions}), headers=headers, media_type="application/json")
+
+
+def v1_router(services: Services, infer: Infer) -> APIRouter:
     """All V1 routes; there is no :explain."""
     router = APIRouter(prefix="/v1", tags=["V1"])
 
     @router.get("/models")
     async def models() -> dict[str, list[str]]:
-        return {"models": sorted(dataplane.model_registry.get_models())}
+        return {"models": sorted(services)}
 
     @router.get("/models/{service}")
     async def model_ready(service: str) -> dict[str, Any]:
-        if not await dataplane.model_ready(service):
-            raise ModelNotReady(service)
+        _check_ready(find_service(services, service))
         return {"name": service, "ready": True}
 
     @router.post("/models/{service}:predict")
     async def predict(service: str, request: Request) -> Response:
-        if not await dataplane.model_ready(service, True):
-            raise ModelNotReady(service)
-        predictions, headers = await dataplane.infer(service, await request.body(), dict(request.headers))
-        return Response(orjson.dumps(predictions), headers=headers, media_type="application/json")
+        return await predict_v1(infer, find_service(services, service), request)
 
     return router
+
+
+def _check_ready(service: Service) -> None:
+    if service.unready_reason is not None:
+        raise NotReadyError("the service is not ready: try again shortly")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2) over REST: KServe's SDK decodes binary pictures as text, so these are our own."""
+"""The Open Inference Protocol (V2) over REST."""
 
 from __future__ import annotations
 
@@ -6,22 +6,34 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from kserve.protocol.dataplane import DataPlane
 
+from kserve_transformers import metadata
 from kserve_transformers.errors import NotReadyError
 from kserve_transformers.health import Health
 from kserve_transformers.protocol.media import Body, declared_body
 from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER, parse_infer_request, render_infer_response
-from kserve_transformers.services.transformer import Transformer
+from kserve_transformers.routes.infer import Infer
+from kserve_transformers.service import Service, Services, find_service
 
 
-def v2_router(dataplane: DataPlane, health: Health) -> APIRouter:
-    """All V2 routes."""
+async def infer_v2(infer: Infer, service: Service, request: Request) -> Response:
+    """Infer; the answer is in JSON, or in the binary form where the caller wants it."""
+    declared_body(request.headers, (Body.JSON,))
+    json_length = request.headers.get(JSON_LENGTH_HEADER)
+    parsed = parse_infer_request(service.task.kind, await request.body(), json_length)
+    answered, headers = await infer(service, parsed.request, request.headers)
+    tensors = service.task.presented_tensors(answered)
+    body, form = render_infer_response(service.name, parsed, tensors, answered.parameters)
+    return Response(body, headers={**headers, **form})
+
+
+def v2_router(services: Services, infer: Infer, health: Health, version: str) -> APIRouter:
+    """All V2 routes; `version` is the server's."""
     router = APIRouter(prefix="/v2", tags=["V2"])
 
     @router.get("")
     async def server_metadata() -> dict[str, Any]:
-        return {**dataplane.metadata(), "name": "modelport", "extensions": ["binary_tensor_data"]}
+        return metadata.server_metadata(version)
 
     @router.get("/health/live")
     async def live() -> dict[str, bool]:
@@ -33,35 +45,22 @@ def v2_router(dataplane: DataPlane, health: Health) -> APIRouter:
 
     @router.get("/models")
     async def models() -> dict[str, list[str]]:
-        return {"models": sorted(dataplane.model_registry.get_models())}
+        return {"models": sorted(services)}
 
     @router.get("/models/{service}")
     async def model_metadata(service: str) -> dict[str, Any]:
-        transformer: Transformer[Any, Any, Any] = dataplane.get_model_from_registry(service)
-        return {
-            "name": service,
-            "versions": ["1"],
-            "platform": "kserve_transformers",
-            "inputs": transformer.get_input_types(),
-            "outputs": transformer.get_output_types(),
-            "parameters": {"models": health.models(transformer)},
-        }
+        found = find_service(services, service)
+        return {**metadata.service_metadata(found), "parameters": {"models": health.models(found)}}
 
     @router.get("/models/{service}/ready")
     async def model_ready(service: str) -> dict[str, Any]:
-        transformer: Transformer[Any, Any, Any] = dataplane.get_model_from_registry(service)
-        if transformer.unready_reason is not None:
-            raise NotReadyError(f"{service} is not ready: {transformer.unready_reason}")
+        reason = find_service(services, service).unready_reason
+        if reason is not None:
+            raise NotReadyError(f"{service} is not ready: {reason}")
         return {"name": service, "ready": True}
 
-    @router.post("/models/{service}/infer")
-    async def infer(service: str, request: Request) -> Response:
-        transformer: Transformer[Any, Any, Any] = dataplane.get_model_from_registry(service)
-        declared_body(request.headers, (Body.JSON,))
-        parsed = parse_infer_request(transformer.kind, await request.body(), request.headers.get(JSON_LENGTH_HEADER))
-        answered, headers = await dataplane.infer(service, parsed.request, dict(request.headers))
-        parameters = {"warning": answered.warning} if answered.warning else {}
-        body, form = render_infer_response(service, parsed, transformer.tensors(answered), parameters)
-        return Response(body, headers={**headers, **form})
+    @router.post("/models/{service}/infer", name="infer")
+    async def post_infer(service: str, request: Request) -> Response:
+        return await infer_v2(infer, find_service(services, service), request)
 
     return router

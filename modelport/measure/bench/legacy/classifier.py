@@ -7,7 +7,7 @@ import torch
 from flask import Flask, Response, jsonify, request
 from PIL import Image
 
-from exporters import torchscript
+from exporters import classifiers
 from exporters.catalog import MODELS
 from exporters.weights import Fetcher
 
@@ -15,15 +15,15 @@ app = Flask(__name__)
 name = sys.argv[2]
 with Fetcher([MODELS[name]]) as fetcher:
     weights = fetcher.obtain(MODELS[name])
-served = torchscript.load(name, next(iter(weights.files.values())).path if weights else None)
+served = classifiers.load(name, next(iter(weights.files.values())).path if weights else None)
 network = served.network.to(memory_format=torch.contiguous_format)  # PyTorch's default; ours has another
-labels = torchscript.labels()
-architecture = torchscript.ARCHITECTURES[name]
-transforms = torchscript.torchvision().transforms
+labels = classifiers.labels()
+architecture = classifiers.ARCHITECTURES[name]
+transforms = classifiers.torchvision().transforms
 prepare = transforms.Compose(
     [
         transforms.Resize(int(MODELS[name].parameters["resize_size"])),
-        transforms.CenterCrop(int(MODELS[name].parameters["crop_size"])),
+        transforms.CenterCrop(classifiers.SIZE),
         transforms.ToTensor(),
         transforms.Normalize([v / 255 for v in architecture.mean], [v / 255 for v in architecture.std]),
     ]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from exporters import anomaly, training_record
+from exporters.config import read_config
 from exporters.errors import TrainingDataError
 from exporters.repository import REPOSITORY
 from exporters.training import __main__ as command
@@ -41,7 +42,9 @@ def test_a_column_is_trained_on_and_a_disturbance_is_found(tmp_path: Path, capsy
     )
 
     assert code == 0
-    assert "WEIGHTS_DIR=" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "score:   no anomaly known to measure it by\n" in printed
+    assert "WEIGHTS_DIR=" in printed
     weights = tmp_path / "out" / anomaly.WEIGHTS
     record = training_record.read("anomaly", weights)
     assert record is not None
@@ -81,10 +84,10 @@ def test_no_point_is_both_trained_on_and_held_out() -> None:
     [
         pytest.param("a,b\n1,2\n", None, "name one", id="which column"),
         pytest.param("a,b\n1,2\n", "c", "has the columns a, b", id="no such column"),
-        pytest.param("a\n1\n\nx\n", None, "no number", id="a word"),
-        pytest.param("a,b\n1\n", "b", "no number", id="a short line"),
-        pytest.param("a\n1\nnan\n", None, "line 3 .* nan is no finite", id="not a number"),
-        pytest.param("a\n1\ninf\n", None, "no finite number", id="infinite"),
+        pytest.param("a\n1\n\nx\n", None, "not a number", id="a word"),
+        pytest.param("a,b\n1\n", "b", "not a number", id="a short line"),
+        pytest.param("a\n1\nnan\n", None, "line 3 .* nan is not a finite", id="not a number"),
+        pytest.param("a\n1\ninf\n", None, "not a finite number", id="infinite"),
     ],
 )
 def test_a_damaged_csv_is_refused(text: str, column: str | None, message: str, tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_a_short_series_is_an_error_on_one_line(tmp_path: Path, capsys: pytest.C
     data = write_csv(tmp_path / "own.csv", pressure(100))
 
     assert command.main(["anomaly", "--data", str(data), "--column", "pressure", "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "error: 100 points are too few to train on: 640 or more\n"
+    assert capsys.readouterr().err == "error: 100 points are too few to train on: 640 or more are needed\n"
 
 
 def test_missing_weights_are_trained_by_the_export(tmp_path: Path) -> None:
@@ -117,6 +120,6 @@ def test_missing_weights_are_trained_by_the_export(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    config = (tmp_path / "model_repository" / "anomaly" / "config.pbtxt").read_text()
-    assert 'key: "accuracy" value: { string_value: "known anomaly found, 0 false alarms' in config
+    config = read_config(tmp_path / "model_repository" / "anomaly" / "config.pbtxt")
+    assert config.parameters["accuracy"].string_value.startswith("known anomaly found, 0 false alarms")
     assert (tmp_path / "build" / "trained" / anomaly.WEIGHTS).is_file()

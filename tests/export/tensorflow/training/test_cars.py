@@ -12,10 +12,11 @@ import pytest
 
 from exporters import __main__ as export_command
 from exporters import cars_checkpoint, tensorflow_runtime, training_record
+from exporters.config import read_config
 from exporters.errors import TrainingDataError
 from exporters.training import Options
 from exporters.training import __main__ as command
-from exporters.training.cars import PHASES, WEIGHTS, load_picture, train
+from exporters.training.cars import PHASES, WEIGHTS, load_image, train
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -123,7 +124,7 @@ def test_it_learns_what_each_phase_may_and_says_how_well(
     assert record is not None
     assert record.labels == ("blue", "green", "red")
     assert float(str(record.score["top_1"])) >= 0.8, "chance would be 0.33"
-    assert record.accuracy.endswith("of 6 test pictures")
+    assert record.accuracy.endswith("of 6 test images")
     report = json.loads((tmp_path / "reports" / "cars" / "report.json").read_text())
     assert report["score"]["base_from_imagenet"] is False
 
@@ -141,7 +142,7 @@ def test_without_data_the_error_says_what_to_give(capsys: pytest.CaptureFixture[
     assert "DATA=" in capsys.readouterr().err
 
 
-def test_pictures_are_read_as_for_serving(tmp_path: Path) -> None:
+def test_images_are_read_as_for_serving(tmp_path: Path) -> None:
     """Upright by its EXIF orientation (6: the camera was turned), RGB, stretched."""
     from PIL import Image
 
@@ -152,15 +153,15 @@ def test_pictures_are_read_as_for_serving(tmp_path: Path) -> None:
     exif[0x0112] = 6
     image.save(tmp_path / "turned.png", exif=exif)
 
-    rgb = load_picture(tmp_path / "turned.png")
+    rgb = load_image(tmp_path / "turned.png")
 
     assert rgb.shape == (224, 224, 3)
     assert tuple(rgb[20, 112]) == (200, 0, 0)
     assert tuple(rgb[200, 112]) == (0, 0, 0)
 
 
-def test_from_pictures_to_the_model_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real network, both commands, few pictures."""
+def test_from_images_to_the_model_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real network, both commands, few images."""
     places = ["--output", str(tmp_path / "out"), "--reports", str(tmp_path / "reports")]
     data = write_cars(tmp_path / "data", 3)
 
@@ -170,12 +171,12 @@ def test_from_pictures_to_the_model_repository(tmp_path: Path, monkeypatch: pyte
 
     model = tmp_path / "repository" / "cars"
     assert (model / "labels.txt").read_text() == "blue\ngreen\nred\n"
-    config = (model / "config.pbtxt").read_text()
-    assert 'key: "weights" value: { string_value: "trained" }' in config
-    assert "of 3 test pictures" in config
+    parameters = read_config(model / "config.pbtxt").parameters
+    assert parameters["weights"].string_value == "trained"
+    assert parameters["accuracy"].string_value.endswith("of 3 test images")
     network = cars_checkpoint.load(tmp_path / "out" / WEIGHTS, None)
     golden = json.loads((model / "golden" / "answer.json").read_text())["outputs"]["probabilities"]["values"]
-    picture = cv2.imread(str(model / "golden" / "images.png"))
-    assert picture is not None
-    answer = np.asarray(network(picture[None, ..., ::-1].astype(np.float32), training=False))[0]
+    image = cv2.imread(str(model / "golden" / "images.png"))
+    assert image is not None
+    answer = np.asarray(network(image[None, ..., ::-1].astype(np.float32), training=False))[0]
     np.testing.assert_allclose(answer, golden, atol=1e-4)

@@ -63,7 +63,7 @@ def test_a_folder_that_lacks_a_file_is_refused(some_digits: Path, tmp_path: Path
         data_files(tmp_path, lambda line: None)
 
 
-def test_pictures_without_their_labels_are_refused(some_digits: Path) -> None:
+def test_images_without_their_labels_are_refused(some_digits: Path) -> None:
     files = data_files(some_digits, lambda line: None)
     files["train-labels-idx1-ubyte"] = files["t10k-labels-idx1-ubyte"]
 

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from exporters.training.report import confusion_matrix, draw_confusion, draw_errors, draw_history, write_numbers
+from exporters import training_record
+from exporters.training.report import confusion_matrix, draw_confusion, draw_errors, draw_history, write_record
+from exporters.training_record import TrainingRecord
 
 
 def test_a_confusion_matrix_has_true_classes_in_rows() -> None:
@@ -16,14 +18,22 @@ def test_a_confusion_matrix_has_true_classes_in_rows() -> None:
     np.testing.assert_array_equal(matrix, [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
 
 
-def test_numbers_are_json(tmp_path: Path) -> None:
-    path = write_numbers(tmp_path / "new", {"accuracy": 0.5})
+def test_the_report_is_the_record_and_more_numbers(tmp_path: Path) -> None:
+    weights = tmp_path / "m.weights.h5"
+    weights.write_bytes(b"numbers")
 
-    assert json.loads(path.read_text()) == {"accuracy": 0.5}
+    write_record(TrainingRecord("m", accuracy="50 %"), weights, tmp_path / "new", history={"loss": [1, 0.5]})
+
+    report = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert report.pop("history") == {"loss": [1, 0.5]}
+    assert report == json.loads((tmp_path / "m_record.json").read_text())
+    record = training_record.read("m", weights)
+    assert record is not None, "it belongs to these weights"
+    assert (record.accuracy, record.weights_sha256) == ("50 %", report["weights_sha256"])
 
 
 @pytest.mark.parametrize("classes", [pytest.param(2, id="with counts"), pytest.param(196, id="too many for counts")])
-def test_a_confusion_picture_shows_the_diagonal_dark(classes: int, tmp_path: Path) -> None:
+def test_a_confusion_image_shows_the_diagonal_dark(classes: int, tmp_path: Path) -> None:
     draw_confusion(tmp_path / "c.png", np.eye(classes, dtype=np.int64) * 9, [str(n) for n in range(classes)], "9 of 9")
 
     pixels = cv2.imread(str(tmp_path / "c.png"), cv2.IMREAD_GRAYSCALE)
@@ -34,7 +44,7 @@ def test_a_confusion_picture_shows_the_diagonal_dark(classes: int, tmp_path: Pat
     assert pixels.min() < 100
 
 
-def test_error_and_history_pictures_are_drawn(tmp_path: Path) -> None:
+def test_error_and_history_images_are_drawn(tmp_path: Path) -> None:
     errors = {"clean": np.float32([0.1, 0.2, 0.3]), "none": np.float32([])}
 
     draw_errors(tmp_path / "e.png", errors, threshold=0.45, unit="mmHg")

@@ -1,11 +1,11 @@
-"""Answers are matched as a person would match them."""
+"""Answers of every task are read, paired and compared."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from modelport.releases.comparison.answers import Answer, difference
+from modelport.releases.comparison.answers import Answer, difference, read_answer
 
 
 def boxes(*found: tuple[str, float, tuple[float, float, float, float]]) -> Answer:
@@ -17,6 +17,30 @@ CUP = ("cup", 0.5, (0.0, 0.0, 10.0, 10.0))
 
 
 @pytest.mark.parametrize(
+    ("outputs", "labels", "scores", "measure"),
+    [
+        pytest.param(
+            {"label": [[b"cat", b"dog"]], "score": [[0.6, 0.4]]}, ("cat", "dog"), [0.6, 0.4], "score", id="labels"
+        ),
+        pytest.param({"digit": [5], "confidence": [0.9]}, ("5",), [0.9], "score", id="digit"),
+        pytest.param({"mae": [0.1], "threshold": [1.0], "anomaly": [False]}, ("not anomaly",), [0.1], "error", id="no"),
+        pytest.param({"mae": [1.2], "threshold": [1.0], "anomaly": [True]}, ("anomaly",), [1.2], "error", id="anomaly"),
+    ],
+)
+def test_outputs_are_read(outputs, labels, scores, measure) -> None:
+    arrays = {name: np.array(v, np.float32 if isinstance(v[0], float) else None) for name, v in outputs.items()}
+    answer = read_answer(arrays)
+    assert (answer.labels, answer.boxes, answer.measure) == (labels, None, measure)
+    assert answer.scores == pytest.approx(scores)
+
+
+def test_detections_are_read_as_corners() -> None:
+    answer = read_answer({"box": np.array([[1, 2, 3, 4]]), "score": np.array([0.5]), "label": np.array([b"cup"])})
+    assert answer.labels == ("cup",)
+    assert answer.boxes.tolist() == [[1, 2, 4, 6]]
+
+
+@pytest.mark.parametrize(
     ("new", "agreed", "count", "ious", "only_old", "only_new"),
     [
         pytest.param([CUP], 2, 2, [1.0], (), (), id="the same box"),
@@ -24,7 +48,15 @@ CUP = ("cup", 0.5, (0.0, 0.0, 10.0, 10.0))
         pytest.param([("cup", 0.5, (0, 0, 10, 4.9))], 0, 2, [], ("cup",), ("cup",), id="IoU below it"),
         pytest.param([("bowl", 0.5, CUP[2])], 0, 2, [], ("cup",), ("bowl",), id="another label in the same place"),
         pytest.param([], 0, 1, [], ("cup",), (), id="nothing"),
-        pytest.param([("cup", 0.9, (0, 0, 10, 6)), CUP], 2, 3, [1.0], (), ("cup",), id="the nearer box, not the surer"),
+        pytest.param(
+            [("cup", 0.9, (0, 0, 10, 6)), CUP],
+            2,
+            3,
+            [1.0],
+            (),
+            ("cup",),
+            id="the box with the larger IoU, not the larger score",
+        ),
     ],
 )
 def test_boxes_are_paired(new, agreed, count, ious, only_old, only_new) -> None:

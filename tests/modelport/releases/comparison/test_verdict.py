@@ -1,4 +1,4 @@
-"""Intervals hold what they promise, and the verdict follows from whole intervals."""
+"""Confidence intervals have the textbook values, and the verdict follows from whole intervals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from modelport.releases.comparison.statistics import Estimate
 from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, findings, verdict
 
 
-def test_wilsons_interval_is_the_textbooks() -> None:
+def test_wilsons_interval_has_the_published_values() -> None:
     # Newcombe 1998, table I: 81 of 263
     found = statistics.share(81, 263)
     assert (found.low, found.high) == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
 
 
-def test_the_bootstraps_interval_is_the_normal_one_for_many_normal_values() -> None:
+def test_the_bootstrap_of_many_normal_values_has_the_normal_interval() -> None:
     values = np.random.default_rng(1).normal(10, 2, 400)
     found = statistics.mean(values.tolist())
     half = 1.96 * values.std() / 20
@@ -24,8 +24,8 @@ def test_the_bootstraps_interval_is_the_normal_one_for_many_normal_values() -> N
     assert found.high == pytest.approx(values.mean() + half, abs=0.03)
 
 
-def test_a_ratio_of_pairs_does_not_mind_what_both_suffer() -> None:
-    machine = np.random.default_rng(1).uniform(1, 10, 60)  # a busy machine: ten times as slow at times
+def test_a_ratio_of_pairs_is_independent_of_common_factors() -> None:
+    machine = np.random.default_rng(1).uniform(1, 10, 60)  # by how much other load slows both
     found = statistics.ratio_of_medians((1.2 * machine).tolist(), machine.tolist())
     assert (found.low, found.value, found.high) == (pytest.approx(1.2), pytest.approx(1.2), pytest.approx(1.2))
 

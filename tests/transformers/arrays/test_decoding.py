@@ -1,0 +1,172 @@
+"""The front door: what is let in, as a person would see it, and what is not."""
+
+import io
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kserve_transformers.arrays.decoding import DECODING, decode_image
+from kserve_transformers.arrays.headers import is_small
+from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedMediaError
+
+RED, LIMIT = (200, 30, 40), 1_000_000
+
+
+def encode(image, fmt, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+def decode(data, **options):
+    return decode_image(data, LIMIT, **options)
+
+
+def scene(size=(64, 48)):
+    """A red picture with a blue top left corner: orientation shows."""
+    image = Image.new("RGB", size, RED)
+    image.paste((20, 30, 220), (0, 0, size[0] // 2, size[1] // 2))
+    return image
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_every_format_gives_the_picture(fmt):
+    picture = decode(encode(scene(), fmt, **({"quality": 95} if fmt in ("JPEG", "WEBP") else {})))
+    assert picture.size_wh == (64, 48)
+    assert picture.rgb.shape == (48, 64, 3)
+    assert picture.rgb.dtype == np.uint8
+    np.testing.assert_allclose(picture.rgb[40, 60], RED, atol=8)
+    np.testing.assert_allclose(picture.rgb[4, 4], (20, 30, 220), atol=8)
+
+
+@pytest.mark.parametrize(
+    ("image", "fmt", "expected"),
+    [
+        pytest.param(Image.new("L", (8, 8), 77), "PNG", (77, 77, 77), id="grey png"),
+        pytest.param(Image.new("L", (8, 8), 77), "JPEG", (77, 77, 77), id="grey jpeg"),
+        pytest.param(Image.new("1", (8, 8), 1), "PNG", (255, 255, 255), id="one bit"),
+        pytest.param(Image.new("RGB", (8, 8), RED).quantize(4), "PNG", RED, id="palette"),
+        pytest.param(Image.new("RGBA", (8, 8), (*RED, 255)), "PNG", RED, id="opaque alpha"),
+        pytest.param(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG", (255, 255, 255), id="transparent is white"),
+        pytest.param(Image.new("LA", (8, 8), (0, 128)), "PNG", (127, 127, 127), id="half transparent grey"),
+        pytest.param(Image.new("RGBA", (8, 8), (*RED, 0)), "WEBP", (255, 255, 255), id="transparent webp"),
+        pytest.param(Image.fromarray(np.full((8, 8), 0x8040, np.uint16)), "PNG", (128, 128, 128), id="16-bit png"),
+        pytest.param(Image.fromarray(np.full((8, 8), 0xFF00, np.uint16)), "TIFF", (255, 255, 255), id="16-bit tiff"),
+        pytest.param(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG", (255, 255, 255), id="cmyk white"),
+        pytest.param(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", (255, 0, 0), id="cmyk red"),
+    ],
+)
+def test_every_mode_gives_the_colours_that_a_person_sees(image, fmt, expected):
+    options = {"lossless": True, "exact": True} if fmt == "WEBP" else {}
+    np.testing.assert_allclose(decode(encode(image, fmt, **options)).rgb[4, 4], expected, atol=2)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(fmt, orientation):
+    stored = scene()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = decode(encode(stored, fmt, exif=exif, **({"quality": 95} if fmt == "JPEG" else {})))
+    turn = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a),
+    }[orientation]
+    expected = turn(np.asarray(stored))
+    assert picture.size_wh == expected.shape[1::-1]
+    assert np.abs(picture.rgb.astype(int) - expected).mean() < 8
+
+
+def test_animations_give_their_first_frame():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, (0, 255, 0))]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(decode(data).rgb[0, 0], RED, atol=2)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG"])
+def test_a_large_picture_is_reduced_as_far_as_its_reader_allows(fmt):
+    data = encode(scene((640, 480)), fmt)
+    assert decode(data, needed_scale=lambda size: 0.26).rgb.shape == (240, 320, 3)
+    assert decode(data, needed_scale=lambda size: 0.25).rgb.shape == (120, 160, 3)
+    assert decode(data, needed_scale=lambda size: 0.01).rgb.shape == (60, 80, 3)
+    picture = decode(data, needed_scale=lambda size: 0.25)
+    assert picture.size_wh == (640, 480)
+    np.testing.assert_allclose(picture.rgb[10, 10], (20, 30, 220), atol=8)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        pytest.param(b"", BadRequestError, id="empty"),
+        pytest.param(b"hello, this is text", UnsupportedMediaError, id="text"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedMediaError, id="svg"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", UnsupportedMediaError, id="eps"),
+        pytest.param(b"%PDF-1.7\n", UnsupportedMediaError, id="pdf"),
+        pytest.param(encode(scene(), "PPM"), UnsupportedMediaError, id="a format off the list"),
+        pytest.param(encode(Image.new("F", (8, 8)), "TIFF"), UnsupportedMediaError, id="floating point"),
+        pytest.param(encode(Image.new("1", (2000, 501)), "PNG"), TooLargeError, id="pixels over the limit"),
+    ],
+)
+def test_what_is_not_let_in(data, error):
+    with pytest.raises(error):
+        decode(data)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_truncated_pictures_are_refused(fmt):
+    rng = np.random.default_rng(0)
+    data = encode(Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)), fmt)
+    for part in range(1, 20):
+        with pytest.raises((BadRequestError, UnsupportedMediaError)):
+            decode(data[: len(data) * part // 20])
+
+
+def test_a_damaged_jpeg_scan_is_refused():
+    data = bytearray(encode(scene((200, 200)), "JPEG"))
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\x00" * 20
+    with pytest.raises(BadRequestError, match="damaged"):
+        decode(bytes(data))
+
+
+def chunk(kind, content):
+    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+
+SMALL = encode(Image.new("L", (28, 28), 77), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("data", "small"),
+    [
+        pytest.param(SMALL, True, id="a digit"),
+        pytest.param(encode(Image.new("L", (65, 64)), "PNG"), False, id="too many pixels"),
+        pytest.param(SMALL[:-12] + chunk(b"tEXt", bytes(4096)) + SMALL[-12:], False, id="too many bytes"),
+        pytest.param(
+            SMALL[:33] + encode(Image.new("L", (6000, 6000)), "PNG")[8:33] + SMALL[33:], False, id="a header more"
+        ),
+        pytest.param(
+            SMALL[:33] + chunk(b"zTXt", zlib.compress(bytes(2**20), 9)) + SMALL[33:], False, id="a packed text"
+        ),
+        pytest.param(encode(Image.new("L", (28, 28)), "JPEG"), False, id="another format"),
+    ],
+)
+def test_what_is_small(data, small):
+    assert is_small(data) is small
+
+
+def test_small_pictures_wait_for_no_memory():
+    """The event loop decodes them itself."""
+    with ThreadPoolExecutor(2) as threads, DECODING.spend(DECODING.limit):
+        large = threads.submit(decode, encode(scene((200, 100)), "PNG"))
+        assert threads.submit(decode, SMALL).result().rgb[0, 0, 0] == 77
+        assert not large.done()
+    assert large.result().size_wh == (200, 100)

@@ -1,0 +1,56 @@
+"""Before images are decoded: full queues refuse a request, and small images take no thread."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from kserve_transformers.errors import BusyError, UnsupportedMediaError
+from kserve_transformers.protocol.requests import ServiceRequest
+from kserve_transformers.service import Service
+from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.settings import Limits
+from kserve_transformers.tasks import build_task
+
+
+def model(room, trained=True, ready=True):
+    """As much of a model as admission looks at."""
+    declaration = SimpleNamespace(trained=trained)
+    return SimpleNamespace(name="m", room=room, ready=ready, declaration=declaration, known_declaration=None)
+
+
+def digits(models, threads):
+    spec = ServiceSpec.parse("digits=digits:mnist")
+    return Service(spec, build_task(spec), models, Limits(), threads)
+
+
+@pytest.mark.parametrize(
+    ("error", "chain"),
+    [
+        pytest.param(BusyError, [model(0)], id="full"),
+        pytest.param(BusyError, [model(0), model(9, ready=False)], id="full, the spare not ready"),
+        pytest.param(BusyError, [model(0), model(9, trained=False)], id="full, the spare untrained"),
+        pytest.param(UnsupportedMediaError, [model(0), model(1)], id="full, the spare has room"),
+        pytest.param(UnsupportedMediaError, [model(0, ready=False)], id="nothing ready: the request is checked"),
+    ],
+)
+async def test_full_queues(error, chain):
+    with ThreadPoolExecutor(1) as threads, pytest.raises(error):
+        await digits(chain, threads).preprocess(ServiceRequest((b"no image",)), {})
+
+
+async def test_small_digits_need_no_thread():
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+    service = digits([], threads)
+    assert len((await service.preprocess(ServiceRequest((png(28), png(64))), {})).decoded) == 2
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await service.preprocess(ServiceRequest((png(28), png(65))), {})
+
+
+def png(side):
+    buffer = io.BytesIO()
+    Image.new("L", (side, side)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,74 @@
+"""A service's chain of models: which of them may answer at present, in order of preference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kserve_transformers.metrics import FALLBACKS
+from kserve_transformers.predictor import Declaration, TritonModel
+
+
+class Chain:
+    """The models that may answer for a service.
+
+    Args:
+        service: the service's name, for metrics.
+        models: in order of preference.
+    """
+
+    def __init__(self, service: str, models: Sequence[TritonModel]) -> None:
+        self._service = service
+        self.models = tuple(models)
+
+    @property
+    def unready_reason(self) -> str | None:
+        """Why no model can answer; None where one can."""
+        reasons = [(model.name, model.unready_reason) for model in self.models]
+        return None if any(reason is None for _, reason in reasons) else "; ".join(f"{n}: {r}" for n, r in reasons)
+
+    @property
+    def known(self) -> Declaration | None:
+        """The declaration of the first model that has one yet."""
+        return next((model.known_declaration for model in self.models if model.known_declaration), None)
+
+    @property
+    def ready_declarations(self) -> list[Declaration]:
+        """The declarations of the models that are ready."""
+        known = [model.known_declaration for model in self.models if model.ready]
+        return [declaration for declaration in known if declaration is not None]
+
+    @property
+    def first(self) -> Declaration | None:
+        """The declaration of the model that would be asked now."""
+        return next((model.declaration for model, passed_over in self._standing() if passed_over is None), None)
+
+    def has_room(self, requests: int) -> bool:
+        """Whether the queue of some model that may answer takes another request beside `requests` that are decoded.
+
+        True where no model may answer: the request then learns why.
+        """
+        rooms = [model.room for model, passed_over in self._standing() if passed_over is None]
+        return not rooms or requests < max(rooms)
+
+    def candidates(self) -> list[TritonModel]:
+        """The models that may answer, in order; the others are counted as passed over."""
+        candidates = []
+        for model, passed_over in self._standing():
+            if passed_over is None:
+                candidates.append(model)
+            else:
+                self.count_fallback(model, passed_over)
+        return candidates
+
+    def count_fallback(self, model: TritonModel, cause: str) -> None:
+        """Count that a model was passed over; `cause` is one of `metrics.FALLBACK_CAUSES`."""
+        FALLBACKS.labels(self._service, model.name, cause).inc()
+
+    def _standing(self) -> Iterator[tuple[TritonModel, str | None]]:
+        """Each model with why it is passed over; untrained ones are while a trained one is ready."""
+        trained_ready = any(model.ready and model.declaration.trained for model in self.models)
+        for model in self.models:
+            if not model.ready:
+                yield model, "not ready"
+            else:
+                yield model, "untrained" if trained_ready and not model.declaration.trained else None

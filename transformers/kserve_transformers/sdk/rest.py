@@ -1,0 +1,106 @@
+"""KServe's REST server with our routes, limits, errors and readiness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kserve
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+from kserve.protocol.rest.server import RESTServer, metrics_handler
+from starlette.middleware.cors import CORSMiddleware
+
+from kserve_transformers.health import Health
+from kserve_transformers.limits import BodyLimit, BoundedHead
+from kserve_transformers.openapi.operations import Hosted
+from kserve_transformers.routes.admission import Admission
+from kserve_transformers.routes.documents import answer_head, documents_router
+from kserve_transformers.routes.legacy import legacy_router
+from kserve_transformers.routes.observed import Observed
+from kserve_transformers.routes.page import Page
+from kserve_transformers.routes.table import InferenceRoute
+from kserve_transformers.routes.targets import legacy_prefixes, post_targets
+from kserve_transformers.routes.v1 import v1_router
+from kserve_transformers.routes.v2 import v2_router
+from kserve_transformers.sdk.errors import add_error_handlers
+from kserve_transformers.sdk.model import infer_through
+from kserve_transformers.service import Services
+from kserve_transformers.settings import Settings
+
+# How long running requests may take after the drain.
+GRACE_S = 30
+
+
+class RestServer(RESTServer):  # type: ignore[misc]
+    """KServe's REST server on its FastAPI app, with V1, V2 and the legacy routes."""
+
+    def __init__(self, server: kserve.ModelServer, services: Services, health: Health, settings: Settings) -> None:
+        super().__init__(
+            "kserve.model_server:app",
+            server.dataplane,
+            server.model_repository_extension,
+            settings.http_port,
+            grace_period=GRACE_S,
+        )
+        self.config.host = settings.host  # the SDK listens on all addresses
+        self.config.http = BoundedHead  # uvicorn's own does not limit a request's head
+        self.config.proxy_headers = False  # nothing here uses the caller's address
+        self._services = services
+        self._health = health
+        self._settings = settings
+
+    @property
+    def uvicorn_server(self) -> uvicorn.Server:
+        """The server that listens."""
+        server: uvicorn.Server = self._server
+        return server
+
+    def _register_endpoints(self, app: FastAPI) -> None:
+        """The SDK's V2 routes decode binary images as text, its V1 routes parse JSON without a limit."""
+        app.router.routes.clear()  # the SDK's app has documents of routes that we do not offer
+        app.router.default_response_class = JSONResponse  # the SDK's is deprecated
+        app.router.redirect_slashes = False  # a redirect repeats the Host that the caller made up
+        infer = infer_through(self.dataplane)
+        version = self.dataplane.metadata()["version"]
+        routers = [v2_router(self._services, infer, self._health, version), v1_router(self._services, infer)]
+        routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
+        routers.append(_server_router(self._services))
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits), not self._settings.no_page)
+        app.router.routes.append(InferenceRoute())
+        for router in (*routers, documents):
+            answer_head(router)
+            app.include_router(router)
+
+    def _add_middlewares(self, app: FastAPI) -> None:
+        """The SDK's own prints timings, and limits nothing."""
+        app.add_middleware(Admission)  # the innermost
+        if not self._settings.no_page:
+            app.add_middleware(Page, services=self._services, limits=self._settings.limits)
+        if self._settings.cors_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=self._settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+            )
+        limits = self._settings.limits
+        app.add_middleware(BodyLimit, max_bytes=limits.body_bytes, max_s=limits.timeout_s)
+        app.add_middleware(Observed, targets=post_targets(self._services, infer_through(self.dataplane)))
+
+    def _add_exception_handlers(self, app: FastAPI) -> None:
+        """The SDK's own answer 500 for most errors."""
+        add_error_handlers(app)
+
+
+def _server_router(services: Services) -> APIRouter:
+    """The metrics; and an index, where no service alone has the root."""
+    router = APIRouter(tags=["server"])
+    router.add_api_route("/metrics", metrics_handler, methods=["GET"], name="metrics")
+    if len(services) > 1:
+
+        @router.get("/")
+        async def index() -> dict[str, Any]:
+            return {"services": {n: f"POST /{n}{one.task.presentation.route}" for n, one in services.items()}}
+
+    return router

@@ -1,0 +1,212 @@
+"""What a task is: how instances become a model's input and its outputs become answers, in every protocol's form.
+
+A task is one class in one file of this package; `kserve_transformers.tasks.TASKS` lists them. Nothing here knows of
+HTTP, of KServe or of the way to a model: `kserve_transformers.service` runs a task behind a chain of models.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, NotRequired, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from kserve_transformers.predictor import Declaration, Outputs
+from kserve_transformers.protocol.requests import InstanceKind, Window
+from kserve_transformers.protocol.v2 import input_type
+from kserve_transformers.tasks.parameters import Parameter, check_parameters
+
+# What a task decodes an instance into, and what it answers for one instance.
+Decoded = TypeVar("Decoded")
+Answer = TypeVar("Answer")
+
+Tensors = dict[str, npt.NDArray[Any]]
+# A V2 output's datatype and shape, -1 where it varies.
+OutputType = tuple[str, list[int]]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+_EXAMPLES = Path(__file__).parent / "examples"
+
+
+class Prediction(TypedDict):
+    """What the JSON answers of all tasks have in common."""
+
+    warning: NotRequired[Annotated[str, Field(description="What callers must know, such as untrained weights.")]]
+
+
+@dataclass(frozen=True)
+class Answered(Generic[Answer]):
+    """A request's answers and where they came from.
+
+    Attributes:
+        answers: one for each instance, in their order.
+        model: which model of the chain answered.
+        fallback: whether it was not the chain's first.
+        warning: what callers must know of the answers, if anything.
+        timings_ms: milliseconds by stage.
+    """
+
+    answers: Sequence[Answer]
+    model: str
+    fallback: bool
+    warning: str | None
+    timings_ms: Mapping[str, float]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What V2 answers say beside their outputs."""
+        return {"warning": self.warning} if self.warning else {}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One instance as a model takes it.
+
+    Attributes:
+        row: of the model's input batch.
+        context: what `Task.answer` must know of how the row was made, such as a letterbox; None where nothing.
+    """
+
+    row: npt.NDArray[Any]
+    context: Any = None
+
+
+@dataclass(frozen=True)
+class Presentation(Generic[Answer]):
+    """How a task's answers are worded, and the legacy route whose users read that wording.
+
+    Attributes:
+        route: the legacy route, below /SERVICE.
+        prediction: the type of one instance's answer in JSON.
+        predictions: makes them, one for each instance.
+        outputs: the V2 outputs that are answered; None: all that the task has.
+        legacy_answer: what the legacy route answers instead of `prediction`: the request's `id` besides.
+    """
+
+    route: str
+    prediction: type[Prediction]
+    predictions: Callable[[Answered[Answer]], Sequence[Prediction]]
+    outputs: tuple[str, ...] | None = None
+    legacy_answer: type[Prediction] | None = None
+
+    @property
+    def repeats_id(self) -> bool:
+        """Whether the legacy route takes an `id` and repeats it."""
+        return self.legacy_answer is not None
+
+
+class Task(ABC, Generic[Decoded, Answer]):
+    """Base of all tasks.
+
+    Class attributes, which the routes, the API document, the metadata and the sample requests are made from:
+        kind: of an instance.
+        outputs: V2 outputs by name.
+        optional_outputs: V2 outputs that are there where a parameter asks for them.
+        parameters: options that a request may name.
+        presentations: by name; None is the task's own.
+        example: file of an instance, in this package's folder `examples`.
+        takes_photos: whether any photo is a fair instance.
+
+    Args:
+        name: of the service, for error messages.
+        presentation: a key of `presentations`.
+        defaults: of options that a request does not name, where they differ from the parameters' own defaults.
+    """
+
+    kind: ClassVar[InstanceKind] = InstanceKind.IMAGE
+    outputs: ClassVar[Mapping[str, OutputType]]
+    optional_outputs: ClassVar[Mapping[str, OutputType]] = {}
+    parameters: ClassVar[Mapping[str, Parameter]] = {}
+    presentations: ClassVar[Mapping[str | None, Presentation[Any]]]
+    example: ClassVar[str]
+    takes_photos: ClassVar[bool] = False
+
+    def __init__(self, name: str, presentation: str | None = None, defaults: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self.presentation: Presentation[Answer] = self.presentations[presentation]
+        own = {key: parameter.default for key, parameter in self.parameters.items()}
+        self.defaults: Mapping[str, Any] = own | {k: v for k, v in (defaults or {}).items() if k in own}
+
+    @abstractmethod
+    def decode(self, instance: Any, models: Sequence[Declaration], max_pixels: int) -> Decoded:
+        """Turn one instance into arrays, once for all models of the chain.
+
+        Args:
+            instance: an encoded image (bytes) or a window (float32 [L]), by the task's kind.
+            models: declarations of the models that may be asked: an image is reduced to what they need.
+            max_pixels: largest width times height of an image.
+
+        Raises:
+            ServingError: the instance cannot be read, or is too large.
+        """
+
+    @abstractmethod
+    def prepare(self, decoded: Decoded, model: Declaration) -> Prepared:
+        """Turn one decoded instance into a row of a model's input batch."""
+
+    @abstractmethod
+    def answer(self, outputs: Outputs, context: Any, options: Mapping[str, Any], model: Declaration) -> Answer:
+        """Turn one row of a model's outputs into an answer.
+
+        Args:
+            outputs: by name, without the batch dimension.
+            context: of the row, from `prepare`.
+            options: of the request, from `options`.
+            model: the model that was asked.
+        """
+
+    @abstractmethod
+    def tensors(self, answered: Answered[Answer]) -> Tensors:
+        """The answers as V2 outputs; BYTES as object arrays of bytes."""
+
+    def is_light(self, instance: bytes | Window) -> bool:
+        """Whether array work on the instance takes less time than handing it to a thread."""
+        return False
+
+    def options(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A request's options: its own parameters, and defaults for the rest.
+
+        Raises:
+            BadRequestError: a parameter is unknown or has a value that it does not take.
+        """
+        check_parameters(self.name, self.parameters, parameters)
+        return {**self.defaults, **parameters}
+
+    def input_type(self, model: Declaration | None) -> dict[str, Any]:
+        """The V2 input; `model` is None while no model of the chain is known."""
+        return input_type(self.kind)
+
+    def output_types(self) -> dict[str, OutputType]:
+        """The V2 outputs that every answer has, in this presentation."""
+        named = self.presentation.outputs or tuple(self.outputs)
+        return {name: self.outputs[name] for name in named}
+
+    def predictions(self, answered: Answered[Answer]) -> Sequence[Prediction]:
+        """The answers in JSON, one for each instance, each with the warning where there is one."""
+        made = self.presentation.predictions(answered)
+        return [{**one, "warning": answered.warning} for one in made] if answered.warning else made
+
+    def presented_tensors(self, answered: Answered[Answer]) -> Tensors:
+        """The V2 outputs of this presentation."""
+        shown = {*self.output_types(), *self.optional_outputs}
+        return {name: array for name, array in self.tensors(answered).items() if name in shown}
+
+    @classmethod
+    def example_instance(cls) -> Any:
+        """A small instance to try the task with: an image's bytes, or a window as a list of numbers."""
+        data = (_EXAMPLES / cls.example).read_bytes()
+        return data if cls.kind is InstanceKind.IMAGE else json.loads(data)
+
+
+def strings(values: Sequence[str]) -> npt.NDArray[np.object_]:
+    """A BYTES tensor: an object array of UTF-8 bytes, [N]."""
+    array = np.empty(len(values), np.object_)
+    array[:] = [value.encode() for value in values]
+    return array
