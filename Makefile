@@ -25,7 +25,8 @@ serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_POR
 test: setup  ## set everything up and run all tests (ARGS="-k letterbox")
 	@.venv/bin/python -P tests/run.py $(ARGS)
 
-check: setup-test  ## format, lint and types
+check: python  ## format, lint and types
+	@$(PYTHON) modelport/environment.py test manifests releases bench
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
 export: setup  ## weights to artefacts in model_repository/ (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")

@@ -12,13 +12,19 @@ MAY_IMPORT = {"modelport": {"kserve_transformers", "exporters"}, "kserve_transfo
 # From the bottom. A layer imports itself and those below it; what is not named here is the top layer.
 LAYERS = {
     "kserve_transformers": (
-        ("errors", "assignment", "deadline", "lean", "logs", "metrics", "observe", "service_spec", "settings"),
+        ("errors", "assignment", "deadline", "lean", "logs", "metrics", "observe", "service_spec"),
         ("arrays",),
         ("protocol",),
         ("predictor",),
         ("services", "tasks"),
     ),
-    "modelport": (("environment", "services"), ("manifests",), ("stack", "exporting"), ("releases",), ("measure",)),
+    "modelport": (
+        ("environment", "services", "samples"),
+        ("manifests",),
+        ("stack", "exporting"),
+        ("releases",),
+        ("measure",),
+    ),
 }
 
 Graph = Mapping[str, frozenset[str]]

@@ -99,7 +99,7 @@ class Layout:
 
     def _write_json(self, document: Mapping[str, Any], media_type: str) -> dict[str, Any]:
         content = _encoded(document)
-        digest = hashlib.sha256(content).hexdigest()
+        digest = sha256([content])
         replace_file(self._blobs / digest, content)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 

@@ -1,7 +1,7 @@
 """Fuzz the front door by coverage: pictures, base64, JSON, the binary form, gRPC messages.
 
 By hand, for an hour:
-    PYTHONPATH=transformers:tests/fuzz .venv/bin/python tests/fuzz/fuzz_front_door.py --seconds 3600
+    .venv/bin/python tests/fuzz/fuzz_front_door.py --seconds 3600
 What it finds is written to build/fuzz/; give the file's name as the last argument to run it alone.
 """
 

@@ -60,7 +60,7 @@ def mixed_requests() -> tuple[Request, ...]:
     """Requests of every service, protocol and kind of outcome, so that every series exists."""
     as_json, as_image = {"content-type": "application/json"}, {"content-type": "image/jpeg"}
     good = [request for kind, request in requests().items() if kind != "detector many"]
-    good += [Request(sample.path, sample.body, sample.headers) for _, _, sample in sample_requests(choose())]
+    good += [Request(sent.path, sent.body, sent.headers) for _, _, sent in sample_requests(choose())]
     good += [
         Request("/v1/models/classifier:predict", PHOTO.read_bytes(), as_image),
         infer_request("classifier"),

@@ -38,8 +38,7 @@ def chain(stack, repository, free_ports, tmp_path):
         sys.executable,
         "-m",
         "kserve_transformers",
-        "--services=classifier",
-        f"--chain=classifier={FIRST},{SECOND}",
+        f"--service=classifier=classification:{FIRST},{SECOND}",
     ]
     command += ["--host=127.0.0.1", f"--http_port={ports[3]}", f"--grpc_port={ports[4]}", "--drain_s=0"]
     command += [f"--predictor_host=127.0.0.1:{ports[0]}", f"--model_repository={repository}"]

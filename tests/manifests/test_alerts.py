@@ -15,7 +15,7 @@ import yaml
 
 from modelport.measure.prometheus.queries import rule_groups, rules
 
-RUNBOOK = (Path(__file__).parents[2] / "manifests" / "README.md").read_text()
+RUNBOOK = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 Series = Mapping[str, str]  # in promtool's notation, a value a minute
 needs_promtool = pytest.mark.skipif(
@@ -254,6 +254,6 @@ def test_a_wrong_expectation_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_the_runbook_says_what_to_do(alert: str) -> None:
-    assert ALERTS[alert]["annotations"]["runbook"] == f"manifests/README.md#{alert.lower()}"
-    assert re.search(rf"(?m)^#### {alert}\n+[A-Z*`]", RUNBOOK), "no section in manifests/README.md"
+    assert ALERTS[alert]["annotations"]["runbook"] == f"docs/operate.md#{alert.lower()}"
+    assert re.search(rf"(?m)^### {alert}\n+[A-Z*`]", RUNBOOK), "no section in docs/operate.md"
     assert ALERTS[alert]["labels"]["severity"] in {"page", "ticket"}

@@ -111,7 +111,7 @@ def _services(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     declared = load()
     if not set(names) <= set(declared):
-        raise argparse.ArgumentTypeError(f"{text!r}: choose from {', '.join(declared)}")
+        raise argparse.ArgumentTypeError(f"{text!r}: choose one of {', '.join(declared)}")
     return names
 
 

@@ -22,9 +22,7 @@ from modelport.services import load
 def add_options(parser: ArgumentParser) -> None:
     """Options beside Locust's own; its web page has them too."""
     parser.add_argument("--services", default=",".join(load()), help="comma-separated")
-    parser.add_argument(
-        "--think-s", type=float, default=0.0, help="mean of the exponential pause between a user's requests"
-    )
+    parser.add_argument("--think-s", type=float, default=0.0, help="mean of the exponential pause between requests")
 
 
 class Caller(HttpUser):

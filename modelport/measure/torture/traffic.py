@@ -19,18 +19,21 @@ LIGHT = ("detector V1", "classifier", "detector V2", f"classifier {GRPC}", f"det
 
 
 def requests() -> dict[str, Request]:
-    """The requests over REST: one for each service, by its name, and detection by protocol and in a batch."""
-    kinds: dict[str, SampleRequest] = {}
+    """The requests over REST: one a service, by its name, and detection by protocol and in a batch."""
+    kinds = {}
     for spec in choose():
         task, instance = build_task(spec), read_instance(spec, sample_file(spec))
         image = task.kind is InstanceKind.IMAGE
-        kinds[spec.name] = raw_image(task, instance) if image else sample_request(task, "own", instance)
+        kinds[spec.name] = _request(raw_image(task, instance) if image else sample_request(task, "own", instance))
     (detector,) = choose("detector")
     task, photo = build_task(detector), PHOTO.read_bytes()
-    many = json.dumps(v1_document(task, *[photo] * 24)).encode()
-    v1 = sample_request(task, "v1", photo)
-    kinds |= {"detector V1": v1, "detector V2": v2_binary(task, photo), "detector many": replace(v1, body=many)}
-    return {kind: Request(sample.path, sample.body, sample.headers) for kind, sample in kinds.items()}
+    v1, v2 = _request(sample_request(task, "v1", photo)), _request(v2_binary(task, photo))
+    many = replace(v1, body=json.dumps(v1_document(task, *[photo] * 24)).encode())
+    return kinds | {"detector V1": v1, "detector V2": v2, "detector many": many}
+
+
+def _request(sample: SampleRequest) -> Request:
+    return Request(sample.path, sample.body, sample.headers)
 
 
 def infer_request(service: str, timeout_ms: int | None = None, image: bytes | None = None) -> Request:
