@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporters.files import replace_file, staged, writing
+from exporters.files import replace_file, sha256, staged, writing
 from modelport.releases.archive import Archived, tar_chunks
 from modelport.releases.errors import NotFoundError, ReleaseInvalidError
 from modelport.releases.publishing import Progress, Published, counted, published_before
