@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy as np
 from exporters.files import content_sha256
 from exporters.repository import versions
 from modelport import services
-from modelport.environment import FRAMEWORKS, ROOT
+from modelport.environment import ROOT, installed_version
 from modelport.releases.errors import NotFoundError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -84,7 +82,7 @@ def describe(service: str, folder: Path) -> Release:
         models=models,
         files=records,
         untrained=tuple(name for name, model in models.items() if not model.trained),
-        packages={name: _version(name) for name in dict.fromkeys((*packages, *CHECKED_WITH))},
+        packages={name: installed_version(name) for name in dict.fromkeys((*packages, *CHECKED_WITH))},
         commit=commit,
         dirty=bool(commit and _git("status", "--porcelain")),
     )
@@ -102,12 +100,6 @@ def _describe_model(model_dir: Path) -> ModelRecord:
         for name, output in read_sample(model_dir, config).outputs.items()
     }
     return ModelRecord(versions(model_dir)[-1], config.platform, weights, golden)
-
-
-def _version(package: str) -> str:
-    """The installed version of a package, in this environment or a framework's; "none" where it is in neither."""
-    layers = [folder for layer in FRAMEWORKS.values() for folder in layer.folder.glob("lib/python*/site-packages")]
-    return next((found.version for found in distributions(name=package, path=[*sys.path, *map(str, layers)])), "none")
 
 
 def _git(*arguments: str) -> str | None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from waiting import wait_for
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
 # The machine's network may be closed: Chromium is to ask for nothing on its own.
@@ -56,10 +56,7 @@ def serving(free_ports: Callable[[int], list[int]]) -> Callable[..., contextlib.
         command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}"]
         environment = {**os.environ, "PYTHONSAFEPATH": "1"}
         with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
-            deadline = time.monotonic() + 120
-            while not _answers(url + path):
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
+            wait_for(lambda: _answers(url + path), log)
             yield url
             process.kill()
 

@@ -73,7 +73,7 @@ def photo(size_wh: tuple[int, int], grain: float = 0.0) -> bytes:
 
 
 def instance(service: str) -> bytes:
-    """What is sent to the service: an image's bytes, or a window in JSON."""
+    """One instance for a service: an image's bytes, or a window in JSON."""
     (spec,) = choose(service)
     if TASKS[spec.task].takes_photos:
         return photo(VGA)

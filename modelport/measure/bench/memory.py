@@ -92,7 +92,7 @@ def measure(soak: int) -> Iterator[str]:
 
 
 def transformer_start_s(triton_port: int) -> float:
-    """Seconds from the start of another transformer, in front of the same Triton, to all services being ready."""
+    """Start another transformer in front of the same Triton; returns the seconds until all services are ready."""
     http, grpc = free_ports(2)
     settings = TransformerSettings(choose(), REPOSITORY, servers.LOGS / "start.log", triton_port, http, grpc)
     server = TransformerServer(settings)
