@@ -41,7 +41,7 @@ def _anomaly(model: Model, weights: Weights | None, batch: Array) -> Outputs:
 
 
 ANSWER: Mapping[str, Callable[[Model, Weights | None, Array], Outputs]] = {
-    "exporters.torchscript": _classifier,
+    "exporters.classifiers": _classifier,
     "exporters.cars": _cars,
     "exporters.mnist": _mnist,
     "exporters.anomaly": _anomaly,
