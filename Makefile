@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 
-.PHONY: help python setup serve test check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
+.PHONY: help python setup serve test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ setup-%: python
 serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
 	@exec $(RUN) serve --die-with-parent --port $(PORT) $(if $(SERVICES),--services $(SERVICES)) $(if $(OVERLAY),--overlay $(OVERLAY)) $(ARGS)
 
-test: setup  ## set everything up and run all tests (ARGS="-k letterbox")
+test: setup  ## set everything up and run the tests, or those that ARGS selects (ARGS="-k letterbox")
 	@.venv/bin/python -P tests/run.py $(ARGS)
+
+test-slow: setup  ## the long rest: image builds, the torture table, benches, training, a fresh clone
+	@.venv/bin/python -P tests/run.py --slow $(ARGS)
 
 check: python  ## format, lint and types
 	@$(PYTHON) modelport/environment.py test manifests releases bench

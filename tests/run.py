@@ -1,7 +1,8 @@
-"""Runs all tests: `make test ARGS="-k letterbox"`.
+"""Runs the tests: `make test`, `make test-slow`, `make test ARGS="-k letterbox"`.
 
 Each framework's tests run in its own environment and process. ARGS are pytest's; a path in a framework's folder runs
-that session alone. The last lines are the slowest tests, what was skipped and why, and the totals of all sessions.
+that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. The last lines
+are the slowest tests, what was skipped and why, and the totals of all sessions.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         say(f"setup: {error}", error=True)
         return 1
     codes, results = [], []
-    for framework, paths in sessions(arguments).items():
+    for framework, paths in sessions(with_marks(arguments)).items():
         say(f"\ntests of {framework or 'all but the frameworks'} ({PYTHONS[framework].relative_to(ROOT)})")
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "results.xml"
@@ -64,6 +65,14 @@ def main(arguments: Sequence[str]) -> int:
             break
     say("\n".join(summary(results)))
     return worst(codes)
+
+
+def with_marks(arguments: Sequence[str]) -> list[str]:
+    """The arguments with pytest's -m for slow tests or for those that are not, unless they select tests themselves."""
+    if "--slow" in arguments:
+        return ["-m", "slow", *(argument for argument in arguments if argument != "--slow")]
+    selected = any(argument.startswith(("-k", "-m")) or _path(argument).exists() for argument in arguments)
+    return [*arguments] if selected else ["-m", "not slow", *arguments]
 
 
 def sessions(arguments: Sequence[str]) -> Mapping[str | None, list[str]]:

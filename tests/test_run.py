@@ -56,6 +56,14 @@ def test_each_path_goes_to_its_session(arguments: list[str], expected: dict[str 
     assert run.sessions(arguments) == expected
 
 
+def test_slow_tests_are_left_out_unless_they_are_selected() -> None:
+    assert run.with_marks([]) == ["-m", "not slow"]
+    assert run.with_marks(["-x"]) == ["-m", "not slow", "-x"]
+    assert run.with_marks(["--slow", "-x"]) == ["-m", "slow", "-x"]
+    for selection in (["-k", "letterbox"], ["-m", "stack"], ["tests/fuzz"], ["tests/fuzz/test_heads.py::test_x"]):
+        assert run.with_marks(selection) == selection
+
+
 @pytest.mark.parametrize(
     ("codes", "expected"), [([0, 5, 0], 0), ([0, 1, 5], 1), ([5, 5], 5), ([0, 2], 2), ([1, 11], 11)]
 )

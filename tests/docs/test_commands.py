@@ -35,7 +35,7 @@ NOT_RUN = {
     "make compare": "tests/integration/test_compare.py",
     "make prometheus": "tests/integration/test_dashboard.py",
     **dict.fromkeys(("make bench", "make load"), "tests/modelport/measure"),
-    **dict.fromkeys(("make test", "make check"), "the developer's own"),
+    **dict.fromkeys(("make test", "make test-slow", "make check"), "the developer's own"),
 }
 NO_STACK = re.compile(r"127\.0\.0\.1:(30081|8081)|\$ADDRESS")  # a cluster's services, and Envoy of an overlay
 NUMBER = re.compile(r"\d+\.?\d*")

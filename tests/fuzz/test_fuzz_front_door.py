@@ -10,6 +10,8 @@ import pytest
 
 from modelport.environment import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris needs: make test PYTHON=python3.11")
 def test_a_few_seconds_find_nothing(tmp_path):

@@ -12,6 +12,8 @@ import pytest
 from corpus import encode
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 PIXELS = 40_000_000
 # WebP's decoder keeps two canvases, and Pillow copies twice, 4 bytes a pixel each; everything else needs less.
 WORST_BYTES_PER_PIXEL = 16

@@ -25,6 +25,8 @@ from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 from modelport.stack.triton_server import TritonServer
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 600
 PERCENT = 10
 CALLERS = 3

@@ -34,6 +34,7 @@ from modelport.services import choose
 from modelport.stack.demo import sample_requests
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.stack,
     pytest.mark.skipif(
         shutil.which("prometheus") is None, reason="prometheus is not installed: apt-get install prometheus"

@@ -17,6 +17,8 @@ import pytest
 from modelport.environment import ROOT
 from modelport.stack.server import free_ports
 
+pytestmark = pytest.mark.slow
+
 # A detector is served without them; 1.2 GB is what its clone takes, half of it what KServe's server depends on.
 NOT_INSTALLED = ("torch", "tensorflow", "triton", "nvidia", "pytest", "ruff", "locust", "obstore")
 MAX_BYTES = 1_500_000_000

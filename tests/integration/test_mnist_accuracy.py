@@ -9,6 +9,8 @@ import tritonclient.http as triton_http
 
 from exporters.training.mnist import data_files, read_digits
 
+pytestmark = pytest.mark.slow
+
 BATCH = 32
 
 

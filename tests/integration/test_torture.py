@@ -10,7 +10,10 @@ from modelport.environment import ROOT
 from modelport.measure.torture.faults import SHORT
 from modelport.measure.torture.outcome import HONEST, SUCCEEDED
 
-pytestmark = pytest.mark.timeout(3600)  # on a machine without free processor time
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),  # on a machine without free processor time
+]
 
 
 @pytest.fixture(scope="module")

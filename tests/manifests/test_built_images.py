@@ -31,6 +31,7 @@ mount -o remount,ro,bind "$1" && root=$1 && shift && exec chroot --userspec=1000
 """
 MISSING = [tool for tool in ("buildah", "debootstrap", "unshare") if shutil.which(tool) is None]
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(os.environ.get("IMAGES") != "1", reason="images are built by: make test IMAGES=1"),
     pytest.mark.skipif(bool(MISSING), reason=f"images cannot be built: apt-get install {' '.join(MISSING)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root: the base is made by debootstrap"),

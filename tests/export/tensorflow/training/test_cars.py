@@ -84,6 +84,7 @@ def stop_before(line: str) -> Callable[[str], None]:
     return report
 
 
+@pytest.mark.slow
 def test_a_crashed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -> None:
     train(options(data, tmp_path / "whole", 2), small_network)
     for place in ("head: epoch 2", "fine-tuning: epoch 1", "fine-tuning: epoch 2"):
@@ -103,6 +104,7 @@ def test_a_crashed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -
     assert not (tmp_path / "whole" / "out" / "cars_checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_it_learns_what_each_phase_may_and_says_how_well(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +162,7 @@ def test_images_are_read_as_for_serving(tmp_path: Path) -> None:
     assert tuple(rgb[200, 112]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_from_images_to_the_model_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real network, both commands, few images."""
     places = ["--output", str(tmp_path / "out"), "--reports", str(tmp_path / "reports")]

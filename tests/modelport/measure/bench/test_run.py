@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from modelport.environment import ROOT
 from modelport.measure.bench.__main__ import main
 from modelport.measure.bench.figures import Point
 from modelport.measure.bench.measuring import BenchError, Report, point
 from modelport.measure.bench.speed import Plan
+
+pytestmark = pytest.mark.slow
 
 REPORT = Report(0.1, [0.1], {}, {}, watched_s=0.1, own_s=0.0, others=0.0, pace_ms=3.0)
 
