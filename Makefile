@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 
-.PHONY: help python setup serve test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean
+.PHONY: help python setup serve test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,3 +113,6 @@ move-images: setup  ## name published images in manifests/images: REGISTRY=host/
 
 clean:  ## remove what was built, not the environment
 	@rm -rf build model_repository/*/[0-9]*
+
+clean-frameworks:  ## remove the environments of PyTorch and TensorFlow; the next export or training makes them again
+	@rm -rf .venv-torch .venv-tensorflow

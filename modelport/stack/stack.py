@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exporters.catalog import MODELS
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT, say
-from modelport.exporting import export
+from modelport.exporting import FRAMEWORK, export
 from modelport.services import choose, models_of
 from modelport.stack.control import Control, run_folder
 from modelport.stack.errors import PortTakenError, StackError
@@ -150,3 +151,5 @@ def export_missing(settings: StackSettings) -> None:
         return
     if export(missing, [f"--repository={settings.repository}"]):
         raise StackError(f"export of {', '.join(missing)} failed, see above; run `make export` to try again")
+    if {FRAMEWORK[MODELS[model].platform] for model in missing if model in MODELS} - {None}:
+        say("exported: nothing that serves needs PyTorch or TensorFlow; `make clean-frameworks` frees their disk space")
