@@ -64,3 +64,14 @@ def test_malformed(kind, payload):
         parse_v1(
             InstanceKind(kind), payload, {"content-type": "application/json"} if isinstance(payload, bytes) else {}
         )
+
+
+@pytest.mark.parametrize("sample", [3e38, -1.1e30])
+def test_samples_that_overflow_inside_a_network_are_refused(sample):
+    with pytest.raises(BadRequestError, match=r"a window holds a number beyond 1e\+30: send samples of a smaller"):
+        parse_v1(InstanceKind.WINDOW, {"instances": [[0.5, sample]]}, {})
+
+
+def test_the_largest_samples_are_taken():
+    (window,) = parse_v1(InstanceKind.WINDOW, {"instances": [[1e30, -1e30]]}, {}).instances
+    assert np.isfinite(window).all()

@@ -15,6 +15,10 @@ from kserve_transformers.protocol.base64 import decode_base64
 
 Window = npt.NDArray[np.float32]
 
+# Samples beyond this overflow float32 inside a network. Its answer is not finite then, which says nothing about the
+# model's health: such a request must not count against it.
+LARGEST_SAMPLE = 1e30
+
 
 class InstanceKind(Enum):
     """What the instances of a service are."""
@@ -64,13 +68,15 @@ def window_from_json(value: object) -> Window:
 
 
 def finite_window(window: npt.NDArray[Any]) -> Window:
-    """Check that every sample is a finite float32.
+    """Check that every sample is a finite float32 with which a network can still calculate.
 
     Raises:
-        BadRequestError: it is not.
+        BadRequestError: one is not.
     """
     if not np.isfinite(window).all():
         raise BadRequestError("a window holds a number that is not finite in 32-bit floating point")
+    if np.abs(window).max(initial=0.0) > LARGEST_SAMPLE:
+        raise BadRequestError(f"a window holds a number beyond {LARGEST_SAMPLE:g}: send samples of a smaller magnitude")
     return window.astype(np.float32, copy=False)
 
 
