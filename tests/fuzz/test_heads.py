@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 from wire import read_answer, request, send
 
-from kserve_transformers import limits
-from kserve_transformers.limits import MAX_HEAD_BYTES, BoundedHead
+from kserve_transformers import http1
+from kserve_transformers.http1 import MAX_HEAD_BYTES, MAX_URL_BYTES, BoundedHead
 
 
 async def app(scope, receive, send):
@@ -57,7 +57,7 @@ def server(free_ports):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_HEAD_S", 0.6)
+    monkeypatch.setattr(http1, "MAX_HEAD_S", 0.6)
 
 
 def ask(server, data):
@@ -90,7 +90,38 @@ def test_ordinary_requests_on_one_connection(server):
 def test_a_head_without_end_is_refused(server, head):
     answer = ask(server, head)
     # The server may have closed before the client could read: what counts is that it did not go on reading.
-    assert answer is None or (answer.status == 400 and str(MAX_HEAD_BYTES) in answer.error)
+    assert answer is None or (answer.status == 400 and str(MAX_HEAD_BYTES) in answer.error) or answer.status == 414
+
+
+@pytest.mark.parametrize(("length", "status"), [(MAX_URL_BYTES, 200), (MAX_URL_BYTES + 1, 414)])
+def test_an_overlong_url_is_414(server, length, status):
+    with server.connect() as connection:
+        send(connection, request("/" + "a" * (length - 1), method="GET"))
+        answer, rest = read_answer(connection)
+        assert answer.status == status
+        if status == 414:
+            assert answer.error == f"the URL is longer than {MAX_URL_BYTES} bytes"
+            assert read_answer(connection, rest)[0] is None, "the connection is closed"
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        pytest.param("1.1", ["a"], 200, id="one"),
+        pytest.param("1.1", [], 400, id="none"),
+        pytest.param("1.1", ["a", "a"], 400, id="two that are equal"),
+        pytest.param("1.1", ["a", "b"], 400, id="two that differ"),
+        pytest.param("1.0", [], 200, id="none in HTTP/1.0"),
+        pytest.param("1.0", ["a", "b"], 400, id="two in HTTP/1.0"),
+    ],
+)
+@pytest.mark.parametrize("offer", [[], ["Connection: Upgrade", "Upgrade: h2c"]], ids=["plain", "with an offer"])
+def test_a_request_has_one_host(server, version, hosts, status, offer):
+    lines = [f"POST /a HTTP/{version}", *(f"Host: {host}" for host in hosts), *offer, "Content-Length: 1", "", "x"]
+    answer = ask(server, "\r\n".join(lines).encode())
+    assert answer.status == status
+    if status == 400:
+        assert answer.error.endswith("Host headers: send one")
 
 
 @pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
@@ -106,13 +137,13 @@ def test_a_slow_second_head_is_given_up_too(server, monkeypatch):
     with server.connect() as connection:
         send(connection, request("/a"))
         assert read_answer(connection)[0].status == 200
-        monkeypatch.setattr(limits, "MAX_HEAD_S", 0.6)
+        monkeypatch.setattr(http1, "MAX_HEAD_S", 0.6)
         send(connection, b"GET /b HTT")
         assert "did not come" in read_answer(connection)[0].error
 
 
 def test_a_body_may_take_its_time(server, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_HEAD_S", 3)
+    monkeypatch.setattr(http1, "MAX_HEAD_S", 3)
     with server.connect() as connection:
         send(connection, request("/a", b"12345")[:-2])
         time.sleep(3.5)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from kserve_transformers.deadline import TIMEOUT_HEADER
-from kserve_transformers.limits import MAX_HEAD_BYTES
+from kserve_transformers.http1 import MAX_HEAD_BYTES
 from kserve_transformers.observe import REQUEST_ID
 from kserve_transformers.openapi import schemas
 from kserve_transformers.openapi.operations import ANSWER_TYPES, ERRORS, OPERATIONS, Hosted, error_example, error_name
