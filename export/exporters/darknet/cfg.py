@@ -23,16 +23,33 @@ from exporters.darknet.layers import (
 from exporters.errors import DarknetError
 
 STRIDE = 32
-# Keys that affect training only; they are accepted and ignored.
-_TRAINING_NET = (
-    "batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy steps "
-    "scales step scale gamma power time_steps notruth random adam B1 B2 eps max_crop min_crop max_ratio min_ratio "
-    "center clip aspect mosaic mosaic_bound cutmix mixup flip letter_box"
-)
-_TRAINING_YOLO = (
-    "jitter ignore_thresh truth_thresh random max map iou_thresh iou_normalizer cls_normalizer iou_loss nms_kind "
-    "beta_nms resize max_delta"
-)
+# Keys that change nothing at inference; they are accepted and skipped. Of each section first those that pjreddie's
+# Darknet reads, then those that only AlexeyAB's fork reads; `any` stands for every section. Not among them, since they
+# change which weights are read: dontload, dontloadscales and numload.
+_SKIPPED: Mapping[str, tuple[str, str]] = {
+    "net": (
+        "batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy "
+        "steps scales step scale gamma power time_steps notruth random adam B1 B2 eps max_crop min_crop max_ratio "
+        "min_ratio center clip aspect",
+        "mosaic mosaic_bound cutmix mixup flip letter_box dynamic_minibatch optimized_memory workspace_size_limit_MB "
+        "sharpen blur gaussian_noise contrastive contrastive_jit_flip contrastive_color unsupervised label_smooth_eps "
+        "adversarial_lr attention ema_alpha badlabels_rejection_percentage num_sigmas_reject_badlabels "
+        "equidistant_point try_fix_nan loss_scale use_cuda_graph benchmark_layers weights_reject_freq seq_scales "
+        "sequential_subdivisions init_sequential_subdivisions augment_speed track log_step max_chart_loss sgdr_cycle "
+        "sgdr_mult resize_step",
+    ),
+    "yolo": (
+        "jitter ignore_thresh truth_thresh random max map",
+        "iou_thresh iou_normalizer cls_normalizer obj_normalizer delta_normalizer iou_loss iou_thresh_kind nms_kind "
+        "beta_nms resize max_delta counters_per_class classes_multipliers label_smooth_eps focal_loss "
+        "objectness_smooth track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer "
+        "show_details",
+    ),
+    "any": (
+        "stopbackward learning_rate smooth truth clip",
+        "dont_update burnin_update train_only_bn onlyforward",
+    ),
+}
 _Number = TypeVar("_Number", int, float)
 
 
@@ -95,7 +112,7 @@ class _Section:
 def read_cfg(path: Path) -> Network:
     """Read a cfg file. See parse_cfg."""
     try:
-        return parse_cfg(path.read_text(encoding="utf-8"))
+        return parse_cfg(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as exc:
         raise DarknetError(f"{path.name} is not a text file: is it the cfg?") from exc
     except DarknetError as exc:
@@ -112,7 +129,7 @@ def parse_cfg(text: str) -> Network:
     if not sections or sections[0].name not in ("net", "network"):
         raise DarknetError("the first section must be [net]")
     net, *others = sections
-    _check_keys(net, f"width height channels inputs {_TRAINING_NET}")
+    _check_keys(net, "width height channels inputs")
     height, width = (_side(net, key) for key in ("height", "width"))
     if net.integer("channels", 3) != 3:
         raise net.error("only images of 3 channels are supported")
@@ -136,17 +153,17 @@ def _sections(text: str) -> list[_Section]:
                 raise DarknetError(f"line {number}: {raw.strip()!r} lacks its closing bracket")
             sections.append(_Section(line[1:-1], number))
             continue
-        key, equals, value = line.partition("=")
+        # Darknet's atoi and atof stop at a comment behind a number.
+        key, equals, value = line.partition("#")[0].partition(";")[0].partition("=")
         if not (key and equals and value and sections):
             raise DarknetError(f"line {number}: {raw.strip()!r} is neither [section] nor key=value inside one")
-        if key in sections[-1].options:
-            raise sections[-1].error(f"{key} is set twice")
-        sections[-1].options[key] = value
+        sections[-1].options.setdefault(key, value)  # Darknet searches from the front: the first of two counts
     return sections
 
 
 def _check_keys(section: _Section, known: str) -> None:
-    unknown = section.options.keys() - set(known.split())
+    skipped = (*_SKIPPED["any"], *_SKIPPED.get("net" if section.name == "network" else section.name, ()))
+    unknown = section.options.keys() - set(" ".join((known, *skipped)).split())
     if unknown:
         raise section.error(f"unknown key {min(unknown)}")
 
@@ -250,5 +267,5 @@ _READERS: Mapping[str, tuple[str, Callable[[_Section, int], Layer]]] = {
     "upsample": ("stride scale", _upsample),
     "route": ("layers groups group_id", _route),
     "shortcut": ("from activation alpha beta", _shortcut),
-    "yolo": (f"classes num mask anchors scale_x_y new_coords {_TRAINING_YOLO}", _yolo),
+    "yolo": ("classes num mask anchors scale_x_y new_coords", _yolo),
 }

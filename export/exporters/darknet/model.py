@@ -69,7 +69,7 @@ def read_names(path: Path, classes: int) -> list[str]:
         DarknetError: it is not a text file, or has another number of labels.
     """
     try:
-        labels = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        labels = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except UnicodeDecodeError as exc:
         raise DarknetError(f"{path.name} is not a text file: is it the names?") from exc
     if len(labels) != classes or not all(labels):

@@ -1,5 +1,6 @@
 """The cfg reader takes what Darknet's own files use, and names section and line of anything else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,13 +101,40 @@ def test_masks_choose_anchors() -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("width=64", "width=64\nwidth=96", id="the first of two equal keys counts"),
+        pytest.param("width=64", "width=64 # input; see below", id="a comment behind a value"),
+        pytest.param("size=1", "size=1 ; of the kernel", id="a comment behind a value, with a semicolon"),
+        pytest.param("size=1", "size=1\nstopbackward=1\nlearning_rate=.1", id="training of a layer"),
+        pytest.param("size=1", "size=1\ntrain_only_bn=1", id="training of a layer, in the fork"),
+        pytest.param("width=64", "width=64\nmosaic=1\nema_alpha=0.9998\nletter_box=0", id="training, in the fork"),
+        pytest.param("classes=4", "classes=4\ncounters_per_class=1,2,3,4\nmax_delta=5", id="training of a head"),
+    ],
+)
+def test_what_changes_nothing_at_inference_is_skipped(old: str, new: str) -> None:
+    assert old in SMALLEST
+    expected, found = parse_cfg(SMALLEST), parse_cfg(SMALLEST.replace(old, new, 1))
+    assert (found.height, found.width) == (expected.height, expected.width)
+    assert [replace(layer, section="") for layer in found.layers] == [
+        replace(layer, section="") for layer in expected.layers
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:
+    (tmp_path / "my.cfg").write_text(SMALLEST, encoding="utf-8-sig")
+    assert read_cfg(tmp_path / "my.cfg") == parse_cfg(SMALLEST)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         pytest.param("[yolo]", "[region]", r"\[region\] in line 10: unknown section", id="unknown section"),
         pytest.param("size=1", "siez=1", r"\[convolutional\] in line 5: unknown key siez", id="unknown key"),
         pytest.param("width=64", "widht=64", r"\[net\] in line 1: unknown key widht", id="unknown key of net"),
         pytest.param("width=64\n", "", r"\[net\] in line 1: width is missing", id="missing width"),
-        pytest.param("size=1", "size=1\nsize=3", r"line 5: size is set twice", id="key twice"),
+        pytest.param("size=1", "size=1\ndontload=1", r"unknown key dontload", id="weights that are not loaded"),
+        pytest.param("size=1", "size=#1", "neither .section. nor key=value", id="a comment for a value"),
         pytest.param("width=64", "width=65", "width must be a multiple of 32, not 65", id="odd width"),
         pytest.param("width=64", "width=0", "width must be 32 or more, not 0", id="no width"),
         pytest.param("width=64", "width=64\nchannels=1", "only images of 3 channels", id="greyscale"),

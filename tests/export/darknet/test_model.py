@@ -15,6 +15,7 @@ import pytest
 from exporters.__main__ import main
 from exporters.catalog import YOLOV3_TINY
 from exporters.config import read_config
+from exporters.darknet.model import read_names
 from exporters.files import content_sha256
 from exporters.golden import read_image
 from exporters.repository import REPOSITORY, versions
@@ -132,3 +133,8 @@ def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path: Path) -> 
     assert answers[0].keys() == answers[1].keys() == {"boxes", "scores", "classes"}
     for name, expected in answers[0].items():
         np.testing.assert_allclose(expected["values"], answers[1][name]["values"], rtol=0, atol=expected["atol"] / 10)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_label(tmp_path: Path) -> None:
+    (tmp_path / "my.names").write_text("person\nbicycle\n", encoding="utf-8-sig")
+    assert read_names(tmp_path / "my.names", 2) == ["person", "bicycle"]
