@@ -16,7 +16,7 @@ FILE = ROOT / "services.yaml"
 
 
 class DeclarationError(SetupError):
-    """services.yaml does not declare what is asked for; the message says what to write."""
+    """services.yaml is malformed, or does not declare a service that is named; the message says what to write."""
 
 
 def load(path: Path = FILE) -> Mapping[str, ServiceSpec]:

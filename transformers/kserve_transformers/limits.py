@@ -1,4 +1,4 @@
-"""Limits on requests while they come: bytes and seconds of the head and of the body."""
+"""Enforces limits while a request is received: bytes and seconds of the head and of the body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kserve_transformers.metrics import REFUSED_BYTES
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
 BODIES_HELD = 8
-# Of a request's head: its parser has no limit of its own.
+# Of a request's head, whose parser has no limit of its own. These two are fixed; those of the body are in settings.py.
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEAD_S = 10.0
 _UPGRADE_FIELDS = (b"upgrade", b"http2-settings")
