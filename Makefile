@@ -25,21 +25,21 @@ serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_POR
 test: setup  ## set everything up and run the tests, or those that ARGS selects (ARGS="-k letterbox")
 	@.venv/bin/python -P tests/run.py $(ARGS)
 
-test-slow: setup  ## the long rest: image builds, the torture table, benches, training, a fresh clone
+test-slow: setup  ## run the slow tests: image builds, all faults of make torture, benchmarks, training, a fresh clone
 	@.venv/bin/python -P tests/run.py --slow $(ARGS)
 
-check: python  ## format, lint and types
+check: python  ## check format, lint and types
 	@$(PYTHON) modelport/environment.py test manifests releases bench
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
-export: setup  ## weights to artefacts in model_repository/ (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")
+export: setup  ## build artefacts in model_repository/ from weights (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")
 	@$(RUN) export $(MODEL) $(ARGS)
 
 train: setup  ## train a model: MODEL=mnist|anomaly|cars, DATA=, COLUMN=, EPOCHS=, SEED=, ARGS="--resume"
 	@$(RUN) train $(MODEL) $(if $(DATA),--data $(DATA)) $(if $(COLUMN),--column $(COLUMN)) \
 	  $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-demo: setup  ## send the sample photos to a running stack, draw what came back into build/demo/
+demo: setup  ## send the sample images to a running stack, draw the detections into build/demo/
 	@$(RUN) demo --url http://127.0.0.1:$(PORT)
 
 torture: setup  ## inject faults into a stack of its own under load, and print what callers saw (ARGS=--short)
@@ -48,10 +48,10 @@ torture: setup  ## inject faults into a stack of its own under load, and print w
 bench: setup  ## measure beside the raw models and the legacy servers: tables and plots in build/bench (ARGS="--only memory")
 	@$(RUN) bench $(ARGS)
 
-load: setup  ## load studies by Locust on a running server: STUDY=ramp|surface|web (ARGS="--url http://...")
+load: setup  ## run load studies by Locust on a running server: STUDY=ramp|surface|web (ARGS="--url http://...")
 	@$(RUN) load $(or $(STUDY),ramp) $(ARGS)
 
-prometheus: setup  ## a real Prometheus with our alerts on a running stack, on 127.0.0.1:9090 (Debian's package; PORT=, TRITON_PORT=)
+prometheus: setup  ## run a real Prometheus with our alerts beside a running stack, on 127.0.0.1:9090 (Debian's package; PORT=, TRITON_PORT=)
 	@exec $(RUN) prometheus --stack-port $(PORT) --triton-port $(or $(TRITON_PORT),8000) $(ARGS)
 
 release: setup  ## build and check a release of a service's models: SERVICE=detector (WEIGHTS_DIR=, ARGS="--force --sign-key key.pem")
@@ -74,14 +74,14 @@ deploy: setup-manifests  ## apply an overlay, after a dry run on the server: OVE
 	@$(KUBECTL) apply --server-side --dry-run=server -k manifests/overlays/$(OVERLAY)
 	@$(KUBECTL) apply --server-side -k manifests/overlays/$(OVERLAY)
 
-undeploy: setup-manifests  ## take an overlay down again: OVERLAY=name
+undeploy: setup-manifests  ## remove an overlay from the cluster: OVERLAY=name
 	@$(KUBECTL) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
 
-canary: setup  ## serve a share of the requests by a release: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
+canary: setup  ## give a release a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
 	@$(RUN) canary "$(SERVICE)" "$(RELEASE)" "$(PERCENT)" $(if $(WHY),--why "$(WHY)") \
 	  $(if $(UNCHECKED),--unchecked) $(if $(UNTRAINED),--untrained)
 
-promote: setup  ## serve all requests by the canary: SERVICE=digits [WHY="..."]
+promote: setup  ## let the canary serve all traffic: SERVICE=digits [WHY="..."]
 	@$(RUN) promote "$(SERVICE)" $(if $(WHY),--why "$(WHY)")
 
 rollback: setup  ## end the canary, or else return to the release before: SERVICE=digits [WHY="..."]
@@ -101,18 +101,18 @@ images:  ## build both images with Docker (TAG=0.1.0)
 	@docker build -f transformers/Dockerfile -t modelport-transformer:$(TAG) .
 	@docker build -f triton/Dockerfile -t modelport-triton:$(TAG) .
 
-smoke: setup  ## start compose.yaml, send the sample photos, stop it
+smoke: setup  ## start compose.yaml, send the sample images, stop it
 	@docker compose up -d --wait && $(RUN) demo --url http://127.0.0.1:8080; s=$$?; docker compose down; exit $$s
 
 publish-images:  ## build and push both images with SBOM and provenance: REGISTRY=host/name TAG=
 	@for n in transformer:transformers triton:triton; do docker buildx build --push --sbom=true --provenance=mode=max \
 	  -f $${n#*:}/Dockerfile -t $(REGISTRY)/modelport-$${n%%:*}:$(TAG) . || exit 1; done
 
-move-images: setup  ## name published images in manifests/images: REGISTRY=host/name TAG=
+move-images: setup  ## write the names of published images into manifests/images: REGISTRY=host/name TAG=
 	@$(RUN) images "$(REGISTRY)" "$(TAG)"
 
-clean:  ## remove what was built, not the environment
+clean:  ## remove build/ and the artefacts, keep the environments
 	@rm -rf build model_repository/*/[0-9]*
 
-clean-frameworks:  ## remove the environments of PyTorch and TensorFlow; the next export or training makes them again
+clean-frameworks:  ## remove the environments of PyTorch and TensorFlow; a command that needs one creates it again
 	@rm -rf .venv-torch .venv-tensorflow

@@ -35,29 +35,33 @@ def _release(name: str, summary: str, *needs: str) -> Command:
 
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("modelport.stack", "serve on this machine until Ctrl-C"),
-    "export": Command("modelport.exporting", "weights to artefacts in model_repository/"),
+    "export": Command("modelport.exporting", "build artefacts in model_repository/ from weights"),
     "train": Command("exporters.training", "train mnist, anomaly or cars", ("tensorflow",), framework="tensorflow"),
-    "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the answers"),
+    "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the detections"),
     "client": Command("kserve_transformers.client", "send files or folders to a running service"),
     "release": _release("release", "build and check a release of a service's models", "releases"),
     "verify": _release("verify", "check a release and its signature", "releases"),
     "publish": _release("publish", "upload a release to storage", "releases"),
-    "canary": _release("canary", "serve a share of the requests by another release"),
-    "promote": _release("promote", "serve all requests by the canary"),
+    "canary": _release("canary", "give a release a share of the traffic"),
+    "promote": _release("promote", "let the canary serve all traffic"),
     "rollback": _release("rollback", "end the canary, or return to the release before"),
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
-    "update": _release("update", "another release takes over in a running stack"),
+    "update": _release("update", "switch a running stack to another release"),
     "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
     "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
-    "images": Command("modelport.manifests.images", "name published images in manifests/images", ("manifests",)),
-    "bench": Command(
-        "modelport.measure.bench", "measure beside raw models and older servers", ("test", "bench", *FRAMEWORKS)
+    "images": Command(
+        "modelport.manifests.images", "write the names of published images into manifests/images", ("manifests",)
     ),
-    "load": Command("modelport.measure.load", "load studies on a running server", ("bench",)),
+    "bench": Command(
+        "modelport.measure.bench", "measure beside raw models and legacy servers", ("test", "bench", *FRAMEWORKS)
+    ),
+    "load": Command("modelport.measure.load", "run load studies on a running server", ("bench",)),
     "torture": Command("modelport.measure.torture", "inject faults into a stack under load", ("test",)),
-    "prometheus": Command("modelport.measure.prometheus", "a real Prometheus with our alerts on a running stack"),
+    "prometheus": Command(
+        "modelport.measure.prometheus", "run a real Prometheus with our alerts beside a running stack"
+    ),
 }
 
 

@@ -347,7 +347,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     unknown = sorted(set(arguments.needs) - set(NEEDS))
     if unknown:
-        parser.error(f"there is no {unknown[0]!r}: choose of {', '.join(NEEDS)}")
+        parser.error(f"there is no {unknown[0]!r}: choose one of {', '.join(NEEDS)}")
     reason = unfitness()
     if arguments.probe:
         say(reason or "fits")

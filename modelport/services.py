@@ -16,7 +16,7 @@ FILE = ROOT / "services.yaml"
 
 
 class DeclarationError(SetupError):
-    """services.yaml does not declare what is asked for; the message says what to write."""
+    """services.yaml is malformed, or does not declare a service that is named; the message says what to write."""
 
 
 def load(path: Path = FILE) -> Mapping[str, ServiceSpec]:
@@ -50,7 +50,7 @@ def choose(
     declared = load(path)
     unknown = [name for name in (*names, *(chains or {})) if name not in declared]
     if unknown:
-        raise DeclarationError(f"no service {unknown[0]!r}: choose of {', '.join(declared)}")
+        raise DeclarationError(f"no service {unknown[0]!r}: choose one of {', '.join(declared)}")
     chosen = [declared[name] for name in dict.fromkeys(names)] or declared.values()
     return tuple(replace(spec, models=(chains or {}).get(spec.name, spec.models)) for spec in chosen)
 

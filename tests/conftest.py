@@ -1,4 +1,4 @@
-"""What all tests share: the real stack, started once, and the sample pictures."""
+"""What all tests share: the real stack, started once, and the sample images."""
 
 from __future__ import annotations
 

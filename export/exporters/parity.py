@@ -1,4 +1,4 @@
-"""Whether an artefact answers as the framework that its network was made in."""
+"""Checks that an artefact gives the answers of the framework that its network was made in."""
 
 from collections.abc import Mapping
 

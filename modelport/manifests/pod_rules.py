@@ -1,4 +1,4 @@
-"""A pod starts, reports its readiness truthfully, admits nobody to Triton, and ends without losing a request."""
+"""Rules for pods: they start, report readiness truthfully, keep others from Triton, and end without losing requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make serve`: set up, export what is missing, start Triton and the transformers, supervise them until Ctrl-C."""
+"""`modelport serve`: export what is missing, start Triton and the transformers, supervise them until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPOSITORY = Path("model_repository")
 
 
 class Ended(Exception):  # noqa: N818 (no error: Ctrl-C or SIGTERM)
-    """Somebody asked us to end."""
+    """Ctrl-C, or SIGTERM."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Ended as ended:
         print("\nending" + (", the requests under way first" if stack else ""), flush=True)
         if stack:
-            with contextlib.suppress(Ended):  # asked twice: our guards kill what is left
+            with contextlib.suppress(Ended):  # a second signal: the guards kill what is left
                 stack.stop(ended.number)
         return 0
     except SetupError as error:
@@ -95,7 +95,7 @@ def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m modelport.stack", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="modelport serve", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--services", type=_services, default=(), help="comma-separated, of those in services.yaml (default: all)")
     add(

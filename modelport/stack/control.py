@@ -1,7 +1,7 @@
-"""How another process of the same user tells a running stack to do something: a socket in a folder of its own.
+"""The control socket of a running stack, on which another process of the same user sends it a command.
 
 One connection is one command: a line of JSON in; lines of JSON out, {"say": text} for each step, and at last
-{"done": true} or {"error": text}. The folder build/run/PORT/ is nobody else's (mode 0700).
+{"done": true} or {"error": text}. The socket is in build/run/PORT/, which only that user can enter (mode 0700).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Control:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 def tell(document: Mapping[str, object]) -> None:
-                    with contextlib.suppress(OSError):  # who asked may be gone: what was begun is finished
+                    with contextlib.suppress(OSError):  # the client may be gone: what was begun is finished
                         self.wfile.write(json.dumps(document).encode() + b"\n")
 
                 try:

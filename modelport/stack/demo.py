@@ -1,4 +1,4 @@
-"""`make demo`: sample instances through a running stack; answers are printed, detections drawn into build/demo/."""
+"""`modelport demo`: send sample instances to a running stack, print the answers, draw detections into build/demo/."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sample_requests(specs: Iterable[ServiceSpec]) -> Iterator[tuple[ServiceSpec,
 
 def main() -> int:
     """Send, print, draw."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="modelport demo", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo")
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""What can keep the local stack from running.
+"""Every error that can keep the local stack from running.
 
 SetupError                (environment.py: it must run before anything is installed)
 └── StackError            the message is the one line that a person reads: what is wrong and what to do
-    ├── PortTakenError    somebody else listens where we were told to
+    ├── PortTakenError    another program uses a port of the stack
     ├── UpdateError       a release did not take over
     └── StartError        a process did not come up, or ended again and again
 """
@@ -17,7 +17,7 @@ class StackError(SetupError):
 
 
 class PortTakenError(StackError):
-    """Somebody else listens on a port of ours."""
+    """Another program uses a port of the stack."""
 
 
 class UpdateError(StackError):

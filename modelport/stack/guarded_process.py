@@ -1,4 +1,4 @@
-"""A process of the stack under its guard: it ends when we say so, and when we are gone."""
+"""A process of the stack under its guard: it ends when it is stopped, and when the stack has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of models that a running stack's Triton and transformers see, in which releases come and go.
+"""The folder of models that a running stack's Triton and transformers see: an update adds and removes releases there.
 
 It is made of links into the model repository, which is never touched, and of releases' models, each under a name of its
 own: MODEL.RELEASE, which config.pbtxt then says, too.

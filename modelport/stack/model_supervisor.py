@@ -1,4 +1,4 @@
-"""Replaces models that stopped giving right answers: Triton itself goes on saying that they are ready."""
+"""Reloads models that no longer give right answers, which Triton itself still reports as ready."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORKED_S = 0.02
 
 
 class ModelSupervisor:
-    """Watches the golden samples' verdict, and has one model at a time loaded anew, with back-off.
+    """Watches the results of the golden checks, and reloads one model at a time, with back-off.
 
     A model that was never ready is left alone: it is still being loaded, or its artefact is bad.
 

@@ -27,7 +27,7 @@ class Supervisor(ABC):
     """Tritons, the transformers in front of them, and what else there is.
 
     Attributes:
-        servers: all of them, who is called before who calls.
+        servers: all of them, a server before those that call it.
         transformers: those of them that are transformers.
         model_supervisors: look after the models, one for each Triton.
     """
@@ -43,7 +43,7 @@ class Supervisor(ABC):
 
     @abstractmethod
     def triton_of(self, transformer: TransformerServer) -> TritonServer:
-        """The Triton that a transformer asks."""
+        """The Triton that a transformer calls."""
 
     def start(self) -> None:
         """Start all at once and return when all are ready.
@@ -71,7 +71,7 @@ class Supervisor(ABC):
             time.sleep(0.1)
 
     def supervise(self) -> None:
-        """Look after the servers and their models for ever.
+        """Supervise the servers and their models until an error ends it.
 
         Raises:
             StackError: a server ended again and again.
@@ -81,7 +81,7 @@ class Supervisor(ABC):
             time.sleep(CHECK_INTERVAL_S)
 
     def check(self) -> None:
-        """Start again what ended, replace what went bad.
+        """Restart servers that ended or stalled, and reload models that failed their golden checks.
 
         Raises:
             StackError: a server ended again and again.

@@ -1,4 +1,4 @@
-"""A real Triton on this machine, on loopback only, closed as NVIDIA's deployment guide asks."""
+"""A real Triton on this machine, on loopback only, secured as NVIDIA's deployment guide recommends."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TritonSettings:
 class TritonServer(Server):
     """Owns the server process and all that it starts.
 
-    Ready means that Triton says so; it does even when a backend process is dead, so ask with an inference too.
+    Ready means that Triton says so; it does even when a backend process is dead, so send an inference too.
 
     Args:
         distribution: the laid-out Triton.

@@ -1,4 +1,4 @@
-"""Lets another release of a service's models take over in a running stack; the present one answers until it does."""
+"""Switches a running stack to another release of a service; the current one answers until the new one is proven."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Updater:
         chains: the models of each service.
         live: the folder that Triton and the transformer see.
         triton: serves the models.
-        transformer: asks them.
+        transformer: calls them.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class Updater:
             raise UpdateError(f"{service} is served by {new or INITIAL} already")
         missing = [model for model in models if new and not (folder / model).is_dir()]
         if missing:
-            raise UpdateError(f"{folder} does not hold {missing[0]}, which this stack asks for {service}")
+            raise UpdateError(f"{folder} does not hold {missing[0]}, which this stack needs for {service}")
         try:
             self._load(models, new, folder, say)
-            say(f"{new or INITIAL} is asked for its golden samples, while {old or INITIAL} answers")
+            say(f"checking the golden samples of {new or INITIAL}, while {old or INITIAL} answers")
             self._live.assign(models, new)
             self._wait(service, models, new)
         except StackError as error:
@@ -88,7 +88,7 @@ class Updater:
             raise UpdateError(
                 f"{new or INITIAL} did not take over, {old or INITIAL} answers as before: {error}"
             ) from error
-        say(f"{new or INITIAL} answers now; {old or INITIAL} has no requests any more")
+        say(f"{new or INITIAL} answers now; {old or INITIAL} has no requests left")
         self._unload(models, old)
         say(f"{old or INITIAL} is unloaded")
 

@@ -59,7 +59,7 @@ def draw_five(visit: Any, panel: Any) -> None:
 
 
 def boxed_pixels(panel: Any) -> int:
-    """How much of the shown picture has the colour of the first label's boxes."""
+    """How much of the shown image has the colour of the first label's boxes."""
     return panel.locator("canvas.image").evaluate(
         """(canvas) => {
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

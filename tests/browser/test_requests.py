@@ -19,7 +19,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1"}
 
 @pytest.fixture(params=SERVICES)
 def asked(request, visit, tmp_path) -> tuple[str, dict[str, str], list[Any]]:
-    """The service, its request in each form as it is copied, and what it answered; the picture lies in tmp_path."""
+    """The service, its request in each form as it is copied, and what it answered; the image lies in tmp_path."""
     service, page = request.param, visit.page
     visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
     panel = visit.open(service)

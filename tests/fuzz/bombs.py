@@ -1,4 +1,4 @@
-"""Small files that ask for much: memory, time, or lines in a log."""
+"""Small files that cost much to read: memory, time, or lines in a log."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _gif_frame(side: int) -> bytes:
 
 
 def _header(fmt: str, side: int) -> bytes:
-    """A picture whose header says that it is huge; the rest is of a small one."""
+    """An image whose header says that it is huge; the rest is of a small one."""
     data = bytearray(encode(_SMALL.convert("P") if fmt == "GIF" else _SMALL, fmt))
     if fmt == "PNG":
         return bytes(data[:8]) + chunk(b"IHDR", struct.pack(">II", side, side) + bytes(data[24:29])) + bytes(data[33:])

@@ -1,4 +1,4 @@
-"""Pictures to try the front door with: each format and mode, damaged, turned, and made to be two things at once.
+"""Images with which the decoder is tested: each format and mode, damaged, rotated, and valid in two formats at once.
 
 Everything is made here, from fixed seeds; nothing is kept in files.
 """
@@ -22,7 +22,7 @@ MAGENTA = (255, 0, 255)
 
 @dataclass(frozen=True)
 class Sample:
-    """An encoded picture.
+    """An encoded image.
 
     Attributes:
         name: FORMAT/what is special.
@@ -49,7 +49,7 @@ def scene(size_wh: tuple[int, int] = SIZE_WH) -> Image.Image:
 
 
 def modes(rgb: Image.Image) -> dict[str, Image.Image]:
-    """The same picture in every colour mode that one of the formats can hold."""
+    """The same image in every colour mode that one of the formats can hold."""
     grey = np.asarray(rgb.convert("L"))
     alpha = Image.fromarray(np.full(grey.shape, 200, np.uint8))
     rgba, palette_alpha = rgb.convert("RGBA"), rgb.quantize(16)
@@ -130,7 +130,7 @@ def flipped(data: bytes, count: int = 12) -> Iterator[tuple[str, bytes]]:
 
 
 def polyglots() -> list[Sample]:
-    """Files that are a picture to one reader and something else to another: here only the picture is seen."""
+    """Files that are an image to one reader and something else to another: here only the image is seen."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as files:
         files.writestr("run.sh", "echo hello")
@@ -152,7 +152,7 @@ def polyglots() -> list[Sample]:
 
 
 def foreign() -> list[tuple[str, bytes]]:
-    """What is no picture of the allowed formats, though it may look like one."""
+    """What is no image of the allowed formats, though it may look like one."""
     png = encode(scene(), "PNG")
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
     pictures = {

@@ -1,4 +1,4 @@
-"""Fuzz the front door by coverage: pictures, base64, JSON, the binary form, gRPC messages.
+"""Coverage-guided fuzzing of everything that parses requests: images, base64, JSON, the binary form, gRPC messages.
 
 By hand, for an hour:
     .venv/bin/python tests/fuzz/fuzz_front_door.py --seconds 3600
@@ -29,12 +29,12 @@ with atheris.instrument_imports(include=["kserve_transformers"]):
 from google.protobuf.message import DecodeError
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-# Small, so that the fuzzer is fast; pictures of more pixels are refused.
+# Small, so that the fuzzer is fast; images of more pixels are refused.
 MAX_PIXELS = 250_000
 
 
 def picture(data: bytes) -> None:
-    """A picture keeps what its header promised."""
+    """An image has the size that its header declares."""
     decoded = decode_image(data, MAX_PIXELS, lambda size: 1 / (1 + len(data) % 9))
     width, height = decoded.size_wh
     assert 0 < width * height <= MAX_PIXELS
@@ -63,7 +63,7 @@ def grpc_message(data: bytes) -> None:
         grpc.parse_infer_request(kind, message)
 
 
-# By the input's first byte; most of the time goes to pictures.
+# By the input's first byte; most of the time goes to images.
 TARGETS: tuple[Callable[[bytes], object], ...] = (
     picture,
     exif,

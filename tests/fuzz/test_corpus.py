@@ -1,4 +1,4 @@
-"""Whatever is sent as a picture: the picture, or one of three errors; soon, quietly, and never another's pixels."""
+"""Whatever is sent as an image gives the image or one of three errors: soon, without log lines or another's pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kserve_transformers.errors import BadRequestError, TooLargeError, Unsupport
 
 LIMIT = 40_000_000
 REFUSALS = (BadRequestError, TooLargeError, UnsupportedMediaError)
-# Of processor time: far more than any of these takes, far less than what they ask for.
+# Of processor time: far more than any of these takes, far less than what they declare.
 BOUND_S = 10.0
 
 _LIBTIFF = re.compile(r"(LZW|ZIP|PackBits)Decode\w*: |_?TIFF\w+: |tempfile\.tif: ")
@@ -62,7 +62,7 @@ def outcome(data):
 
 
 def poison(fmt):
-    """Decode a magenta picture, so that its pixels lie in whatever memory is used again."""
+    """Decode a magenta image, so that its pixels lie in whatever memory is used again."""
     fmt = fmt.partition("/")[0]
     picture = decode_image(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
     assert abs(picture.rgb.astype(int) - MAGENTA).max() < 4
@@ -103,7 +103,7 @@ def test_what_is_no_picture_of_the_list_is_refused(name, data):
 
 @pytest.mark.parametrize("name", bombs.BOMBS)
 def test_a_bomb_is_refused_or_harmless(name):
-    # Where a bomb is only in what goes beside the pixels, the small picture is what comes out.
+    # Where a bomb is only in what goes beside the pixels, the small image is what comes out.
     assert outcome(bombs.BOMBS[name]())[0] in (*REFUSALS, (8, 8))
 
 

@@ -1,4 +1,4 @@
-"""A few seconds of the fuzzer; by hand it runs for as long as one likes."""
+"""A few seconds of the fuzzer; by hand it runs for any time."""
 
 import importlib.util
 import os

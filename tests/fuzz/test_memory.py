@@ -1,4 +1,4 @@
-"""Memory: the largest allowed picture, in the costliest form of each format, stays within a bound a pixel."""
+"""Memory: the largest allowed image, in the costliest form of each format, stays within a bound per pixel."""
 
 from __future__ import annotations
 

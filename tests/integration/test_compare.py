@@ -1,4 +1,4 @@
-"""`make compare`: two releases on a real Triton each, asked about the same samples."""
+"""`make compare`: two releases, each on a real Triton, get the same samples."""
 
 import json
 
@@ -12,7 +12,7 @@ from modelport.releases.commands import compare
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory, repository):
-    """Sixty pictures of one five, each by another shade of paper."""
+    """Sixty images of one five, each with another shade of paper."""
     folder = tmp_path_factory.mktemp("digits")
     ink = cv2.imread(str(repository / "mnist" / "golden" / "images.png"), cv2.IMREAD_GRAYSCALE)
     for shade in range(60):

@@ -30,14 +30,14 @@ def assert_cup(detections, atol=2):
     assert 0.45 < detections[0]["confidence"] < 0.7
 
 
-def test_the_seeds_route(client, coffee):
+def test_the_legacy_route(client, coffee):
     answer = client.post("/detector/api/", json={"id": "abc-1", "image": b64(coffee)}).json()
     assert set(answer) == {"id", "detections"}
     assert answer["id"] == "abc-1"
     assert_cup(answer["detections"])
 
 
-def test_the_seeds_state(client):
+def test_the_legacy_state(client):
     assert client.get("/detector/").json()["status"] == "ready"
 
 
@@ -173,7 +173,7 @@ def test_a_twelve_megapixel_photo_gives_the_same_boxes(client, coffee):
     np.testing.assert_allclose(np.array(cup["bbox"]) / 7, CUP, atol=6)
 
 
-def test_answers_are_json_with_the_seeds_keys_only(client, coffee):
+def test_answers_are_json_with_the_legacy_keys_only(client, coffee):
     text = client.post("/detector/api", json={"id": 5, "image": b64(coffee)}).text
     assert list(json.loads(text)) == ["id", "detections"]
     assert list(json.loads(text)["detections"][0]) == ["label", "confidence", "bbox"]

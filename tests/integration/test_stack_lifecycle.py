@@ -182,4 +182,4 @@ def test_unknown_service_names_the_choice() -> None:
     command = [sys.executable, "-m", "modelport.stack", "--services=detektor"]
     run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "choose of detector, classifier, cars, digits, anomaly" in run.stderr
+    assert "choose one of detector, classifier, cars, digits, anomaly" in run.stderr

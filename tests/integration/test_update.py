@@ -1,4 +1,4 @@
-"""`make update`: releases come and go in a running stack under load, good ones and broken ones, and nobody notices."""
+"""`make update`: good and broken releases are loaded into a running stack under load, and no request fails."""
 
 import threading
 import time
@@ -79,7 +79,7 @@ def model(port):
 
 
 def predict(port):
-    """The answer to a picture of any digit."""
+    """The answer to an image of any digit."""
     picture = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
     headers = {"content-type": "image/png"}
     return httpx.post(f"http://127.0.0.1:{port}/predict", content=picture, headers=headers, timeout=60)

@@ -170,7 +170,9 @@ def test_index_that_answers_is_used(tmp_path: Path) -> None:
 def test_unknown_need_is_refused_with_the_list(set_up: SetUp, checkout: Path) -> None:
     run = set_up("pytorch")
     assert run.returncode == 2
-    assert "there is no 'pytorch': choose of serve, manifests, releases, bench, test, torch, tensorflow" in run.stderr
+    assert (
+        "there is no 'pytorch': choose one of serve, manifests, releases, bench, test, torch, tensorflow" in run.stderr
+    )
     assert not (checkout / ".venv").exists()
 
 

@@ -1,4 +1,4 @@
-"""Which of Triton's models stands for a model of a chain: a small file in the repository says so while it changes.
+"""Which of Triton's models answers for a model of a chain: a small file in the repository names it during an update.
 
 serving.json at the repository's root: {"mnist": "2026-11-21-3f9c2a51b0de"} says that mnist.2026-11-21-3f9c2a51b0de
 answers for mnist. Without the file, or an entry in it, that is the model of the same name.

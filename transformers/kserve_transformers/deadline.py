@@ -1,4 +1,4 @@
-"""One deadline for a whole request, handed down to all that works on it."""
+"""One deadline for a whole request, passed to everything that works on it."""
 
 from __future__ import annotations
 

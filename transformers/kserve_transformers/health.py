@@ -1,4 +1,4 @@
-"""Live, and ready: ready follows from golden samples, never from what a process says of itself."""
+"""Readiness of the server: it follows from golden checks, never from what a process reports about itself."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Of a request's head: its parser has no limit of its own.
+# Of a request's head, whose parser has no limit of its own. They are fixed; those of the body are in settings.py.
 MAX_HEAD_BYTES = 64 * 1024
 MAX_URL_BYTES = 32 * 1024
 MAX_HEAD_S = 10.0

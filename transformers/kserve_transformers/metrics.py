@@ -12,7 +12,7 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 
 REQUESTS = Counter(
     "modelport_requests_total",
-    "Requests by how they ended: an HTTP status or a gRPC code",
+    "Requests by outcome: an HTTP status, a gRPC code, or gone",
     ["service", "protocol", "outcome"],
 )
 SECONDS = Histogram("modelport_request_seconds", "Time of whole requests", ["service", "protocol"], buckets=_BUCKETS_S)
@@ -21,17 +21,17 @@ FALLBACKS = Counter(
     "modelport_fallbacks_total", "Models that were passed over in a chain, and why", ["service", "model", "cause"]
 )
 REFUSED_BYTES = Counter(
-    "modelport_refused_bytes_total", "Bytes of bodies over the limit, as far as they came or as declared"
+    "modelport_refused_bytes_total", "Bytes of bodies over the limit, as declared or as received so far"
 )
 REFUSED_PIXELS = Counter(
-    "modelport_refused_pixels_total", "Pixels of images over the limit, as their headers say", ["service"]
+    "modelport_refused_pixels_total", "Pixels of images over the limit, as their headers declare", ["service"]
 )
-MODEL_READY = Gauge("modelport_model_ready", "1 where the golden sample's answer was right recently", ["model"])
+MODEL_READY = Gauge("modelport_model_ready", "1 where the model is ready", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])
 MODEL = Info("modelport_model", "What serves: its version, its release, and whether its weights are trained", ["model"])
-BREAKER_OPEN = Gauge("modelport_breaker_open", "1 where a model is left alone after failures in a row", ["model"])
-IN_FLIGHT = Gauge("modelport_in_flight", "Batches that wait for a model or are at work", ["model"])
+BREAKER_OPEN = Gauge("modelport_breaker_open", "1 while a model's circuit breaker is open", ["model"])
+IN_FLIGHT = Gauge("modelport_in_flight", "Batches that wait for a model or run on it", ["model"])
 
 # Why a model of a chain can be passed over.
 FALLBACK_CAUSES = ("untrained", "not ready", "queue full", "error", "too late")

@@ -1,4 +1,4 @@
-"""What is seen of every request from outside: metrics, one line in the log, and an id that goes with the answer."""
+"""Observes every request: metrics, a line in the log, and an id that is returned with the answer."""
 
 from __future__ import annotations
 

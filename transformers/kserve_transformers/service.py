@@ -1,4 +1,4 @@
-"""The way of every request: instances to tensors, through the chain of models, to answers."""
+"""Carries out every request: instances to tensors, through the chain of models, to answers."""
 
 from __future__ import annotations
 

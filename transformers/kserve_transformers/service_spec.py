@@ -1,4 +1,4 @@
-"""What declares a service: its name, its task, its chain of models, how its answers are presented."""
+"""The declaration of a service: its name, its task, its chain of models, how its answers are presented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ServiceSpec:
         name: in routes and metrics; a DNS label.
         task: a key of the tasks that the transformer knows.
         models: the chain, in order of preference.
-        presentation: of the task, where an older project's routes word its answer in their own way.
+        presentation: of the task, where the legacy route words the answer in its own way.
     """
 
     name: str

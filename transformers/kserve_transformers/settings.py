@@ -1,6 +1,6 @@
-"""The server's settings, from the command line, checked at start.
+"""The server's settings and limits, from the command line, checked at start.
 
-Each is a field, which says its flag, its default and its help; the command line is made from the fields.
+Each is a field with its flag, its default and its help; the command line is made from the fields.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ def _option(default: Any, help_text: str, parse: Callable[[str], Any] = str, fla
 class Limits:
     """Limits of a request, checked before work is done."""
 
-    body_bytes: int = _option(20 * 1024 * 1024, "largest body", _COUNT, "max_body_bytes")
-    pixels: int = _option(40_000_000, "of one image", _COUNT, "max_pixels")
-    instances: int = _option(32, "in one request", _COUNT, "max_instances")
-    timeout_s: float = _option(30.0, "a request's deadline, at most", _number(float, 0.001), "request_timeout_s")
-    queue_size: int = _option(32, "batches a model may have", _COUNT)
+    body_bytes: int = _option(20 * 1024 * 1024, "bytes of a body, at most", _COUNT, "max_body_bytes")
+    pixels: int = _option(40_000_000, "pixels of an image, at most", _COUNT, "max_pixels")
+    instances: int = _option(32, "instances of a request, at most", _COUNT, "max_instances")
+    timeout_s: float = _option(
+        30.0, "seconds that a request may take, at most", _number(float, 0.001), "request_timeout_s"
+    )
+    queue_size: int = _option(32, "batches that may wait for a model or run on it", _COUNT)
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,18 @@ class Settings:
     defaults: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     host: str = _option("0.0.0.0", "address to listen on")  # noqa: S104  (in a pod; the local stack says 127.0.0.1)
-    http_port: int = _option(8080, "REST", int)
-    grpc_port: int = _option(8081, "gRPC", int)
+    http_port: int = _option(8080, "port of REST", int)
+    grpc_port: int = _option(8081, "port of gRPC", int)
     predictor_host: str = _option(
-        "127.0.0.1:8000", "Triton's REST host:port", lambda text: text.removeprefix("http://")
+        "127.0.0.1:8000", "host:port of Triton's REST interface", lambda text: text.removeprefix("http://")
     )
-    model_repository: Path | None = _option(None, "folder of the models: their golden samples are read", Path)  # noqa: RUF009  (a field)
+    model_repository: Path | None = _option(None, "folder of the models and their golden samples", Path)  # noqa: RUF009  (a field)
     follow_releases: bool = _option(False, "serve the release that serving.json in that folder names")
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
-    drain_s: float = _option(5.0, "seconds of service after SIGTERM", float)
-    log_requests: bool = _option(False, "one line of JSON a request")
-    no_page: bool = _option(False, "no page for browsers at / and /SERVICE/: JSON alone")
+    drain_s: float = _option(5.0, "seconds for which requests are still served after SIGTERM", float)
+    log_requests: bool = _option(False, "log a line of JSON for each request")
+    no_page: bool = _option(False, "answer JSON instead of a page to browsers at / and /SERVICE/")
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:

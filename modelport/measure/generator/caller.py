@@ -1,4 +1,4 @@
-"""One caller: sends one request at a time and says what became of it."""
+"""One caller: sends one request at a time and reports its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent, and what became of it."""
+"""Requests of a load, and their outcomes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Load studies by Locust: users ramped up, and replicas by callers."""
+"""Load studies by Locust: users added one by one, and a number of replicas under a number of callers."""

@@ -1,6 +1,7 @@
 """`modelport load`: load studies by Locust on a running server.
 
-ramp: users arrive one after another. surface: replicas by callers, here or in a cluster. web: Locust's own page.
+ramp: users are added one by one. surface: each number of replicas under each number of callers, here or in a cluster.
+web: Locust's own page.
 """
 
 from __future__ import annotations

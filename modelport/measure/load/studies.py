@@ -1,4 +1,4 @@
-"""The studies: users ramped up, and replicas by callers."""
+"""The studies: users added one by one, and a number of replicas under a number of callers."""
 
 from __future__ import annotations
 

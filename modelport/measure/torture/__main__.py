@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modelport.environment import ROOT
-from modelport.measure.torture.faults import ALONE, SERVED, SERVED_TENSORFLOW, SHORT, TENSORFLOW, Fault
+from modelport.measure.torture.faults import ALONE, SAVED_MODELS, SERVED, SERVED_SAVED_MODELS, SHORT, Fault
 from modelport.measure.torture.outcome import Outcome, document, table
 from modelport.measure.torture.served import RECOVER_S, SERVICES, Served, TortureError, copy_repository, wait_for
 
 FOLDER = ROOT / "build" / "torture"
-ALL = [*SERVED, *SERVED_TENSORFLOW, *ALONE]
+ALL = [*SERVED, *SERVED_SAVED_MODELS, *ALONE]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def run(names: Sequence[str], folder: Path) -> list[Outcome]:
     """Inject faults by name: first those that share one stack, then those that need a stack of their own."""
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
-    for services, faults in ((SERVICES, SERVED), (TENSORFLOW, SERVED_TENSORFLOW)):
+    for services, faults in ((SERVICES, SERVED), (SAVED_MODELS, SERVED_SAVED_MODELS)):
         shared = {name: faults[name] for name in names if name in faults}
         if shared:
             outcomes += _run_shared(services, shared, folder)

@@ -33,12 +33,12 @@ SERVED: Mapping[str, Fault] = {
     "sigterm": processes.terminated,
 }
 # A second one is given these.
-TENSORFLOW = ("cars", "digits", "anomaly")
-SERVED_TENSORFLOW: Mapping[str, Fault] = {
-    "cars-killed": processes.model("cars", KILL, TENSORFLOW),
-    "digits-killed": processes.model("mnist", KILL, TENSORFLOW),
-    "digits-stalled": processes.model("mnist", STOP, TENSORFLOW),
-    "anomaly-stalled": processes.model("anomaly", STOP, TENSORFLOW),
+SAVED_MODELS = ("cars", "digits", "anomaly")
+SERVED_SAVED_MODELS: Mapping[str, Fault] = {
+    "cars-killed": processes.model("cars", KILL, SAVED_MODELS),
+    "digits-killed": processes.model("mnist", KILL, SAVED_MODELS),
+    "digits-stalled": processes.model("mnist", STOP, SAVED_MODELS),
+    "anomaly-stalled": processes.model("anomaly", STOP, SAVED_MODELS),
 }
 # Each of these starts a stack of its own.
 ALONE: Mapping[str, Callable[[Path], Outcome]] = {

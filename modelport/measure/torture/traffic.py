@@ -41,7 +41,7 @@ def infer_request(service: str, timeout_ms: int | None = None, image: bytes | No
 
     Args:
         service: which takes an image.
-        timeout_ms: the deadline that it asks for.
+        timeout_ms: the timeout that it sets.
         image: the file's bytes; default: the sample image.
     """
     from tritonclient.grpc import service_pb2  # not at import: KServe's generated code defines the same names
@@ -64,7 +64,7 @@ def begin(
         kinds: keys of `requests`, or a service and GRPC; sent in turn.
         rate: requests per second.
         callers: where given, this many wait for their answers instead.
-        timeout_ms: the deadline that each request asks for.
+        timeout_ms: the timeout that each request sets.
     """
     over_rest, chosen = requests(), []
     for kind in kinds:

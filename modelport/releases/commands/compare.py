@@ -1,4 +1,4 @@
-"""`modelport compare`."""
+"""`modelport compare`: compare two releases of a service, and judge whether the new one may replace the old one."""
 
 from __future__ import annotations
 

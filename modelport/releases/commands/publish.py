@@ -1,4 +1,4 @@
-"""`modelport publish`."""
+"""`modelport publish`: upload a release to storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modelport release`."""
+"""`modelport release`: build and check a release of a service's models."""
 
 from __future__ import annotations
 

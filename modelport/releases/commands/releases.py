@@ -1,4 +1,4 @@
-"""`modelport releases`."""
+"""`modelport releases`: list releases, which of them serve, and the latest changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modelport update`."""
+"""`modelport update`: switch a running stack to another release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modelport verify`."""
+"""`modelport verify`: check every file of a release, and its signature."""
 
 from __future__ import annotations
 

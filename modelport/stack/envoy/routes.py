@@ -1,4 +1,4 @@
-"""What an overlay says about traffic, read from its documents: paths, shares, fallback, retries, time limits.
+"""What an overlay declares about traffic, read from its documents: paths, shares, fallback, retries, time limits.
 
 Endpoints are named as people would: `detector`, its canary `detector-canary`, the lighter pods `classifier-light`.
 """

@@ -1,4 +1,4 @@
-"""A real Envoy as a process of ours: started, watched, ended with us, and led to other endpoints while it runs."""
+"""A real Envoy as a process of the stack: started, supervised and stopped with it; its endpoints can be changed."""
 
 from __future__ import annotations
 

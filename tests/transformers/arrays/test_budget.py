@@ -1,4 +1,4 @@
-"""A budget is never overspent, and nobody is overtaken for ever."""
+"""A budget is never exceeded, and no thread waits for ever."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The front door: what is let in, as a person would see it, and what is not."""
+"""Decoding: which files are accepted, with EXIF applied and colours as they are displayed, and which are refused."""
 
 import io
 import zlib
@@ -26,7 +26,7 @@ def decode(data, **options):
 
 
 def scene(size=(64, 48)):
-    """A red picture with a blue top left corner: orientation shows."""
+    """A red image with a blue top left corner: orientation shows."""
     image = Image.new("RGB", size, RED)
     image.paste((20, 30, 220), (0, 0, size[0] // 2, size[1] // 2))
     return image

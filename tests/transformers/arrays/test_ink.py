@@ -1,4 +1,4 @@
-"""Pictures of digits to MNIST's form."""
+"""Images of digits to MNIST's form."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Letterbox: where the picture lies, and that boxes come back to it."""
+"""Letterbox: where the image lies in the frame, and that boxes are mapped back to it."""
 
 import numpy as np
 import pytest

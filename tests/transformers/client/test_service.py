@@ -1,4 +1,4 @@
-"""Asking again, and giving up, against a server that answers what the test says."""
+"""Retries, and their end, against a server with scripted answers."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the server's routes, and the page made from it: no model is asked."""
+"""The OpenAPI document against the server's routes, and the page made from it; no model infers."""
 
 from __future__ import annotations
 

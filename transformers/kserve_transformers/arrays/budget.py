@@ -1,4 +1,4 @@
-"""Memory that threads share: who needs much waits until there is enough."""
+"""A memory budget that threads share: a thread that needs more than is left waits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 def give_back_blocks(of_bytes: int) -> None:
     """Let freed blocks of this size and more go back to the system at once, and smaller ones not, where it is glibc.
 
-    It learns from the first large block that is freed to keep others of its kind for the thread that had it: two
-    threads that took turns at large images held 340 MB for ever. And it gives back what is smaller whenever 128 KB
-    are free: the pages of every image of 1 MB were taken, and cleared, anew.
+    By default glibc raises its threshold at the first large block that is freed, and then keeps such blocks for the
+    thread that freed them: threads that took turns at large images would each hold one. And it returns smaller blocks
+    whenever 128 KB are free, so that the pages of every image would be requested, and cleared, anew.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

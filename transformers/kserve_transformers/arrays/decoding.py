@@ -1,4 +1,4 @@
-"""The front door for images: encoded bytes to RGB pixels, with the limits checked before a pixel is decoded."""
+"""Decodes images: encoded bytes to RGB pixels, with the limits checked before any pixel is decoded."""
 
 from __future__ import annotations
 

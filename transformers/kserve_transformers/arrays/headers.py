@@ -1,7 +1,7 @@
-"""What an encoded image claims to be, checked before a codec believes it.
+"""Checks what an encoded image declares about itself, before a codec relies on it.
 
-A codec that goes through a file block by block, or takes the memory that a header asks for, can be kept busy by a
-file of a few bytes. Here the blocks are counted, and nothing that is asked for is larger than the image.
+A codec that goes through a file block by block, or allocates the memory that a header declares, can be kept busy by a
+file of a few bytes. Here the blocks are counted, and nothing that is declared may be larger than the image.
 """
 
 from __future__ import annotations

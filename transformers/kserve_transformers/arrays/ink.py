@@ -1,4 +1,4 @@
-"""Any image of one digit to the form of the MNIST data set: white ink on black, 20 pixels, centred by mass."""
+"""Converts an image of one digit to the form of MNIST: white ink on black, 20 pixels, centred by mass."""
 
 from __future__ import annotations
 

@@ -47,8 +47,7 @@ class Letterbox:
         """The frame with the image in it.
 
         Down to half its size an image is scaled bilinearly, as in Darknet (resize_image, src/image.c; it lets corners
-        meet where OpenCV lets pixel centres), and by areas below, where that would leave pixels out: 0.5 instead of
-        2.2 ms for one of 640x480 pixels.
+        meet where OpenCV lets pixel centres), and by areas below, where that would leave pixels out.
 
         Args:
             rgb: [h, w, 3]; the image, or a reduced copy of it of the same proportions.

@@ -59,7 +59,7 @@ def _run(inputs: Sequence[Input], predict: Predict, options: argparse.Namespace)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m kserve_transformers.client", description=__doc__)
+    parser = argparse.ArgumentParser(prog="modelport client", description=__doc__)
     add = parser.add_argument
     add("service", help="a service of the server, such as detector")
     add("inputs", nargs="+", metavar="FILE|FOLDER|-", help="images; for windows CSV or a JSON list of numbers")

@@ -1,4 +1,4 @@
-"""What the API document shows of each service: its task's example, and what the models answered to it."""
+"""Examples in the API document: the sample request of each service's task, and the recorded answer to it."""
 
 from __future__ import annotations
 

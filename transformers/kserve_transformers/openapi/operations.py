@@ -1,4 +1,4 @@
-"""What the document says of each route: a table from the route's name to what it takes and answers."""
+"""Describes each route in the OpenAPI document: a table from the route's name to its requests and answers."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def parameters(service: Service) -> dict[str, Schema]:
 
 
 def own_request(service: Service, max_instances: int) -> Schema:
-    """The JSON that the service's own route takes; other keys are ignored, as they were by the older projects."""
+    """The JSON that the service's own route takes; other keys are ignored, as the legacy servers did."""
     if service.task.kind is InstanceKind.WINDOW:
         rows = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)}
         return {"type": "object", "required": ["data"], "properties": {"data": rows}}

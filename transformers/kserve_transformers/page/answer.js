@@ -1,4 +1,4 @@
-// The right-hand half of a tab: what a request's answer was, where its time went, and how to send it oneself.
+// The right-hand half of a tab: a request's answer, the time of each stage, and the same request as code.
 
 import { Code } from "./code.js";
 import { element, fill, sentence } from "./dom.js";
@@ -22,7 +22,7 @@ export class Answer {
     this.#showModels(service.name);
   }
 
-  // Asks, and shows the answer; an older request that is still on its way is given up.
+  // Sends a request and shows the answer; an earlier request that is under way is cancelled.
   async show(request) {
     this.stop();
     const running = (this.#running = new AbortController());
@@ -43,7 +43,7 @@ export class Answer {
     }
   }
 
-  // Gives up what is on its way.
+  // Cancels the request that is under way.
   stop() {
     this.#running?.abort();
     this.#running = null;

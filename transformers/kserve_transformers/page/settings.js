@@ -1,3 +1,3 @@
-// What the server says of itself in the page: what it hosts, and what a request may ask for.
+// What the server writes into the page about itself: the services that it hosts, and the options of a request.
 
 export const settings = JSON.parse(document.querySelector("meta[name=modelport]").content);

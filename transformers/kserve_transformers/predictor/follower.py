@@ -1,6 +1,6 @@
-"""Follows which release is assigned to a model while its server runs: for a stack whose releases change under it.
+"""Follows which release is assigned to a model while the server runs: on a laptop, where `modelport update` changes it.
 
-A server in a pod has one release for its whole life and no follower: it is started by `--follow_releases` alone.
+A server in a pod has one release for its whole life and no follower: only `--follow_releases` starts one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a model's files are those of its release: release.json beside the models has their sha256 and size.
+"""Checks that a model's files are those of its release: release.json beside the models has their sha256 and size.
 
 KServe's storage initializer checks no hash, so the transformer does.
 """

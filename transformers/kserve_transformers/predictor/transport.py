@@ -1,4 +1,4 @@
-"""One inference in Triton, or what a model declares there: with a timeout, and every answer checked."""
+"""Requests to Triton: an inference, or a model's declaration. Each has a timeout, and every answer is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes answer beside predictions, in JSON: published in the OpenAPI document."""
+"""JSON answers other than predictions, as the OpenAPI document publishes them."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class OwnState(TypedDict):
 
 
 class OwnHealth(TypedDict):
-    """Whether a service is ready, in the words of the older projects."""
+    """Whether a service is ready, in the words of its legacy route."""
 
     status: Literal["healthy", "unhealthy"]
 

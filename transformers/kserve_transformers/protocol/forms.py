@@ -1,4 +1,4 @@
-"""One image out of the bodies that browsers, curl and small scripts send: a form, JSON, or the bare bytes."""
+"""Reads one image from the bodies that browsers, curl and scripts send: a form, JSON, or the image's own bytes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""HTTP routes: each parses its protocol's requests into `ServiceRequest`, and words the answers."""
+"""HTTP routes: each parses its protocol's requests into `ServiceRequest`, and writes the answers in its form."""

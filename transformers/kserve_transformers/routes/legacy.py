@@ -1,4 +1,4 @@
-"""The legacy routes: those of the older projects that the services once were, whose users' programs go on working."""
+"""The legacy routes: those of the projects that the services replaced, kept so that existing clients work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page to try the services on: for browsers at / and /SERVICE/, where programs go on getting their JSON."""
+"""The page on which services can be tried: browsers get it at / and /SERVICE/, other clients get JSON there."""
 
 from __future__ import annotations
 

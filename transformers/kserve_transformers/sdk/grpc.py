@@ -17,10 +17,10 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServi
 from kserve.protocol.grpc.servicer import InferenceServicer, to_headers
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from kserve_transformers.body_limit import BODIES_HELD
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import BadRequestError, BusyError
 from kserve_transformers.health import Health
-from kserve_transformers.limits import BODIES_HELD
 from kserve_transformers.metadata import server_metadata, service_metadata
 from kserve_transformers.observe import begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response

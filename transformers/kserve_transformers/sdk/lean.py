@@ -1,4 +1,4 @@
-"""KServe's SDK without the parts of it that a server never uses, and without what only these import."""
+"""Imports KServe's SDK without the parts that a server never uses, and without what only these import."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import ModuleType
 def import_kserve_lean() -> None:
     """Stand in for pandas and for KServe's client of Kubernetes, before the SDK imports them.
 
-    It names a class of each in annotations; nothing else of them is touched while models are served. Measured: 1.1 s
-    instead of 1.9 s until everything is imported, and 121 MB instead of 174.
+    It names a class of each in annotations; nothing else of them is used while models are served. Without them the
+    server starts sooner and takes less memory.
     """
     for name, attribute in (("pandas", "DataFrame"), ("kserve.api.kserve_client", "KServeClient")):
         module = ModuleType(name, "Stands in for what is not needed here.")

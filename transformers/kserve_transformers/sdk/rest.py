@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse
 from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.middleware.cors import CORSMiddleware
 
+from kserve_transformers.body_limit import BodyLimit
 from kserve_transformers.health import Health
 from kserve_transformers.http1 import BoundedHead
-from kserve_transformers.limits import BodyLimit
 from kserve_transformers.openapi.operations import Hosted
 from kserve_transformers.routes.admission import Admission
 from kserve_transformers.routes.documents import answer_head, documents_router

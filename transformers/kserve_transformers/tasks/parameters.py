@@ -1,4 +1,4 @@
-"""Options that a request may name: what they take, how they are checked, and what the OpenAPI document says of them."""
+"""Options of a request: the values that they take, how these are checked, and their OpenAPI description."""
 
 from __future__ import annotations
 

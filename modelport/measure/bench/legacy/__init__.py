@@ -1,1 +1,1 @@
-"""The legacy servers: the small servers of the older projects, as their READMEs describe them, with our weights."""
+"""The legacy servers: those of the replaced projects, as their READMEs describe them, with our weights."""

@@ -1,4 +1,4 @@
-"""CarImages of cars are found in each layout that people have, and divided so that every class can be learnt."""
+"""Images of cars are found in each layout of a data set, and divided so that every class can be learnt."""
 
 import sys
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Which series an expression reads, and how an alert is asked so that silence is not mistaken for health."""
+"""Which series an expression reads, and how an alert is queried, so that no data is not mistaken for health."""
 
 from __future__ import annotations
 
