@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
+from modelport.environment import BASE, FRAMEWORKS, say, set_up
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: there is no command {name!r}: modelport help lists them", error=True)
         return 2
     command = COMMANDS[name]
-    try:
-        ensure(*_needs(command, rest))
-    except SetupError as error:
-        say(f"setup: {error}", error=True)
-        return 1
-    except KeyboardInterrupt:
-        say("setup: interrupted; run again to go on", error=True)
-        return 130
+    failed = set_up(*_needs(command, rest))
+    if failed:
+        return failed
     python = str((FRAMEWORKS[command.framework] if command.framework else BASE).python)
     os.execv(python, [python, "-P", "-m", command.module, *command.arguments, *rest])  # noqa: S606 (becomes the command)
 

@@ -316,6 +316,19 @@ def ensure(*needs: str) -> None:
                 _carry_out(step, step.digest(version))
 
 
+def set_up(*needs: str) -> int:
+    """`ensure` for a command line: what failed is said in one line. Returns the exit code."""
+    try:
+        ensure(*needs)
+    except SetupError as error:
+        say(f"setup: {error}", error=True)
+        return 1
+    except KeyboardInterrupt:
+        say("setup: interrupted; run again to go on", error=True)
+        return 130
+    return 0
+
+
 def _carry_out(step: Step, digest: str) -> None:
     """Install what a step names, unless the environment's stamp says that it has been."""
     environment = step.environment
@@ -356,15 +369,7 @@ def main(argv: list[str] | None = None) -> int:
         python = other_python()
         if python:
             os.execv(python, [python, *sys.argv])  # noqa: S606 (replaces this process on purpose)
-    try:
-        ensure(*arguments.needs)
-    except SetupError as error:
-        say(f"setup: {error}", error=True)
-        return 1
-    except KeyboardInterrupt:
-        say("setup: interrupted; run again to go on", error=True)
-        return 130
-    return 0
+    return set_up(*arguments.needs)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_a_command_becomes_a_python_that_does_not_look_into_its_working_director
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     became: list[str] = []
-    monkeypatch.setattr(cli, "ensure", lambda *needs: None)
+    monkeypatch.setattr(cli, "set_up", lambda *needs: 0)
     monkeypatch.setattr(os, "execv", lambda path, arguments: became.extend(arguments))
     cli.main([name])
     assert became[1:3] == ["-P", "-m"]
