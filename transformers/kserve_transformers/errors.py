@@ -5,6 +5,7 @@ ServingError                      base, never raised itself
 ├── NotFoundError             404 no such service, model or version
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
+│   └── UnsupportedCodingError  the body has a content coding that we do not read
 ├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
 ├── BadAnswerError            502 the model answered, but not what it declares
 ├── NotReadyError             503 the model, or everything in the service's chain, is not ready
@@ -64,6 +65,15 @@ class UnsupportedMediaError(ServingError):
 
     status = 415
     grpc_code = "INVALID_ARGUMENT"
+
+
+class UnsupportedCodingError(UnsupportedMediaError):
+    """The body has a content coding that we do not read."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The codings that are read: RFC 9110, section 15.5.16."""
+        return {"Accept-Encoding": "gzip, deflate"}
 
 
 class BusyError(ServingError):

@@ -40,6 +40,7 @@ def configure_logging(log_requests: bool) -> None:
             "root": {"handlers": ["stderr"], "level": "INFO"},
             "loggers": {
                 "kserve": {"level": "WARNING"},
+                "python_multipart": {"level": "CRITICAL"},  # it logs the errors of callers, who read them in the answer
                 "kserve_transformers.requests": {"level": "INFO" if log_requests else "WARNING"},
                 "uvicorn.access": {"level": "WARNING"},
             },

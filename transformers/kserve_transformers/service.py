@@ -140,7 +140,7 @@ class Service:
             ServingError: the request cannot be carried out.
         """
         self.check_room()
-        deadline = Deadline.of_request(headers, self._limits.timeout_s)
+        deadline = Deadline.of_request(headers, self._limits.timeout_s).within(request.timeout_s)
         started = time.perf_counter()
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
@@ -256,7 +256,7 @@ def find_service(services: Services, name: str) -> Service:
     try:
         return services[name]
     except KeyError:
-        raise NotFoundError("no such service here: GET /v2/models lists them") from None
+        raise NotFoundError(f"no such service here: there are {', '.join(services)}") from None
 
 
 async def _all(awaitables: Sequence[Any]) -> list[Any]:

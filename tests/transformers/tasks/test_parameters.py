@@ -30,5 +30,5 @@ def test_refused(given, message):
 
 
 def test_a_service_without_options():
-    with pytest.raises(BadRequestError, match=r"s has no parameter 'a'$"):
+    with pytest.raises(BadRequestError, match=r"s has no parameter 'a': it has none$"):
         check_parameters("s", {}, {"a": 1})

@@ -66,7 +66,7 @@ def _operation(document: Mapping[str, Any], path: str, method: str, operation: M
         f"{escape(path)}</code> {escape(operation['summary'])}</summary>"
     )
     if operation.get("parameters"):
-        yield "<h3>Headers</h3><dl>"
+        yield "<h3>Parameters</h3><dl>"
         for parameter in (_follow(document, one) for one in operation["parameters"]):
             yield f"<dt>{escape(parameter['name'])}</dt><dd>{escape(parameter['description'])}</dd>"
         yield "</dl>"

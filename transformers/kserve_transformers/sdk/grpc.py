@@ -22,12 +22,14 @@ from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import BadRequestError, BusyError
 from kserve_transformers.health import Health
 from kserve_transformers.metadata import server_metadata, service_metadata
-from kserve_transformers.observe import begin, record
+from kserve_transformers.observe import REQUEST_ID, begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
+from kserve_transformers.protocol.v2 import check_version
 from kserve_transformers.routes.errors import INTERNAL, message
 from kserve_transformers.sdk.errors import translate
+from kserve_transformers.sdk.grpc_services import add_services
 from kserve_transformers.sdk.model import infer_through
-from kserve_transformers.service import Services, find_service
+from kserve_transformers.service import Service, Services, find_service
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ _MAX_CALLS = 64
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
-    """The V2 methods; liveness and a service's readiness are KServe's own.
+    """The V2 methods; liveness is KServe's own.
 
     Args:
         dataplane: of KServe's server.
@@ -52,25 +54,34 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
     ) -> None:
         super().__init__(dataplane, extension)
         self._infer_through = infer_through(dataplane)
-        self._version = dataplane.metadata()["version"]
-        self._services = services
-        self._health = health
+        self.services = services
+        self.health = health
+
+    def _service(self, name: str, version: str) -> Service:
+        """A service, if it has the version."""
+        service = find_service(self.services, name)
+        check_version(version)
+        return service
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: ServicerContext) -> pb.ServerReadyResponse:  # noqa: N802
         """The SDK's own is true before a golden sample was answered, and while the server drains."""
-        return pb.ServerReadyResponse(ready=self._health.ready)
+        return pb.ServerReadyResponse(ready=self.health.ready)
 
     async def ServerMetadata(  # noqa: N802
         self, request: pb.ServerMetadataRequest, context: ServicerContext
     ) -> pb.ServerMetadataResponse:
         """The SDK's own names extensions that are not offered, and not the one that is."""
-        return pb.ServerMetadataResponse(**server_metadata(self._version))
+        return pb.ServerMetadataResponse(**server_metadata())
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: ServicerContext) -> pb.ModelReadyResponse:  # noqa: N802
+        """The SDK's own knows no versions."""
+        return pb.ModelReadyResponse(ready=self._service(request.name, request.version).unready_reason is None)
 
     async def ModelMetadata(  # noqa: N802
         self, request: pb.ModelMetadataRequest, context: ServicerContext
     ) -> pb.ModelMetadataResponse:
         """The SDK's own leaves versions and platform out."""
-        return pb.ModelMetadataResponse(**service_metadata(find_service(self._services, request.name)))
+        return pb.ModelMetadataResponse(**service_metadata(self._service(request.name, request.version)))
 
     async def RepositoryModelLoad(self, request: Any, context: ServicerContext) -> Any:  # noqa: N802
         """The SDK's own lets any caller load and unload models."""
@@ -82,28 +93,35 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         """The SDK's own codec copies tensors into typed contents, which clients read in different ways."""
         headers = {key: value for key, value in to_headers(context).items() if isinstance(value, str)}
         request_id, started, outcome = begin(headers), time.perf_counter(), "gone"
+        identified = (REQUEST_ID, request_id)
+        context.set_trailing_metadata((identified,))
         try:
-            response = await self._infer(request, headers, context)
+            response, answer_headers = await self._infer(request, headers, context)
+            await context.send_initial_metadata((identified, *answer_headers.items()))
             outcome = StatusCode.OK.name
         except Exception as exc:
-            outcome = getattr(translate(exc), "grpc_code", StatusCode.INTERNAL.name)
+            known = translate(exc)
+            outcome = known.grpc_code if known else StatusCode.INTERNAL.name
+            told = {name.lower(): value for name, value in known.headers.items()} if known else {}
+            context.set_trailing_metadata((identified, *told.items()))
             raise
         finally:
-            service = request.model_name if request.model_name in self._services else "none"
+            service = request.model_name if request.model_name in self.services else "none"
             record(service, "grpc", outcome, time.perf_counter() - started, request_id)
         return response
 
     async def _infer(
         self, request: pb.ModelInferRequest, headers: dict[str, str], context: ServicerContext
-    ) -> pb.ModelInferResponse:
-        service = find_service(self._services, request.model_name)
+    ) -> tuple[pb.ModelInferResponse, dict[str, str]]:
+        service = find_service(self.services, request.model_name)
         parsed = parse_infer_request(service.task.kind, request)
         remaining_s = context.time_remaining()
         if remaining_s is not None and TIMEOUT_HEADER not in headers:
             headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
-        answered, _ = await self._infer_through(service, parsed, headers)
+        answered, answer_headers = await self._infer_through(service, parsed, headers)
         tensors = service.task.presented_tensors(answered)
-        return render_infer_response(pb.ModelInferResponse(), request, tensors, answered.parameters)
+        response = render_infer_response(pb.ModelInferResponse(), request, tensors, answered.parameters)
+        return response, answer_headers
 
 
 class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
@@ -180,6 +198,7 @@ class GRPCServer:
             options=[("grpc.max_receive_message_length", self._max_message_bytes + _ENVELOPE_BYTES)],
         )
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
+        add_services(self._server, self._servicer.services, self._servicer.health)
         self._server.add_insecure_port(self._address)
         await self._server.start()
         await self._server.wait_for_termination()

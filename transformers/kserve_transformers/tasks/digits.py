@@ -53,7 +53,7 @@ class DigitsTask(ImageTask[Digit]):
         "confidence": ("FP32", [-1]),
     }
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
-        None: Presentation("/predict", DigitsPrediction, _predictions)
+        None: Presentation("/predict", DigitsPrediction, _predictions, welcome="MNIST Classification API")
     }
     example = "digit.png"
 
