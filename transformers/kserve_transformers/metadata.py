@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kserve_transformers import __version__
@@ -38,26 +39,23 @@ def service_metadata(service: Service) -> dict[str, Any]:
 def service_config(service: Service) -> dict[str, Any]:
     """The same as Triton's ModelConfig in JSON: what perf_analyzer and other clients of Triton ask for first.
 
-    max_batch_size is 0: dims are whole shapes, as metadata has them.
+    Where an input has no dimension but that of the instances, max_batch_size is 0, and dims are whole shapes, as in the
+    metadata; elsewhere dims leave out the first dimension.
     """
     known = service_metadata(service)
+    batches = all(len(one["shape"]) > 1 for one in known["inputs"])
 
-    def tensors(kind: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": one["name"],
-                "data_type": f"TYPE_{_CONFIG_TYPES.get(one['datatype'], one['datatype'])}",
-                "dims": one["shape"],
-            }
-            for one in known[kind]
-        ]
+    def tensor(one: Mapping[str, Any]) -> dict[str, Any]:
+        datatype = _CONFIG_TYPES.get(one["datatype"], one["datatype"])
+        dims = one["shape"][1:] or [1] if batches else one["shape"]
+        return {"name": one["name"], "data_type": f"TYPE_{datatype}", "dims": dims}
 
     return {
         "name": service.name,
         "platform": PLATFORM,
         "backend": "",
         "version_policy": {"specific": {"versions": [int(version) for version in known["versions"]]}},
-        "max_batch_size": 0,
-        "input": tensors("inputs"),
-        "output": tensors("outputs"),
+        "max_batch_size": service.max_instances if batches else 0,
+        "input": [tensor(one) for one in known["inputs"]],
+        "output": [tensor(one) for one in known["outputs"]],
     }

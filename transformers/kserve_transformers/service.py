@@ -116,6 +116,11 @@ class Service:
         self._decoding = 0  # requests whose instances are being decoded: each will need a place in a model's queue
 
     @property
+    def max_instances(self) -> int:
+        """How many instances a request may have."""
+        return self._limits.instances
+
+    @property
     def unready_reason(self) -> str | None:
         """Why no model of the chain can answer; None where one can."""
         return self.chain.unready_reason

@@ -40,8 +40,7 @@ def _unsigned(description: str) -> ProtocolParameter:
     return ProtocolParameter("an integer from 0", _is_unsigned, schema)
 
 
-# Services are stateless and have one level of priority. Triton takes `priority` and the sequence parameters for such
-# models, too, and they change nothing.
+# Triton takes `priority` and the sequence parameters for stateless models without levels of priority, too.
 _NO_EFFECT = "Of Triton's clients; it changes nothing, since services are stateless and have one level of priority."
 REQUEST: Mapping[str, ProtocolParameter] = {
     "timeout": _unsigned("Microseconds after which the answer is not wanted any more; 0: the server's limit."),
@@ -54,6 +53,7 @@ REQUEST: Mapping[str, ProtocolParameter] = {
     ),
     "sequence_start": _flag(_NO_EFFECT),
     "sequence_end": _flag(_NO_EFFECT),
+    "triton_enable_empty_final_response": _flag("Of Triton's clients; every request has one answer, which is final."),
 }
 INPUT: Mapping[str, ProtocolParameter] = {"binary_data_size": _unsigned("Bytes of this input behind the JSON.")}
 OUTPUT: Mapping[str, ProtocolParameter] = {"binary_data": _flag("Answer this output in the binary form.")}

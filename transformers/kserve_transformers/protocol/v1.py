@@ -7,6 +7,7 @@ from typing import Any
 
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.documents import check_keys, load_json
+from kserve_transformers.protocol.events import unwrapped
 from kserve_transformers.protocol.media import Body, declared_body, seen_body
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, instance_from_json
 
@@ -29,7 +30,7 @@ def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) ->
     if isinstance(payload, bytes):
         if (declared_body(headers, BODIES[kind]) or seen_body(payload)) is Body.IMAGE:
             return ServiceRequest((payload,))
-        payload = parse_json(payload, kind)
+        payload = unwrapped(parse_json(payload, kind))
     if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
         raise BadRequestError(f'the body must be {{"instances": [...]}}, each one {_example(kind)}')
     check_keys(payload, ALLOWED_KEYS, "the body")
