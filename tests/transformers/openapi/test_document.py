@@ -137,6 +137,9 @@ async def test_the_page_shows_every_operation_and_needs_nothing_from_elsewhere()
 
 async def test_head_is_answered_and_other_methods_name_the_right_one():
     with TestClient(await app_of(settings_of())) as client:
+        predict = client.get("/v1/models/detector:predict")
+        assert (predict.status_code, predict.headers["allow"]) == (405, "POST")
+        assert client.post("/v1/models/detector:explain", json={}).status_code == 404
         assert client.head("/v2").status_code == 200
         assert client.get("/detector", follow_redirects=False).json()["service"] == "detector"
         assert client.get("/nowhere/", follow_redirects=False).status_code == 404

@@ -68,9 +68,7 @@ def read_image_form(body: bytes, headers: Mapping[str, str]) -> ImageForm:
 
 def _from_parts(parts: list[_Part]) -> ImageForm:
     # browsers send an empty part for a file field in which nothing was chosen
-    files = [
-        part for part in parts if part.filename or (part.name in FIELDS and (part.content or part.filename is None))
-    ]
+    files = [p for p in parts if p.filename or (p.content and (p.filename is not None or p.name in FIELDS))]
     texts = [part for part in parts if part.filename is None and part.name not in FIELDS]
     strange = [part.name for part in files if part.name not in FIELDS]
     if strange:
