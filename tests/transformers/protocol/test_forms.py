@@ -1,7 +1,10 @@
 """Forms as clients really write them, by httpx and by hand, and those that are not one image."""
 
+import asyncio
+
 import httpx
 import pytest
+from starlette.requests import Request
 
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.forms import ImageForm, read_image_form
@@ -12,6 +15,14 @@ IMAGE = b"\xff\xd8\xff\r\n--not a boundary\x00"
 def form(files, **more):
     request = httpx.Request("POST", "http://a/", files=files, **more)
     return request.read(), {"content-type": request.headers["content-type"]}
+
+
+def read(body, headers):
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return asyncio.run(read_image_form(Request({"type": "http", "method": "POST", "headers": encoded}, receive)))
 
 
 @pytest.mark.parametrize(
@@ -26,20 +37,20 @@ def form(files, **more):
     ],
 )
 def test_the_image(file):
-    assert read_image_form(*form([file])) == ImageForm(IMAGE)
+    assert read(*form([file])) == ImageForm(IMAGE)
 
 
 def test_a_large_image():
-    assert read_image_form(*form([("file", ("a", IMAGE * 200_000))])).image == IMAGE * 200_000
+    assert read(*form([("file", ("a", IMAGE * 200_000))])).image == IMAGE * 200_000
 
 
 def test_text_fields():
     body, headers = form([("file", ("a.png", IMAGE))], data={"id": "ü", "score_threshold": "0.5"})
-    assert read_image_form(body, headers).texts == {"id": "ü", "score_threshold": "0.5"}
+    assert read(body, headers).texts == {"id": "ü", "score_threshold": "0.5"}
 
 
 def test_a_file_field_in_which_nothing_was_chosen_is_no_second_file():
-    assert read_image_form(*form([("file", ("a.png", IMAGE)), ("image", ("", b""))])).image == IMAGE
+    assert read(*form([("file", ("a.png", IMAGE)), ("image", ("", b""))])).image == IMAGE
 
 
 @pytest.mark.parametrize("encoding", ["binary", "8bit", "BASE64"])
@@ -47,7 +58,7 @@ def test_transfer_encodings_of_older_clients(encoding):
     content = IMAGE if encoding != "BASE64" else b"/9j/DQotLW5vdCBhIGJvdW5kYXJ5AA=="
     head = f'--b\r\nContent-Disposition: form-data; name="file"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
     body = head.encode() + content + b"\r\n--b--\r\n"
-    assert read_image_form(body, {"content-type": "multipart/form-data; boundary=b"}).image == IMAGE
+    assert read(body, {"content-type": "multipart/form-data; boundary=b"}).image == IMAGE
 
 
 FILE = ("file", ("a.png", IMAGE))
@@ -69,7 +80,7 @@ FILE = ("file", ("a.png", IMAGE))
 )
 def test_forms_that_are_not_one_image(files, data, message):
     with pytest.raises(BadRequestError, match=message):
-        read_image_form(*form(files, data=data))
+        read(*form(files, data=data))
 
 
 @pytest.mark.parametrize(
@@ -85,4 +96,4 @@ def test_forms_that_are_not_one_image(files, data, message):
 def test_damaged_forms(cut, content_type, message):
     body, headers = form([FILE])
     with pytest.raises(BadRequestError, match=message):
-        read_image_form(body[cut], {"content-type": content_type or headers["content-type"]})
+        read(body[cut], {"content-type": content_type or headers["content-type"]})

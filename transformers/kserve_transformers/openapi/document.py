@@ -13,7 +13,15 @@ from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.http1 import MAX_HEAD_BYTES
 from kserve_transformers.observe import REQUEST_ID
 from kserve_transformers.openapi import schemas
-from kserve_transformers.openapi.operations import ANSWER_TYPES, ERRORS, OPERATIONS, Hosted, error_example, error_name
+from kserve_transformers.openapi.operations import (
+    ANSWER_TYPES,
+    ERRORS,
+    OPERATIONS,
+    Hosted,
+    error_example,
+    error_name,
+    named_schemas,
+)
 from kserve_transformers.protocol.codings import MAX_RATIO
 from kserve_transformers.protocol.documents import MAX_CONTAINERS, MAX_VALUES
 from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER, MODEL_VERSION
@@ -78,7 +86,7 @@ def _components(hosted: Hosted) -> dict[str, Any]:
     answers: list[type] = [one.prediction for one in presentations]
     answers += [one.legacy_answer for one in presentations if one.legacy_answer]
     return {
-        "schemas": schemas.typed_schemas(dict.fromkeys([*ANSWER_TYPES, *answers])),
+        "schemas": schemas.typed_schemas(dict.fromkeys([*ANSWER_TYPES, *answers])) | named_schemas(hosted),
         "parameters": {one["name"]: one for one in (_VERSION_PARAMETER, *_request_headers(hosted.limits))},
         "headers": _ANSWER_HEADERS,
         "responses": {

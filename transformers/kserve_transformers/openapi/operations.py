@@ -56,6 +56,7 @@ ANSWER_TYPES = (
     answers.OwnHealth,
     answers.Index,
 )
+EVENT = "CloudEvent"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,15 @@ class Hosted:
         """The service that a route belongs to."""
         assert name is not None  # noqa: S101  (the route's path or tag names one)
         return self.services[name]
+
+
+def named_schemas(hosted: Hosted) -> dict[str, Schema]:
+    """What several operations refer to, beside the types of answers."""
+    made = {EVENT: schemas.event()}
+    for name, service in hosted.services.items():
+        made[f"{name}_v2_request"] = schemas.v2_request(service, hosted.limits.instances)
+        made[f"{name}_v2_answer"] = schemas.v2_answer(service)
+    return made
 
 
 Operation = dict[str, Any]
@@ -178,19 +188,19 @@ def _own_answer(service: Service, recorded: object) -> dict[str, Any]:
 def _v1_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     request = schemas.v1_request(service, hosted.limits.instances)
     content = _json(request, _example(samples.v1_document, service))
-    content[STRUCTURED] = {"schema": schemas.event(request)}
+    content[STRUCTURED] = {"schema": ref(EVENT)}
     return content | (_images() if service.task.kind is InstanceKind.IMAGE else {})
 
 
 def _v1_answer(service: Service, recorded: object) -> dict[str, Any]:
     answer = _predictions(ref(service.task.presentation.prediction.__name__))
-    return {**_json(answer, recorded), STRUCTURED: {"schema": schemas.event(answer)}}
+    return {**_json(answer, recorded), STRUCTURED: {"schema": ref(EVENT)}}
 
 
 def _v2_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     binary = {"type": "string", "format": "binary", "description": _BINARY}
     return {
-        **_json(schemas.v2_request(service, hosted.limits.instances), _example(samples.v2_document, service)),
+        **_json(ref(f"{service.name}_v2_request"), _example(samples.v2_document, service)),
         "application/octet-stream": {"schema": binary},
     }
 
@@ -204,7 +214,7 @@ _BINARY = (
 
 def _v2_answer(service: Service, recorded: object) -> dict[str, Any]:
     binary = {"schema": {"type": "string", "format": "binary", "description": _BINARY}}
-    return {**_json(schemas.v2_answer(service), recorded), "application/octet-stream": binary}
+    return {**_json(ref(f"{service.name}_v2_answer"), recorded), "application/octet-stream": binary}
 
 
 def _predictions(prediction: Schema) -> Schema:

@@ -8,6 +8,7 @@ from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, create_form_parser
+from starlette.requests import Request
 
 from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.media import Body, declared_body, seen_body
@@ -41,23 +42,20 @@ class _Part:
     content: bytes
 
 
-def read_image_form(body: bytes, headers: Mapping[str, str]) -> ImageForm:
+async def read_image_form(request: Request) -> ImageForm:
     """Read an image from a request's body.
 
     Taken are multipart/form-data with the image in the field `file` or `image`, with or without a filename, JSON
     {"image": base64, ...}, and the image's own bytes.
 
-    Args:
-        body: of the request.
-        headers: of the request, names in lower case.
-
     Raises:
         BadRequestError: the form or the JSON is malformed, or does not have exactly one image.
         UnsupportedMediaError: another content type.
     """
-    declared = declared_body(headers, tuple(Body))
+    declared = declared_body(request.headers, tuple(Body))
+    body = await request.body()
     if declared is Body.FORM:
-        return _from_parts(_parse_parts(body, headers["content-type"]))
+        return _from_parts(_parse_parts(body, request.headers["content-type"]))
     if (declared or seen_body(body)) is Body.IMAGE:
         return ImageForm(body)
     document = parse_json(body)

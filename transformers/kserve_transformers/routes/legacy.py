@@ -22,7 +22,7 @@ from kserve_transformers.tasks.parameters import options_beside_image
 
 async def post_image(infer: Infer, service: Service, request: Request) -> Response:
     """One image in any of the forms that are read; options stand beside it, or in the query."""
-    form = read_image_form(await request.body(), request.headers)
+    form = await read_image_form(request)
     task = service.task
     options = options_beside_image(service.name, task.parameters, form.values, form.texts)
     parsed = with_query(service, request, ServiceRequest((form.image,), options))
