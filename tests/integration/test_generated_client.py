@@ -73,7 +73,8 @@ def arguments(module):
 def bodies(module, operation, image):
     """Every body that the generated operation takes: the documented example, the form, and the image's bytes."""
     types = importlib.import_module(f"{PACKAGE}.types")
-    for kind in typing.get_args(typing.get_type_hints(module.sync_detailed)["body"]):
+    kinds = typing.get_type_hints(module.sync_detailed)["body"]
+    for kind in typing.get_args(kinds) or (kinds,):
         if hasattr(kind, "to_multipart"):
             yield kind(file=types.File(BytesIO(image), file_name="a.png", mime_type="image/png"))
         elif kind is types.File and not operation["operationId"].endswith(("infer", "infer_version")):

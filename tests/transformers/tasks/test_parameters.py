@@ -77,7 +77,7 @@ HARMLESS = {
     "user_id": "u",
     "timestamp": 1.7e9,
     "filename": "a.jpg",
-    "submit": "Upload",
+    "confirm": "Upload",
     "comment": "",
     "x": None,
 }

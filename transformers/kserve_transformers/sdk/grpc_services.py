@@ -79,12 +79,6 @@ class GrpcHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             find_service(self._services, request.service)
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
-    async def List(self, request: Any, context: ServicerContext) -> Any:  # noqa: N802
-        """The health of all names now."""
-        names = ("", V2_SERVICE, *self._services)
-        statuses = {name: health_pb2.HealthCheckResponse(status=self._status(name)) for name in names}
-        return health_pb2.HealthListResponse(statuses=statuses)
-
     async def Watch(self, request: Any, context: ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         """The health of a name now, and whenever it changes; it is looked at every second."""
         told = None

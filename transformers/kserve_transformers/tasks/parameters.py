@@ -13,7 +13,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})(e[+-]?[0
 _FLAGS = {"true": True, "false": False}
 # What names an option, of whichever server. Numbers, truth values, lists and objects are options whatever their names.
 _OPTION = re.compile(
-    r"thresh|conf|iou|nms|model|version|class|label|format|mode|output|param|option|setting", re.IGNORECASE
+    r"thresh|confiden|\bconf\b|(?<![a-z])iou|nms|model|version|class|label|format|mode|output|param|option|setting",
+    re.IGNORECASE,
 )
 # What names a request: `id`, `user_id`, `timestamp`, `frame_time`, ...
 _NAME_OF_REQUEST = re.compile(r"(.*[_-])?(id|time|timestamp)", re.IGNORECASE)
