@@ -33,7 +33,7 @@ CHECKS = [
 # A flood on a small machine may find a service busy, not ready or late: documented, and no fault.
 NO_FAULT = (429, 502, 503, 504)
 
-REFUSED = [400, 413, 415, *NO_FAULT]
+REFUSED = [400, 404, 413, 415, *NO_FAULT]
 
 PICTURES = st.sampled_from([sample.data for sample in [*whole(scene((17, 13))), *animated()]])
 schemathesis.openapi.format("image", PICTURES.map(lambda data: base64.b64encode(data).decode()))

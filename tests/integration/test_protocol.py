@@ -197,6 +197,13 @@ def test_codings_of_tritons_client(stack, request_, answer):
     assert result.as_numpy("anomaly").tolist() == [bool(result.as_numpy("anomaly")[0])] * 8
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_codings_of_tritons_grpc_client(stack, coding):
+    with triton_grpc.InferenceServerClient(stack.grpc) as client:
+        result = client.infer("digits", [image_input(triton_grpc, DIGIT)], compression_algorithm=coding)
+    assert result.as_numpy("digit").tolist() == [5]
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/metrics", "/page/app.js"])
 def test_large_answers_are_coded(client, path):
     plain, coded = (

@@ -22,13 +22,6 @@ def test_a_share_divides_what_is_left():
     assert Deadline.after(9).share(3).remaining_s() == pytest.approx(3, abs=0.5)
 
 
-@pytest.mark.parametrize("seconds", [None, 60.0, 9.0])
-def test_a_limit_within_it_only_shortens_it(seconds):
-    deadline = Deadline.after(9)
-    assert deadline.within(seconds) == deadline
-    assert deadline.within(0.0).at < deadline.at
-
-
 def test_nothing_is_left_after_it():
     with pytest.raises(TooLateError):
         Deadline.after(0).remaining_s()

@@ -36,10 +36,6 @@ class Deadline:
             raise BadRequestError(f"{TIMEOUT_HEADER} must be a positive number of milliseconds")
         return cls.after(min(limit_s, int(value[:12]) / 1000))
 
-    def within(self, seconds: float | None) -> Deadline:
-        """This deadline, or the one that lies so many seconds ahead where that is earlier."""
-        return self if seconds is None else min(self, Deadline.after(seconds), key=lambda deadline: deadline.at)
-
     def remaining_s(self) -> float:
         """Seconds left.
 

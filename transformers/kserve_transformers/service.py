@@ -145,7 +145,8 @@ class Service:
             ServingError: the request cannot be carried out.
         """
         self.check_room()
-        deadline = Deadline.of_request(headers, self._limits.timeout_s).within(request.timeout_s)
+        limit_s = self._limits.timeout_s
+        deadline = Deadline.of_request(headers, min(limit_s, request.timeout_s or limit_s))
         started = time.perf_counter()
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")

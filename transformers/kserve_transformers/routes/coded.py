@@ -35,6 +35,9 @@ class Coded:
             return
         headers = Headers(scope=scope)
         send = _coding(headers.get("accept-encoding", ""), send)
+        if scope["method"] != "POST":  # nothing else has a body
+            await self._app(scope, receive, send)
+            return
         named = ",".join(headers.getlist("content-encoding"))
         try:
             coding = request_coding(named)
