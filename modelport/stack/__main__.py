@@ -19,7 +19,7 @@ from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import build_task
 from modelport.environment import ROOT, SetupError
 from modelport.samples import sample_file
-from modelport.services import DeclarationError, choose
+from modelport.services import DeclarationError, check_chains, choose
 from modelport.stack import guard
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, kind = _settings(options)
         check_ports(settings)
+        check_chains(settings.services, settings.repository)
         export_missing(settings)
         stack = kind(settings)
         print(f"starting Triton and the transformers (logs: {os.path.relpath(settings.logs)}/)", flush=True)
