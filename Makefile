@@ -6,7 +6,7 @@ KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ setup-%: python
 
 serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
 	@exec $(RUN) serve --die-with-parent --port $(PORT) $(if $(SERVICES),--services $(SERVICES)) $(if $(OVERLAY),--overlay $(OVERLAY)) $(ARGS)
+
+status: setup  ## what runs on this machine, since when, ready or why not, which release, requests so far
+	@$(RUN) status $(ARGS)
+
+logs: setup  ## the logs of a running stack in one (ARGS=--follow)
+	@$(RUN) logs $(ARGS)
 
 test: setup  ## set everything up and run the tests, or those that ARGS selects (ARGS="-k letterbox")
 	@.venv/bin/python -P tests/run.py $(ARGS)

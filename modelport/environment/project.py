@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,5 +15,9 @@ class SetupError(Exception):
 
 
 def say(text: str, end: str = "\n", error: bool = False) -> None:
-    """Tell the person at the terminal."""
-    print(text, end=end, flush=True, file=sys.stderr if error else sys.stdout)
+    """Tell the person at the terminal; where nobody reads any more (`| head`), the command ends."""
+    try:
+        print(text, end=end, flush=True, file=sys.stderr if error else sys.stdout)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would complain at the exit
+        sys.exit(128 + signal.SIGPIPE)

@@ -94,30 +94,38 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     add = parser.add_argument
     add("--service", type=_service, action="append", default=[], metavar="SERVICE", help=f"{FORM}; repeatable")
     add("--model_name", help="added by KServe's controller; the services are those that --service declares")
-    for name, option in number_options().items():
-        check = _number(float, option.minimum, option.maximum)
-        add(f"--{name}", type=check, default=option.default, help=f"{option.description} (default: %(default)s)")
-    for flag, one in (*_flags(Settings), *_flags(Limits)):
-        if isinstance(one.default, bool):
-            add(f"--{flag}", action="store_true", help=one.metadata["help"])
-        else:
-            text = f"{one.metadata['help']} (default: %(default)s)"
-            add(f"--{flag}", type=one.metadata["parse"], default=one.default, help=text)
-    options = vars(parser.parse_args(arguments))
-    names = [spec.name for spec in options["service"]]
+    for flag, how in options():
+        add(f"--{flag}", **how)
+    told = vars(parser.parse_args(arguments))
+    names = [spec.name for spec in told["service"]]
     if not names:
         parser.error(f"declare what to serve: --service {FORM}, once for each service")
     if len(set(names)) < len(names):
         parser.error(f"two services are called {next(name for name in names if names.count(name) > 1)}")
-    repository = options["model_repository"]
+    repository = told["model_repository"]
     if repository is not None and not repository.is_dir():
         parser.error(f"--model_repository {repository}: no such folder")
     return Settings(
-        tuple(options["service"]),
-        {name: options[name] for name in number_options()},
-        Limits(**{one.name: options[flag] for flag, one in _flags(Limits)}),
-        **{one.name: options[flag] for flag, one in _flags(Settings)},
+        tuple(told["service"]),
+        {name: told[name] for name in number_options()},
+        Limits(**{one.name: told[flag] for flag, one in _flags(Limits)}),
+        **{one.name: told[flag] for flag, one in _flags(Settings)},
     )
+
+
+def options() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The server's options beside its services: the flag of each, and the keywords of argparse's add_argument."""
+    for name, option in number_options().items():
+        check = _number(float, option.minimum, option.maximum)
+        text = f"{option.description} (default: {option.default})"
+        yield name, {"type": check, "default": option.default, "help": text}
+    for flag, one in (*_flags(Settings), *_flags(Limits)):
+        default, text = one.default, one.metadata["help"]
+        if isinstance(default, bool):
+            yield flag, {"action": "store_true", "help": text}
+        else:
+            shown = f" (default: {default})" if default or default == 0 else ""
+            yield flag, {"type": one.metadata["parse"], "default": default, "help": text + shown}
 
 
 def _flags(kind: type) -> Iterator[tuple[str, Field[Any]]]:
