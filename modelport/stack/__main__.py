@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from exporters.table import table
+from kserve_transformers.api_keys import ApiKeys
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import options as transformer_options
@@ -146,8 +147,8 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
     """Checks an option's value and keeps it as it was written."""
 
     def check(text: str) -> str:
-        parse(text)
-        return f"--{flag}={text}"
+        value = parse(text)
+        return f"--{flag}={value.path.resolve() if isinstance(value, ApiKeys) else text}"
 
     return check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Mapping
@@ -145,7 +146,7 @@ def check_ports(settings: StackSettings) -> None:
             socket.create_server((settings.host, port)).close()
         except OSError as error:
             raise PortTakenError(
-                f"port {port} ({purpose}) cannot be used ({error.strerror}): "
+                f"port {port} ({purpose}) cannot be used ({os.strerror(error.errno or 0)}): "
                 f"end what listens there, or move with make serve {variable}={port + 1000}"
             ) from error
 

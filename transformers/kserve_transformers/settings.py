@@ -12,6 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.api_keys import ApiKeys
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
 
@@ -33,6 +34,13 @@ def _number(kind: type, minimum: float, maximum: float = float("inf")) -> Callab
         return number
 
     return check
+
+
+def _keys(text: str) -> ApiKeys:
+    try:
+        return ApiKeys(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 _COUNT = _number(int, 1)
@@ -80,6 +88,7 @@ class Settings:
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds for which requests are still served after SIGTERM", float)
+    api_keys: ApiKeys | None = _option(None, "file of API keys: only callers that have one are answered", _keys)  # noqa: RUF009
     log_requests: bool = _option(False, "log a line of JSON for each request")
     no_page: bool = _option(False, "answer JSON instead of a page to browsers at / and /SERVICE/")
 

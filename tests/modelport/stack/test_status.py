@@ -45,7 +45,7 @@ def test_running_stack(stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert digits["requests"] >= before["digits"]["requests"] + 2
     assert digits["failed"] == before["digits"]["failed"]
     assert [model["name"] for model in digits["models"]] == ["mnist"]
-    assert any("mnist" in line and line.startswith("digits") for line in status.lines(told))
+    assert any("mnist" in line and line.startswith("digits") for line in "\n".join(status.lines(told)).splitlines())
 
 
 def test_export_since_the_start_is_told(tmp_path: Path) -> None:
