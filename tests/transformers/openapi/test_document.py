@@ -76,6 +76,20 @@ async def test_only_what_is_hosted_is_named():
     assert {"/predict", "/digits/predict"} <= document["paths"].keys()
 
 
+@pytest.mark.parametrize("keys", [False, True])
+async def test_api_keys_are_told_of_where_they_are_needed(keys, tmp_path):
+    (tmp_path / "keys").write_text(f"alice {'0' * 64}\n")
+    options = [f"--api_keys={tmp_path / 'keys'}"] if keys else []
+    with TestClient(await app_of(settings_of("digits", options=options))) as client:
+        document = client.get("/openapi.json").json()
+    validate(document)
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            needed = keys and path not in ("/v2/health/live", "/v2/health/ready", "/metrics")
+            assert ("401" in operation["responses"]) == ("security" in operation) == needed
+    assert ("Unauthenticated" in document["components"]["responses"]) == keys
+
+
 async def test_references_lead_somewhere():
     with TestClient(await app_of(settings_of())) as client:
         text = client.get("/openapi.json").text

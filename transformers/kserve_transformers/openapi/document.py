@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from kserve_transformers import __version__
 from kserve_transformers.deadline import TIMEOUT_HEADER
+from kserve_transformers.errors import UnauthenticatedError
 from kserve_transformers.http1 import MAX_HEAD_BYTES
 from kserve_transformers.observe import REQUEST_ID
 from kserve_transformers.openapi import schemas
@@ -29,6 +30,7 @@ from kserve_transformers.settings import Limits
 
 _SERVICE = "{service}"
 _VERSION = "{version}"
+_KEY = "key"
 
 
 def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, Any]:
@@ -49,6 +51,9 @@ def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, An
                 parameters = [{"$ref": "#/components/parameters/version"}, *operation.get("parameters", [])]
                 missing = {"404": {"$ref": "#/components/responses/NotFound"}}
                 operation |= {"parameters": parameters, "responses": operation["responses"] | missing}
+            if hosted.open_paths is not None and path not in hosted.open_paths:
+                refused = {"401": {"$ref": "#/components/responses/Unauthenticated"}}
+                operation |= {"security": [{_KEY: []}], "responses": operation["responses"] | refused}
             operation["operationId"] = _operation_id(tag, route, name, path)
             paths.setdefault(path, {})[_method(route).lower()] = operation
     return {
@@ -82,6 +87,7 @@ def _operation_id(tag: str, route: APIRoute, name: str | None, path: str) -> str
 
 
 def _components(hosted: Hosted) -> dict[str, Any]:
+    keyed = hosted.open_paths is not None
     presentations = [service.task.presentation for service in hosted.services.values()]
     answers: list[type] = [one.prediction for one in presentations]
     answers += [one.legacy_answer for one in presentations if one.legacy_answer]
@@ -101,7 +107,9 @@ def _components(hosted: Hosted) -> dict[str, Any]:
                 },
             }
             for error in ERRORS
+            if keyed or error is not UnauthenticatedError
         },
+        **({"securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}}} if keyed else {}),
     }
 
 

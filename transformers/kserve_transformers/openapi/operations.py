@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from kserve_transformers.errors import (
     ServingError,
     TooLargeError,
     TooLateError,
+    UnauthenticatedError,
     UnsupportedMediaError,
 )
 from kserve_transformers.observe import REQUEST_ID
@@ -32,6 +33,7 @@ from kserve_transformers.tasks import samples
 # Every error that a request can meet, and what its caller reads.
 ERRORS: Mapping[type[ServingError], str] = {
     BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
+    UnauthenticatedError: str(UnauthenticatedError()),
     NotFoundError: "no such service here: there are {services}",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "the body has the content coding 'br': send it in one of gzip, deflate, or uncoded",
@@ -40,7 +42,7 @@ ERRORS: Mapping[type[ServingError], str] = {
     NotReadyError: "{service} is not ready: no model of its chain can answer yet, try again shortly",
     TooLateError: "the request's deadline passed before an answer was there",
 }
-_INFER_ERRORS = tuple(error for error in ERRORS if error is not NotFoundError)
+_INFER_ERRORS = tuple(error for error in ERRORS if error not in (UnauthenticatedError, NotFoundError))
 # Answers that are not predictions.
 ANSWER_TYPES = (
     answers.Error,
@@ -61,10 +63,17 @@ EVENT = "CloudEvent"
 
 @dataclass(frozen=True)
 class Hosted:
-    """What the document is about."""
+    """What the document is about.
+
+    Attributes:
+        services: by name.
+        limits: of a request.
+        open_paths: those that need no API key; None where none does.
+    """
 
     services: Services
     limits: Limits
+    open_paths: Collection[str] | None = None
 
     def service(self, name: str | None) -> Service:
         """The service that a route belongs to."""

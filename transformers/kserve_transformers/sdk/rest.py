@@ -26,7 +26,7 @@ from kserve_transformers.routes.targets import legacy_prefixes, post_targets
 from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
 from kserve_transformers.sdk.errors import add_error_handlers
-from kserve_transformers.sdk.keys import KeyRequired
+from kserve_transformers.sdk.keys import OPEN_PATHS, KeyRequired
 from kserve_transformers.sdk.model import infer_through
 from kserve_transformers.service import Services
 from kserve_transformers.settings import Settings
@@ -68,7 +68,8 @@ class RestServer(RESTServer):  # type: ignore[misc]
         routers = [v2_router(self._services, infer, self._health), v1_router(self._services, infer)]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits), not self._settings.no_page)
+        hosted = Hosted(self._services, self._settings.limits, OPEN_PATHS if self._settings.api_keys else None)
+        documents = documents_router(routers, hosted, not self._settings.no_page)
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)
