@@ -1,6 +1,9 @@
 """V1 and V2 by REST and gRPC against the real stack: one meaning, whatever way a request comes."""
 
 import base64
+import json
+import shutil
+import subprocess
 
 import grpc
 import numpy as np
@@ -294,3 +297,19 @@ def test_tritons_image_clients_work_against_our_triton(stack, pictures, protocol
         result = client.infer("efficientnet_lite0", [asked], outputs=[wanted]).as_numpy("probabilities__0")
     assert result.shape == (1, 3)
     assert result[0, 0].decode().split(":")[2] == "espresso"
+
+
+@pytest.mark.skipif(shutil.which("perf_analyzer") is None, reason="perf_analyzer is not installed")
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("service", ["digits", "anomaly"])
+def test_perf_analyzer(stack, tmp_path, service, protocol):
+    image = {"b64": b64(len(DIGIT).to_bytes(4, "little") + DIGIT)}
+    (tmp_path / "digits.json").write_text(json.dumps({"data": [{"image": image}]}))
+    options = {
+        "digits": ["--shape=image:1", f"--input-data={tmp_path / 'digits.json'}"],
+        "anomaly": ["-z", "-b", "4"],
+    }[service]
+    address = {"http": stack.http.removeprefix("http://"), "grpc": stack.grpc}[protocol]
+    command = ["perf_analyzer", "-m", service, "-i", protocol, "-u", address, "--request-count=10", *options]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "throughput: " in ran.stdout, ran.stdout + ran.stderr
