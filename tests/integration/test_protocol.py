@@ -244,9 +244,9 @@ def test_grpc_answers_carry_what_rests_headers_do(channel):
     request = service_pb2.ModelInferRequest(model_name="digits")
     request.inputs.add(name="image", datatype="BYTES", shape=[1]).contents.bytes_contents.append(DIGIT)
     _, call = stub.ModelInfer.with_call(request, metadata=(("x-request-id", "seven"),))
-    told = dict(call.initial_metadata())
-    assert told["x-request-id"] == "seven"
-    assert {part.split(";")[0].strip() for part in told["server-timing"].split(",")} >= {"decode", "queue", "infer"}
+    for told in (dict(call.initial_metadata()), dict(call.trailing_metadata())):
+        assert told["x-request-id"] == "seven"
+        assert {part.split(";")[0].strip() for part in told["server-timing"].split(",")} >= {"decode", "queue", "infer"}
     request.model_name = "boats"
     with pytest.raises(grpc.RpcError) as raised:
         stub.ModelInfer(request, metadata=(("x-request-id", "eight"),))

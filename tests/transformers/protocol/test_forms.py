@@ -40,6 +40,12 @@ def test_the_image(file):
     assert read(*form([file])) == ImageForm(IMAGE)
 
 
+def test_a_form_in_capitals_and_quotes():
+    body, headers = form([("file", ("a.png", IMAGE))])
+    boundary = headers["content-type"].partition("boundary=")[2]
+    assert read(body, {"content-type": f'Multipart/Form-Data; Charset=utf-8; Boundary="{boundary}"'}).image == IMAGE
+
+
 def test_a_large_image():
     assert read(*form([("file", ("a", IMAGE * 200_000))])).image == IMAGE * 200_000
 

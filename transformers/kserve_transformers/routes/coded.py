@@ -78,7 +78,6 @@ def _decoding(coding: str, receive: Receive) -> Receive:
 
 
 def _coding(accepted: str, send: Send) -> Send:
-    coding = answer_coding(accepted)
     start: Message | None = None
 
     async def coded(message: Message) -> None:
@@ -91,6 +90,7 @@ def _coding(accepted: str, send: Send) -> Send:
             headers, body = MutableHeaders(scope=held), message.get("body", b"")
             if _worthwhile(headers, body) and not message.get("more_body", False):
                 headers.add_vary_header("Accept-Encoding")
+                coding = answer_coding(accepted)
                 if coding is not None:
                     large = len(body) > _MAX_BYTES_HERE
                     body = await asyncio.to_thread(compress, body, coding) if large else compress(body, coding)

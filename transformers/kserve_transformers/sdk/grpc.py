@@ -97,13 +97,15 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         context.set_trailing_metadata((identified,))
         try:
             response, answer_headers = await self._infer(request, headers, context)
-            await context.send_initial_metadata((identified, *answer_headers.items()))
+            told = (identified, *answer_headers.items())  # clients read either
+            await context.send_initial_metadata(told)
+            context.set_trailing_metadata(told)
             outcome = StatusCode.OK.name
         except Exception as exc:
             known = translate(exc)
             outcome = known.grpc_code if known else StatusCode.INTERNAL.name
-            told = {name.lower(): value for name, value in known.headers.items()} if known else {}
-            context.set_trailing_metadata((identified, *told.items()))
+            more = [(name.lower(), value) for name, value in known.headers.items()] if known else []
+            context.set_trailing_metadata((identified, *more))
             raise
         finally:
             service = request.model_name if request.model_name in self.services else "none"
