@@ -69,7 +69,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
         hosted = Hosted(self._services, self._settings.limits, OPEN_PATHS if self._settings.api_keys else None)
-        documents = documents_router(routers, hosted, not self._settings.no_page)
+        documents = documents_router(routers, hosted)
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)
