@@ -17,8 +17,9 @@ import numpy as np
 
 from kserve_transformers.arrays.decoding import decode_image
 from kserve_transformers.client.drawing import draw_prediction
-from kserve_transformers.client.inputs import IMAGES, SERIES, Input, cut_windows, find_inputs, read_series
+from kserve_transformers.client.inputs import IMAGES, SERIES, Input, find_inputs
 from kserve_transformers.client.results import Result, answered_before, summary
+from kserve_transformers.client.series import cut_windows, read_series
 from kserve_transformers.client.service import RequestError, Service
 from kserve_transformers.settings import Limits
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 STDIN = "-"
@@ -51,53 +47,3 @@ def find_inputs(named: Sequence[str], suffixes: frozenset[str]) -> Iterator[Inpu
             yield Input(name, Path(path.name))
         else:
             raise FileNotFoundError(f"{name}: no such file or folder")
-
-
-def read_series(data: bytes, column: str | None = None) -> list[float]:
-    """The numbers of a series.
-
-    Args:
-        data: a JSON list of numbers, or CSV with or without a line of names.
-        column: of the CSV, by name; the last one where none is named.
-
-    Raises:
-        ValueError: it is neither; the message says what to send.
-    """
-    text = data.decode("utf-8-sig", "replace").strip()
-    if text.startswith("["):
-        numbers = json.loads(text)
-        if not all(type(number) in (int, float) for number in numbers):
-            raise ValueError("the JSON must be one list of numbers")
-        return [float(number) for number in numbers]
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    if not rows:
-        raise ValueError("the series is empty")
-    place = -1
-    if column is not None:
-        if column not in rows[0]:
-            raise ValueError(f"no column {column!r}: there are {', '.join(rows[0])}")
-        place = rows[0].index(column)
-    if column is not None or not _is_number(rows[0][place]):
-        rows = rows[1:]
-    return [float(row[place]) for row in rows]
-
-
-def cut_windows(series: Sequence[float], length: int) -> dict[int, list[float]]:
-    """Windows by where they start: one behind the other; the last one ends with the series, and may overlap.
-
-    Raises:
-        ValueError: the series is shorter than a window.
-    """
-    if len(series) < length:
-        raise ValueError(f"the series has {len(series)} numbers; the model's windows take {length}")
-    starts = [*range(0, len(series) - length, length), len(series) - length]
-    assert all(before < after for before, after in pairwise(starts))  # noqa: S101
-    return {start: list(series[start : start + length]) for start in starts}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
