@@ -80,7 +80,7 @@ class Service:
         if self._parameters:
             (prediction,) = self._predict_json([{"b64": base64.b64encode(data).decode()}])
         else:
-            (prediction,) = self._predict(data, "application/octet-stream")
+            (prediction,) = self._predict(data, "application/octet-stream", 1)
         return prediction
 
     def predict_windows(self, windows: Sequence[list[float]], at_once: int = 32) -> list[Any]:
@@ -92,14 +92,14 @@ class Service:
 
     def _predict_json(self, instances: Sequence[Any]) -> list[Any]:
         parameters = {"parameters": self._parameters} if self._parameters else {}
-        return self._predict(orjson.dumps({"instances": instances, **parameters}), "application/json")
+        body = orjson.dumps({"instances": instances, **parameters})
+        return self._predict(body, "application/json", len(instances))
 
-    def _predict(self, body: bytes, content_type: str) -> list[Any]:
+    def _predict(self, body: bytes, content_type: str, count: int) -> list[Any]:
         answer = self._send("POST", f"/v1/models/{self._name}:predict", body, content_type)
-        try:
-            predictions: list[Any] = answer["predictions"]
-        except (KeyError, TypeError) as exc:
-            raise RequestError(f"{self._url} is not a Modelport server: its answer has no predictions") from exc
+        predictions = answer.get("predictions") if isinstance(answer, dict) else None
+        if not isinstance(predictions, list) or len(predictions) != count:
+            raise RequestError(f"{self._url} is not a Modelport server: it did not answer {count} predictions")
         return predictions
 
     def _send(
