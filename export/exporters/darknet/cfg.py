@@ -31,12 +31,12 @@ _SKIPPED: Mapping[str, tuple[str, str]] = {
         "batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy "
         "steps scales step scale gamma power time_steps notruth random adam B1 B2 eps max_crop min_crop max_ratio "
         "min_ratio center clip aspect",
-        "mosaic mosaic_bound cutmix mixup flip letter_box dynamic_minibatch optimized_memory workspace_size_limit_MB "
+        "mosaic mosaic_bound cutmix mixup flip dynamic_minibatch optimized_memory workspace_size_limit_MB "
         "sharpen blur gaussian_noise contrastive contrastive_jit_flip contrastive_color unsupervised label_smooth_eps "
         "adversarial_lr attention ema_alpha badlabels_rejection_percentage num_sigmas_reject_badlabels "
         "equidistant_point try_fix_nan loss_scale use_cuda_graph benchmark_layers weights_reject_freq seq_scales "
         "sequential_subdivisions init_sequential_subdivisions augment_speed track log_step max_chart_loss sgdr_cycle "
-        "sgdr_mult resize_step",
+        "sgdr_mult resize_step learning_rate_min",
     ),
     "yolo": (
         "jitter ignore_thresh truth_thresh random max map",
@@ -45,11 +45,15 @@ _SKIPPED: Mapping[str, tuple[str, str]] = {
         "objectness_smooth track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer "
         "show_details",
     ),
+    "convolutional": ("", "grad_centr assisted_excitation stream wait_stream"),
+    "route": ("", "stream wait_stream"),
     "any": (
-        "stopbackward learning_rate smooth truth clip",
-        "dont_update burnin_update train_only_bn onlyforward",
+        "stopbackward learning_rate smooth truth clip dontsave onlyforward",
+        "dont_update burnin_update train_only_bn show_receptive_field",
     ),
 }
+# Keys of layers that change the inference, and that only AlexeyAB's fork reads.
+_FORKS_LAYERS: Mapping[str, str] = {"route": "groups group_id", "yolo": "scale_x_y new_coords"}
 _Number = TypeVar("_Number", int, float)
 
 
@@ -129,11 +133,12 @@ def parse_cfg(text: str) -> Network:
     if not sections or sections[0].name not in ("net", "network"):
         raise DarknetError("the first section must be [net]")
     net, *others = sections
-    _check_keys(net, "width height channels inputs")
+    _check_keys(net, "width height channels inputs letter_box")
     height, width = (_side(net, key) for key in ("height", "width"))
     if net.integer("channels", 3) != 3:
         raise net.error("only images of 3 channels are supported")
-    network = Network(height, width, tuple(_layer(section, index) for index, section in enumerate(others)))
+    layers = tuple(_layer(section, index) for index, section in enumerate(others))
+    network = Network(height, width, layers, _resize_mode(sections))
     if not network.heads:
         raise DarknetError("there is no [yolo] section: only YOLO detectors are supported")
     if len({head.classes for _, head in network.heads}) > 1:
@@ -159,6 +164,20 @@ def _sections(text: str) -> list[_Section]:
             raise DarknetError(f"line {number}: {raw.strip()!r} is neither [section] nor key=value inside one")
         sections[-1].options.setdefault(key, value)  # Darknet searches from the front: the first of two counts
     return sections
+
+
+def _resize_mode(sections: list[_Section]) -> str:
+    """The fork stretches images unless letter_box=1; the original Darknet, which does not know the key, never does."""
+    net = sections[0]
+    if "letter_box" in net.options:
+        return "letterbox" if net.flag("letter_box") else "stretch"
+    forks = any(section.options.keys() & set(_of_the_fork(section.name).split()) for section in sections)
+    return "stretch" if forks else ""
+
+
+def _of_the_fork(name: str) -> str:
+    name = "net" if name == "network" else name
+    return " ".join((_SKIPPED["any"][1], _SKIPPED.get(name, ("", ""))[1], _FORKS_LAYERS.get(name, "")))
 
 
 def _check_keys(section: _Section, known: str) -> None:
