@@ -52,8 +52,6 @@ _SKIPPED: Mapping[str, tuple[str, str]] = {
         "dont_update burnin_update train_only_bn show_receptive_field",
     ),
 }
-# Keys of layers that change the inference, and that only AlexeyAB's fork reads.
-_FORKS_LAYERS: Mapping[str, str] = {"route": "groups group_id", "yolo": "scale_x_y new_coords"}
 _Number = TypeVar("_Number", int, float)
 
 
@@ -138,7 +136,10 @@ def parse_cfg(text: str) -> Network:
     if net.integer("channels", 3) != 3:
         raise net.error("only images of 3 channels are supported")
     layers = tuple(_layer(section, index) for index, section in enumerate(others))
-    network = Network(height, width, layers, _resize_mode(sections))
+    resize_mode = ""
+    if "letter_box" in net.options:
+        resize_mode = "letterbox" if net.flag("letter_box") else "stretch"
+    network = Network(height, width, layers, resize_mode)
     if not network.heads:
         raise DarknetError("there is no [yolo] section: only YOLO detectors are supported")
     if len({head.classes for _, head in network.heads}) > 1:
@@ -164,20 +165,6 @@ def _sections(text: str) -> list[_Section]:
             raise DarknetError(f"line {number}: {raw.strip()!r} is neither [section] nor key=value inside one")
         sections[-1].options.setdefault(key, value)  # Darknet searches from the front: the first of two counts
     return sections
-
-
-def _resize_mode(sections: list[_Section]) -> str:
-    """The fork stretches images unless letter_box=1; the original Darknet, which does not know the key, never does."""
-    net = sections[0]
-    if "letter_box" in net.options:
-        return "letterbox" if net.flag("letter_box") else "stretch"
-    forks = any(section.options.keys() & set(_of_the_fork(section.name).split()) for section in sections)
-    return "stretch" if forks else ""
-
-
-def _of_the_fork(name: str) -> str:
-    name = "net" if name == "network" else name
-    return " ".join((_SKIPPED["any"][1], _SKIPPED.get(name, ("", ""))[1], _FORKS_LAYERS.get(name, "")))
 
 
 def _check_keys(section: _Section, known: str) -> None:

@@ -37,10 +37,9 @@ def stretched(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("keys", "mode", "reference"),
     [
-        pytest.param("", None, letterboxed, id="the original Darknet"),
+        pytest.param("", None, letterboxed, id="not said"),
         pytest.param("letter_box=1", "letterbox", letterboxed, id="letter_box=1"),
         pytest.param("letter_box=0", "stretch", stretched, id="letter_box=0"),
-        pytest.param("mosaic=1", "stretch", stretched, id="the fork's default"),
     ],
 )
 def test_boxes_are_those_of_darknets_own_resizing(darknet_files, tmp_path: Path, keys, mode, reference) -> None:
