@@ -116,3 +116,13 @@ def test_thresholds_are_sent_and_told(client, fake, images):
     wanted = {"score_threshold": 0.5, "iou_threshold": 0.25}
     assert (code, fake.parameters, json.loads(out)["parameters"]) == (0, wanted, wanted)
     assert fake.images == [b"image\x00"]
+
+
+def test_a_key_is_sent_and_no_password_is_told(monkeypatch, free_ports):
+    monkeypatch.setenv("MODELPORT_API_KEY", "secret")
+    url = f"http://user:password@127.0.0.1:{free_ports(1)[0]}"
+    with Service(url, "digits", 5, 1) as service:
+        assert service._client.headers["authorization"] == "Bearer secret"
+        with pytest.raises(UnreachableError) as refused:
+            service.window_length()
+    assert "password" not in str(refused.value)

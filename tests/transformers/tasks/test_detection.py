@@ -15,9 +15,12 @@ SIZE_WH = (600, 400)  # of coffee.jpg
 
 
 def model(**parameters):
-    return SimpleNamespace(
-        name="m", input=SimpleNamespace(shape=(96, 64, 3)), parameters=parameters, label=lambda index: str(index)
-    )
+    outputs = {
+        name: SimpleNamespace(datatype=datatype, shape=(300, *rest))
+        for name, datatype, *rest in (("boxes", "FP32", 4), ("scores", "FP32"), ("classes", "INT32"))
+    }
+    taken = SimpleNamespace(datatype="UINT8", shape=(96, 64, 3))
+    return SimpleNamespace(name="m", input=taken, outputs=outputs, parameters=parameters, label=str)
 
 
 def prepared(pictures, **parameters):
@@ -60,5 +63,7 @@ def test_no_image_is_decoded_smaller_than_its_place(mode, scale):
 
 
 def test_a_mode_that_does_not_exist(pictures):
+    assert DETECTOR.misfit(model()) is None
+    assert "correct its config.pbtxt" in DETECTOR.misfit(model(resize_mode="center_crop"))
     with pytest.raises(BadAnswerError, match=r"correct its config\.pbtxt"):
         prepared(pictures, resize_mode="center_crop")

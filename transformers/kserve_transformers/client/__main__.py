@@ -31,7 +31,9 @@ _EXIT_CODES = """exit codes:
   1    some inputs have none: their results say why
   2    nothing was sent, or the run ended early: the server is not reachable, or results cannot be written
   130  Ctrl-C; 143 SIGTERM; 141 the reader of standard output is gone
-What was answered stays in --out, and the same command goes on from there."""
+What was answered stays in --out, and the same command goes on from there.
+
+environment: MODELPORT_API_KEY, the key for a server that requires one."""
 
 
 class _TerminatedError(BaseException):

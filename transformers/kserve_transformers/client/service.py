@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -10,6 +12,7 @@ from typing import Any, Self
 import httpx
 import orjson
 
+API_KEY = "MODELPORT_API_KEY"  # environment variable with the key of a server that requires one
 _RETRIED = (429, 503)
 _MAX_WAIT_S = 10.0
 
@@ -40,11 +43,13 @@ class Service:
         self, url: str, name: str, timeout_s: float, connections: int, parameters: Mapping[str, Any] | None = None
     ) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        key = os.environ.get(API_KEY)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
         try:
-            self._client = httpx.Client(base_url=url, timeout=timeout_s, limits=limits)
+            self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, limits=limits)
         except httpx.InvalidURL as exc:
-            raise RequestError(f"--url {url}: {exc}") from exc
-        self._url = url
+            raise RequestError(f"--url is not a URL: {exc}") from exc
+        self._url = re.sub("//[^/]*@", "//", url)  # as errors name it, without a password
         self._name = name
         self._timeout_s = timeout_s
         self._parameters = dict(parameters or {})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kserve_transformers.api_keys import KEY_NAME
 from kserve_transformers.observe import REQUEST_ID, begin, record
 from kserve_transformers.routes.table import Target, keep_target
 
@@ -46,4 +47,4 @@ class Observed:
             await self._app(scope, receive, observed)
         finally:
             service = target.service.name if target.service else "none"
-            record(service, target.protocol, outcome, time.perf_counter() - started, request_id)
+            record(service, target.protocol, outcome, time.perf_counter() - started, request_id, scope.get(KEY_NAME))

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.middleware.cors import CORSMiddleware
 
+from kserve_transformers.api_keys import KeyRequired
 from kserve_transformers.body_limit import BodyLimit
 from kserve_transformers.health import Health
 from kserve_transformers.http1 import BoundedHead
@@ -78,6 +79,8 @@ class RestServer(RESTServer):  # type: ignore[misc]
         app.add_middleware(Admission)  # the innermost
         if not self._settings.no_page:
             app.add_middleware(Page, services=self._services, limits=self._settings.limits)
+        if self._settings.api_keys:
+            app.add_middleware(KeyRequired, keys=self._settings.api_keys)
         if self._settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,

@@ -101,6 +101,12 @@ class DetectionTask(ImageTask[Detections]):
         "label": ("BYTES", [-1]),
         "image_index": ("INT32", [-1]),
     }
+    model_input = ("UINT8", [-1, -1, 3])
+    model_outputs: ClassVar[Mapping[str | None, OutputType]] = {
+        "boxes": ("FP32", [-1, 4]),
+        "scores": ("FP32", [-1]),
+        "classes": ("INT32", [-1]),
+    }
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "score_threshold": Number(0, 1, "Lowest confidence of a detection.", 0.3),
         "iou_threshold": Number(0, 1, "Overlap above which the weaker of two boxes of a class is dropped.", 0.45),
@@ -110,6 +116,16 @@ class DetectionTask(ImageTask[Detections]):
     }
     example = "image.webp"
     takes_photos = True
+
+    def misfit(self, model: Declaration) -> str | None:
+        """Its resize mode must be known."""
+        reason = super().misfit(model)
+        if reason is None:
+            try:
+                _resize_mode(model)
+            except BadAnswerError as error:
+                return str(error)
+        return reason
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """As much as fills the model's frame."""
