@@ -1,5 +1,7 @@
 """Each drawing has a file of its own, and none replaces an image."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -53,5 +55,5 @@ def test_one_image_to_a_file_or_a_folder(client, photos, tmp_path, monkeypatch, 
 def test_no_drawing_replaces_another_file(client, photos, tmp_path, inputs, draw, message):
     code, _, said = client("detector", *(photos / one for one in inputs), "--draw", tmp_path / draw)
     assert code == 2
-    assert __import__("re").search(message, said), said
+    assert re.search(message, said), said
     assert (photos / "x.jpg").read_bytes() == (photos / "deep" / "x.jpg").read_bytes()

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import sys
 
 import boto3
 import pytest
@@ -155,7 +156,10 @@ def test_shards_send_everything_once_and_again_only_what_failed(client, fake, im
     assert set(files(rows(place))) == {*ALL, "broken.jpg"}
 
 
-def test_inputs_from_storage(client, fake, images, bucket):
+@pytest.mark.parametrize("boto3_is_there", [True, False], ids=["with boto3", "as in the image"])
+def test_inputs_from_storage(client, fake, images, bucket, monkeypatch, boto3_is_there):
+    if not boto3_is_there:
+        monkeypatch.setitem(sys.modules, "obstore.auth.boto3", None)
     folder = open_folder(f"{bucket}/in")
     for path in images.iterdir():
         folder.write(f"deep/{path.name}", path.read_bytes())
@@ -224,7 +228,7 @@ def test_options_that_cannot_be(client, images, capsys, arguments, message):
 
 @pytest.mark.parametrize(("package", "out"), [("obstore", "s3://batch/out/"), ("arro3.io", "results.parquet")])
 def test_a_missing_package_is_named(client, images, monkeypatch, package, out):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setitem(sys.modules, package, None)
     code, _, said = client("detector", images, "--out", out, "--format", "parquet")
     assert code == 2
     assert f"pip install {package.partition('.')[0]}" in said

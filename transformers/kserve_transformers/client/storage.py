@@ -4,7 +4,7 @@ Credentials are found by each provider's own means:
 
 s3  AWS_* variables, web identity, instance roles, and with boto3 also profiles; AWS_ENDPOINT_URL for compatible servers
 gs  Google's application default credentials: GOOGLE_APPLICATION_CREDENTIALS, gcloud, workload identity
-az  AZURE_STORAGE_* variables, workload or managed identity; az://ACCOUNT/CONTAINER/PREFIX
+az  AZURE_STORAGE_ACCOUNT_NAME and others, workload or managed identity; az://CONTAINER/PREFIX
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _CURES = {
     "NoSuchBucket": "there is no such bucket: create it first or correct the URL",
     "PermissionDenied": "check the credentials, and that they may list, read and write there",
     "Unauthenticated": "check the credentials, and that they may list, read and write there",
-    "credential provider": "there are no credentials for it: set the provider's variables, such as AWS_PROFILE",
+    "Account must be specified": "set AZURE_STORAGE_ACCOUNT_NAME",
+    "metadata.google.internal": "there are no credentials for it: set GOOGLE_APPLICATION_CREDENTIALS",
+    "computeMetadata": "there are no credentials for it: set GOOGLE_APPLICATION_CREDENTIALS",
+    "169.254.169.254": "there are no credentials for it: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret",
 }
 
 
