@@ -38,6 +38,10 @@ class SeriesError(ValueError):
     """The text is no series, or can be read in more than one way; the message names line and column."""
 
 
+class _UnclearError(SeriesError):
+    """The decimal mark is unclear: this way to read the text is not ruled out."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a table; a line of numbers is one, too.
@@ -104,11 +108,12 @@ class Column:
         numbers = [number for cell in rest if (number := _number(cell, self.decimal)) is not None]
         if not whole or not numbers or not self.label:
             return False
-        alone = not any(re.fullmatch("[+-]?[0-9]+", cell) for cell in rest)
+        alike = sum(re.fullmatch("[+-]?[0-9]+", cell) is not None for cell in rest)
         far = max(min(numbers) - int(first), int(first) - max(numbers)) > max(numbers) - min(numbers)
-        if self.label == f"column {int(first) + 1}" or 1900 <= int(first) <= 2100:
-            return alone or far
-        return alone and far and len(rest) >= _FEW_ROWS
+        year = 1900 <= int(first) <= 2100
+        if year or self.label == f"column {int(first) + 1}":
+            return far or 10 * alike <= len(rest) or (year and not 1900 <= numbers[0] <= 2100)
+        return not alike and len(rest) >= _FEW_ROWS
 
 
 def read_columns(text: str) -> list[Column]:
@@ -136,15 +141,17 @@ def _weakly_parted(lines: Sequence[tuple[int, str]]) -> list[Column]:
     """Commas and white space are within numbers, too: every reading is tried, and two that are as good are refused."""
     readings, errors = [], []
     for mark in (",", " ", ""):
-        if mark and not _parts(lines, mark):
+        if (mark and not _parts(lines, mark)) or _is_torn(lines, mark):
             continue
         try:
             named_rows, columns = _table(lines, mark)
+        except _UnclearError:
+            raise
         except SeriesError as exc:
             errors.append(exc)
             continue
         numeric = sum(column.is_numeric() for column in columns)
-        if numeric and not _is_torn(lines, mark):
+        if numeric:
             readings.append((named_rows, numeric < len(columns), mark, columns))
     if not readings:
         raise errors[0] if errors else SeriesError("no column holds numbers")
@@ -162,10 +169,11 @@ def _weakly_parted(lines: Sequence[tuple[int, str]]) -> list[Column]:
 
 
 def _is_torn(lines: Sequence[tuple[int, str]], mark: str) -> bool:
-    """White space beside commas belongs to them; a header with commas has more than one name."""
-    if mark == " ":
-        return any(re.search(r",\s|\s,", line.strip()) for _, line in lines)
-    return mark == "" and len(_split(lines[0][1], ",")) > 1 and _number(lines[0][1].strip(), ",") is None
+    """White space beside commas belongs to them, and a first line with commas that are in no number has more names."""
+    if mark == " " and any(re.search(r",\s|\s,", line.strip()) for _, line in lines):
+        return True
+    cells = _split(lines[0][1], mark) if mark != "," else []
+    return any(_number(cell, ".") is _number(cell, ",") is None and len(_split(cell, ",")) > 1 for cell in cells)
 
 
 def _parts(lines: Sequence[tuple[int, str]], mark: str) -> bool:
@@ -220,7 +228,8 @@ def _table(lines: Sequence[tuple[int, str]], mark: str) -> tuple[bool, list[Colu
         )
         for at, name in enumerate(names)
     ]
-    if short and columns[0].is_numeric() and not columns[0].is_ramp():
+    counted = not columns[0].is_numeric() or columns[0].is_ramp()
+    if short and not (counted and (mark != "," or _proves_point(body))):  # decimal commas make more cells, too
         raise unequal
     return short, columns
 
@@ -253,10 +262,14 @@ def _decimal_mark(rows: Sequence[_Row], mark: str) -> str:
     unclear = [(number, cell) for number, cell in cells if "," in cell and _number(cell, ",") is not None]
     if unclear and (mark != ";" or any("." in cell and _number(cell, ".") is not None for _, cell in cells)):
         number, cell = unclear[0]
-        raise SeriesError(
+        raise _UnclearError(
             f"line {number}: {_quoted(cell)} has a decimal comma or a comma between thousands: write it without"
         )
     return "," if unclear else "."
+
+
+def _proves_point(rows: Sequence[_Row]) -> bool:
+    return any(_number(cell, ".") is not None and _number(cell, ",") is None for _, row in rows for cell in row)
 
 
 def _number(cell: str, decimal: str) -> float | None:

@@ -19,6 +19,9 @@ const FEW_ROWS = 8; // below, one number that differs from the others is no sign
 // The text is no series, or can be read in more than one way; the message names line and column.
 export class SeriesError extends Error {}
 
+// The decimal mark is unclear: this way to read the text is not ruled out.
+class UnclearError extends SeriesError {}
+
 // The text of a file: UTF-8, UTF-16 with a byte order mark, or Windows-1252.
 export function decode(bytes) {
   const [first, second] = bytes;
@@ -135,11 +138,14 @@ function isUnclear({ name, label, cells, decimal }, first) {
   const rest = cells.slice(1).map(([, cell]) => cell);
   const numbers = rest.map((cell) => toNumber(cell, decimal)).filter((number) => number !== null);
   if (!whole || !numbers.length || !label) return false;
-  const alone = !rest.some((cell) => /^[+-]?[0-9]+$/.test(cell));
+  const alike = rest.filter((cell) => /^[+-]?[0-9]+$/.test(cell)).length;
   const [low, high] = numbers.reduce(([low, high], number) => [Math.min(low, number), Math.max(high, number)], [Infinity, -Infinity]);
   const far = Math.max(low - first, first - high) > high - low;
-  if (label === `column ${Number(first) + 1}` || (first >= 1900 && first <= 2100)) return alone || far;
-  return alone && far && rest.length >= FEW_ROWS;
+  const isYear = (number) => number >= 1900 && number <= 2100;
+  if (isYear(first) || label === `column ${Number(first) + 1}`) {
+    return far || 10 * alike <= rest.length || (isYear(first) && !isYear(numbers[0]));
+  }
+  return !alike && rest.length >= FEW_ROWS;
 }
 
 // The columns in the one way in which a text can be read.
@@ -165,13 +171,13 @@ function columnsOf(text) {
 function weaklyParted(lines) {
   const [readings, errors] = [[], []];
   for (const mark of [",", " ", ""]) {
-    if (mark && !parts(lines, mark)) continue;
+    if ((mark && !parts(lines, mark)) || isTorn(lines, mark)) continue;
     try {
       const [short, columns] = table(lines, mark);
       const numeric = columns.filter(holdsNumbers).length;
-      if (numeric && !isTorn(lines, mark)) readings.push({ short, texts: numeric < columns.length, mark, columns });
+      if (numeric) readings.push({ short, texts: numeric < columns.length, mark, columns });
     } catch (error) {
-      if (!(error instanceof SeriesError)) throw error;
+      if (!(error instanceof SeriesError) || error instanceof UnclearError) throw error;
       errors.push(error);
     }
   }
@@ -189,11 +195,11 @@ function weaklyParted(lines) {
   return best[0].columns;
 }
 
-// White space beside commas belongs to them; a header with commas has more than one name.
+// White space beside commas belongs to them, and a first line with commas that are in no number has more names.
 function isTorn(lines, mark) {
-  if (mark === " ") return lines.some(([, line]) => /,\s|\s,/.test(line.trim()));
-  const [[, head]] = lines;
-  return mark === "" && split(head, ",").length > 1 && toNumber(head.trim(), ",") === null;
+  if (mark === " " && lines.some(([, line]) => /,\s|\s,/.test(line.trim()))) return true;
+  const cells = mark === "," ? [] : split(lines[0][1], mark);
+  return cells.some((cell) => toNumber(cell, ".") === null && toNumber(cell, ",") === null && split(cell, ",").length > 1);
 }
 
 function parts(lines, mark) {
@@ -243,7 +249,8 @@ function table(lines, mark) {
     cells: (named ? body : rows).map(([number, cells]) => [number, cells[at]]),
     decimal,
   }));
-  if (short && holdsNumbers(columns[0]) && !isRamp(columns[0])) throw unequal;
+  const counted = !holdsNumbers(columns[0]) || isRamp(columns[0]);
+  if (short && !(counted && (mark !== "," || provesPoint(body)))) throw unequal; // decimal commas make more cells, too
   return [short, columns];
 }
 
@@ -266,9 +273,13 @@ function decimalMark(rows, mark) {
   const unclear = cells.filter(([, cell]) => cell.includes(",") && toNumber(cell, ",") !== null);
   if (unclear.length && (mark !== ";" || cells.some(([, cell]) => cell.includes(".") && toNumber(cell, ".") !== null))) {
     const [[number, cell]] = unclear;
-    throw new SeriesError(`line ${number}: ${quoted(cell)} has a decimal comma or a comma between thousands: write it without`);
+    throw new UnclearError(`line ${number}: ${quoted(cell)} has a decimal comma or a comma between thousands: write it without`);
   }
   return unclear.length ? "," : ".";
+}
+
+function provesPoint(rows) {
+  return rows.some(([, row]) => row.some((cell) => toNumber(cell, ".") !== null && toNumber(cell, ",") === null));
 }
 
 function toNumber(cell, decimal) {
