@@ -24,8 +24,9 @@ from kserve_transformers.settings import options as transformer_options
 from kserve_transformers.tasks import build_task
 from modelport.environment import ROOT, SetupError
 from modelport.samples import sample_file
-from modelport.services import DeclarationError, check_chains, choose
+from modelport.services import DeclarationError, choose
 from modelport.stack import guard
+from modelport.stack.chains import check_chains
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
 from modelport.stack.supervisor import Supervisor

@@ -17,23 +17,12 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, unary_unary_rpc_method_handler
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from kserve_transformers.errors import UnauthenticatedError
 from kserve_transformers.metrics import KEY_REQUESTS
-from kserve_transformers.routes.errors import answer
 
 logger = logging.getLogger(__name__)
 
-KEY_NAME = "modelport.key"  # in the scope of a request
-OPEN_PATHS = ("/v2/health/live", "/v2/health/ready", "/metrics")
-OPEN_METHODS = ("ServerLive", "ServerReady", "Check", "Watch")
 _LINE = re.compile(r"([A-Za-z0-9][\w.-]{0,62})\s+([0-9a-fA-F]{64})")
 _LOOK_S = 1.0
 
@@ -77,49 +66,6 @@ class ApiKeys:
                 self._digests = _read(self.path)
             except ValueError as error:
                 logger.error("the keys stay as they were: %s", error)
-
-
-class KeyRequired:
-    """ASGI middleware that answers 401 to requests without a key, before their bodies are read.
-
-    Args:
-        app: what is protected.
-        keys: that are accepted.
-    """
-
-    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
-        self._app = app
-        self._keys = keys
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it."""
-        if scope["type"] == "http" and scope["path"].rstrip("/") not in OPEN_PATHS:
-            scope[KEY_NAME] = self._keys.name_of(Headers(scope=scope).get("authorization"))
-            if scope[KEY_NAME] is None:
-                await answer(UnauthenticatedError())(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-class KeyRequiredInterceptor(aio.ServerInterceptor):  # type: ignore[misc]
-    """The same for gRPC, by the call's metadata."""
-
-    def __init__(self, keys: ApiKeys) -> None:
-        self._keys = keys
-
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[RpcMethodHandler]], details: HandlerCallDetails
-    ) -> RpcMethodHandler:
-        metadata: Mapping[str, Any] = dict(details.invocation_metadata or ())
-        is_open = details.method.rpartition("/")[2] in OPEN_METHODS
-        if is_open or self._keys.name_of(metadata.get("authorization")) is not None:
-            return await continuation(details)
-
-        async def refuse(_: bytes, context: ServicerContext) -> None:
-            error = UnauthenticatedError()
-            await context.abort(StatusCode[error.grpc_code], str(error))
-
-        return unary_unary_rpc_method_handler(refuse)
 
 
 def _key(authorization: str) -> str:

@@ -16,11 +16,11 @@ import uvicorn
 import uvloop
 from tritonclient.http.aio import InferenceServerClient
 
-from kserve_transformers.api_keys import KeyRequiredInterceptor
 from kserve_transformers.health import Health
 from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.sdk.grpc import GRPCServer, Servicer
+from kserve_transformers.sdk.keys import KeyRequiredInterceptor
 from kserve_transformers.sdk.model import ServiceModel
 from kserve_transformers.sdk.rest import GRACE_S, RestServer
 from kserve_transformers.service import Service, Services

@@ -200,9 +200,10 @@ def check_port(port: int) -> None:
     """
     try:
         socket.create_server((LOOPBACK, port)).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "it must be below 65536"
         raise StartError(
-            f"port {port} cannot be used ({os.strerror(error.errno or 0)}): end what listens there, or choose another: "
+            f"port {port} cannot be used ({why}): end what listens there, or choose another: "
             f'make prometheus ARGS="--port {port + 1}"'
         ) from error
 

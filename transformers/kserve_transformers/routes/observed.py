@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kserve_transformers.api_keys import KEY_NAME
 from kserve_transformers.observe import REQUEST_ID, begin, record
 from kserve_transformers.routes.table import Target, keep_target
+
+KEY_NAME = "modelport.key"  # in the scope of a request whose caller has one
 
 
 class Observed:

@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse
 from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.middleware.cors import CORSMiddleware
 
-from kserve_transformers.api_keys import KeyRequired
 from kserve_transformers.body_limit import BodyLimit
 from kserve_transformers.health import Health
 from kserve_transformers.http1 import BoundedHead
@@ -26,6 +25,7 @@ from kserve_transformers.routes.targets import legacy_prefixes, post_targets
 from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
 from kserve_transformers.sdk.errors import add_error_handlers
+from kserve_transformers.sdk.keys import KeyRequired
 from kserve_transformers.sdk.model import infer_through
 from kserve_transformers.service import Services
 from kserve_transformers.settings import Settings
@@ -68,7 +68,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         routers = [v2_router(self._services, infer, self._health, version), v1_router(self._services, infer)]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits), not self._settings.no_page)
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits))
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelport.environment import ROOT
-from modelport.services import DeclarationError, check_chains, choose
+from modelport.services import DeclarationError, choose
+from modelport.stack.chains import check_chains
 
 REPOSITORY = ROOT / "model_repository"
 
