@@ -95,7 +95,8 @@ def built(dockerfile: str, requirements: tuple[str, ...], image: str) -> Iterato
 @pytest.fixture(scope="module")
 def image(base: None) -> Iterator[Path]:
     """The transformer image's own file system."""
-    with built("transformers/Dockerfile", ("transformers.txt", "client.txt", "reference.txt"), TRANSFORMER) as (_, folder):
+    requirements = ("transformers.txt", "client.txt", "reference.txt")
+    with built("transformers/Dockerfile", requirements, TRANSFORMER) as (_, folder):
         yield folder
 
 
