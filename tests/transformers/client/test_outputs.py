@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import sys
@@ -108,6 +109,13 @@ def test_two_clients_do_not_write_to_one_file(client, images, tmp_path):
     with contextlib.closing(outputs.open_output(str(out), None, None, outputs.Request("detector", {}))):
         code, _, said = client("detector", images, "--out", out)
     assert (code, said) == (2, f"error: {out}: another client writes to it now\n")
+
+
+def test_standard_input_is_another_one_each_time(client, fake, tmp_path, monkeypatch):
+    for image in (b"one", b"two"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(image)))
+        assert client("detector", "-", "--out", tmp_path / "results.jsonl")[0] == 0
+    assert fake.images == [b"one", b"two"]
 
 
 def test_a_device_is_written_to(client, images):

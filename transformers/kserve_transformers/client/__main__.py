@@ -17,7 +17,7 @@ from typing import Any
 
 from kserve_transformers.client.drawing import Drawings
 from kserve_transformers.client.formats import FORMATS, FormatError
-from kserve_transformers.client.inputs import IMAGES, SERIES, Input, find_inputs
+from kserve_transformers.client.inputs import IMAGES, SERIES, STDIN, Input, find_inputs
 from kserve_transformers.client.outputs import Output, Shard, open_output
 from kserve_transformers.client.progress import progress
 from kserve_transformers.client.results import Request, Result, summary
@@ -80,7 +80,8 @@ def _main(options: argparse.Namespace) -> int:
         output = open_output(options.out, options.format, options.shard, Request(options.service, parameters))
         predict = _series_predictor(service, length, options.column) if length else _image_predictor(service, drawings)
         with _closing(output):
-            left = [one for one in inputs if one.name not in output.answered]
+            # standard input is another one each time
+            left = [one for one in inputs if one.name == STDIN or one.name not in output.answered]
             if len(left) < len(inputs):
                 print(f"{len(inputs) - len(left)} of {len(inputs)} have an answer already", file=sys.stderr)
             return _run(left, predict, output, options.threads)
