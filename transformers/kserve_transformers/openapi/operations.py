@@ -11,6 +11,7 @@ from kserve_transformers.errors import (
     BadAnswerError,
     BadRequestError,
     BusyError,
+    LateBodyError,
     NotFoundError,
     NotReadyError,
     ServingError,
@@ -32,6 +33,7 @@ from kserve_transformers.tasks import samples
 ERRORS: Mapping[type[ServingError], str] = {
     BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
     NotFoundError: "no such service here: GET /v2/models lists them",
+    LateBodyError: "the body did not come within {timeout_s:g} s",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "compressed bodies are not read: send it without Content-Encoding",
     BusyError: "{service} is busy: its queue is full, try again shortly",
@@ -79,8 +81,9 @@ def error_name(error: type[ServingError]) -> str:
 
 def error_example(error: type[ServingError], hosted: Hosted) -> dict[str, str]:
     """What a caller of the first service reads."""
-    service, limit = next(iter(hosted.services.values())), hosted.limits.instances
-    names = {"service": service.name, "model": service.chain.models[0].name, "instances": limit, "too_many": limit + 1}
+    service, limits = next(iter(hosted.services.values())), hosted.limits
+    names = {"service": service.name, "model": service.chain.models[0].name, "timeout_s": limits.timeout_s}
+    names |= {"instances": limits.instances, "too_many": limits.instances + 1}
     return {"error": ERRORS[error].format_map(names)}
 
 
