@@ -239,6 +239,7 @@ class BoundedHead(HttpToolsProtocol):
         super().resume_writing()
         if self._other_timer is not None and not self._real.is_closing():
             self._other_timer.cancel()
+            self._other_timer = None
 
     def _refuse(self, status: HTTPStatus, message: str) -> NoReturn:
         """End the parser, whose error ends the connection with this answer."""
@@ -292,9 +293,8 @@ class BoundedHead(HttpToolsProtocol):
             self._give_up_after(CLOSE_S)
 
     def _give_up_after(self, seconds: float) -> None:
-        if self._other_timer is not None:
-            self._other_timer.cancel()
-        self._other_timer = self.loop.call_later(seconds, self._real.abort)
+        if self._other_timer is None:
+            self._other_timer = self.loop.call_later(seconds, self._real.abort)
 
     def _await_head(self) -> None:
         self._stop_waiting()
