@@ -1,4 +1,4 @@
-"""The standard clients of Java, Go and Node against the real stack: images on every route, and bodies over the limit."""
+"""The standard clients of Java, Go and Node against the real stack: images on every route, bodies over the limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ LEGACY, V1, V2 = "/detector/api/", "/v1/models/detector:predict", "/v2/models/de
 JPEG, JSON, FORM = "image/jpeg", "application/json", "multipart/form-data"
 CLIENTS = {
     "JDK HttpClient": ("java", "Post.java", "HttpClient"),
-    "JDK HttpClient, Expect": ("java", "Post.java", "Expect"),
     "JDK HttpURLConnection": ("java", "Post.java", "HttpURLConnection"),
     "Go net/http": ("go", "run", "post.go"),
     "Node fetch": ("node", "post.mjs", "fetch"),

@@ -14,8 +14,7 @@ import java.nio.file.Path;
 
 /**
  * Posts what standard input lists, a line each: name, URL, content type, form (plain, chunked or multipart), file.
- * Prints each name with its status. The argument is the client: HttpClient, Expect (the same, with
- * "Expect: 100-continue") or HttpURLConnection.
+ * Prints each name with its status. The argument is the client: HttpClient or HttpURLConnection.
  */
 public class Post {
     static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -34,7 +33,7 @@ public class Post {
             try {
                 status = "" + (args[0].equals("HttpURLConnection")
                         ? byConnection(part[1], type, body, chunked)
-                        : byClient(part[1], type, body, chunked, args[0].equals("Expect")));
+                        : byClient(part[1], type, body, chunked));
             } catch (IOException error) {
                 status = error.toString();
             }
@@ -42,12 +41,12 @@ public class Post {
         }
     }
 
-    static int byClient(String url, String type, byte[] body, boolean chunked, boolean expect) throws Exception {
+    static int byClient(String url, String type, byte[] body, boolean chunked) throws Exception {
         var publisher = chunked
                 ? BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(body))
                 : BodyPublishers.ofByteArray(body);
         var request = HttpRequest.newBuilder(URI.create(url)).header("Content-Type", type);
-        return CLIENT.send(request.expectContinue(expect).POST(publisher).build(), BodyHandlers.ofString()).statusCode();
+        return CLIENT.send(request.POST(publisher).build(), BodyHandlers.ofString()).statusCode();
     }
 
     static int byConnection(String url, String type, byte[] body, boolean chunked) throws IOException {
