@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -96,9 +97,18 @@ class GRPCServer:
         servicer: what answers.
         limits: of a request.
         grace_s: how long running requests may take after `stop`.
+        interceptors: behind our own, which waits for messages.
     """
 
-    def __init__(self, address: str, servicer: Servicer, limits: Limits, grace_s: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        servicer: Servicer,
+        limits: Limits,
+        grace_s: float,
+        interceptors: Sequence[aio.ServerInterceptor] = (),
+    ) -> None:
+        self._interceptors = interceptors
         self._address = address
         self._servicer = servicer
         self._limits = limits
@@ -109,7 +119,7 @@ class GRPCServer:
         """Serve until stopped."""
         self._server = aio.server(
             ThreadPoolExecutor(max_workers=1),
-            interceptors=(Calls(self._limits),),
+            interceptors=(Calls(self._limits), *self._interceptors),
             options=server_options(self._limits),
         )
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)

@@ -25,6 +25,7 @@ from kserve_transformers.routes.targets import legacy_prefixes, post_targets
 from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
 from kserve_transformers.sdk.errors import add_error_handlers
+from kserve_transformers.sdk.keys import KeyRequired
 from kserve_transformers.sdk.model import infer_through
 from kserve_transformers.service import Services
 from kserve_transformers.settings import Settings
@@ -79,6 +80,8 @@ class RestServer(RESTServer):  # type: ignore[misc]
         app.add_middleware(Admission)  # the innermost
         if not self._settings.no_page:
             app.add_middleware(Page, services=self._services, limits=self._settings.limits)
+        if self._settings.api_keys:
+            app.add_middleware(KeyRequired, keys=self._settings.api_keys)
         if self._settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,
