@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 
 from kserve_transformers.body_limit import BodyLimit
 from kserve_transformers.deadline import BEGAN, TIMEOUT_HEADER, Deadline, count_from
-from kserve_transformers.errors import BadRequestError, LateBodyError, TooLateError
+from kserve_transformers.errors import BadRequestError, TooLateError
 
 
 def test_the_server_caps_what_a_request_asks_for():
@@ -52,7 +52,7 @@ async def test_a_requests_deadline_counts_from_its_first_byte():
     [
         pytest.param(0.0, [b"", b"x"], b"x", id="in time"),
         pytest.param(5.0, [b"x"], b"x", id="late, but here already"),
-        pytest.param(5.0, [], LateBodyError, id="the upload took longer than the request allows"),
+        pytest.param(5.0, [], TooLateError, id="the upload took longer than the request allows"),
     ],
 )
 async def test_the_body_of_a_request_has_its_deadline(age_s, sent, expected):

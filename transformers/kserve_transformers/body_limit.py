@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kserve_transformers.deadline import BEGAN, Deadline, count_from
-from kserve_transformers.errors import BusyError, LateBodyError, TooLargeError
+from kserve_transformers.errors import BusyError, LateBodyError, TooLargeError, TooLateError
 from kserve_transformers.metrics import REFUSED_BYTES
 
 # Bodies that may be held at once, of all requests together, as a multiple of the largest one allowed.
@@ -43,10 +43,10 @@ class BodyLimit:
         declared = headers.get("content-length", "0")
         began = scope.get(BEGAN, time.monotonic())
         count_from(began)
-        received, asked, complete = 0, False, False  # received is what this request holds
+        received, asked, complete, late = 0, False, False, False  # received is what this request holds
 
         async def counted() -> Message:
-            nonlocal received, asked, complete
+            nonlocal received, asked, complete, late
             if declared.isdigit() and int(declared) > self._max_bytes:
                 raise self._too_large(int(declared))
             if complete:  # what comes now is the caller's leaving, however late
@@ -57,7 +57,10 @@ class BodyLimit:
                 async with asyncio.timeout(deadline.at - time.monotonic()):  # what is here already is never late
                     message = await receive()
             except TimeoutError:
-                raise LateBodyError(f"the body did not come within {deadline.at - began:g} s") from None
+                late = True
+                if deadline.at < began + self._max_s:
+                    raise TooLateError("the request's deadline passed before its body was there") from None
+                raise LateBodyError(f"the body did not come within {self._max_s:g} s") from None
             received += len(message.get("body", b""))
             self._held += len(message.get("body", b""))
             complete = not message.get("more_body", False)
@@ -68,9 +71,9 @@ class BodyLimit:
             return message
 
         async def answered(message: Message) -> None:
-            # Who asked whether to send the body may send it or not after another answer: where the next request
-            # begins is then unknown.
-            if message["type"] == "http.response.start" and not asked and "expect" in headers:
+            # The rest of a late body is not worth waiting for. Who asked whether to send the body may send it or not
+            # after another answer: where the next request begins is then unknown.
+            if message["type"] == "http.response.start" and (late or (not asked and "expect" in headers)):
                 MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi.responses import JSONResponse
 
-from kserve_transformers.errors import LateBodyError, ServingError, TooLargeError
+from kserve_transformers.errors import ServingError, TooLargeError
 
 # What callers sent may be quoted in an error; gRPC drops the whole answer where its message is too long.
 _MAX_MESSAGE = 300
@@ -19,6 +19,6 @@ def message(error: ServingError) -> str:
 
 def answer(error: ServingError) -> JSONResponse:
     """An error as an HTTP response."""
-    # the body has no end that is worth waiting for: the connection is not used again
-    close = {"Connection": "close"} if isinstance(error, (LateBodyError, TooLargeError)) else {}
+    # the rest of a body that was too large is not read: the connection cannot be used again
+    close = {"Connection": "close"} if isinstance(error, TooLargeError) else {}
     return JSONResponse({"error": message(error)}, error.status, {**error.headers, **close})
