@@ -45,6 +45,7 @@ NEEDS: Mapping[str, tuple[Step, ...]] = {
     "serve": (
         Step(BASE, "transformers.txt"),
         Step(BASE, "serve.txt"),
+        Step(BASE, "reference.txt", (*HASHED, *UNRESOLVED)),
         Step(BASE, "openvino.txt", (*HASHED, *UNRESOLVED)),
         Step(BASE, PROJECT_FILE, install=_install_project),
     ),

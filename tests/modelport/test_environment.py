@@ -23,7 +23,7 @@ from modelport import environment
 from modelport.environment import __main__ as entry
 from modelport.environment import machine, pytorch
 
-SERVES = ("transformers.txt", "serve.txt", "openvino.txt")
+SERVES = ("transformers.txt", "serve.txt", "reference.txt", "openvino.txt")
 FILES = (*SERVES, "dev.txt", "torch.txt", "torchvision.txt", "torch-build.txt", "torch-cuda.txt", "tensorflow.txt")
 # What hatchling does for the real project, without it: an editable wheel with nothing in it.
 BACKEND = """

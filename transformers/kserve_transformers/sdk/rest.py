@@ -69,7 +69,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         routers = [v2_router(self._services, infer, self._health, version), v1_router(self._services, infer)]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits), not self._settings.no_page)
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits))
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)
