@@ -4,6 +4,7 @@ ServingError                      base, never raised itself
 ├── BadRequestError           400 the request is malformed: it says which part
 ├── UnauthenticatedError      401 no API key, or one that is not known
 ├── NotFoundError             404 no such service, model or version
+├── LateBodyError             408 the request's body did not come in time
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
 │   └── UnsupportedCodingError  the body has a content coding that we do not read
@@ -58,6 +59,13 @@ class NotFoundError(ServingError):
 
     status = 404
     grpc_code = "NOT_FOUND"
+
+
+class LateBodyError(ServingError):
+    """The request's body did not come in time."""
+
+    status = 408
+    grpc_code = "DEADLINE_EXCEEDED"
 
 
 class TooLargeError(ServingError):

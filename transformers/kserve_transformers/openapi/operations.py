@@ -11,6 +11,7 @@ from kserve_transformers.errors import (
     BadAnswerError,
     BadRequestError,
     BusyError,
+    LateBodyError,
     NotFoundError,
     NotReadyError,
     ServingError,
@@ -35,6 +36,7 @@ ERRORS: Mapping[type[ServingError], str] = {
     BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
     UnauthenticatedError: str(UnauthenticatedError()),
     NotFoundError: "no such service here: there are {services}",
+    LateBodyError: "the body did not come within {timeout_s:g} s",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "the body has the content coding 'br': send it in one of gzip, deflate, or uncoded",
     BusyError: "{service} is busy: its queue is full, try again shortly",
@@ -101,13 +103,14 @@ def error_name(error: type[ServingError]) -> str:
 
 def error_example(error: type[ServingError], hosted: Hosted) -> dict[str, str]:
     """What a caller of the first service reads."""
-    service, limit = next(iter(hosted.services.values())), hosted.limits.instances
+    service, limits = next(iter(hosted.services.values())), hosted.limits
     names = {
         "service": service.name,
         "services": ", ".join(hosted.services),
         "model": service.chain.models[0].name,
-        "instances": limit,
-        "too_many": limit + 1,
+        "timeout_s": limits.timeout_s,
+        "instances": limits.instances,
+        "too_many": limits.instances + 1,
     }
     return {"error": ERRORS[error].format_map(names)}
 

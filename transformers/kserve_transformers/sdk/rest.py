@@ -49,6 +49,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         self.config.host = settings.host  # the SDK listens on all addresses
         self.config.http = BoundedHead  # uvicorn's own does not limit a request's head
         self.config.proxy_headers = False  # nothing here uses the caller's address
+        self.config.server_header = False  # the library's name
         self._services = services
         self._health = health
         self._settings = settings
