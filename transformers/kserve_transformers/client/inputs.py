@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from kserve_transformers.arrays.images.formats import SUFFIXES
+
 STDIN = "-"
-IMAGES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+IMAGES = SUFFIXES
 SERIES = frozenset((".csv", ".json"))
 
 

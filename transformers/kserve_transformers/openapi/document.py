@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from kserve_transformers.arrays.images.formats import listed
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.http1 import MAX_HEAD_BYTES
 from kserve_transformers.observe import REQUEST_ID
@@ -118,6 +119,8 @@ def _description(limits: Limits) -> str:
 Images and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed,
 and is not of the page that browsers get at /, is 404, another method 405 with Allow;
 GET routes answer HEAD, too. Bodies are read uncompressed.
+
+Images: {listed(limits.refused_formats)}.
 
 Limits: body {limits.body_bytes} bytes, image {limits.pixels} pixels, {limits.instances} instances a request,
 {limits.timeout_s:g} s, path and headers {MAX_HEAD_BYTES} bytes, JSON of {MAX_CONTAINERS} lists and objects and \

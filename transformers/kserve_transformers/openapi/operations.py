@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kserve_transformers.arrays.images.formats import media_types
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import (
     BadAnswerError,
@@ -136,16 +137,19 @@ def _post(
     return describe
 
 
-def _images() -> dict[str, Any]:
+def _images(hosted: Hosted) -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
-    return {media_type: {"schema": file} for media_type in (*schemas.IMAGE_TYPES, "application/octet-stream")}
+    return {
+        media_type: {"schema": file}
+        for media_type in (*media_types(hosted.limits.refused_formats), "application/octet-stream")
+    }
 
 
 def _own_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     content = _json(schemas.own_request(service, hosted.limits.instances), _example(samples.legacy_document, service))
     if service.task.kind is InstanceKind.IMAGE:
         content["multipart/form-data"] = {"schema": schemas.form_request()}
-        content |= _images()
+        content |= _images(hosted)
     return content
 
 
@@ -158,7 +162,7 @@ def _own_answer(service: Service, recorded: object) -> dict[str, Any]:
 
 def _v1_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     content = _json(schemas.v1_request(service, hosted.limits.instances), _example(samples.v1_document, service))
-    return content | (_images() if service.task.kind is InstanceKind.IMAGE else {})
+    return content | (_images(hosted) if service.task.kind is InstanceKind.IMAGE else {})
 
 
 def _v2_body(hosted: Hosted, service: Service) -> dict[str, Any]:
