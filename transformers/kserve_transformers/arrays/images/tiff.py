@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from kserve_transformers.arrays.images import jpeg
 from kserve_transformers.arrays.images.colour import read_profile
-from kserve_transformers.arrays.images.encoded import RGB, Encoded, check_pixels, damaged, open_with_pillow, too_many
+from kserve_transformers.arrays.images.encoded import RGB, Encoded, check_pixels, damaged, too_many
 from kserve_transformers.arrays.images.exif import ORIENTATION, TYPE_BYTES, Directory, byte_order, read_directory
 from kserve_transformers.arrays.images.render import render
 from kserve_transformers.arrays.images.tiff_layout import JPEG, NONE, YCBCR, Layout, read_layout
@@ -213,7 +214,7 @@ def _open(page: Page, fields: Mapping[int, Field], size_wh: tuple[int, int]) -> 
         directory += struct.pack(page.mark + "HHI", tag, kind, count) + value.ljust(4, b"\0")
     head = (b"II*\0" if page.mark == "<" else b"MM\0*") + struct.pack(page.mark + "I", at)
     file = b"".join([head, page.data[8:], bytes(len(page.data) % 2), directory, bytes(4), blob])
-    image = open_with_pillow(file, "TIFF", size_wh[0] * size_wh[1])
+    image = TiffImagePlugin.TiffImageFile(io.BytesIO(file))  # Image.open would count bytes as pixels, and refuse many
     if image.size != size_wh:
         raise damaged("TIFF")
     image.load()
