@@ -124,7 +124,7 @@ def open_tiff(data: bytes, max_pixels: int) -> Encoded:
                 size_wh, reduction, lambda top, end: to_image(samples[top:end], layout), read_profile(profile)
             )
         if layout.photometric == YCBCR:
-            image = _open(page, {tag: found for tag in _YCBCR_TAGS if (found := page.field(tag))}, size_wh)
+            image = _open(page, {tag: found for tag in _YCBCR_TAGS if (found := page.field(tag))}, size_wh, page.mark)
             return render(size_wh, reduction, lambda top, end: image.crop((0, top, width, end)), read_profile(profile))
         each = len(offsets) // layout.planes
         planes = [
@@ -133,7 +133,7 @@ def open_tiff(data: bytes, max_pixels: int) -> Encoded:
         ]
 
         def band(top: int, end: int) -> Image.Image:
-            rows = [np.asarray(plane.crop((0, top, plane.width, end))) for plane in planes]
+            rows = [np.asarray(plane.crop((0, top, plane.width, end))).view(np.uint8) for plane in planes]
             return to_image(np.concatenate([to_samples(one, layout) for one in rows], axis=-1), layout)
 
         return render(size_wh, reduction, band, read_profile(profile))
@@ -191,28 +191,29 @@ def _unpacked(page: Page, layout: Layout, offsets: Sequence[int], counts: Sequen
     Returns:
         Of mode L, as many columns as a row has bytes.
     """
-    size = layout.row_bytes, layout.size_wh[1]
-    shorts = {258: 8, 259: layout.compression, 262: 1, 266: layout.fill_order, 277: 1}
+    each = 2 if layout.bits in (16, 32) else 1  # bytes of such a pixel: Pillow refuses images of very many pixels
+    size = layout.row_bytes // each, layout.size_wh[1]
+    shorts = {258: 8 * each, 259: layout.compression, 262: 1, 266: layout.fill_order, 277: 1}
     longs: dict[int, Sequence[int]] = {256: size[:1], 257: size[1:]}
     if layout.tiled:
-        longs |= {322: [layout.tile_row_bytes], 323: layout.tile_wh[1:], 324: offsets, 325: counts}
+        longs |= {322: [layout.tile_row_bytes // each], 323: layout.tile_wh[1:], 324: offsets, 325: counts}
     else:
         longs |= {273: offsets, 278: layout.tile_wh[1:], 279: counts}
-    fields = {tag: (_SHORT, 1, struct.pack(page.mark + "H", value)) for tag, value in shorts.items()}
+    fields = {tag: (_SHORT, 1, struct.pack("<H", value)) for tag, value in shorts.items()}
     for tag, values in longs.items():
-        fields[tag] = (_LONG, len(values), struct.pack(f"{page.mark}{len(values)}I", *values))
-    return _open(page, fields, size)
+        fields[tag] = (_LONG, len(values), struct.pack(f"<{len(values)}I", *values))
+    return _open(page, fields, size, "<")  # so that bytes stay in their order
 
 
-def _open(page: Page, fields: Mapping[int, Field], size_wh: tuple[int, int]) -> Image.Image:
+def _open(page: Page, fields: Mapping[int, Field], size_wh: tuple[int, int], mark: str) -> Image.Image:
     """The image that the file would be with a directory of these fields alone."""
     at = len(page.data) + len(page.data) % 2
-    blob_at, blob, directory = at + 2 + 12 * len(fields) + 4, b"", struct.pack(page.mark + "H", len(fields))
+    blob_at, blob, directory = at + 2 + 12 * len(fields) + 4, b"", struct.pack(mark + "H", len(fields))
     for tag, (kind, count, value) in sorted(fields.items()):
         if len(value) > 4:
-            value, blob = struct.pack(page.mark + "I", blob_at + len(blob)), blob + value + bytes(len(value) % 2)
-        directory += struct.pack(page.mark + "HHI", tag, kind, count) + value.ljust(4, b"\0")
-    head = (b"II*\0" if page.mark == "<" else b"MM\0*") + struct.pack(page.mark + "I", at)
+            value, blob = struct.pack(mark + "I", blob_at + len(blob)), blob + value + bytes(len(value) % 2)
+        directory += struct.pack(mark + "HHI", tag, kind, count) + value.ljust(4, b"\0")
+    head = (b"II*\0" if mark == "<" else b"MM\0*") + struct.pack(mark + "I", at)
     file = b"".join([head, page.data[8:], bytes(len(page.data) % 2), directory, bytes(4), blob])
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(file))  # Image.open would count bytes as pixels, and refuse many
     if image.size != size_wh:
