@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kserve_transformers.arrays.decoding import refuse_formats
 from kserve_transformers.chain import Chain
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import (
@@ -224,6 +225,8 @@ class Service:
     def _decode_and_prepare(self, instance: bytes | Window, model: Declaration | None) -> _Decoded:
         """Both at once, so that a request waits for a thread once."""
         try:
+            if isinstance(instance, bytes):
+                refuse_formats(instance, self._limits.refused_formats)
             decoded = self.task.decode(instance, self.chain.ready_declarations, self._limits.pixels)
         except TooLargeError as error:
             REFUSED_PIXELS.labels(self.name).inc(error.pixels)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from kserve_transformers import __version__
+from kserve_transformers.arrays.images.formats import listed
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import UnauthenticatedError
 from kserve_transformers.http1 import MAX_HEAD_BYTES
@@ -155,6 +156,8 @@ count decoded bytes, and a body that unfolds to more than {MAX_RATIO} times its 
 Options of a service stand in the query of every inference route, or in its body: as `parameters` of V1 and V2, beside
 the image on the service's own route. One that is not known is 400.
 V1 takes CloudEvents in structured and binary mode and answers in the same mode.
+
+Images: {listed(limits.refused_formats)}.
 
 Limits: body {limits.body_bytes} bytes, image {limits.pixels} pixels, {limits.instances} instances a request,
 {limits.timeout_s:g} s, path and headers {MAX_HEAD_BYTES} bytes, JSON of {MAX_CONTAINERS} lists and objects and \

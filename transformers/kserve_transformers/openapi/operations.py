@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kserve_transformers.arrays.images.formats import media_types
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import (
     BadAnswerError,
@@ -177,16 +178,19 @@ def _query(service: Service) -> list[dict[str, Any]]:
     ]
 
 
-def _images() -> dict[str, Any]:
+def _images(hosted: Hosted) -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
-    return {media_type: {"schema": file} for media_type in (*schemas.IMAGE_TYPES, "application/octet-stream")}
+    return {
+        media_type: {"schema": file}
+        for media_type in (*media_types(hosted.limits.refused_formats), "application/octet-stream")
+    }
 
 
 def _own_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     content = _json(schemas.own_request(service, hosted.limits.instances), _example(samples.legacy_document, service))
     if service.task.kind is InstanceKind.IMAGE:
         content["multipart/form-data"] = {"schema": schemas.form_request(service)}
-        content |= _images()
+        content |= _images(hosted)
     return content
 
 
@@ -201,7 +205,7 @@ def _v1_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     request = schemas.v1_request(service, hosted.limits.instances)
     content = _json(request, _example(samples.v1_document, service))
     content[STRUCTURED] = {"schema": ref(EVENT)}
-    return content | (_images() if service.task.kind is InstanceKind.IMAGE else {})
+    return content | (_images(hosted) if service.task.kind is InstanceKind.IMAGE else {})
 
 
 def _v1_answer(service: Service, recorded: object) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from kserve_transformers.arrays.decoding import FORMATS
 from kserve_transformers.protocol import parameters as protocol_parameters
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v1 import ALLOWED_KEYS
@@ -19,8 +18,7 @@ from kserve_transformers.tasks.task import OutputType
 
 Schema = dict[str, Any]
 
-IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
-# `image` is a format of our own: base64 of a file in one of FORMATS, as a data: URL or without.
+# `image` is a format of our own: base64 of a file in one of the formats that are read, as a data: URL or without.
 IMAGE: Schema = {"type": "string", "format": "image", "contentEncoding": "base64"}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NUMBER: Schema = {"type": "number", "minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX}

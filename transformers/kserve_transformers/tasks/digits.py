@@ -11,7 +11,7 @@ from pydantic import Field
 
 from kserve_transformers.arrays import ink
 from kserve_transformers.arrays.decoding import DecodedImage
-from kserve_transformers.arrays.headers import is_small
+from kserve_transformers.arrays.images.png import is_small
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
 from kserve_transformers.tasks.images import ImageTask
