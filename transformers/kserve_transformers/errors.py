@@ -5,6 +5,7 @@ ServingError                      base, never raised itself
 ├── NotFoundError             404 no such service, model or version
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
+├── UnprocessableError        422 the instance is well-formed, but does not show what the service reads
 ├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
 ├── BadAnswerError            502 the model answered, but not what it declares
 ├── NotReadyError             503 the model, or everything in the service's chain, is not ready
@@ -63,6 +64,13 @@ class UnsupportedMediaError(ServingError):
     """Not an image, or not a kind of body, that we read."""
 
     status = 415
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class UnprocessableError(ServingError):
+    """The instance is well-formed, but does not show what the service reads, such as an image without ink."""
+
+    status = 422
     grpc_code = "INVALID_ARGUMENT"
 
 

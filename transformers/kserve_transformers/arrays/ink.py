@@ -8,16 +8,33 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kserve_transformers.arrays.sheet import pages
+from kserve_transformers.errors import UnprocessableError
+
 Grey = npt.NDArray[np.uint8]
+RGB = npt.NDArray[np.uint8]
+Cover = npt.NDArray[np.float32]
 
 SIDE = 28
 _INK_SIDE = 20
-# Ink is what stands out from the paper by this share of the image's own contrast.
-_INK_SHARE = 0.35
 # A digit needs no more pixels than this a side; an image that is one pixel high may have millions.
 _MAX_SIDE = 1024
-# Below this contrast (grey levels) there is no ink, only noise.
-_MIN_CONTRAST = 24
+# The longer side of a page when its ink is looked for.
+_PAGE_SIDE = 256
+# Strokes are narrower than this share of the page.
+_MAX_STROKE = 0.35
+# Ink is what stands out from the paper by this share of what the strongest ink does.
+_INK_SHARE = 0.35
+# Ink stands out by this many grey levels at least, and by this multiple of the noise.
+_MIN_CONTRAST, _NOISES = 6.0, 6.0
+# The longer side of a digit, as a share of the page's; anything smaller is a speck.
+_MIN_EXTENT = 0.05
+# Twice the distance from the middle of a stroke to its edge, as a share of the digit's longer side.
+_MAX_WIDTH = 0.5
+# What a pixel at a stroke's edge changes by, as a share of the stroke's own contrast.
+_MIN_EDGE = 0.2
+# The share of a rectangle's sides that a frame covers.
+_MIN_FRAME = 0.9
 
 
 def needed_scale(size_wh: tuple[int, int]) -> float:
@@ -25,12 +42,13 @@ def needed_scale(size_wh: tuple[int, int]) -> float:
     return 480 / max(size_wh)
 
 
-def to_mnist(rgb: npt.NDArray[np.uint8]) -> Grey:
+def to_mnist(rgb: RGB) -> Grey:
     """Bring an image of a digit into MNIST's form.
 
-    A 28x28 image of light ink on a dark ground is MNIST's own form and stays untouched. Anything else is
-    inverted where the ground is light, cropped to its ink, scaled so that the longer side has 20 pixels, and
-    centred by mass in 28x28, as MNIST was made.
+    A 28x28 image of light ink on a dark ground is MNIST's own form and stays untouched. In anything else, the page is
+    found first (a sheet on a table, a cell of a form, or the whole image), then the ink on it: what is narrow and
+    darker, or lighter, than the paper around it. The ink is cropped, scaled so that the longer side has 20 pixels,
+    and centred by mass in 28x28, as MNIST was made.
 
     Args:
         rgb: [h, w, 3], any size.
@@ -38,55 +56,166 @@ def to_mnist(rgb: npt.NDArray[np.uint8]) -> Grey:
     Returns:
         [28, 28], 0 is ground and 255 is ink.
 
+    Raises:
+        UnprocessableError: there is no ink.
+
     Source:
         http://yann.lecun.com/exdb/mnist/, "the images were centered in a 28x28 image by computing the center
         of mass of the pixels".
     """
-    grey = _bounded(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8))
-    light_ground = _ground(grey) > 127
-    if grey.shape == (SIDE, SIDE) and not light_ground:
-        return grey
-    ink = _ink(255 - grey if light_ground else grey)
-    rows, columns = np.flatnonzero(ink.max(axis=1)), np.flatnonzero(ink.max(axis=0))
-    if rows.size == 0:
-        return np.zeros((SIDE, SIDE), np.uint8)
-    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = _INK_SIDE / max(cropped.shape)
-    size_wh = (max(1, round(cropped.shape[1] * scale)), max(1, round(cropped.shape[0] * scale)))
-    small = cv2.resize(cropped, size_wh, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return _centred_by_mass(small.astype(np.uint8))
+    rgb = _within(rgb, _MAX_SIDE)
+    if rgb.shape[:2] == (SIDE, SIDE):
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        if np.ptp(grey) >= _MIN_CONTRAST and _border(grey) <= 127:
+            return grey.astype(np.uint8)
+    for page in pages(rgb):
+        cover = _digit(_within(page, _PAGE_SIDE), whole=page is rgb)
+        if cover is not None:
+            return _normalised(cover)
+    raise UnprocessableError(
+        "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
+    )
 
 
-def _bounded(grey: Grey) -> Grey:
-    """The image with sides of at most `_MAX_SIDE`: what is done to it grows with the square of the longer one."""
-    scale = _MAX_SIDE / max(grey.shape)
+def _within(rgb: RGB, side: int) -> RGB:
+    """The image with sides of at most this: what is done to it grows with the square of the longer one."""
+    scale = side / max(rgb.shape[:2])
     if scale >= 1:
-        return grey
-    height, width = (max(1, round(side * scale)) for side in grey.shape)
-    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return rgb
+    height, width = (max(1, round(length * scale)) for length in rgb.shape[:2])
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _ground(grey: npt.NDArray[Any]) -> float:
-    """The ground's grey level: the median of the image's border, which ink seldom reaches."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    return float(np.median(border))
+def _border(grey: npt.NDArray[Any]) -> float:
+    """The grey level of an image's border, which ink seldom reaches."""
+    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
 
 
-def _ink(grey: Grey) -> Grey:
-    """Light ink with the ground, and the shading of a photographed page, taken away; 0 where there is no ink."""
-    smooth = cv2.GaussianBlur(grey, (0, 0), max(grey.shape) / 400) if max(grey.shape) > 200 else grey
-    lifted = smooth.astype(np.float32)
-    if max(grey.shape) > 2 * SIDE:
-        small = cv2.resize(smooth, (64, 64), interpolation=cv2.INTER_AREA)
-        ground = cv2.GaussianBlur(cv2.erode(small, np.ones((15, 15), np.uint8)), (0, 0), 5)
-        lifted -= cv2.resize(ground, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+def _cover(smooth: RGB, light: bool, stroke: int) -> Cover | None:
+    """How far each pixel stands out from the paper around it, [h, w] in 0..1; None where nothing does.
+
+    A morphological closing (of light ink an opening) wider than a stroke gives the paper below the ink, and leaves
+    the edges of shadows as they are.
+    """
+    kernel = np.ones((stroke, stroke), np.uint8)
+    ground = cv2.morphologyEx(smooth, cv2.MORPH_OPEN if light else cv2.MORPH_CLOSE, kernel)
+    difference = cv2.subtract(smooth, ground) if light else cv2.subtract(ground, smooth)
+    strongest = difference.max(axis=2)
+    top = max(1, strongest.size // 1000)
+    peak = float(np.partition(strongest, -top, axis=None)[-top])
+    # The channels differ in how well they show the ink: each counts as the strongest ink says.
+    colour = difference[strongest >= max(peak, 1)].mean(axis=0) if peak else np.ones(3)
+    along = difference @ (colour / float(np.linalg.norm(colour))).astype(np.float32)
+    along -= np.median(along)
+    noise = 1.5 * float(np.median(np.abs(along)))
+    if np.partition(along, -top, axis=None)[-top] < max(_MIN_CONTRAST, _NOISES * noise):
+        return None
+    if not light:  # in the shade, ink stands out by as much less as there is less light
+        along /= np.maximum(ground.max(axis=2), 32)
+    return np.clip(along / np.partition(along, -top, axis=None)[-top], 0, 1).astype(np.float32)
+
+
+def _ink_is_light(page: RGB) -> bool:
+    """Whether what differs from the ground, which is the larger part around each point, is lighter than it."""
+    small = cv2.cvtColor(_within(page, 64), cv2.COLOR_RGB2GRAY)
+    side = max(3, (min(small.shape) // 2) | 1)
+    above = small.astype(np.float32) - cv2.medianBlur(small, side)
+    return float((np.maximum(above, 0) ** 2).sum()) > float((np.minimum(above, 0) ** 2).sum())
+
+
+def _digit(page: RGB, whole: bool) -> Cover | None:
+    """The ink of the digit on a page, cropped, in 0..1; None where there is none that lies within the page."""
+    smooth = cv2.GaussianBlur(page, (3, 3), 0) if min(page.shape[:2]) > 2 * SIDE else page
+    light = _ink_is_light(smooth)
+    stroke = max(3, round(_MAX_STROKE * max(page.shape[:2])) | 1)
+    found = None
+    for _ in range(2):
+        cover = _cover(smooth, light, stroke)
+        found = None if cover is None else _strokes(cover, whole)
+        if found is None:
+            return None
+        digit, width = found
+        narrower = max(7, round(2 * width) | 1)
+        if narrower > 0.7 * stroke:
+            break
+        stroke = narrower
+    return digit
+
+
+def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float] | None:
+    """The digit's ink, cropped, and the width of its widest stroke in pixels."""
+    small = min(cover.shape) <= 2 * SIDE
+    mask = (cover >= _INK_SHARE).astype(np.uint8)
+    for _ in range(3):
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        if count < 2:
+            return None
+        height, width = mask.shape
+        mass = np.bincount(labels.ravel(), cover.ravel(), count)
+        left, top, wide, high = (stats[:, i] for i in range(4))
+        inside = (left > 0) & (top > 0) & (left + wide < width) & (top + high < height)
+        inside[0], mass[0] = False, 0
+        best = int(np.argmax(np.where(inside, mass, 0)))
+        if not inside[best] or mass[best] < 0.1 * mass.max():
+            if not whole:
+                return None
+            best = int(np.argmax(mass))
+        own = (labels == best).astype(np.uint8)
+        frame = None if small else _frame(own)
+        if frame is None:
+            break
+        mask &= ~frame & 1
     else:
-        lifted -= _ground(smooth)
-    contrast = float(lifted.max())
-    if contrast < _MIN_CONTRAST:
-        return np.zeros_like(grey)
-    share = lifted / contrast
-    return np.where(share >= _INK_SHARE, np.clip(share * 255, 0, 255), 0).astype(np.uint8)
+        return None
+    extent = max(int(wide[best]), int(high[best]))
+    if extent < max(4, _MIN_EXTENT * max(height, width)):
+        return None
+    stroke = 2 * float(cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, 3).max())
+    if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
+        return None
+    near = _gaps(stats, best) <= 0.25 * extent
+    kept = near & (mass >= 0.04 * mass[best]) & (inside | ~inside[best])
+    kept[best], kept[0] = True, False
+    only = np.where(kept[labels], cover, 0).astype(np.float32)
+    rows, columns = np.flatnonzero(only.max(axis=1)), np.flatnonzero(only.max(axis=0))
+    return only[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], stroke
+
+
+def _has_edges(cover: Cover, own: Grey) -> bool:
+    """Whether ink ends at a line, as strokes do and shades do not."""
+    outline = cv2.morphologyEx(own, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    steps = cv2.morphologyEx(cover, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))[outline]
+    return float(np.median(steps)) > _MIN_EDGE * float(np.percentile(cover[own > 0], 90))
+
+
+def _frame(own: Grey) -> Grey | None:
+    """Where the ink of a component runs around along the sides of a rectangle; None where it is no frame."""
+    points = cv2.findNonZero(own)
+    box = cv2.minAreaRect(points)
+    if min(box[1]) < 8 or own.sum() > 0.6 * box[1][0] * box[1][1]:
+        return None
+    band = max(3, round(0.05 * min(box[1])))
+    corners = cv2.boxPoints(box).round().astype(np.int32)
+    around = cv2.polylines(np.zeros_like(own), [corners], True, 1, 1)
+    thick = cv2.dilate(own, np.ones((2 * band + 1, 2 * band + 1), np.uint8))
+    if float(thick[around > 0].mean()) < _MIN_FRAME:
+        return None
+    return cv2.polylines(np.zeros_like(own), [corners], True, 1, 2 * band + 1)
+
+
+def _gaps(stats: npt.NDArray[np.int32], of: int) -> npt.NDArray[np.float64]:
+    """The distance between each component's bounding box and one of them, in pixels."""
+    left, top, wide, high = (stats[:, i].astype(float) for i in range(4))
+    x = np.maximum(left - (left[of] + wide[of]), left[of] - (left + wide)).clip(0)
+    y = np.maximum(top - (top[of] + high[of]), top[of] - (top + high)).clip(0)
+    return np.hypot(x, y)
+
+
+def _normalised(cover: Cover) -> Grey:
+    scale = _INK_SIDE / max(cover.shape)
+    size_wh = (max(1, round(cover.shape[1] * scale)), max(1, round(cover.shape[0] * scale)))
+    small = cv2.resize(cover * 255, size_wh, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return _centred_by_mass(small.astype(np.uint8))
 
 
 def _centred_by_mass(ink: Grey) -> Grey:
