@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from kserve_transformers.arrays.sheet import pages
+from kserve_transformers.arrays.sheet import Page, largest, pages
 from kserve_transformers.errors import UnprocessableError
 
 Grey = npt.NDArray[np.uint8]
@@ -20,11 +20,13 @@ _INK_SIDE = 20
 # A digit needs no more pixels than this a side; an image that is one pixel high may have millions.
 _MAX_SIDE = 1024
 # The longer side of a page when its ink is looked for.
-_PAGE_SIDE = 256
+_PAGE_SIDE = 224
 # Strokes are narrower than this share of the page.
 _MAX_STROKE = 0.35
 # Ink is what stands out from the paper by this share of what the strongest ink does.
-_INK_SHARE = 0.35
+_INK_SHARES = (0.35, 0.5, 0.65)
+# What is left of the contrast once a frame is taken away must be this share of it.
+_MIN_REST = 0.06
 # Ink stands out by this many grey levels at least, and by this multiple of the noise.
 _MIN_CONTRAST, _NOISES = 6.0, 6.0
 # The longer side of a digit, as a share of the page's; anything smaller is a speck.
@@ -35,6 +37,18 @@ _MAX_WIDTH = 0.5
 _MIN_EDGE = 0.2
 # The share of a rectangle's sides that a frame covers.
 _MIN_FRAME = 0.9
+
+
+class _NoDigitError(Exception):
+    """A page has no ink, or none that is a digit's.
+
+    Args:
+        reaches_out: whether there is ink that goes on beyond the page.
+    """
+
+    def __init__(self, *, reaches_out: bool = False) -> None:
+        super().__init__()
+        self.reaches_out = reaches_out
 
 
 def needed_scale(size_wh: tuple[int, int]) -> float:
@@ -68,10 +82,14 @@ def to_mnist(rgb: RGB) -> Grey:
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         if np.ptp(grey) >= _MIN_CONTRAST and _border(grey) <= 127:
             return grey.astype(np.uint8)
+    blank_sheet = False
     for page in pages(rgb):
-        cover = _digit(_within(page, _PAGE_SIDE), whole=page is rgb)
-        if cover is not None:
-            return _normalised(cover)
+        if page.whole and blank_sheet:
+            break
+        try:
+            return _normalised(_digit(page))
+        except _NoDigitError as error:
+            blank_sheet |= page.sheet and not error.reaches_out
     raise UnprocessableError(
         "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
     )
@@ -91,28 +109,37 @@ def _border(grey: npt.NDArray[Any]) -> float:
     return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
 
 
-def _cover(smooth: RGB, light: bool, stroke: int) -> Cover | None:
-    """How far each pixel stands out from the paper around it, [h, w] in 0..1; None where nothing does.
+def _cover(smooth: RGB, light: bool, stroke: int, min_contrast: float) -> Cover:
+    """How far each pixel stands out from the paper around it, [h, w] in 0..1.
 
     A morphological closing (of light ink an opening) wider than a stroke gives the paper below the ink, and leaves
     the edges of shadows as they are.
     """
     kernel = np.ones((stroke, stroke), np.uint8)
     ground = cv2.morphologyEx(smooth, cv2.MORPH_OPEN if light else cv2.MORPH_CLOSE, kernel)
-    difference = cv2.subtract(smooth, ground) if light else cv2.subtract(ground, smooth)
-    strongest = difference.max(axis=2)
-    top = max(1, strongest.size // 1000)
-    peak = float(np.partition(strongest, -top, axis=None)[-top])
+    difference = cv2.absdiff(smooth, ground)
+    strongest = largest(difference)
+    levels = np.cumsum(np.bincount(strongest.ravel(), minlength=256))
+    peak = int(np.searchsorted(levels, 0.999 * levels[-1]))
+    if peak < min_contrast:
+        raise _NoDigitError
     # The channels differ in how well they show the ink: each counts as the strongest ink says.
-    colour = difference[strongest >= max(peak, 1)].mean(axis=0) if peak else np.ones(3)
+    colour = difference[strongest >= peak].mean(axis=0)
     along = difference @ (colour / float(np.linalg.norm(colour))).astype(np.float32)
-    along -= np.median(along)
-    noise = 1.5 * float(np.median(np.abs(along)))
-    if np.partition(along, -top, axis=None)[-top] < max(_MIN_CONTRAST, _NOISES * noise):
-        return None
+    sample = along[::2, ::2]
+    along -= np.median(sample)
+    noise = 1.5 * float(np.median(np.abs(along[::2, ::2])))
+    if _peak(along) < max(min_contrast, _NOISES * noise):
+        raise _NoDigitError
     if not light:  # in the shade, ink stands out by as much less as there is less light
-        along /= np.maximum(ground.max(axis=2), 32)
-    return np.clip(along / np.partition(along, -top, axis=None)[-top], 0, 1).astype(np.float32)
+        along /= np.maximum(largest(ground), 32)
+    return np.clip(along / _peak(along), 0, 1).astype(np.float32)
+
+
+def _peak(values: Cover) -> float:
+    """What a thousandth of the pixels exceed."""
+    top = max(1, values.size // 1000)
+    return float(np.partition(values, -top, axis=None)[-top])
 
 
 def _ink_is_light(page: RGB) -> bool:
@@ -123,56 +150,74 @@ def _ink_is_light(page: RGB) -> bool:
     return float((np.maximum(above, 0) ** 2).sum()) > float((np.minimum(above, 0) ** 2).sum())
 
 
-def _digit(page: RGB, whole: bool) -> Cover | None:
-    """The ink of the digit on a page, cropped, in 0..1; None where there is none that lies within the page."""
-    smooth = cv2.GaussianBlur(page, (3, 3), 0) if min(page.shape[:2]) > 2 * SIDE else page
+def _digit(page: Page) -> Cover:
+    """The ink of the digit on a page, cropped, in 0..1.
+
+    Raises:
+        _NoDigitError: there is none that lies within the page.
+    """
+    rgb = _within(page.rgb, _PAGE_SIDE)
+    smooth = cv2.GaussianBlur(rgb, (3, 3), 0) if min(rgb.shape[:2]) > 2 * SIDE else rgb
     light = _ink_is_light(smooth)
-    stroke = max(3, round(_MAX_STROKE * max(page.shape[:2])) | 1)
-    found = None
+    stroke = max(3, round(_MAX_STROKE * max(rgb.shape[:2])) | 1)
+    min_contrast = _MIN_CONTRAST if page.whole else 2 * _MIN_CONTRAST
     for _ in range(2):
-        cover = _cover(smooth, light, stroke)
-        found = None if cover is None else _strokes(cover, whole)
-        if found is None:
-            return None
-        digit, width = found
+        digit, width = _strokes(_cover(smooth, light, stroke, min_contrast), page.whole)
         narrower = max(7, round(2 * width) | 1)
         if narrower > 0.7 * stroke:
             break
-        stroke = narrower
+        stroke = narrower  # the narrower, the less of the shading is taken for ink
     return digit
 
 
-def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float] | None:
-    """The digit's ink, cropped, and the width of its widest stroke in pixels."""
-    small = min(cover.shape) <= 2 * SIDE
-    mask = (cover >= _INK_SHARE).astype(np.uint8)
-    for _ in range(3):
+def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float]:
+    """The digit's ink, cropped, and the width of its widest stroke in pixels.
+
+    Raises:
+        _NoDigitError: what stands out is no digit.
+    """
+    height, width = cover.shape
+    small = min(height, width) <= 2 * SIDE
+    shares = list(_INK_SHARES)
+    while shares:
+        mask = (cover >= shares[0]).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         if count < 2:
-            return None
-        height, width = mask.shape
+            raise _NoDigitError
         mass = np.bincount(labels.ravel(), cover.ravel(), count)
         left, top, wide, high = (stats[:, i] for i in range(4))
         inside = (left > 0) & (top > 0) & (left + wide < width) & (top + high < height)
         inside[0], mass[0] = False, 0
         best = int(np.argmax(np.where(inside, mass, 0)))
-        if not inside[best] or mass[best] < 0.1 * mass.max():
+        reaches_out = not inside[best] or mass[best] < 0.1 * mass.max()
+        if reaches_out:
+            shares.pop(0)  # lines that are lighter than the ink may tie it to the edge
+            if shares:
+                continue
             if not whole:
-                return None
+                raise _NoDigitError(reaches_out=True)
+            mask = (cover >= _INK_SHARES[0]).astype(np.uint8)
+            count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+            mass = np.bincount(labels.ravel(), cover.ravel(), count)
+            mass[0] = 0
+            inside = np.zeros(count, bool)
+            left, top, wide, high = (stats[:, i] for i in range(4))
             best = int(np.argmax(mass))
         own = (labels == best).astype(np.uint8)
-        frame = None if small else _frame(own)
+        frame = None if small or reaches_out else _frame(own)
         if frame is None:
             break
-        mask &= ~frame & 1
-    else:
-        return None
+        cover = np.where(frame > 0, 0, cover).astype(np.float32)
+        left_over = _peak(cover)
+        if left_over < _MIN_REST:
+            raise _NoDigitError
+        cover = np.clip(cover / left_over, 0, 1)
     extent = max(int(wide[best]), int(high[best]))
-    if extent < max(4, _MIN_EXTENT * max(height, width)):
-        return None
+    if extent < max(4, (_MIN_EXTENT if whole else 3 * _MIN_EXTENT) * max(height, width)):
+        raise _NoDigitError
     stroke = 2 * float(cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, 3).max())
     if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
-        return None
+        raise _NoDigitError
     near = _gaps(stats, best) <= 0.25 * extent
     kept = near & (mass >= 0.04 * mass[best]) & (inside | ~inside[best])
     kept[best], kept[0] = True, False

@@ -7,6 +7,7 @@ region counts as a page where it is about convex, as sheets and cells are, and w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import cv2
@@ -22,6 +23,11 @@ _MIN_STEP, _USUAL_STEPS = 9.0, 3.5
 # Shares of the image: smaller regions are no pages, and larger ones are the image.
 _MIN_AREA, _MAX_AREA = 0.008, 0.93
 _MAX_REGIONS = 7
+_MIN_HALF = 0.06
+# Pixels of the image: in a smaller one no digit can be read.
+_MIN_SIDE = 12
+# Grey levels between a sheet and the table.
+_MIN_DIFFERENCE = 25
 # Share of its convex hull that a page covers, its ink included.
 _MIN_SOLIDITY = 0.88
 # Share of a four-sided page that the region must cover for its sides to be the page's.
@@ -30,37 +36,53 @@ _MIN_QUAD = 0.9
 _INSET = 0.025
 
 
-def pages(rgb: RGB) -> Iterator[RGB]:
+@dataclass(frozen=True)
+class Page:
+    """A part of an image that a digit can stand on.
+
+    Attributes:
+        rgb: [h, w, 3]; upright, where its four sides are known.
+        whole: whether it is the image itself, so that ink may reach its edges.
+        sheet: whether it has another colour than what is around it, as a sheet on a table has and a cell has not.
+    """
+
+    rgb: RGB
+    whole: bool = False
+    sheet: bool = False
+
+
+def pages(rgb: RGB) -> Iterator[Page]:
     """The parts of an image that look like a page, the smallest first and the image itself last.
 
     Args:
         rgb: [h, w, 3].
-
-    Yields:
-        [h, w, 3]: a page whose four sides are known is straightened; of any other the bounding box.
     """
     scale = min(1.0, _SEARCH_SIDE / max(rgb.shape[:2]))
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
     if min(small.shape[:2]) >= 32:
         for hull in _hulls(small):
-            yield _cut_out(rgb, hull.astype(np.float32) / scale)
-    yield rgb
+            part = _cut_out(rgb, hull.astype(np.float32) / scale)
+            if part is not None and min(part.shape[:2]) >= _MIN_SIDE:
+                yield Page(part, sheet=_differs_from_outside(small, hull))
+    yield Page(rgb, whole=True)
 
 
 def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
     """The convex outlines of the regions that can be pages, [n, 1, 2] xy each, by ascending area."""
     smooth = cv2.GaussianBlur(small, (3, 3), 0)
-    step = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)
-    flat = (step < max(_MIN_STEP, _USUAL_STEPS * float(np.median(step)))).astype(np.uint8)
+    step = largest(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
+    flat = (step < max(_MIN_STEP, _USUAL_STEPS * float(np.median(step[::3, ::3])))).astype(np.uint8)
     whole = flat.size
     _, labels, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    large = [int(i) + 1 for i in np.argsort(areas)[::-1][:_MAX_REGIONS] if areas[i] > _MIN_AREA * whole / 2]
-    masks = [(labels == label).astype(np.uint8) for label in large]
+    regions = [int(i) + 1 for i in np.argsort(areas)[::-1][:_MAX_REGIONS] if areas[i] > _MIN_AREA * whole / 2]
+    masks = {label: (labels == label).astype(np.uint8) for label in regions}
+    # A shadow with a sharp edge divides a sheet.
+    halves = [masks[label] for label in regions if areas[label - 1] > _MIN_HALF * whole]
     bridge = np.ones((5, 5), np.uint8)
-    unions = [cv2.morphologyEx(a | b, cv2.MORPH_CLOSE, bridge) for a, b in combinations(masks, 2)]
+    unions = [cv2.morphologyEx(a | b, cv2.MORPH_CLOSE, bridge) for a, b in combinations(halves, 2)]
     found = []
-    for mask in masks + unions:
+    for mask in [*masks.values(), *unions]:
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         contour = max(contours, key=cv2.contourArea)
         hull = cv2.convexHull(contour)
@@ -70,11 +92,32 @@ def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
     return [hull for _, hull in sorted(found, key=lambda one: one[0])]
 
 
-def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> RGB:
-    """The page within an outline, without its edges; what lies beside a page of another form is covered."""
+def largest(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The largest of each pixel's channels, [h, w]."""
+    red, green, blue = cv2.split(rgb)
+    return np.asarray(cv2.max(cv2.max(red, green), blue))
+
+
+def _differs_from_outside(small: RGB, hull: npt.NDArray[np.int32]) -> bool:
+    inside = cv2.fillConvexPoly(np.zeros(small.shape[:2], np.uint8), hull, 1)
+    near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (13, 25))
+    around = (far > near)
+    if not around.any():
+        return False
+    difference = np.median(small[inside > 0][::5], axis=0) - np.median(small[around], axis=0)
+    return float(np.abs(difference).max()) > _MIN_DIFFERENCE
+
+
+def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> RGB | None:
+    """The page within an outline, without its edges.
+
+    What lies beside a page that the image's border cuts off is covered; any other without four sides is no page.
+    """
     quad = _four_corners(hull)
     if quad is None:
         left, top, width, height = cv2.boundingRect(hull)
+        if left > 3 and top > 3 and left + width < rgb.shape[1] - 3 and top + height < rgb.shape[0] - 3:
+            return None
         left, top = max(left, 0), max(top, 0)
         part = rgb[top : top + height, left : left + width]
         inside = np.zeros(part.shape[:2], np.uint8)
