@@ -82,14 +82,15 @@ def to_mnist(rgb: RGB) -> Grey:
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         if np.ptp(grey) >= _MIN_CONTRAST and _border(grey) <= 127:
             return grey.astype(np.uint8)
-    blank_sheet = False
+    blank_sheet = reaches_out = False
     for page in pages(rgb):
-        if page.whole and blank_sheet:
+        if page.whole and blank_sheet and not reaches_out:
             break
         try:
             return _normalised(_digit(page))
         except _NoDigitError as error:
-            blank_sheet |= page.sheet and not error.reaches_out
+            blank_sheet |= page.sheet
+            reaches_out |= error.reaches_out
     raise UnprocessableError(
         "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
     )
@@ -194,7 +195,7 @@ def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float]:
             shares.pop(0)  # lines that are lighter than the ink may tie it to the edge
             if shares:
                 continue
-            if not whole:
+            if not whole and not _touches_one_side(labels == int(np.argmax(mass))):
                 raise _NoDigitError(reaches_out=True)
             mask = (cover >= _INK_SHARES[0]).astype(np.uint8)
             count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -224,6 +225,14 @@ def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float]:
     only = np.where(kept[labels], cover, 0).astype(np.float32)
     rows, columns = np.flatnonzero(only.max(axis=1)), np.flatnonzero(only.max(axis=0))
     return only[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], stroke
+
+
+def _touches_one_side(own: npt.NDArray[np.bool_]) -> bool:
+    """Whether ink only just touches one side of a page, as that of a digit that is too large for its cell."""
+    sides = [int(side.sum()) for side in (own[0], own[-1], own[:, 0], own[:, -1])]
+    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
+    extent = max(np.ptp(rows), np.ptp(columns))
+    return sorted(sides)[-2] == 0 and max(sides) < 0.25 * extent and extent > 0.3 * max(own.shape)
 
 
 def _has_edges(cover: Cover, own: Grey) -> bool:
