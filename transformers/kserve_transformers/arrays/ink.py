@@ -195,8 +195,9 @@ def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float]:
             shares.pop(0)  # lines that are lighter than the ink may tie it to the edge
             if shares:
                 continue
-            if not whole and not _touches_one_side(labels == int(np.argmax(mass))):
-                raise _NoDigitError(reaches_out=True)
+            widest = labels == int(np.argmax(mass))
+            if not whole and not _touches_one_side(widest):
+                raise _NoDigitError(reaches_out=_has_edges(cover, widest.astype(np.uint8)))
             mask = (cover >= _INK_SHARES[0]).astype(np.uint8)
             count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
             mass = np.bincount(labels.ravel(), cover.ravel(), count)
@@ -219,7 +220,7 @@ def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float]:
     stroke = 2 * float(cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, 3).max())
     if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
         raise _NoDigitError
-    near = _gaps(stats, best) <= 0.25 * extent
+    near = (_gaps(stats, best) <= 0.25 * extent) & ~_around(stats, best)
     kept = near & (mass >= 0.04 * mass[best]) & (inside | ~inside[best])
     kept[best], kept[0] = True, False
     only = np.where(kept[labels], cover, 0).astype(np.float32)
@@ -232,7 +233,7 @@ def _touches_one_side(own: npt.NDArray[np.bool_]) -> bool:
     sides = [int(side.sum()) for side in (own[0], own[-1], own[:, 0], own[:, -1])]
     rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
     extent = max(np.ptp(rows), np.ptp(columns))
-    return sorted(sides)[-2] == 0 and max(sides) < 0.25 * extent and extent > 0.3 * max(own.shape)
+    return sorted(sides)[-2] == 0 and max(sides) < 0.25 * extent and extent > 0.5 * max(own.shape)
 
 
 def _has_edges(cover: Cover, own: Grey) -> bool:
@@ -255,6 +256,13 @@ def _frame(own: Grey) -> Grey | None:
     if float(thick[around > 0].mean()) < _MIN_FRAME:
         return None
     return cv2.polylines(np.zeros_like(own), [corners], True, 1, 2 * band + 1)
+
+
+def _around(stats: npt.NDArray[np.int32], of: int) -> npt.NDArray[np.bool_]:
+    """Which components lie around one of them on all sides, as a cell's frame does around the digit."""
+    left, top, wide, high = (stats[:, i] for i in range(4))
+    horizontally = (left < left[of]) & (left + wide > left[of] + wide[of])
+    return horizontally & (top < top[of]) & (top + high > top[of] + high[of])
 
 
 def _gaps(stats: npt.NDArray[np.int32], of: int) -> npt.NDArray[np.float64]:

@@ -22,16 +22,18 @@ _SEARCH_SIDE = 320
 _MIN_STEP, _USUAL_STEPS = 9.0, 3.5
 # Shares of the image: smaller regions are no pages, and larger ones are the image.
 _MIN_AREA, _MAX_AREA = 0.008, 0.93
-_MAX_REGIONS = 7
-_MIN_HALF = 0.06
+_MAX_REGIONS = 6
+_MIN_HALF = 0.02
 # Pixels of the image: in a smaller one no digit can be read.
 _MIN_SIDE = 12
 # Grey levels between a sheet and the table.
 _MIN_DIFFERENCE = 25
 # Share of its convex hull that a page covers, its ink included.
 _MIN_SOLIDITY = 0.88
+# The same where the hull has four corners: a digit or a frame that touches the edge cuts a notch.
+_MIN_NOTCHED = 0.4
 # Share of a four-sided page that the region must cover for its sides to be the page's.
-_MIN_QUAD = 0.9
+_MIN_QUAD = 0.92
 # What is cut off at each side of a page, as a share: the edge, its blur, and a line that is not quite straight.
 _INSET = 0.025
 
@@ -87,7 +89,10 @@ def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
         contour = max(contours, key=cv2.contourArea)
         hull = cv2.convexHull(contour)
         area = cv2.contourArea(hull)
-        if _MIN_AREA * whole < area < _MAX_AREA * whole and cv2.contourArea(contour) > _MIN_SOLIDITY * area:
+        if not _MIN_AREA * whole < area < _MAX_AREA * whole:
+            continue
+        solidity = cv2.contourArea(contour) / area
+        if solidity > _MIN_SOLIDITY or (solidity > _MIN_NOTCHED and _four_corners(hull.astype(np.float32)) is not None):
             found.append((area, hull))
     return [hull for _, hull in sorted(found, key=lambda one: one[0])]
 
