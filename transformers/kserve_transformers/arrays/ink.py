@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -24,7 +25,7 @@ _PAGE_SIDE = 224
 # Strokes are narrower than this share of the page.
 _MAX_STROKE = 0.35
 # Ink is what stands out from the paper by this share of what the strongest ink does.
-_INK_SHARES = (0.35, 0.5, 0.65)
+_INK_SHARES = (0.25, 0.35, 0.5, 0.65)
 # What is left of the contrast once a frame is taken away must be this share of it.
 _MIN_REST = 0.06
 # Ink stands out by this many grey levels at least, and by this multiple of the noise.
@@ -40,15 +41,24 @@ _MIN_FRAME = 0.9
 
 
 class _NoDigitError(Exception):
-    """A page has no ink, or none that is a digit's.
+    """A page has no ink, or none that is a digit's."""
 
-    Args:
-        reaches_out: whether there is ink that goes on beyond the page.
+
+@dataclass(frozen=True)
+class _Digit:
+    """What may be a digit on a page.
+
+    Attributes:
+        cover: its ink, cropped, in 0..1.
+        share: of the page's width and height that it takes up.
+        stroke: width of its widest stroke in pixels.
+        reaches_out: whether it goes on beyond the page.
     """
 
-    def __init__(self, *, reaches_out: bool = False) -> None:
-        super().__init__()
-        self.reaches_out = reaches_out
+    cover: Cover
+    share: tuple[float, float]
+    stroke: float
+    reaches_out: bool
 
 
 def needed_scale(size_wh: tuple[int, int]) -> float:
@@ -82,18 +92,41 @@ def to_mnist(rgb: RGB) -> Grey:
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         if np.ptp(grey) >= _MIN_CONTRAST and _border(grey) <= 127:
             return grey.astype(np.uint8)
-    blank_sheet = reaches_out = False
+    blank_sheet = False
+    cut_off: list[tuple[Page, _Digit]] = []
     for page in pages(rgb):
-        if page.whole and blank_sheet and not reaches_out:
+        if page.whole and blank_sheet and not cut_off:
             break
         try:
-            return _normalised(_digit(page))
-        except _NoDigitError as error:
+            digit = _digit(page)
+        except _NoDigitError:
             blank_sheet |= page.sheet
-            reaches_out |= error.reaches_out
+            continue
+        if page.whole and cut_off:
+            digit = _more_likely(digit, cut_off)
+        if page.whole or not digit.reaches_out:
+            return _normalised(digit.cover)
+        cut_off.append((page, digit))
+    if cut_off:
+        return _normalised(cut_off[0][1].cover)
     raise UnprocessableError(
         "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
     )
+
+
+def _more_likely(digit: _Digit, cut_off: list[tuple[Page, _Digit]]) -> _Digit:
+    """The digit of the whole image, or one that only just touches its page's edge where that of the image is no digit.
+
+    A line that is seen as a page's edge, such as that of a shadow, cuts digits off; but without their pages, the lines
+    of a form or a sheet on a table are taken for ink.
+    """
+    touching = [(page, other) for page, other in cut_off if max(other.share) > 0.5]
+    if touching and digit.reaches_out:
+        return touching[0][1]
+    for page, other in cut_off:
+        if page.sheet and all(own > 0.75 * its for own, its in zip(digit.share, page.share, strict=True)):
+            return other
+    return digit
 
 
 def _within(rgb: RGB, side: int) -> RGB:
@@ -127,9 +160,8 @@ def _cover(smooth: RGB, light: bool, stroke: int, min_contrast: float) -> Cover:
     # The channels differ in how well they show the ink: each counts as the strongest ink says.
     colour = difference[strongest >= peak].mean(axis=0)
     along = difference @ (colour / float(np.linalg.norm(colour))).astype(np.float32)
-    sample = along[::2, ::2]
-    along -= np.median(sample)
-    noise = 1.5 * float(np.median(np.abs(along[::2, ::2])))
+    along -= np.median(along[::3, ::3])
+    noise = 1.5 * float(np.median(np.abs(along[::3, ::3])))
     if _peak(along) < max(min_contrast, _NOISES * noise):
         raise _NoDigitError
     if not light:  # in the shade, ink stands out by as much less as there is less light
@@ -138,9 +170,10 @@ def _cover(smooth: RGB, light: bool, stroke: int, min_contrast: float) -> Cover:
 
 
 def _peak(values: Cover) -> float:
-    """What a thousandth of the pixels exceed."""
-    top = max(1, values.size // 1000)
-    return float(np.partition(values, -top, axis=None)[-top])
+    """What about a thousandth of the pixels exceed."""
+    sample = values[::2, ::2] if min(values.shape) > 2 * SIDE else values
+    top = max(1, sample.size // 1000)
+    return float(np.partition(sample, -top, axis=None)[-top])
 
 
 def _ink_is_light(page: RGB) -> bool:
@@ -151,89 +184,103 @@ def _ink_is_light(page: RGB) -> bool:
     return float((np.maximum(above, 0) ** 2).sum()) > float((np.minimum(above, 0) ** 2).sum())
 
 
-def _digit(page: Page) -> Cover:
-    """The ink of the digit on a page, cropped, in 0..1.
+def _digit(page: Page) -> _Digit:
+    """The digit on a page.
 
     Raises:
-        _NoDigitError: there is none that lies within the page.
+        _NoDigitError: there is none.
     """
     rgb = _within(page.rgb, _PAGE_SIDE)
+    outside = _edges(rgb.shape[:2], page.inside)
     smooth = cv2.GaussianBlur(rgb, (3, 3), 0) if min(rgb.shape[:2]) > 2 * SIDE else rgb
     light = _ink_is_light(smooth)
     stroke = max(3, round(_MAX_STROKE * max(rgb.shape[:2])) | 1)
     min_contrast = _MIN_CONTRAST if page.whole else 2 * _MIN_CONTRAST
     for _ in range(2):
-        digit, width = _strokes(_cover(smooth, light, stroke, min_contrast), page.whole)
-        narrower = max(7, round(2 * width) | 1)
+        digit = _strokes(_cover(smooth, light, stroke, min_contrast), outside, page.whole)
+        narrower = max(7, round(2 * digit.stroke) | 1)
         if narrower > 0.7 * stroke:
             break
         stroke = narrower  # the narrower, the less of the shading is taken for ink
     return digit
 
 
-def _strokes(cover: Cover, whole: bool) -> tuple[Cover, float]:
-    """The digit's ink, cropped, and the width of its widest stroke in pixels.
+def _edges(size_hw: tuple[int, ...], inside: Grey | None) -> npt.NDArray[np.bool_]:
+    """The pixels at a page's edge and beyond, [h, w]: ink that is there reaches out of the page."""
+    edges = np.ones(size_hw, bool)
+    edges[1:-1, 1:-1] = False
+    if inside is not None:
+        shown = cv2.resize(inside, size_hw[::-1], interpolation=cv2.INTER_NEAREST)
+        edges |= cv2.erode(shown, np.ones((5, 5), np.uint8)) == 0
+    return edges
+
+
+@dataclass(frozen=True)
+class _Components:
+    """The connected components of what stands out by a share of the strongest ink; number 0 is the ground."""
+
+    labels: npt.NDArray[np.int32]
+    stats: npt.NDArray[np.int32]
+    mass: npt.NDArray[np.float64]
+    inside: npt.NDArray[np.bool_]
+
+    @property
+    def best(self) -> int:
+        """The heaviest that lies within the page, or of all where that is next to nothing."""
+        heaviest = int(np.argmax(np.where(self.inside, self.mass, 0)))
+        enough = self.inside[heaviest] and self.mass[heaviest] >= 0.1 * self.mass.max()
+        return heaviest if enough else int(np.argmax(self.mass))
+
+
+def _components(cover: Cover, share: float, edges: npt.NDArray[np.bool_]) -> _Components:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((cover >= share).astype(np.uint8), connectivity=8)
+    if count < 2:
+        raise _NoDigitError
+    mass = np.bincount(labels.ravel(), cover.ravel(), count)
+    mass[0] = 0
+    inside = np.ones(count, bool)
+    inside[np.unique(labels[edges])] = inside[0] = False
+    return _Components(labels, stats, mass, inside)
+
+
+def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
+    """The digit in the ink of a page.
 
     Raises:
         _NoDigitError: what stands out is no digit.
     """
-    height, width = cover.shape
-    small = min(height, width) <= 2 * SIDE
-    shares = list(_INK_SHARES)
-    while shares:
-        mask = (cover >= shares[0]).astype(np.uint8)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        if count < 2:
-            raise _NoDigitError
-        mass = np.bincount(labels.ravel(), cover.ravel(), count)
-        left, top, wide, high = (stats[:, i] for i in range(4))
-        inside = (left > 0) & (top > 0) & (left + wide < width) & (top + high < height)
-        inside[0], mass[0] = False, 0
-        best = int(np.argmax(np.where(inside, mass, 0)))
-        reaches_out = not inside[best] or mass[best] < 0.1 * mass.max()
-        if reaches_out:
-            shares.pop(0)  # lines that are lighter than the ink may tie it to the edge
-            if shares:
-                continue
-            widest = labels == int(np.argmax(mass))
-            if not whole and not _touches_one_side(widest):
-                raise _NoDigitError(reaches_out=_has_edges(cover, widest.astype(np.uint8)))
-            mask = (cover >= _INK_SHARES[0]).astype(np.uint8)
-            count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-            mass = np.bincount(labels.ravel(), cover.ravel(), count)
-            mass[0] = 0
-            inside = np.zeros(count, bool)
-            left, top, wide, high = (stats[:, i] for i in range(4))
-            best = int(np.argmax(mass))
+    small = min(cover.shape) <= 2 * SIDE
+    while True:
+        for share in _INK_SHARES:  # lines that are lighter than the ink may tie it to the edge
+            found = _components(cover, share, edges)
+            if found.inside[found.best]:
+                break
+        else:
+            found = _components(cover, _INK_SHARES[0], edges)
+        labels, stats, best = found.labels, found.stats, found.best
         own = (labels == best).astype(np.uint8)
-        frame = None if small or reaches_out else _frame(own)
+        frame = None if small or not found.inside[best] else _frame(own)
         if frame is None:
             break
         cover = np.where(frame > 0, 0, cover).astype(np.float32)
-        left_over = _peak(cover)
-        if left_over < _MIN_REST:
+        rest = _peak(cover)
+        if rest < _MIN_REST:
             raise _NoDigitError
-        cover = np.clip(cover / left_over, 0, 1)
-    extent = max(int(wide[best]), int(high[best]))
-    if extent < max(4, (_MIN_EXTENT if whole else 3 * _MIN_EXTENT) * max(height, width)):
+        cover = np.clip(cover / rest, 0, 1)
+    extent = max(stats[best, cv2.CC_STAT_WIDTH], stats[best, cv2.CC_STAT_HEIGHT])
+    if extent < max(4, (_MIN_EXTENT if whole else 3 * _MIN_EXTENT) * max(cover.shape)):
         raise _NoDigitError
     stroke = 2 * float(cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, 3).max())
     if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
         raise _NoDigitError
     near = (_gaps(stats, best) <= 0.25 * extent) & ~_around(stats, best)
-    kept = near & (mass >= 0.04 * mass[best]) & (inside | ~inside[best])
+    kept = near & (found.mass >= 0.04 * found.mass[best]) & (found.inside | ~found.inside[best])
     kept[best], kept[0] = True, False
     only = np.where(kept[labels], cover, 0).astype(np.float32)
     rows, columns = np.flatnonzero(only.max(axis=1)), np.flatnonzero(only.max(axis=0))
-    return only[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], stroke
-
-
-def _touches_one_side(own: npt.NDArray[np.bool_]) -> bool:
-    """Whether ink only just touches one side of a page, as that of a digit that is too large for its cell."""
-    sides = [int(side.sum()) for side in (own[0], own[-1], own[:, 0], own[:, -1])]
-    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-    extent = max(np.ptp(rows), np.ptp(columns))
-    return sorted(sides)[-2] == 0 and max(sides) < 0.25 * extent and extent > 0.5 * max(own.shape)
+    cropped = only[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share_wh = (cropped.shape[1] / cover.shape[1], cropped.shape[0] / cover.shape[0])
+    return _Digit(cropped, share_wh, stroke, not found.inside[best])
 
 
 def _has_edges(cover: Cover, own: Grey) -> bool:

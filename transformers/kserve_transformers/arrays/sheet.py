@@ -24,6 +24,7 @@ _MIN_STEP, _USUAL_STEPS = 9.0, 3.5
 _MIN_AREA, _MAX_AREA = 0.008, 0.93
 _MAX_REGIONS = 6
 _MIN_HALF = 0.02
+_MAX_PAGES = 8
 # Pixels of the image: in a smaller one no digit can be read.
 _MIN_SIDE = 12
 # Grey levels between a sheet and the table.
@@ -35,7 +36,7 @@ _MIN_NOTCHED = 0.4
 # Share of a four-sided page that the region must cover for its sides to be the page's.
 _MIN_QUAD = 0.92
 # What is cut off at each side of a page, as a share: the edge, its blur, and a line that is not quite straight.
-_INSET = 0.025
+_INSET = 0.015
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,15 @@ class Page:
 
     Attributes:
         rgb: [h, w, 3]; upright, where its four sides are known.
+        inside: [h, w], 0 where `rgb` shows what lies beside the page; None where it shows nothing else.
+        share: of the image's width and height that it takes up.
         whole: whether it is the image itself, so that ink may reach its edges.
         sheet: whether it has another colour than what is around it, as a sheet on a table has and a cell has not.
     """
 
     rgb: RGB
+    inside: npt.NDArray[np.uint8] | None = None
+    share: tuple[float, float] = (1.0, 1.0)
     whole: bool = False
     sheet: bool = False
 
@@ -63,9 +68,11 @@ def pages(rgb: RGB) -> Iterator[Page]:
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
     if min(small.shape[:2]) >= 32:
         for hull in _hulls(small):
-            part = _cut_out(rgb, hull.astype(np.float32) / scale)
-            if part is not None and min(part.shape[:2]) >= _MIN_SIDE:
-                yield Page(part, sheet=_differs_from_outside(small, hull))
+            part, inside = _cut_out(rgb, hull.astype(np.float32) / scale)
+            if min(part.shape[:2]) >= _MIN_SIDE:
+                width, height = cv2.boundingRect(hull)[2:]
+                share = (width / small.shape[1], height / small.shape[0])
+                yield Page(part, inside, share, sheet=_differs_from_outside(small, hull))
     yield Page(rgb, whole=True)
 
 
@@ -94,7 +101,7 @@ def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
         solidity = cv2.contourArea(contour) / area
         if solidity > _MIN_SOLIDITY or (solidity > _MIN_NOTCHED and _four_corners(hull.astype(np.float32)) is not None):
             found.append((area, hull))
-    return [hull for _, hull in sorted(found, key=lambda one: one[0])]
+    return [hull for _, hull in sorted(found, key=lambda one: one[0])][:_MAX_PAGES]
 
 
 def largest(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -113,30 +120,32 @@ def _differs_from_outside(small: RGB, hull: npt.NDArray[np.int32]) -> bool:
     return float(np.abs(difference).max()) > _MIN_DIFFERENCE
 
 
-def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> RGB | None:
-    """The page within an outline, without its edges.
+def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> tuple[RGB, npt.NDArray[np.uint8] | None]:
+    """The page within an outline, without its edges, and where it is if it has not four sides.
 
-    What lies beside a page that the image's border cuts off is covered; any other without four sides is no page.
+    A page without four sides is one that the image's border cuts off; otherwise nothing is cut out.
     """
     quad = _four_corners(hull)
     if quad is None:
         left, top, width, height = cv2.boundingRect(hull)
         if left > 3 and top > 3 and left + width < rgb.shape[1] - 3 and top + height < rgb.shape[0] - 3:
-            return None
+            return rgb[:0, :0], None
         left, top = max(left, 0), max(top, 0)
         part = rgb[top : top + height, left : left + width]
         inside = np.zeros(part.shape[:2], np.uint8)
         cv2.fillConvexPoly(inside, (hull - (left, top)).round().astype(np.int32), 1)
-        edge = 2 * int(_INSET * max(part.shape)) + 1
-        inside = cv2.erode(inside, np.ones((edge, edge), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
+        edge = 2 * max(2, int(_INSET * max(part.shape))) + 1
+        kernel = np.ones((edge, edge), np.uint8)
+        inside = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1).astype(np.uint8)
         paper = np.median(part[inside > 0], axis=0) if inside.any() else 0
-        return np.where(inside[..., np.newaxis] > 0, part, paper).astype(np.uint8)
+        return np.where(inside[..., np.newaxis] > 0, part, paper).astype(np.uint8), inside
     sides = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
     width, height = int(max(sides[0], sides[2])), int(max(sides[1], sides[3]))
     x, y = max(2.0, _INSET * width), max(2.0, _INSET * height)
     flat = np.array([[-x, -y], [width + x, -y], [width + x, height + y], [-x, height + y]], np.float32)
     matrix = cv2.getPerspectiveTransform(quad, flat)
-    return cv2.warpPerspective(rgb, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    page = cv2.warpPerspective(rgb, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return page.astype(np.uint8), None
 
 
 def _four_corners(hull: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
