@@ -103,7 +103,7 @@ def photo(digit: npt.NDArray[np.uint8], condition: Condition, seed: int) -> byte
         PNG where the canvas is transparent, else JPEG.
     """
     rng = np.random.default_rng(seed)
-    side = int(rng.integers(260, 520))
+    side = int(rng.integers(220, 340))
     height, width = side, int(side * rng.uniform(0.8, 1.35))
     drawing = _Drawing(rng, np.empty((height, width, 3), np.float32))
     drawing.pixels[:] = _one(rng, condition.papers)
@@ -145,7 +145,7 @@ def _write(drawing: _Drawing, ink: Image, condition: Condition) -> None:
     rng = drawing.rng
     cover = rng.uniform(*condition.cover)
     if cover < 0.7:  # a pencil rubs on the paper's grain
-        grain = cv2.GaussianBlur(rng.normal(0, 1, ink.shape).astype(np.float32), (0, 0), 1.2)
+        grain = cv2.GaussianBlur(rng.standard_normal(ink.shape, np.float32), (0, 0), 1.2)
         ink = ink * np.clip(1 + 0.8 * grain, 0.3, 1.4)
     hidden = np.clip(ink * cover, 0, 1)[..., np.newaxis]
     colour = _one(rng, condition.inks)
@@ -190,7 +190,7 @@ def _on_table(sheet: Image, condition: Condition, rng: np.random.Generator) -> I
     out_h, out_w = (int(side * rng.uniform(1.25, 1.9)) for side in (height, width))
     table = np.empty((out_h, out_w, 3), np.float32)
     table[:] = _one(rng, condition.tables)
-    grain = cv2.GaussianBlur(rng.normal(0, 1, (out_h, out_w)).astype(np.float32), (0, 0), sigmaX=25, sigmaY=1.5)
+    grain = cv2.GaussianBlur(rng.standard_normal((out_h, out_w), np.float32), (0, 0), sigmaX=25, sigmaY=1.5)
     table *= 1 + rng.uniform(0, 0.12) * (grain / max(float(grain.std()), 1e-6))[..., np.newaxis]
     angle = np.deg2rad(rng.uniform(-condition.tilt, condition.tilt))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -220,7 +220,7 @@ def _exposed(scene: Image, condition: Condition, rng: np.random.Generator) -> Im
         light *= 1 - condition.shadow * rng.uniform(0.5, 1) / (1 + np.exp(np.clip((slope - edge) / softness, -30, 30)))
     lit = scene * light[..., np.newaxis].astype(np.float32)
     blurred = cv2.GaussianBlur(lit, (0, 0), max(0.3, rng.uniform(0, condition.blur)))
-    return np.asarray(blurred + rng.normal(0, rng.uniform(0, condition.noise), lit.shape), np.float32)
+    return np.asarray(blurred + rng.standard_normal(lit.shape, np.float32) * rng.uniform(0, condition.noise), np.float32)
 
 
 def _encoded(image: Image, suffix: str, rng: np.random.Generator) -> bytes:

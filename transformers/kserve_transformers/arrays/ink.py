@@ -30,6 +30,8 @@ _INK_SHARES = (0.25, 0.35, 0.5, 0.65)
 _MIN_REST = 0.06
 # Ink stands out by this many grey levels at least, and by this multiple of the noise.
 _MIN_CONTRAST, _NOISES = 6.0, 6.0
+# Pixels of a digit's longer side below which more of the image's own pixels are taken.
+_SMALL_DIGIT = 40
 # The longer side of a digit, as a share of the page's; anything smaller is a speck.
 _MIN_EXTENT = 0.05
 # Twice the distance from the middle of a stroke to its edge, as a share of the digit's longer side.
@@ -50,12 +52,14 @@ class _Digit:
 
     Attributes:
         cover: its ink, cropped, in 0..1.
+        at: left and top of it, as shares of the page's width and height.
         share: of the page's width and height that it takes up.
         stroke: width of its widest stroke in pixels.
         reaches_out: whether it goes on beyond the page.
     """
 
     cover: Cover
+    at: tuple[float, float]
     share: tuple[float, float]
     stroke: float
     reaches_out: bool
@@ -105,13 +109,29 @@ def to_mnist(rgb: RGB) -> Grey:
         if page.whole and cut_off:
             digit = _more_likely(digit, cut_off)
         if page.whole or not digit.reaches_out:
-            return _normalised(digit.cover)
+            return _normalised(_nearer(page, digit).cover)
         cut_off.append((page, digit))
     if cut_off:
         return _normalised(cut_off[0][1].cover)
     raise UnprocessableError(
         "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
     )
+
+
+def _nearer(page: Page, digit: _Digit) -> _Digit:
+    """A digit that is small on its page, from more of the page's pixels where it has more."""
+    if max(digit.cover.shape) >= _SMALL_DIGIT or max(page.rgb.shape) <= _PAGE_SIDE:
+        return digit
+    height, width = page.rgb.shape[:2]
+    margin = max(digit.share[0] * width, digit.share[1] * height) / 2
+    left, top = (int(max(0, at * side - margin)) for at, side in zip(digit.at, (width, height), strict=True))
+    right = int((digit.at[0] + digit.share[0]) * width + margin)
+    bottom = int((digit.at[1] + digit.share[1]) * height + margin)
+    try:
+        nearer = _digit(Page(page.rgb[top:bottom, left:right], whole=True))
+    except _NoDigitError:
+        return digit
+    return digit if nearer.reaches_out else nearer
 
 
 def _more_likely(digit: _Digit, cut_off: list[tuple[Page, _Digit]]) -> _Digit:
@@ -198,7 +218,7 @@ def _digit(page: Page) -> _Digit:
     min_contrast = _MIN_CONTRAST if page.whole else 2 * _MIN_CONTRAST
     for _ in range(2):
         digit = _strokes(_cover(smooth, light, stroke, min_contrast), outside, page.whole)
-        narrower = max(7, round(2 * digit.stroke) | 1)
+        narrower = max(9, round(3 * digit.stroke) | 1)
         if narrower > 0.7 * stroke:
             break
         stroke = narrower  # the narrower, the less of the shading is taken for ink
@@ -270,7 +290,8 @@ def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
     extent = max(stats[best, cv2.CC_STAT_WIDTH], stats[best, cv2.CC_STAT_HEIGHT])
     if extent < max(4, (_MIN_EXTENT if whole else 3 * _MIN_EXTENT) * max(cover.shape)):
         raise _NoDigitError
-    stroke = 2 * float(cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, 3).max())
+    solid = np.pad(own, 1) if small else cv2.morphologyEx(np.pad(own, 4), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    stroke = 2 * float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max())
     if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
         raise _NoDigitError
     near = (_gaps(stats, best) <= 0.25 * extent) & ~_around(stats, best)
@@ -279,8 +300,9 @@ def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
     only = np.where(kept[labels], cover, 0).astype(np.float32)
     rows, columns = np.flatnonzero(only.max(axis=1)), np.flatnonzero(only.max(axis=0))
     cropped = only[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    at_xy = (columns[0] / cover.shape[1], rows[0] / cover.shape[0])
     share_wh = (cropped.shape[1] / cover.shape[1], cropped.shape[0] / cover.shape[0])
-    return _Digit(cropped, share_wh, stroke, not found.inside[best])
+    return _Digit(cropped, at_xy, share_wh, stroke, not found.inside[best])
 
 
 def _has_edges(cover: Cover, own: Grey) -> bool:

@@ -65,9 +65,9 @@ def pages(rgb: RGB) -> Iterator[Page]:
         rgb: [h, w, 3].
     """
     scale = min(1.0, _SEARCH_SIDE / max(rgb.shape[:2]))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    if min(small.shape[:2]) >= 32:
-        for hull in _hulls(small):
+    if min(rgb.shape[:2]) * scale >= 2 * _MIN_SIDE:
+        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+        for hull in _hulls(small.astype(np.uint8)):
             part, inside = _cut_out(rgb, hull.astype(np.float32) / scale)
             if min(part.shape[:2]) >= _MIN_SIDE:
                 width, height = cv2.boundingRect(hull)[2:]
@@ -99,7 +99,8 @@ def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
         if not _MIN_AREA * whole < area < _MAX_AREA * whole:
             continue
         solidity = cv2.contourArea(contour) / area
-        if solidity > _MIN_SOLIDITY or (solidity > _MIN_NOTCHED and _four_corners(hull.astype(np.float32)) is not None):
+        notched = solidity > _MIN_NOTCHED and not _touches_border(hull, small.shape)
+        if solidity > _MIN_SOLIDITY or (notched and _four_corners(hull.astype(np.float32)) is not None):
             found.append((area, hull))
     return [hull for _, hull in sorted(found, key=lambda one: one[0])][:_MAX_PAGES]
 
@@ -108,6 +109,11 @@ def largest(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The largest of each pixel's channels, [h, w]."""
     red, green, blue = cv2.split(rgb)
     return np.asarray(cv2.max(cv2.max(red, green), blue))
+
+
+def _touches_border(hull: npt.NDArray[np.generic], shape: tuple[int, ...]) -> bool:
+    left, top, width, height = cv2.boundingRect(hull)
+    return left <= 3 or top <= 3 or left + width >= shape[1] - 3 or top + height >= shape[0] - 3
 
 
 def _differs_from_outside(small: RGB, hull: npt.NDArray[np.int32]) -> bool:
@@ -128,7 +134,7 @@ def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> tuple[RGB, npt.NDArray[
     quad = _four_corners(hull)
     if quad is None:
         left, top, width, height = cv2.boundingRect(hull)
-        if left > 3 and top > 3 and left + width < rgb.shape[1] - 3 and top + height < rgb.shape[0] - 3:
+        if not _touches_border(hull, rgb.shape):
             return rgb[:0, :0], None
         left, top = max(left, 0), max(top, 0)
         part = rgb[top : top + height, left : left + width]
