@@ -210,7 +210,7 @@ def _on_table(sheet: Image, condition: Condition, rng: np.random.Generator) -> I
 def _exposed(scene: Image, condition: Condition, rng: np.random.Generator) -> Image:
     """Light, shadow, the lens and the sensor."""
     height, width = scene.shape[:2]
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j].astype(np.float32)
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j].astype(np.float32)
     direction = rng.uniform(0, 2 * np.pi)
     slope = (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction)
     light = 1 - condition.shading * rng.uniform(0.5, 1) * (slope / 1.42 + 0.5)
@@ -220,7 +220,9 @@ def _exposed(scene: Image, condition: Condition, rng: np.random.Generator) -> Im
         light *= 1 - condition.shadow * rng.uniform(0.5, 1) / (1 + np.exp(np.clip((slope - edge) / softness, -30, 30)))
     lit = scene * light[..., np.newaxis].astype(np.float32)
     blurred = cv2.GaussianBlur(lit, (0, 0), max(0.3, rng.uniform(0, condition.blur)))
-    return np.asarray(blurred + rng.standard_normal(lit.shape, np.float32) * rng.uniform(0, condition.noise), np.float32)
+    return np.asarray(
+        blurred + rng.standard_normal(lit.shape, np.float32) * rng.uniform(0, condition.noise), np.float32
+    )
 
 
 def _encoded(image: Image, suffix: str, rng: np.random.Generator) -> bytes:

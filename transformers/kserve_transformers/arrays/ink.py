@@ -40,6 +40,7 @@ _MAX_WIDTH = 0.5
 _MIN_EDGE = 0.2
 # The share of a rectangle's sides that a frame covers.
 _MIN_FRAME = 0.9
+_MIN_FRAME_SIDE = 24
 
 
 class _NoDigitError(Exception):
@@ -316,9 +317,9 @@ def _frame(own: Grey) -> Grey | None:
     """Where the ink of a component runs around along the sides of a rectangle; None where it is no frame."""
     points = cv2.findNonZero(own)
     box = cv2.minAreaRect(points)
-    if min(box[1]) < 8 or own.sum() > 0.6 * box[1][0] * box[1][1]:
+    if min(box[1]) < _MIN_FRAME_SIDE or own.sum() > 0.6 * box[1][0] * box[1][1]:
         return None
-    band = max(3, round(0.05 * min(box[1])))
+    band = max(2, round(0.05 * min(box[1])))
     corners = cv2.boxPoints(box).round().astype(np.int32)
     around = cv2.polylines(np.zeros_like(own), [corners], True, 1, 1)
     thick = cv2.dilate(own, np.ones((2 * band + 1, 2 * band + 1), np.uint8))

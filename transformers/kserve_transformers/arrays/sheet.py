@@ -119,7 +119,7 @@ def _touches_border(hull: npt.NDArray[np.generic], shape: tuple[int, ...]) -> bo
 def _differs_from_outside(small: RGB, hull: npt.NDArray[np.int32]) -> bool:
     inside = cv2.fillConvexPoly(np.zeros(small.shape[:2], np.uint8), hull, 1)
     near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (13, 25))
-    around = (far > near)
+    around = far > near
     if not around.any():
         return False
     difference = np.median(small[inside > 0][::5], axis=0) - np.median(small[around], axis=0)

@@ -16,6 +16,7 @@ from kserve_transformers.errors import (
     ServingError,
     TooLargeError,
     TooLateError,
+    UnprocessableError,
     UnsupportedMediaError,
 )
 from kserve_transformers.observe import REQUEST_ID
@@ -34,6 +35,7 @@ ERRORS: Mapping[type[ServingError], str] = {
     NotFoundError: "no such service here: GET /v2/models lists them",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "compressed bodies are not read: send it without Content-Encoding",
+    UnprocessableError: "no digit in the image: nothing stands out from its ground",
     BusyError: "{service} is busy: its queue is full, try again shortly",
     BadAnswerError: "model {model} answered an error: the request was not carried out",
     NotReadyError: "{service} is not ready: no model of its chain can answer yet, try again shortly",
