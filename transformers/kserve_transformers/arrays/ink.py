@@ -32,6 +32,8 @@ _MIN_REST = 0.06
 _MIN_CONTRAST, _NOISES = 6.0, 6.0
 # Pixels of a digit's longer side below which more of the image's own pixels are taken.
 _SMALL_DIGIT = 40
+# Pixels of a digit's longer side from which holes of a few pixels in its strokes are no loops.
+_GRAINY = 60
 # The longer side of a digit, as a share of the page's; anything smaller is a speck.
 _MIN_EXTENT = 0.05
 # Twice the distance from the middle of a stroke to its edge, as a share of the digit's longer side.
@@ -180,14 +182,15 @@ def _cover(smooth: RGB, light: bool, stroke: int, min_contrast: float) -> Cover:
         raise _NoDigitError
     # The channels differ in how well they show the ink: each counts as the strongest ink says.
     colour = difference[strongest >= peak].mean(axis=0)
-    along = difference @ (colour / float(np.linalg.norm(colour))).astype(np.float32)
+    along: Cover = difference @ (colour / float(np.linalg.norm(colour))).astype(np.float32)
     along -= np.median(along[::3, ::3])
     noise = 1.5 * float(np.median(np.abs(along[::3, ::3])))
     if _peak(along) < max(min_contrast, _NOISES * noise):
         raise _NoDigitError
     if not light:  # in the shade, ink stands out by as much less as there is less light
         along /= np.maximum(largest(ground), 32)
-    return np.clip(along / _peak(along), 0, 1).astype(np.float32)
+    cover: Cover = np.clip(along / _peak(along), 0, 1).astype(np.float32)
+    return cover
 
 
 def _peak(values: Cover) -> float:
@@ -213,7 +216,7 @@ def _digit(page: Page) -> _Digit:
     """
     rgb = _within(page.rgb, _PAGE_SIDE)
     outside = _edges(rgb.shape[:2], page.inside)
-    smooth = cv2.GaussianBlur(rgb, (3, 3), 0) if min(rgb.shape[:2]) > 2 * SIDE else rgb
+    smooth = cv2.GaussianBlur(rgb, (3, 3), 0).astype(np.uint8) if min(rgb.shape[:2]) > 2 * SIDE else rgb
     light = _ink_is_light(smooth)
     stroke = max(3, round(_MAX_STROKE * max(rgb.shape[:2])) | 1)
     min_contrast = _MIN_CONTRAST if page.whole else 2 * _MIN_CONTRAST
@@ -261,7 +264,7 @@ def _components(cover: Cover, share: float, edges: npt.NDArray[np.bool_]) -> _Co
     mass[0] = 0
     inside = np.ones(count, bool)
     inside[np.unique(labels[edges])] = inside[0] = False
-    return _Components(labels, stats, mass, inside)
+    return _Components(labels.astype(np.int32), stats.astype(np.int32), mass.astype(np.float64), inside)
 
 
 def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
@@ -291,7 +294,9 @@ def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
     extent = max(stats[best, cv2.CC_STAT_WIDTH], stats[best, cv2.CC_STAT_HEIGHT])
     if extent < max(4, (_MIN_EXTENT if whole else 3 * _MIN_EXTENT) * max(cover.shape)):
         raise _NoDigitError
-    solid = np.pad(own, 1) if small else cv2.morphologyEx(np.pad(own, 4), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    solid = np.pad(own, 4)
+    if extent > _GRAINY:  # a pencil leaves the paper's grain bare
+        solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(np.uint8)
     stroke = 2 * float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max())
     if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
         raise _NoDigitError
@@ -325,14 +330,14 @@ def _frame(own: Grey) -> Grey | None:
     thick = cv2.dilate(own, np.ones((2 * band + 1, 2 * band + 1), np.uint8))
     if float(thick[around > 0].mean()) < _MIN_FRAME:
         return None
-    return cv2.polylines(np.zeros_like(own), [corners], True, 1, 2 * band + 1)
+    return cv2.polylines(np.zeros_like(own), [corners], True, 1, 2 * band + 1).astype(np.uint8)
 
 
 def _around(stats: npt.NDArray[np.int32], of: int) -> npt.NDArray[np.bool_]:
     """Which components lie around one of them on all sides, as a cell's frame does around the digit."""
     left, top, wide, high = (stats[:, i] for i in range(4))
     horizontally = (left < left[of]) & (left + wide > left[of] + wide[of])
-    return horizontally & (top < top[of]) & (top + high > top[of] + high[of])
+    return np.asarray(horizontally & (top < top[of]) & (top + high > top[of] + high[of]))
 
 
 def _gaps(stats: npt.NDArray[np.int32], of: int) -> npt.NDArray[np.float64]:
@@ -340,7 +345,7 @@ def _gaps(stats: npt.NDArray[np.int32], of: int) -> npt.NDArray[np.float64]:
     left, top, wide, high = (stats[:, i].astype(float) for i in range(4))
     x = np.maximum(left - (left[of] + wide[of]), left[of] - (left + wide)).clip(0)
     y = np.maximum(top - (top[of] + high[of]), top[of] - (top + high)).clip(0)
-    return np.hypot(x, y)
+    return np.asarray(np.hypot(x, y))
 
 
 def _normalised(cover: Cover) -> Grey:

@@ -32,7 +32,7 @@ def lay_on_contrast(rgb: npt.NDArray[np.uint8], data: bytes, budget: Budget) -> 
     opacity = _opacity(data, budget)
     if opacity is None:
         return rgb
-    opacity = cv2.resize(opacity, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
+    opacity = cv2.resize(opacity, rgb.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
     on_black = cv2.subtract(rgb, cv2.merge([255 - opacity] * 3))
     visible = float(opacity.sum(dtype=np.int64))
     light = float(on_black.sum(dtype=np.int64)) / 3 > visible / 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -105,18 +106,18 @@ def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
     return [hull for _, hull in sorted(found, key=lambda one: one[0])][:_MAX_PAGES]
 
 
-def largest(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def largest(rgb: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """The largest of each pixel's channels, [h, w]."""
     red, green, blue = cv2.split(rgb)
     return np.asarray(cv2.max(cv2.max(red, green), blue))
 
 
-def _touches_border(hull: npt.NDArray[np.generic], shape: tuple[int, ...]) -> bool:
+def _touches_border(hull: npt.NDArray[Any], shape: tuple[int, ...]) -> bool:
     left, top, width, height = cv2.boundingRect(hull)
     return left <= 3 or top <= 3 or left + width >= shape[1] - 3 or top + height >= shape[0] - 3
 
 
-def _differs_from_outside(small: RGB, hull: npt.NDArray[np.int32]) -> bool:
+def _differs_from_outside(small: npt.NDArray[Any], hull: npt.NDArray[np.int32]) -> bool:
     inside = cv2.fillConvexPoly(np.zeros(small.shape[:2], np.uint8), hull, 1)
     near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (13, 25))
     around = far > near
