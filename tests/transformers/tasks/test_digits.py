@@ -61,7 +61,7 @@ def test_a_few_of_every_condition_are_read(digits, network):
 def test_accuracy_of_a_condition(name, digits, network):
     share = accuracy(name, MANY, digits, network)
     print(f"{name}: {100 * share:.1f} %")
-    assert share >= (0.92 if "pencil, " in name else 0.95)
+    assert share >= (0.86 if "pencil, " in name else 0.92 if "shadow" in name else 0.95)
 
 
 @pytest.mark.parametrize("name", ["pen on paper", "faint pencil", "uneven light", "noise and blur", "chalk on a board"])
