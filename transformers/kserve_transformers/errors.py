@@ -8,6 +8,7 @@ ServingError                      base, never raised itself
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
 │   └── UnsupportedCodingError  the body has a content coding that we do not read
+├── UnprocessableError        422 the instance is well-formed, but does not show what the service reads
 ├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
 ├── BadAnswerError            502 the model answered, but not what it declares
 ├── NotReadyError             503 the model, or everything in the service's chain, is not ready
@@ -98,6 +99,13 @@ class UnsupportedCodingError(UnsupportedMediaError):
     def headers(self) -> dict[str, str]:
         """The codings that are read: RFC 9110, section 15.5.16."""
         return {"Accept-Encoding": "gzip, deflate"}
+
+
+class UnprocessableError(ServingError):
+    """The instance is well-formed, but does not show what the service reads, such as an image without ink."""
+
+    status = 422
+    grpc_code = "INVALID_ARGUMENT"
 
 
 class BusyError(ServingError):

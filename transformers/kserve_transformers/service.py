@@ -156,7 +156,8 @@ class Service:
         light = all(map(self.task.is_light, request.instances))
         self._decoding += 1
         try:
-            done = await self._each(partial(self._decode_and_prepare, model=first), request.instances, deadline, light)
+            decode = partial(self._decode_and_prepare, of=len(request.instances), model=first)
+            done = await self._each(decode, list(enumerate(request.instances)), deadline, light)
         finally:
             self._decoding -= 1
         prepared = [one.prepared for one in done if one.prepared is not None]
@@ -222,17 +223,21 @@ class Service:
             return dict(parts[0].outputs), queued_s
         return {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}, queued_s
 
-    def _decode_and_prepare(self, instance: bytes | Window, model: Declaration | None) -> _Decoded:
-        """Both at once, so that a request waits for a thread once."""
+    def _decode_and_prepare(self, numbered: tuple[int, bytes | Window], of: int, model: Declaration | None) -> _Decoded:
+        """Both at once, so that a request waits for a thread once; of several instances, an error names the one."""
+        number, instance = numbered
         try:
             if isinstance(instance, bytes):
                 refuse_formats(instance, self._limits.refused_formats)
             decoded = self.task.decode(instance, self.chain.ready_declarations, self._limits.pixels)
-        except TooLargeError as error:
-            REFUSED_PIXELS.labels(self.name).inc(error.pixels)
+            began = time.perf_counter()
+            prepared = self.task.prepare(decoded, model) if model else None
+        except ServingError as error:
+            if isinstance(error, TooLargeError):
+                REFUSED_PIXELS.labels(self.name).inc(error.pixels)
+            if of > 1:
+                error.args = (f"instance {number} of 0 to {of - 1}: {error}",)
             raise
-        began = time.perf_counter()
-        prepared = self.task.prepare(decoded, model) if model else None
         return _Decoded(decoded, prepared, time.perf_counter() - began)
 
     async def _each(
