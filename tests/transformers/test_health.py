@@ -9,7 +9,7 @@ from kserve_transformers.health import Health
 from kserve_transformers.protocol import answers
 
 PARAMETERS = {"weights": "untrained", "warning": "untrained weights", "threshold": "0.8"}
-DECLARED = SimpleNamespace(version="2", parameters=PARAMETERS)
+DECLARED = SimpleNamespace(version="2", parameters=PARAMETERS, labels=("cat", "dog"))
 
 
 def model(**state):
@@ -28,7 +28,7 @@ def report(one):
     ("one", "fields"),
     [
         pytest.param(model(unready_reason="not asked yet"), {"ready", "reason"}, id="not ready"),
-        pytest.param(model(known_declaration=DECLARED), {"ready", "version", "weights", "warning"}, id="ready"),
+        pytest.param(model(known_declaration=DECLARED), {"ready", "version", "labels", "weights", "warning"}, id="ready"),
         pytest.param(model(release="r2", draining=[None]), {"ready", "release", "draining"}, id="a release took over"),
         pytest.param(model(refused=("r3", "wrong")), {"ready", "refused"}, id="a release was refused"),
     ],

@@ -57,6 +57,8 @@ class Health:
             declared = model.known_declaration
             if declared is not None:
                 entry["version"] = declared.version
+                if declared.labels:
+                    entry["labels"] = len(declared.labels)
                 told = {key: declared.parameters[key] for key in _WEIGHTS if declared.parameters.get(key)}
                 entry |= cast(ModelState, told)
             models[model.name] = entry

@@ -6,7 +6,7 @@ import { fetchFile } from "./image.js";
 import { plot } from "./plot.js";
 import { SeriesError, chooseColumn, decode, holdsNumbers, join, readColumns, valuesOf, windowStarts } from "./series.js";
 import { settings } from "./settings.js";
-import { Failure, ask } from "./wire.js";
+import { Failure, ask, metadata } from "./wire.js";
 
 const LISTED = 12; // anomalies in words
 const MOST_POINTS = 20_000;
@@ -21,7 +21,7 @@ export function startAnomaly(root, service) {
   const attempt = (action) => answer.attempt(() => explained(action));
 
   // Reads the text anew. Where more than one column may be meant, none is chosen.
-  function read() {
+  function read(scroll) {
     return attempt(() => {
       const all = readColumns(text.value);
       columns = all.length > 1 ? all.filter(holdsNumbers) : all;
@@ -29,23 +29,23 @@ export function startAnomaly(root, service) {
       columnChoice.selectedIndex = -1;
       columnField.hidden = columns.length < 2;
       columnChoice.selectedIndex = columns.indexOf(chooseColumn(all));
-      return look();
+      return look(scroll);
     });
   }
 
-  async function look() {
+  async function look(scroll) {
     const series = valuesOf(columns[columnChoice.selectedIndex]);
     if (series.length > MOST_POINTS) throw new SeriesError(`the series has ${series.length} numbers; this page takes ${MOST_POINTS}`);
     const length = await windowLength(service);
     const starts = windowStarts(series.length, length);
     const windows = starts.map((start) => series.slice(start, start + length));
-    answer.show({ service, windows, parameters: { reconstruction: true }, series, starts });
+    answer.show({ service, windows, parameters: { reconstruction: true }, series, starts }, scroll);
   }
 
   function take(file) {
     return attempt(async () => {
       text.value = decode(new Uint8Array(await file.arrayBuffer()));
-      return read();
+      return read("start");
     });
   }
 
@@ -71,8 +71,8 @@ export function startAnomaly(root, service) {
     ];
   }
 
-  text.addEventListener("input", debounce(400, read));
-  columnChoice.addEventListener("change", () => attempt(look));
+  text.addEventListener("input", debounce(400, () => read()));
+  columnChoice.addEventListener("change", () => attempt(() => look("start")));
   const chooser = root.querySelector("input[type=file]");
   chooser.addEventListener("change", () => {
     if (chooser.files.length) take(chooser.files[0]);
@@ -107,9 +107,8 @@ async function askInParts(request, signal) {
   return { ...whole, stages: [...stages], request: first };
 }
 
-async function windowLength({ name }) {
-  const response = await fetch(`/v2/models/${name}`).catch(() => null);
-  const length = response?.ok ? (await response.json()).inputs[0].shape[1] : -1;
+async function windowLength(service) {
+  const length = (await metadata(service))?.inputs[0].shape[1] ?? -1;
   if (length < 2) throw new Failure("The server does not say yet how long a window is.", 2);
   return length;
 }

@@ -19,11 +19,11 @@ export class Answer {
     this.#draw = draw;
     this.#send = send;
     this.#code = new Code(root.querySelector(".code"), service.name);
-    this.#showModels(service.name);
   }
 
   // Sends a request and shows the answer; an earlier request that is under way is cancelled.
-  async show(request) {
+  // Where the answer is below what was asked, as on a phone, the page scrolls to it: by `scroll`, as scrollIntoView's block.
+  async show(request, scroll = "") {
     this.stop();
     const running = (this.#running = new AbortController());
     this.#root.ariaBusy = "true";
@@ -31,13 +31,17 @@ export class Answer {
       const answer = await this.#send(request, running.signal);
       if (running !== this.#running) return;
       this.#part("problem").hidden = true;
-      this.#part("result").replaceChildren(...warnings(answer.predictions), ...this.#draw(answer.predictions, request));
+      const told = warnings(answer.predictions);
+      this.#root.classList.toggle("warned", told.length > 0);
+      this.#part("result").replaceChildren(...told, ...this.#draw(answer.predictions, request));
       this.#showTiming(answer);
       this.#code.show(answer.request ?? request);
+      this.#scroll(scroll);
     } catch (error) {
       if (running.signal.aborted || running !== this.#running) return;
       if (!(error instanceof Failure)) throw error;
-      this.fail(error, () => this.show(request));
+      this.fail(error, () => this.show(request, scroll));
+      this.#scroll(scroll);
     } finally {
       if (running === this.#running) this.#root.ariaBusy = "false";
     }
@@ -94,6 +98,11 @@ export class Answer {
     return this.#root.querySelector(`.${name}`);
   }
 
+  #scroll(block) {
+    const stacked = this.#root.getBoundingClientRect().top >= this.#root.previousElementSibling.getBoundingClientRect().bottom;
+    if (block && stacked) (block === "nearest" ? this.#part("result") : this.#root).scrollIntoView({ block });
+  }
+
   #showTiming({ stages, totalMs }) {
     const told = stages.reduce((sum, [, ms]) => sum + ms, 0);
     const all = [...stages, ["on the way", Math.max(0, totalMs - told)]];
@@ -107,18 +116,6 @@ export class Answer {
     lines.push(element("li", { className: "total" }, "in all ", element("b", { textContent: `${totalMs.toFixed(0)} ms` })));
     this.#part("legend").replaceChildren(...lines);
     this.#part("timing").hidden = false;
-  }
-
-  async #showModels(name) {
-    const response = await fetch(`/v2/models/${name}`).catch(() => null);
-    if (!response?.ok) return;
-    const { parameters } = await response.json();
-    const lines = Object.entries(parameters.models).map(([name, model]) => {
-      const facts = [model.ready ? model.weights : model.reason, model.accuracy, model.weights_licence].filter((fact) => fact && fact !== "none");
-      return element("li", {}, element("code", { textContent: name }), ` ${facts.join(" · ")}`);
-    });
-    this.#part("models").querySelector("ul").replaceChildren(...lines);
-    this.#part("models").hidden = false;
   }
 }
 

@@ -5,6 +5,7 @@ import { startCars, startClassification } from "./classification.js";
 import { startDetection } from "./detection.js";
 import { startDigits } from "./digits.js";
 import { element, fill } from "./dom.js";
+import { showModels } from "./models.js";
 import { settings } from "./settings.js";
 import { makeTabs } from "./tabs.js";
 
@@ -32,7 +33,9 @@ function show(name) {
 
 function start(service, panel) {
   fill(panel, `${service.view}-view`);
-  return VIEWS[service.view](panel, service);
+  const view = VIEWS[service.view](panel, service);
+  showModels(panel, service);
+  return view;
 }
 
 const select = makeTabs(
@@ -51,7 +54,7 @@ function paste(event) {
   const [file] = event.clipboardData.files;
   if (!file) return; // text goes where the cursor is
   event.preventDefault();
-  started.get(open).take(Object.assign(file, { made: true }));
+  started.get(open).take(file);
 }
 
 function drop(event) {

@@ -2,7 +2,7 @@
 
 import { Answer } from "./answer.js";
 import { bar, element } from "./dom.js";
-import { Preview, chooseImage, fetchFile, madeFile } from "./image.js";
+import { Preview, chooseImage, fetchFile } from "./image.js";
 
 export function startClassification(root, service) {
   return start(root, service, () => fetchFile("coffee.jpg", "image/jpeg"), ([{ model, fallback, predictions }]) => {
@@ -30,7 +30,7 @@ function start(root, service, example, draw) {
   const preview = new Preview(place);
   const take = (file) => {
     preview.show(file);
-    answer.show({ service, file, parameters: {} });
+    answer.show({ service, file, parameters: {} }, "start");
   };
   chooseImage(place, answer, example, take);
   return { take };
@@ -55,5 +55,5 @@ async function drawnCar() {
     area("#1c1917", `M${x - 38} 235a38 38 0 0 1 76 0a38 38 0 0 1 -76 0z`);
     area("#d6d3d1", `M${x - 18} 235a18 18 0 0 1 36 0a18 18 0 0 1 -36 0z`);
   }
-  return madeFile(await canvas.convertToBlob({ type: "image/png" }), "car.png");
+  return new File([await canvas.convertToBlob({ type: "image/png" })], "car.png", { type: "image/png" });
 }

@@ -35,7 +35,7 @@ export class Code {
     this.#root.hidden = false;
     this.#draw();
     const save = this.#root.querySelector(".save");
-    save.hidden = !request.file?.made; // drawn or pasted: it is in no folder yet
+    save.hidden = !request.file;
     if (save.hidden) return;
     URL.revokeObjectURL(this.#saved);
     this.#saved = URL.createObjectURL(request.file);

@@ -13,21 +13,21 @@ export function startDetection(root, service) {
   const answer = new Answer(root.querySelector(".answer"), service, draw);
   const place = root.querySelector(".image-input");
   const preview = new Preview(place);
-  chooseImage(place, answer, () => fetchFile("camera.jpg", "image/jpeg"), take);
+  chooseImage(place, answer, () => fetchFile("dog.jpg", "image/jpeg"), take);
 
   function take(chosen) {
     file = chosen;
     preview.show(file);
-    ask();
+    ask("start");
   }
 
-  function ask() {
+  function ask(scroll) {
     if (!file) return;
     const parameters = Object.fromEntries(sliders.map((slider) => [slider.name, Number(slider.value)]));
-    answer.show({ service, file, parameters });
+    answer.show({ service, file, parameters }, scroll);
   }
 
-  const askSoon = debounce(120, ask);
+  const askSoon = debounce(120, () => ask());
   for (const slider of sliders) {
     const told = () => (slider.parentElement.querySelector("output").textContent = Number(slider.value).toFixed(2));
     slider.value = service.defaults[slider.name];

@@ -1,9 +1,10 @@
 // A digit, read while it is drawn.
 
 import { Answer } from "./answer.js";
-import { bar, debounce, element } from "./dom.js";
-import { chooseImage, madeFile } from "./image.js";
+import { bar, element } from "./dom.js";
+import { chooseImage } from "./image.js";
 
+const PAUSE_MS = 150; // of the pen, after which the drawing is read
 const INK = 22; // pixels of 320
 const FIVE = [
   [[215, 75], [125, 75], [118, 145], [165, 132], [210, 155], [218, 200], [190, 242], [145, 248], [105, 228]],
@@ -12,7 +13,7 @@ const FIVE = [
 export function startDigits(root, service) {
   const pad = root.querySelector(".pad");
   const context = pad.getContext("2d", { willReadFrequently: true });
-  let drawn = 0; // strokes and clearings so far: an answer belongs to one of them
+  let drawn = 0; // changes of the drawing so far: what is under way belongs to one of them
   const answer = new Answer(root.querySelector(".answer"), service, ([{ predicted_digit: digit, confidence }]) => [
     element("p", { className: "digit", textContent: digit }),
     element("ol", { className: "bars" }, bar("Confidence", confidence)),
@@ -23,8 +24,13 @@ export function startDigits(root, service) {
     element("div", { className: "buttons" }, element("button", { type: "button", textContent: "Clear", onclick: clear })),
   );
 
-  function blank() {
+  function change() {
     drawn += 1;
+    answer.stop();
+  }
+
+  function blank() {
+    change();
     context.fillStyle = "#fff";
     context.fillRect(0, 0, pad.width, pad.height);
   }
@@ -43,22 +49,27 @@ export function startDigits(root, service) {
       const [width, height] = [bitmap.width * scale, bitmap.height * scale];
       context.drawImage(bitmap, (pad.width - width) / 2, (pad.height - height) / 2, width, height);
     }
-    ask(file);
+    ask(file, "start");
   }
 
-  function ask(file) {
-    answer.show({ service, file, parameters: {} });
+  function ask(file, scroll) {
+    answer.show({ service, file, parameters: {} }, scroll);
   }
 
   async function padFile() {
     const blob = await new Promise((resolve) => pad.toBlob(resolve, "image/png"));
-    return madeFile(blob, "digit.png");
+    return new File([blob], "digit.png", { type: blob.type });
   }
 
   async function read() {
     const at = drawn;
     const file = await padFile();
-    if (at === drawn) ask(file);
+    if (at === drawn) ask(file, "nearest"); // the pad stays in view for the next stroke
+  }
+
+  function readSoon() {
+    const at = drawn;
+    setTimeout(() => at === drawn && read(), PAUSE_MS);
   }
 
   function drawFive() {
@@ -68,7 +79,7 @@ export function startDigits(root, service) {
   }
 
   function line([x0, y0], [x1, y1]) {
-    drawn += 1;
+    change();
     Object.assign(context, { lineWidth: INK, lineCap: "round", lineJoin: "round", strokeStyle: "#111" });
     context.beginPath();
     context.moveTo(x0, y0);
@@ -76,7 +87,6 @@ export function startDigits(root, service) {
     context.stroke();
   }
 
-  const readSoon = debounce(150, read);
   let last = null;
   const placeOf = (event) => {
     const scale = pad.width / pad.clientWidth;
@@ -85,7 +95,6 @@ export function startDigits(root, service) {
   pad.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     pad.setPointerCapture(event.pointerId);
-    answer.stop(); // what is under way belongs to an earlier drawing
     last = placeOf(event);
     line(last, last);
     readSoon();
@@ -99,7 +108,14 @@ export function startDigits(root, service) {
     }
     readSoon();
   });
-  for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => (last = null));
+  for (const end of ["pointerup", "pointercancel"]) {
+    pad.addEventListener(end, () => {
+      if (!last) return;
+      last = null;
+      change();
+      read();
+    });
+  }
 
   blank();
   return { take };

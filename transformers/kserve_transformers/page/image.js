@@ -67,11 +67,6 @@ export async function fetchFile(name, type) {
   return new File([await response.blob()], name, { type });
 }
 
-// An image that was made here: it has a name, but lies in no folder.
-export function madeFile(blob, name) {
-  return Object.assign(new File([blob], name, { type: blob.type }), { made: true });
-}
-
 function shrunk(bitmap) {
   const { width, height } = bitmap;
   const scale = Math.min(1, LONGEST / Math.max(width, height));

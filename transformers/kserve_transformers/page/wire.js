@@ -79,6 +79,12 @@ export async function ask(request, signal) {
   return { predictions: answer.predictions, stages: stages(response.headers.get("Server-Timing")), totalMs };
 }
 
+// What the server says of a service, as V2 has it; null where it says nothing.
+export async function metadata({ name }) {
+  const response = await fetch(`/v2/models/${name}`).catch(() => null);
+  return response?.ok ? response.json() : null;
+}
+
 function checkSize(request) {
   const { size, name } = request.file;
   const bytes = hasParameters(request) ? 4 * Math.ceil(size / 3) + ENVELOPE_BYTES : size;

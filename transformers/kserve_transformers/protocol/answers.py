@@ -57,6 +57,7 @@ class ModelState(TypedDict):
     draining: NotRequired[Annotated[list[str], Field(description="Releases that still have requests.")]]
     refused: NotRequired[RefusedRelease]
     version: NotRequired[str]
+    labels: NotRequired[Annotated[int, Field(description="How many labels it knows.")]]
     weights: NotRequired[str]
     accuracy: NotRequired[str]
     weights_licence: NotRequired[str]
