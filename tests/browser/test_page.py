@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
@@ -92,7 +94,7 @@ def test_a_dropped_picture_is_boxed(visit, pictures):
 def test_sliders_change_how_many_boxes_there_are(visit):
     panel = visit.open("detector")
     panel.get_by_role("button", name="Try the example").click()
-    expect(panel.locator(".bar")).to_have_count(2)
+    expect(panel.locator(".bar")).to_have_count(4)
     slide(panel, "score_threshold", 0.05)
     expect(panel.locator(".bar").nth(4)).to_be_visible()
     some = panel.locator(".bar").count()
@@ -134,8 +136,10 @@ def test_a_chosen_car_is_named_with_the_models_own_warning(visit, stack, picture
     expect(panel.locator(".bar")).to_have_count(5)
     photo = {"file": (pictures / "chelsea.jpg").read_bytes()}
     answer = httpx.post(f"{stack.http}/cars/predict", files=photo, timeout=60).json()
-    expect(panel.locator(".headline")).to_have_text(answer["top_prediction"]["class"].replace("_", " "))
-    expect(panel.locator(".notice")).to_have_count(1 if "warning" in answer else 0)
+    expect(panel.locator(".bar .name").first).to_have_text(answer["top_prediction"]["class"].replace("_", " "))
+    warned = "warning" in answer
+    expect(panel.locator(".headline")).to_have_count(0 if warned else 1)
+    expect(panel.locator(".result > :first-child")).to_have_class("notice" if warned else "headline")
     visit.screenshot()
 
 
@@ -238,7 +242,7 @@ def test_by_keyboard_alone(visit):
     keys.press("Tab")
     expect(focused()).to_have_text("Try the example")
     keys.press("Enter")
-    expect(panel.locator(".headline")).to_have_text("2 objects")
+    expect(panel.locator(".headline")).to_have_text("4 objects")
     keys.press("Tab")
     keys.press("End")
     expect(panel.locator(".headline")).to_have_text("No objects")
@@ -276,12 +280,80 @@ def test_it_fits_a_phone(visits, stack, service):
         expect(panel.get_by_text("Take a photo")).to_be_visible()
         camera = panel.locator("input[capture=environment]")
         expect(camera).to_have_attribute("accept", "image/*")
+    expect(panel.locator(".answer > h2")).not_to_be_in_viewport()
     panel.get_by_role("button", name="Try the example").tap()
     expect(panel.locator(".code pre")).not_to_be_empty()
+    expect(panel.locator(".answer > h2")).to_be_in_viewport()
+    expect(panel.locator(".result")).to_be_in_viewport()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert visit.page.evaluate("visualViewport.width") == 360
     assert faint_words(visit) == []
     visit.screenshot(f"{service}-phone")
+
+
+def test_a_phone_keeps_what_is_drawn_on_or_moved_in_view(visits, stack):
+    visit = visits(stack.http, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    panel = visit.open("digits")
+    panel.locator(".pad").tap(position={"x": 100, "y": 100})
+    expect(panel.locator(".digit")).to_be_in_viewport(ratio=1)
+    expect(panel.locator(".pad")).to_be_in_viewport(ratio=0.8)
+    panel = visit.open("detector")
+    panel.get_by_role("button", name="Try the example").tap()
+    expect(panel.locator(".answer > h2")).to_be_in_viewport()
+    panel.locator("input[name=score_threshold]").scroll_into_view_if_needed()
+    slide(panel, "score_threshold", 1)
+    expect(panel.locator(".headline")).to_have_text("No objects")
+    expect(panel.locator("input[name=score_threshold]")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_stages_have_colours_that_are_told_apart(visits, stack, scheme):
+    visit = visits(stack.http, color_scheme=scheme)
+    panel = visit.open("digits")
+    panel.get_by_role("button", name="Try the example").click()
+    expect(panel.locator(".legend")).to_contain_text("in all")
+    shown = [
+        panel.locator(parts).evaluate_all(
+            f"(parts) => parts.map((part) => getComputedStyle(part, {pseudo}).backgroundColor)"
+        )
+        for parts, pseudo in ((".stages span", "null"), (".legend li:not(.total)", "'::before'"))
+    ]
+    assert shown[0] == shown[1]
+    assert len(shown[0]) == 6  # five stages and the way
+    rgb = np.array([[re.findall(r"\d+", colour) for colour in shown[0]]], np.float32) / 255
+    (lab,) = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    difference = np.linalg.norm(lab[:, None] - lab[None], axis=-1)  # CIE76: 2.3 is just noticeable
+    assert difference[~np.eye(6, dtype=bool)].min() > 25
+    assert np.diagonal(difference, 1).min() > 50  # neighbours
+
+
+@pytest.mark.parametrize("service", TABS)
+def test_a_tab_says_what_its_model_is(visit, stack, service):
+    about = visit.open(service).locator(".about")
+    models = httpx.get(f"{stack.http}/v2/models/{service}", timeout=60).json()["parameters"]["models"]
+    trained = {name: model for name, model in models.items() if model["weights"] != "untrained"}
+    name, model = next(iter({**trained, **models}.items()))
+    labels = f", {model['labels']} labels" if service != "anomaly" else ""
+    expect(about).to_contain_text(f"Model: {name}{labels}, {model['weights']}.")
+
+
+def test_a_warned_answer_is_no_headline_in_any_tab(visit):
+    """Whatever the model: here each is said to be untrained."""
+
+    def warn(route: Any) -> None:
+        answer = route.fetch()
+        predictions = [{**one, "warning": "untrained weights"} for one in answer.json()["predictions"]]
+        route.fulfill(response=answer, json={"predictions": predictions})
+
+    visit.page.route("**:predict", warn)
+    for service in TABS:
+        panel = visit.open(service)
+        panel.get_by_role("button", name="Try the example").click()
+        expect(panel.locator(".result > :first-child")).to_have_text("Untrained weights.")
+        sizes = panel.locator(".result *").evaluate_all(
+            "(all) => all.map((one) => parseFloat(getComputedStyle(one).fontSize))"
+        )
+        assert max(sizes) == 16, service
 
 
 def test_copying_where_browsers_do_not_offer_the_clipboard(visit):

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-SERVICES = ("detector", "digits", "anomaly")
+SERVICES = ("detector", "classifier", "cars", "digits", "anomaly")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1"}
 
 
@@ -34,13 +34,10 @@ def asked(request, visit, tmp_path) -> tuple[str, dict[str, str], list[Any]]:
         panel.locator(".copy").click()
         page.wait_for_function("navigator.clipboard.readText()")
         texts[form] = page.evaluate("navigator.clipboard.readText()")
-    if service == "digits":
+    if service != "anomaly":  # its numbers stand in the request
         with page.expect_download() as saved:
-            panel.get_by_role("link", name="Save digit.png").click()
-        saved.value.save_as(tmp_path / "digit.png")
-    elif service == "detector":
-        photo = httpx.get(page.url.partition("#")[0] + "page/camera.jpg", timeout=60)
-        (tmp_path / "camera.jpg").write_bytes(photo.content)
+            panel.get_by_role("link", name="Save").click()
+        saved.value.save_as(tmp_path / saved.value.suggested_filename)
     return service, texts, predictions
 
 
@@ -56,6 +53,10 @@ def columns(service: str, predictions: list[Any]) -> dict[str, list[Any]]:
         return {"label": [one["label"] for prediction in predictions for one in prediction["detections"]]}
     if service == "digits":
         return {"digit": [prediction["predicted_digit"] for prediction in predictions]}
+    if service == "classifier":
+        return {"label": [one["label"] for prediction in predictions for one in prediction["predictions"]]}
+    if service == "cars":
+        return {"label": [one["class"] for prediction in predictions for one in prediction["predictions"]]}
     return {"anomaly": [prediction["anomaly"] for prediction in predictions]}
 
 

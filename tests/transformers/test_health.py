@@ -28,7 +28,9 @@ def report(one):
     ("one", "fields"),
     [
         pytest.param(model(unready_reason="not asked yet"), {"ready", "reason"}, id="not ready"),
-        pytest.param(model(known_declaration=DECLARED), {"ready", "version", "labels", "weights", "warning"}, id="ready"),
+        pytest.param(
+            model(known_declaration=DECLARED), {"ready", "version", "labels", "weights", "warning"}, id="ready"
+        ),
         pytest.param(model(release="r2", draining=[None]), {"ready", "release", "draining"}, id="a release took over"),
         pytest.param(model(refused=("r3", "wrong")), {"ready", "refused"}, id="a release was refused"),
     ],

@@ -5,10 +5,10 @@ import { bar, element } from "./dom.js";
 import { Preview, chooseImage, fetchFile } from "./image.js";
 
 export function startClassification(root, service) {
-  return start(root, service, () => fetchFile("coffee.jpg", "image/jpeg"), ([{ model, fallback, predictions }]) => {
+  return start(root, service, () => fetchFile("coffee.jpg", "image/jpeg"), ([{ model, fallback, predictions, warning }]) => {
     const first = fallback ? ", a fallback: the models before it in the chain are not trained or not ready" : ", the first of its chain";
     return [
-      element("p", { className: "headline", textContent: predictions[0].label }),
+      ...headline(predictions[0].label, warning),
       bars(predictions.map(({ label, score }) => [label, score])),
       element("p", { className: "by" }, "Answered by ", element("code", { textContent: model }), `${first}.`),
     ];
@@ -16,12 +16,14 @@ export function startClassification(root, service) {
 }
 
 export function startCars(root, service) {
-  return start(root, service, drawnCar, ([{ predictions, top_prediction: top }]) => [
-    element("p", { className: "headline", textContent: spaced(top.class) }),
+  return start(root, service, drawnCar, ([{ predictions, top_prediction: top, warning }]) => [
+    ...headline(spaced(top.class), warning),
     bars(predictions.map((prediction) => [spaced(prediction.class), prediction.confidence / 100])),
   ]);
 }
 
+// A warning stands in its place.
+const headline = (label, warning) => (warning ? [] : [element("p", { className: "headline", textContent: label })]);
 const spaced = (label) => label.replaceAll("_", " ");
 
 function start(root, service, example, draw) {
