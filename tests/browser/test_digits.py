@@ -1,4 +1,4 @@
-"""A drawing's answer belongs to that drawing: held by the order of requests and answers, with the page's clock stopped."""
+"""A drawing's answer belongs to that drawing: held by the order of requests and answers, the page's clock stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class Pad:
         self.page.clock.pause_at(60_000)
         self.box = self.panel.locator(".pad").bounding_box()
         self.routes: list[Route] = []
-        self.page.route("**/v1/models/digits:predict", self.routes.append)
+        self.page.route("**/v1/models/digits:predict", self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self.routes.append(route)
 
     def press(self) -> None:
         """Begin a stroke."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -70,4 +72,5 @@ def test_each_form_gives_what_the_page_gave(asked, stack, tmp_path):
     for name, wanted in columns(service, predictions).items():
         assert wanted
         assert outputs[name] == wanted
-        assert printed[name] == str([value.encode() if isinstance(value, str) else value for value in wanted])
+        shown = np.ravel(ast.literal_eval(printed[name])).tolist()
+        assert shown == [value.encode() if isinstance(value, str) else value for value in wanted]
