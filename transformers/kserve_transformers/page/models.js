@@ -3,6 +3,8 @@
 import { element } from "./dom.js";
 import { metadata } from "./wire.js";
 
+const AGAIN_MS = 5000;
+
 export async function showModels(root, service) {
   const told = await metadata(service);
   if (!told) return;
@@ -10,6 +12,7 @@ export async function showModels(root, service) {
   const ready = models.filter((model) => model.ready);
   const chosen = ready.find((model) => model.weights !== "untrained") ?? ready[0]; // as the chain does
   if (chosen) root.querySelector(".about").append(...served(chosen));
+  else setTimeout(() => showModels(root, service), AGAIN_MS); // they may still be loading
   root.querySelector(".models ul").replaceChildren(...models.map(line));
   root.querySelector(".models").hidden = false;
 }
