@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 
-.PHONY: help python setup serve test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy check-cluster test-cluster canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ deploy: setup-manifests  ## apply an overlay, after a dry run on the server: OVE
 
 undeploy: setup-manifests  ## remove an overlay from the cluster: OVERLAY=name
 	@$(KUBECTL) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
+
+check-cluster: setup  ## say what KUBECONFIG's cluster lacks for overlays, or for OVERLAY=name, and what installs it
+	@$(RUN) check-cluster $(OVERLAY)
+
+test-cluster: setup  ## try an overlay on KUBECONFIG's cluster, in a namespace of its own: OVERLAY=name (ARGS="--cpu 50m")
+	@$(RUN) test-cluster $(OVERLAY) $(ARGS)
 
 canary: setup  ## give a release a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
 	@$(RUN) canary "$(SERVICE)" "$(RELEASE)" "$(PERCENT)" $(if $(WHY),--why "$(WHY)") \

@@ -51,6 +51,12 @@ COMMANDS: Mapping[str, Command] = {
     "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
     "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
+    "check-cluster": Command(
+        "modelport.cluster.preflight", "say what KUBECONFIG's cluster lacks for overlays", ("manifests",)
+    ),
+    "test-cluster": Command(
+        "modelport.cluster", "try an overlay on KUBECONFIG's cluster, in a namespace of its own", ("manifests", "releases")
+    ),
     "images": Command(
         "modelport.manifests.images", "write the names of published images into manifests/images", ("manifests",)
     ),
@@ -75,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in ("help", "-h", "--help"):
         say("usage: modelport COMMAND [OPTION ...]\n")
         for known, command in COMMANDS.items():
-            say(f"  {known:<12}{command.summary}")
+            say(f"  {known:<14}{command.summary}")
         say("\nmodelport COMMAND --help tells the options of a command.")
         return 0
     if name not in COMMANDS:

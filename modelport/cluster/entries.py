@@ -1,0 +1,90 @@
+"""Where callers inside the cluster reach each service of an overlay, read from its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kserve_transformers.service_spec import ServiceSpec
+from modelport.manifests.findings import Document, at
+from modelport.manifests.pods import MODE
+
+SERVICE_LABEL = "serving.kserve.io/inferenceservice"
+GATEWAY, SERVICE, KSERVE = "gateway", "service", "KServe"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A way to a service.
+
+    Attributes:
+        kind: GATEWAY (our HTTPRoute), SERVICE (our own Service), KSERVE (the one that KServe makes).
+        url: of REST, without a path; of a gateway it is known once the gateway has an address.
+        grpc_url: of gRPC, empty where this way has none.
+        headers: that each request needs.
+    """
+
+    kind: str
+    url: str = ""
+    grpc_url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def services(documents: Iterable[Document]) -> dict[str, ServiceSpec]:
+    """What the pods of each InferenceService declare to serve, by the InferenceService's name."""
+    found = {}
+    for document in documents:
+        if document["kind"] == "InferenceService":
+            arguments = [one for box in at(document, "spec.predictor.containers", []) for one in box.get("args", [])]
+            declared = next(one for one in arguments if one.startswith("--service="))
+            found[str(at(document, "metadata.name"))] = ServiceSpec.parse(declared.removeprefix("--service="))
+    return found
+
+
+def entries(documents: Sequence[Document], name: str, namespace: str) -> list[Entry]:
+    """The ways to an InferenceService, the one that callers are meant to take first.
+
+    Args:
+        documents: of the relocated overlay.
+        name: of the InferenceService.
+        namespace: that they are in.
+    """
+    found = []
+    if any(one["kind"] == "HTTPRoute" and _mentions(one, name) for one in documents):
+        grpc = any(one["kind"] == "GRPCRoute" and _mentions(one, name) for one in documents)
+        found.append(Entry(GATEWAY, grpc_url=GATEWAY if grpc else ""))
+    own = [
+        one for one in documents if one["kind"] == "Service" and at(one, "spec.selector", {}).get(SERVICE_LABEL) == name
+    ]
+    for document in own:
+        host = f"{at(document, 'metadata.name')}.{namespace}.svc.cluster.local"
+        ports = {port["name"]: port["port"] for port in at(document, "spec.ports", [])}
+        grpc = f"http://{host}:{ports['grpc']}" if "grpc" in ports else ""
+        if "http" in ports:
+            found.append(Entry(SERVICE, f"http://{host}:{ports['http']}", grpc))
+    if not found:
+        found.append(Entry(KSERVE, f"http://{name}-predictor.{namespace}.svc.cluster.local"))
+    return found
+
+
+def node_ports(documents: Iterable[Document], name: str) -> list[int]:
+    """The declared HTTP node ports of a service."""
+    return [
+        port["nodePort"]
+        for one in documents
+        if one["kind"] == "Service" and at(one, "spec.selector", {}).get(SERVICE_LABEL) == name
+        for port in at(one, "spec.ports", [])
+        if port.get("name") == "http" and "nodePort" in port
+    ]
+
+
+def mode(documents: Iterable[Document]) -> str:
+    """The deployment mode of the overlay."""
+    return next(
+        str(at(one, "metadata.annotations", {}).get(MODE)) for one in documents if one["kind"] == "InferenceService"
+    )
+
+
+def _mentions(route: Document, service: str) -> bool:
+    names = [str(ref.get("name")) for rule in at(route, "spec.rules", []) for ref in rule.get("backendRefs", [])]
+    return any(one == service or one.startswith(f"{service}-http") for one in names)

@@ -1,0 +1,168 @@
+"""What a trial needs around it, made beforehand and removed whatever happens: namespaces, caller, models, keys, store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from modelport.cluster import releases, tokens
+from modelport.cluster.kubectl import ClusterError, Kubectl
+from modelport.cluster.pods import Caller, OwnPod, namespace, pod
+from modelport.cluster.relocation import OWNED, Fit, relocate
+from modelport.cluster.store import Store
+from modelport.cluster.trial import Trial, own_manifests
+from modelport.manifests.findings import Document, at
+from modelport.manifests.rendering import render
+from modelport.services import load
+
+CLAIM = "modelport-models"
+REMOVAL_TIMEOUT_S = 300.0
+ACCESS = "modelport/access"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a person chose; see the options of `modelport test-cluster`."""
+
+    overlay: str
+    namespace: str
+    services: tuple[str, ...] = ()
+    cpu: str | None = None
+    node_folder: str | None = None
+    image: str | None = None
+    store_image: str | None = None
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """All of the test's: of the overlay, of the callers, of those who may not call."""
+        return (self.namespace, self.callers, self.outside)
+
+    @property
+    def callers(self) -> str:
+        """The namespace of the pods that call, labelled as a gateway's."""
+        return f"{self.namespace}-caller"
+
+    @property
+    def outside(self) -> str:
+        """A namespace without that label."""
+        return f"{self.namespace}-outside"
+
+
+@contextmanager
+def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
+    """Everything that a trial needs; the overlay itself is not applied yet.
+
+    Raises:
+        ClusterError: a namespace of that name exists already, or the cluster refused something.
+    """
+    for name in setting.namespaces:
+        if cluster.get("namespace", name):
+            raise ClusterError(
+                f"the namespace {name} exists already: the test uses only namespaces that it made; choose another --namespace"
+            )
+    with ExitStack() as stack:
+        stack.callback(_remove, cluster, setting)
+        manifests = stack.enter_context(own_manifests())
+        declared = render(setting.overlay, manifests)
+        image = setting.image or _transformer_image(declared)
+        _make_namespaces(cluster, setting, declared)
+        caller = Caller(cluster, pod("caller", setting.callers, image, hostPID=True, securityContext={"runAsUser": 0}))
+        signer, headers = tokens.Signer(), dict[str, str]()
+        policy = next((one for one in declared if one["kind"] == "SecurityPolicy" and at(one, "spec.jwt")), None)
+        if policy:
+            cluster.apply(tokens.server(setting.callers, image, signer.key_set()))
+            cluster.run(
+                "wait",
+                "--for=condition=Ready",
+                f"pod/{tokens.NAME}",
+                f"-n{setting.callers}",
+                "--timeout=120s",
+                timeout_s=130,
+            )
+            headers["authorization"] = f"Bearer {signer.token(policy)}"
+        store = Store.needed_by(declared, cluster, setting.callers, setting.store_image)
+        fit = Fit(
+            setting.namespace,
+            setting.services,
+            setting.cpu,
+            _taken_ports(cluster),
+            setting.node_folder,
+            tokens.key_set_url(setting.callers),
+            store.secret_name if store else "",
+        )
+        trial = Trial(cluster, setting.overlay, fit, caller, headers, manifests)
+        if store:
+            cluster.apply(store.credentials(setting.namespace))
+        _place(cluster, trial, image, store)
+        yield trial
+
+
+def _make_namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]) -> None:
+    own = next(one for one in relocate(declared, Fit(setting.namespace), ()) if one["kind"] == "Namespace")
+    callers = namespace(setting.callers, {ACCESS: "gateway"})
+    cluster.apply([own, callers, namespace(setting.outside, {})])
+
+
+def _transformer_image(documents: Sequence[Document]) -> str:
+    service = next(one for one in documents if one["kind"] == "InferenceService")
+    return str(at(service, "spec.predictor.containers.0.image"))
+
+
+def _taken_ports(cluster: Kubectl) -> set[int]:
+    services = cluster.items("service")
+    return {port["nodePort"] for one in services for port in at(one, "spec.ports", []) if "nodePort" in port}
+
+
+def _place(cluster: Kubectl, trial: Trial, image: str, store: Store | None) -> None:
+    """Put the releases where the overlay's storage addresses point."""
+    addresses = [
+        str(at(one, "spec.predictor.model.storageUri", ""))
+        for one in trial.documents
+        if one["kind"] == "InferenceService"
+    ]
+    scheme = addresses[0].partition("://")[0]
+    chains = _chains(trial)
+    with releases.laid_out(chains, set(chains)) as folder:
+        files = [(path.name, path) for path in sorted(folder.iterdir())]
+        if scheme == "pvc":
+            volumes = [one for one in trial.documents if one["kind"] in ("PersistentVolume", "PersistentVolumeClaim")]
+            cluster.apply(volumes)
+            mounts = [{"name": "models", "mountPath": "/models"}]
+            claim = [{"name": "models", "persistentVolumeClaim": {"claimName": CLAIM}}]
+            root = {"runAsUser": 0}
+            loader = OwnPod(
+                cluster, pod("loader", trial.namespace, image, mounts=mounts, volumes=claim, securityContext=root)
+            )
+            loader.unpack(files, "/models")
+            loader.delete()
+        elif store:
+            store.fill(files)
+        else:
+            raise ClusterError(
+                f"the test cannot put models at {addresses[0]}: it can at pvc:// and, with --store-image, s3://"
+            )
+
+
+def _chains(trial: Trial) -> Mapping[str, tuple[str, ...]]:
+    """The models of each service's releases: of all of its InferenceServices."""
+    declared = load()
+    return {spec.name: declared[spec.name].models for spec in trial.specs.values()}
+
+
+def _remove(cluster: Kubectl, setting: Setting) -> None:
+    """Remove all that the test made; what fails is said, and the rest is removed all the same."""
+    print("removing what the test made", file=sys.stderr, flush=True)  # noqa: T201
+    for name in setting.namespaces:
+        try:
+            found = cluster.get("namespace", name)
+            if found and at(found, "metadata.labels", {}).get(OWNED):
+                cluster.delete("namespace", name, timeout_s=REMOVAL_TIMEOUT_S)
+        except ClusterError as error:
+            print(f"error: namespace {name} is left: {error}", file=sys.stderr)  # noqa: T201
+    try:
+        for volume in cluster.items("persistentvolume", selector=f"{OWNED}={setting.namespace}"):
+            cluster.delete("persistentvolume", str(at(volume, "metadata.name")))
+    except ClusterError as error:
+        print(f"error: volumes are left: {error}", file=sys.stderr)  # noqa: T201
