@@ -1,1 +1,1 @@
-"""Real clusters: what one lacks for an overlay (`check-cluster`), and whether an overlay works on it (`test-cluster`)."""
+"""Real clusters: what one lacks for an overlay (`check-cluster`), whether an overlay works on it (`test-cluster`)."""

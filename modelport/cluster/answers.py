@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
+from tritonclient.grpc import service_pb2
 
 from exporters.config import read_config
 from kserve_transformers.protocol.requests import InstanceKind
@@ -78,7 +78,7 @@ def judge(answer: Mapping[str, Any], protocol: str) -> Best:
         raise ValueError(f"{answer['status']} {answer.get('error') or body.decode(errors='replace')[:200]}")
     try:
         if protocol == GRPC:
-            return _of_grpc(ModelInferResponse.FromString(body))
+            return _of_grpc(service_pb2.ModelInferResponse.FromString(body))
         document = json.loads(body)
         return _of_v2(document) if "outputs" in document else _of_prediction(document)
     except (KeyError, IndexError, TypeError) as error:
@@ -112,7 +112,7 @@ def _requests(task: AnyTask, instance: Any) -> dict[str, dict[str, Any]]:
         for protocol, one in made.items()
     }
     tensor, data = v2_tensor(task, instance)
-    message = ModelInferRequest(model_name=task.name, raw_input_contents=[data])
+    message = service_pb2.ModelInferRequest(model_name=task.name, raw_input_contents=[data])
     message.inputs.add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
     requests[GRPC] = {"grpc": INFER_METHOD, "path": "", "body": _text(message.SerializeToString())}
     return requests
@@ -146,13 +146,13 @@ def _of_v2(document: Mapping[str, Any]) -> Best:
 def _of_grpc(response: Any) -> Best:
     tensors: dict[str, tuple[str, list[int], Any]] = {}
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
-        data = _split(raw) if output.datatype == "BYTES" else np.frombuffer(raw, _NUMPY[output.datatype])
+        data: Any = _split(raw) if output.datatype == "BYTES" else np.frombuffer(raw, _NUMPY[output.datatype])
         tensors[output.name] = (output.datatype, list(output.shape), data)
     return _of_tensors(tensors)
 
 
 def _of_tensors(tensors: Mapping[str, tuple[str, list[int], Any]]) -> Best:
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, (datatype, shape, data) in tensors.items():
         flat = np.asarray(data).reshape(-1)
         if datatype == "BYTES":

@@ -51,8 +51,8 @@ def entries(documents: Sequence[Document], name: str, namespace: str) -> list[En
     """
     found = []
     if any(one["kind"] == "HTTPRoute" and _mentions(one, name) for one in documents):
-        grpc = any(one["kind"] == "GRPCRoute" and _mentions(one, name) for one in documents)
-        found.append(Entry(GATEWAY, grpc_url=GATEWAY if grpc else ""))
+        routed = any(one["kind"] == "GRPCRoute" and _mentions(one, name) for one in documents)
+        found.append(Entry(GATEWAY, grpc_url=GATEWAY if routed else ""))
     own = [
         one for one in documents if one["kind"] == "Service" and at(one, "spec.selector", {}).get(SERVICE_LABEL) == name
     ]

@@ -106,11 +106,14 @@ class Observations:
         """The cluster, one thing a line."""
         storage = ", ".join(one.name + (" (default)" if one.default else "") for one in self.storage_classes)
         nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''}"
-        yield f"Kubernetes       {self.kubernetes}, {nodes}, {'/'.join(self.architectures)}, {self.cpu:g} CPUs, {self.memory_gib:.0f} GiB"
+        room = f"{self.cpu:g} CPUs, {self.memory_gib:.0f} GiB"
+        yield f"Kubernetes       {self.kubernetes}, {nodes}, {'/'.join(self.architectures)}, {room}"
         yield f"KServe           {self._kserve()}"
-        yield f"Gateway API      {self._crd_group('gateway.networking.k8s.io')}; classes: {', '.join(self.gateway_classes) or 'none accepted'}"
-        switch = {None: "not installed", True: "Backend API on", False: "Backend API off"}
-        yield f"Envoy Gateway    {switch[self.backend_api]}, {self.version_of('envoy-gateway')}"
+        classes = ", ".join(self.gateway_classes) or "none accepted"
+        installed = "installed" if "gateway.networking.k8s.io" in self.groups else "not installed"
+        yield f"Gateway API      {installed}; classes: {classes}"
+        switch = f"{self.version_of('envoy-gateway')}, Backend API {'on' if self.backend_api else 'off'}"
+        yield f"Envoy Gateway    {'not installed' if self.backend_api is None else switch}"
         yield f"cert-manager     {self._installed('cert-manager.io', 'cert-manager')}"
         yield f"metrics API      {'answers' if self.metrics else 'missing'}"
         yield f"KEDA             {self._installed('keda.sh', 'keda-operator')}"
@@ -142,10 +145,8 @@ class Observations:
         if self.kserve is None:
             return "not installed"
         gateway = "on" if self.kserve_setting("ingress", "enableGatewayApi") else "off"
-        return f"{self.version_of('kserve-controller')}, mode {self.kserve_setting('deploy', 'defaultDeploymentMode')}, Gateway API {gateway}"
-
-    def _crd_group(self, group: str) -> str:
-        return "installed" if group in self.groups else "not installed"
+        mode = self.kserve_setting("deploy", "defaultDeploymentMode")
+        return f"{self.version_of('kserve-controller')}, mode {mode}, Gateway API {gateway}"
 
     def _installed(self, group: str, controller: str) -> str:
         return self.version_of(controller) if group in self.groups else "not installed"

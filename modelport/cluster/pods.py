@@ -79,7 +79,7 @@ class OwnPod:
         return ["exec", "--stdin", f"--namespace={self.namespace}", self.name, "--", *command]
 
     def _runs(self) -> bool:
-        return at(self._cluster.get("pod", self.name, self.namespace) or {}, "status.phase") == "Running"
+        return bool(at(self._cluster.get("pod", self.name, self.namespace) or {}, "status.phase") == "Running")
 
     def _events(self) -> str:
         return explain(self._cluster, self.namespace)
@@ -128,7 +128,8 @@ def _state(found: Document) -> str:
         if not one.get("ready") and at(state, "reason") not in (None, "Completed")
     ]
     unscheduled = at(conditions, "PodScheduled.message")
-    return f"pod {at(found, 'metadata.name')} is not ready ({', '.join(filter(None, [unscheduled, *reasons])) or at(found, 'status.phase')})"
+    why = ", ".join(filter(None, [unscheduled, *reasons])) or at(found, "status.phase")
+    return f"pod {at(found, 'metadata.name')} is not ready ({why})"
 
 
 def _warnings(events: Iterable[Document]) -> list[str]:

@@ -12,6 +12,7 @@ from modelport.manifests.pods import AUTOSCALER
 
 OWN_NAMESPACE = "modelport"
 OWNED = "modelport.io/acceptance-test"  # label of every namespace and volume that the test made
+NODE_FOLDER = "/var/tmp"  # noqa: S108 (of the node, for volumes that are folders of it)
 PREFIX = "modelport-"  # of the names of routes
 SCALED_REPLICAS = (1, 3)
 
@@ -117,9 +118,12 @@ def _service_account(document: dict[str, Any], fit: Fit) -> None:
 def _volume(document: dict[str, Any], fit: Fit) -> None:
     document["metadata"]["name"] += f"-{fit.namespace}"
     document["metadata"].setdefault("labels", {})[OWNED] = fit.namespace
-    folder = at(document, "spec.hostPath")
-    if folder:
-        document["spec"]["hostPath"] = {"path": f"{folder['path']}-{fit.namespace}", "type": "DirectoryOrCreate"}
+    if at(document, "spec.hostPath"):
+        document["spec"]["hostPath"] = _folder(document["metadata"]["name"], fit)
+
+
+def _folder(name: str, fit: Fit) -> dict[str, str]:
+    return {"path": f"{fit.node_folder or NODE_FOLDER}/{name}", "type": "DirectoryOrCreate"}
 
 
 def _claim(document: dict[str, Any], fit: Fit) -> None:
@@ -154,7 +158,7 @@ def _volumes(documents: Sequence[Document], fit: Fit) -> list[dict[str, Any]]:
                 "storageClassName": "modelport-host",
                 "capacity": {"storage": at(claim, "spec.resources.requests.storage")},
                 "accessModes": at(claim, "spec.accessModes"),
-                "hostPath": {"path": f"{fit.node_folder}-{fit.namespace}", "type": "DirectoryOrCreate"},
+                "hostPath": _folder(at(claim, "spec.volumeName"), fit),
             },
         }
         for claim in claims

@@ -63,11 +63,15 @@ INSTALL = {
         f"{_HELM} kube-prometheus-stack kube-prometheus-stack "
         "--repo https://prometheus-community.github.io/helm-charts -n monitoring --create-namespace"
     ),
-    "Vertical Pod Autoscaler": f"{_HELM} vpa vertical-pod-autoscaler --repo https://kubernetes.github.io/autoscaler/charts -n kube-system",
+    "Vertical Pod Autoscaler": (
+        f"{_HELM} vpa vertical-pod-autoscaler --repo https://kubernetes.github.io/autoscaler/charts -n kube-system"
+    ),
     "cert-manager": (
         "kubectl apply -f https://github.com/cert-manager/cert-manager/releases/download/v1.19.2/cert-manager.yaml"
     ),
-    "metrics-server": f"{_HELM} metrics-server metrics-server --repo https://kubernetes-sigs.github.io/metrics-server -n kube-system",
+    "metrics-server": (
+        f"{_HELM} metrics-server metrics-server --repo https://kubernetes-sigs.github.io/metrics-server -n kube-system"
+    ),
 }
 # What brings a group of custom resources.
 _GROUPS = {
@@ -88,7 +92,7 @@ def lacks(documents: Sequence[Document], cluster: Observations) -> list[Lack]:
 
 
 def _kubernetes(documents: Sequence[Document], cluster: Observations) -> Lacks:
-    volumes = any("oci://" in address for address in _addresses(documents))
+    volumes = any(address.startswith(("oci://", "oci+native://")) for address in _addresses(documents))
     needed = IMAGE_VOLUMES_MINOR if volumes else MINOR
     if cluster.minor < needed:
         why = " (image volumes)" if volumes else ""
@@ -185,7 +189,7 @@ def _storage(documents: Sequence[Document], cluster: Observations) -> Lacks:
         if (name not in provided) if name else not default:
             yield Lack(
                 f"a storage class for the claim {at(one, 'metadata.name')}: {name or 'there is no default one'}",
-                "kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true, or use storage-s3",
+                "kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true",
             )
 
 

@@ -1,4 +1,4 @@
-"""What a trial needs around it, made beforehand and removed whatever happens: namespaces, caller, models, keys, store."""
+"""What a trial needs around it, made beforehand and removed whatever happens: namespaces, callers, models, keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelport.cluster import releases, tokens
 from modelport.cluster.kubectl import ClusterError, Kubectl
@@ -60,7 +61,7 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
     for name in setting.namespaces:
         if cluster.get("namespace", name):
             raise ClusterError(
-                f"the namespace {name} exists already: the test uses only namespaces that it made; choose another --namespace"
+                f"the namespace {name} exists, and the test uses only those that it made: choose another --namespace"
             )
     with ExitStack() as stack:
         stack.callback(_remove, cluster, setting)
@@ -154,15 +155,38 @@ def _chains(trial: Trial) -> Mapping[str, tuple[str, ...]]:
 def _remove(cluster: Kubectl, setting: Setting) -> None:
     """Remove all that the test made; what fails is said, and the rest is removed all the same."""
     print("removing what the test made", file=sys.stderr, flush=True)  # noqa: T201
+    selector = f"{OWNED}={setting.namespace}"
+    try:
+        volumes = cluster.items("persistentvolume", selector=selector)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        volumes = []
+    # the pods that use the volume, then its folder by a pod beside the callers, then the callers
     for name in setting.namespaces:
         try:
+            if name == setting.callers:
+                for folder in filter(None, (at(volume, "spec.hostPath.path") for volume in volumes)):
+                    _empty(cluster, setting, Path(folder))
             found = cluster.get("namespace", name)
             if found and at(found, "metadata.labels", {}).get(OWNED):
                 cluster.delete("namespace", name, timeout_s=REMOVAL_TIMEOUT_S)
         except ClusterError as error:
             print(f"error: namespace {name} is left: {error}", file=sys.stderr)  # noqa: T201
     try:
-        for volume in cluster.items("persistentvolume", selector=f"{OWNED}={setting.namespace}"):
-            cluster.delete("persistentvolume", str(at(volume, "metadata.name")))
+        cluster.run("delete", "persistentvolume", f"--selector={selector}", "--timeout=60s", timeout_s=70)
     except ClusterError as error:
         print(f"error: volumes are left: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _empty(cluster: Kubectl, setting: Setting, folder: Path) -> None:
+    """Remove a folder of the node that was a volume: Kubernetes leaves it."""
+    caller = cluster.get("pod", "caller", setting.callers)
+    if caller is None:
+        return
+    mounts = [{"name": "parent", "mountPath": "/node"}]
+    parent = [{"name": "parent", "hostPath": {"path": str(folder.parent)}}]
+    image, root = at(caller, "spec.containers.0.image"), {"runAsUser": 0}
+    sweeper = OwnPod(
+        cluster, pod("sweeper", setting.callers, image, mounts=mounts, volumes=parent, securityContext=root)
+    )
+    sweeper.execute("rm", "-rf", f"/node/{folder.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +100,13 @@ class Trial:
         self._release_file.write_text(text)
         return relocate(render(self.overlay, self._manifests), self.fit, self._declared)
 
-    def deploy(self, change: Callable[[list[dict[str, Any]]], None] | None = None, **choices: Choice) -> None:
+    def deploy(
+        self,
+        choices: Mapping[str, Choice] | None = None,
+        change: Callable[[list[dict[str, Any]]], None] | None = None,
+    ) -> None:
         """Apply the overlay as declared, with other releases of some services, or with a change of its documents."""
-        documents = self.rendered({**self.choices, **choices})
+        documents = self.rendered({**self.choices, **(choices or {})})
         if change:
             change(documents)
         self.cluster.apply(documents)
@@ -112,7 +118,7 @@ class Trial:
             ClusterError: not in time; the message has the pods' states and events.
         """
         for name in self.specs:
-            wait_until(lambda name=name: self._is_ready(name), f"{name} is Ready", timeout_s, self.explain)
+            wait_until(partial(self._is_ready, name), f"{name} is Ready", timeout_s, self.explain)
 
     def rolled_out(self, name: str) -> bool:
         """Whether all replicas of a Deployment are of its newest revision, ready, and the only ones."""
@@ -169,8 +175,6 @@ class Trial:
     @contextmanager
     def traffic(self, service: str, callers: int = 2, protocol: str = "V1") -> Iterator[Traffic]:
         """Send a service's sample over and over, each time on a new connection, until the block ends."""
-        import base64
-
         entry, one = self.entry(service), self.samples[service].requests[protocol]
         request = Request(one["path"], base64.b64decode(one["body"]), {**one["headers"], **entry.headers})
         running, traffic = self.caller.load(entry.url, Load((request,), callers=callers)), Traffic()
@@ -231,8 +235,6 @@ def is_ready(pod: Document) -> bool:
 
 
 def _answered(answer: Mapping[str, Any]) -> int:
-    import base64
-
     if answer["status"] != "200":
         raise BrokenPromiseError(f"a pod's metrics cannot be read: {answer['status']} {answer.get('error', '')}")
     return round(sum(float(number) for number in _ANSWERED.findall(base64.b64decode(answer["body"]).decode())))

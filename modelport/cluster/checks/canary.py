@@ -42,10 +42,10 @@ def _end(trial: Trial, service: str) -> str:
 def _promote(trial: Trial, service: str) -> str:
     stable = trial.choices[service]
     with trial.traffic(service) as traffic:
-        trial.deploy(**{service: replace(stable, canary=NEXT, percent=PERCENT)})
+        trial.deploy({service: replace(stable, canary=NEXT, percent=PERCENT)})
         wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
         time.sleep(3)
-        trial.deploy(**{service: Choice(NEXT, NEXT, 0)})
+        trial.deploy({service: Choice(NEXT, NEXT, 0)})
         _serves_only(trial, service, NEXT)
         time.sleep(3)
     return traffic.require_none_lost()
@@ -59,7 +59,7 @@ def _roll_back(trial: Trial, service: str) -> str:
 def _changed(trial: Trial, service: str, choice: Choice, seen: Callable[[], str]) -> str:
     with trial.traffic(service) as traffic:
         time.sleep(3)
-        trial.deploy(**{service: choice})
+        trial.deploy({service: choice})
         what = seen()
         time.sleep(3)
     return f"{what}; {traffic.require_none_lost()}"

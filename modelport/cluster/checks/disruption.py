@@ -63,7 +63,7 @@ def _without_one(trial: Trial, service: str, remove: Callable[[str], object]) ->
             predictor = one["spec"]["predictor"]
             predictor["minReplicas"], predictor["maxReplicas"] = 2, max(2, predictor.get("maxReplicas", 2))
 
-    trial.deploy(two)
+    trial.deploy(change=two)
     wait_until(lambda: len(trial.pods(service)) >= 2, "two replicas are ready", READY_TIMEOUT_S, trial.explain)
     with trial.traffic(service) as traffic:
         time.sleep(SETTLED_S)
@@ -85,12 +85,12 @@ def _wrong_image(trial: Trial, service: str) -> str:
             container = one["spec"]["predictor"]["containers"][0]
             container["image"] = container["image"].rpartition(":")[0] + ":there-is-no-such-tag"
 
-    return _refused(trial, service, lambda: trial.deploy(wrong), _waits_for_image)
+    return _refused(trial, service, lambda: trial.deploy(change=wrong), _waits_for_image)
 
 
 def _wrong_release(trial: Trial, service: str) -> str:
     choice = replace(trial.choices[service], stable=releases.WRONG, canary=releases.WRONG)
-    return _refused(trial, service, lambda: trial.deploy(**{service: choice}), _runs)
+    return _refused(trial, service, lambda: trial.deploy({service: choice}), _runs)
 
 
 def _full_disk(trial: Trial, service: str) -> str:
@@ -101,7 +101,7 @@ def _full_disk(trial: Trial, service: str) -> str:
             for box in (one["spec"]["predictor"]["model"], *one["spec"]["predictor"]["containers"]):
                 box.setdefault("resources", {}).setdefault("limits", {})["ephemeral-storage"] = NO_ROOM
 
-    return _refused(trial, service, lambda: trial.deploy(full), lambda pod: at(pod, "status.phase") == "Failed")
+    return _refused(trial, service, lambda: trial.deploy(change=full), lambda pod: at(pod, "status.phase") == "Failed")
 
 
 def _refused(trial: Trial, service: str, deploy: Callable[[], None], tried: Callable[[Document], bool]) -> str:
@@ -109,8 +109,7 @@ def _refused(trial: Trial, service: str, deploy: Callable[[], None], tried: Call
     old = {at(pod, "metadata.name") for pod in trial.pods(service)}
 
     def new() -> list[Document]:
-        return [pod for pod in trial.cluster.items("pod", trial.namespace, f"serving.kserve.io/inferenceservice={service}")
-                if at(pod, "metadata.name") not in old]  # fmt: skip
+        return [pod for pod in trial.pods(service, ready=False) if at(pod, "metadata.name") not in old]
 
     with trial.traffic(service) as traffic:
         deploy()

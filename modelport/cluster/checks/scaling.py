@@ -39,7 +39,7 @@ def _down(trial: Trial, service: str) -> str:
     least, began = SCALED_REPLICAS[0], time.monotonic()
 
     def back() -> bool:
-        return (
+        return bool(
             at(trial.cluster.get("deployment", f"{service}-predictor", trial.namespace) or {}, "spec.replicas") == least
         )
 
