@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelport.cluster.relocation import OWNED, Fit, owner, relocate
+from modelport.cluster.relocation import NODE_FOLDER, OWNED, Fit, owner, relocate
 from modelport.manifests.findings import at
 from modelport.manifests.rendering import dump, overlays, render
 from modelport.services import load
@@ -76,7 +76,7 @@ def test_volumes_are_the_tests_own() -> None:
     moved = relocate(render("local"), Fit("test-1"), SERVICES)
     (volume,), (claim,) = kinds(moved, "PersistentVolume"), kinds(moved, "PersistentVolumeClaim")
     assert volume["metadata"]["name"] == claim["spec"]["volumeName"] == "modelport-models-test-1"
-    assert volume["spec"]["hostPath"] == {"path": "/var/tmp/modelport-models-test-1", "type": "DirectoryOrCreate"}
+    assert volume["spec"]["hostPath"] == {"path": f"{NODE_FOLDER}/modelport-models-test-1", "type": "DirectoryOrCreate"}
 
 
 def test_a_claim_that_no_class_provides_gets_a_folder_of_the_node() -> None:
@@ -96,7 +96,7 @@ def test_a_claim_that_no_class_provides_gets_a_folder_of_the_node() -> None:
 
 
 def test_tokens_and_credentials_are_the_tests_own() -> None:
-    fit = Fit("test-1", key_set="http://keys.test-1-caller.svc.cluster.local:8080/jwks.json", store_secret="store")
+    fit = Fit("test-1", key_set="http://keys.test-1-caller.svc.cluster.local:8080/jwks.json", store_secret="store")  # noqa: S106 (a name)
     (policy,) = kinds(relocate(render("cors-jwt"), fit, SERVICES), "SecurityPolicy")
     assert at(policy, "spec.jwt.providers.0.remoteJWKS.uri") == fit.key_set
     (account,) = kinds(relocate(render("storage-s3"), fit, SERVICES), "ServiceAccount")
