@@ -45,7 +45,15 @@ def canary(documents: Documents) -> dict[str, Any]:
 
 
 def policy(documents: Documents) -> dict[str, Any]:
-    return of(documents, "BackendTrafficPolicy")["spec"]
+    return of(documents, "BackendTrafficPolicy", "classifier-fallback")["spec"]
+
+
+def everywhere(documents: Documents) -> dict[str, Any]:
+    return of(documents, "BackendTrafficPolicy", "modelport")["spec"]
+
+
+def endpoint(documents: Documents, name: str = "classifier") -> dict[str, Any]:
+    return of(documents, "Backend", name)["spec"]["endpoints"][0]["fqdn"]
 
 
 def annotate(documents: Documents, key: str, value: str | None) -> None:
@@ -203,7 +211,31 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ("no time for a try", FALLBACK, lambda d: policy(d)["retry"].pop("perRetry"), "perRetry"),
     ("the same pods again", FALLBACK, lambda d: policy(d)["retry"].update(numAttemptsPerPriority=2), "Attempts"),
     ("three at a time", FALLBACK, lambda d: policy(d).pop("circuitBreaker"), "maxParallelRetries"),
-    ("panic", FALLBACK, lambda d: policy(d)["healthCheck"].pop("panicThreshold"), "panicThreshold"),
+    ("panic in a fallback", FALLBACK, lambda d: policy(d)["healthCheck"].pop("panicThreshold"), "panicThreshold"),
+    ("panic", "gateway", lambda d: everywhere(d).pop("healthCheck"), "panicThreshold"),
+    ("no time to try again", "gateway", lambda d: everywhere(d).pop("responseOverride"), "responseOverride"),
+    ("of pods only", "gateway", lambda d: everywhere(d)["responseOverride"][0].update(source="Backend"), "Override"),
+    ("a policy not merged", FALLBACK, lambda d: policy(d).pop("mergeType"), "responseOverride"),
+    (
+        "a ClusterIP as a Backend",
+        FALLBACK,
+        lambda d: of(d, "Service", "classifier-light-pods")["spec"].pop("clusterIP"),
+        "spec.endpoints.0.fqdn",
+    ),
+    ("a Service's port at a pod", FALLBACK, lambda d: endpoint(d).update(port=80), "spec.endpoints.0.fqdn"),
+    (
+        "a Backend in another namespace",
+        FALLBACK,
+        lambda d: endpoint(d).update(hostname="classifier-pods.other.svc.cluster.local"),
+        "spec.endpoints.0.fqdn",
+    ),
+    ("a small window", FALLBACK, lambda d: of(d, "ClientTrafficPolicy")["spec"].pop("http2"), "StreamWindowSize"),
+    (
+        "a gRPC backend that is not",
+        "gateway",
+        lambda d: of(d, "GRPCRoute", "modelport-cars")["spec"]["rules"][0]["backendRefs"][0].update(name="x"),
+        "backendRefs",
+    ),
     ("no ejection", FALLBACK, lambda d: policy(d)["healthCheck"].pop("passive"), "passive"),
     (
         "a Service beside it",
