@@ -10,6 +10,7 @@ import yaml
 
 from modelport.manifests.lint import lint
 from modelport.manifests.rendering import MANIFESTS, overlays
+from modelport.manifests.storage_rules import placeholders
 
 Documents = list[dict[str, Any]]
 Change = Callable[[Documents], object]
@@ -42,6 +43,14 @@ def external(documents: Documents) -> dict[str, Any]:
 
 def canary(documents: Documents) -> dict[str, Any]:
     return detector(documents)["spec"]["canary"][0]
+
+
+def claim(documents: Documents) -> dict[str, Any]:
+    return of(documents, "PersistentVolumeClaim")
+
+
+def light(documents: Documents) -> dict[str, Any]:
+    return of(documents, "InferenceService", "classifier-light")["spec"]["predictor"]
 
 
 def policy(documents: Documents) -> dict[str, Any]:
@@ -199,6 +208,10 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         "env",
     ),
     ("a strategy", KNATIVE, lambda d: predictor(d).update(deploymentStrategy={"type": "Recreate"}), "Strategy"),
+    # --- storage
+    ("a claim that nothing fills", PVC, lambda d: claim(d)["spec"].update(accessModes=["ReadOnlyMany"]), "accessModes"),
+    ("no claim", PVC, lambda d: d.remove(claim(d)), "model.storageUri"),
+    ("two nodes, one volume", FALLBACK, lambda d: light(d).pop("affinity"), "spec.predictor.affinity.podAffinity"),
     # --- gateway
     ("no buffer", FALLBACK, lambda d: of(d, "ClientTrafficPolicy")["spec"].pop("connection"), "bufferLimit"),
     (
@@ -281,6 +294,23 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_overlay_is_clean(overlay: str, rendered: Callable[[str], Documents]) -> None:
     assert [str(finding) for finding in lint(rendered(overlay))] == []
+
+
+@pytest.mark.parametrize(
+    ("overlay", "values"),
+    [
+        pytest.param("cors-jwt", {"app.example.com", "issuer.example.com"}, id="origin and issuer"),
+        pytest.param("storage-oci", {"registry.example.com"}, id="registry"),
+        pytest.param("storage-s3", {"s3://modelport-models"}, id="s3 bucket"),
+        pytest.param("storage-gcs", {"gs://modelport-models"}, id="gcs bucket"),
+        pytest.param("local", set(), id="none"),
+    ],
+)
+def test_what_the_user_must_replace_is_named(
+    overlay: str, values: set[str], rendered: Callable[[str], Documents]
+) -> None:
+    found = {finding.problem.split("'")[1] for finding in placeholders(rendered(overlay))}
+    assert found == values
 
 
 @pytest.mark.parametrize(("overlay", "change", "field"), [pytest.param(*m[1:], id=m[0]) for m in MUTATIONS])
