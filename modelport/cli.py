@@ -33,6 +33,10 @@ def _release(name: str, summary: str, *needs: str) -> Command:
     return Command("modelport.releases", summary, ("manifests", *needs), (name,))
 
 
+def _cluster(module: str, name: str, summary: str) -> Command:
+    return Command(f"modelport.manifests.{module}", summary, ("manifests",), (name,))
+
+
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("modelport.stack", "serve on this machine until Ctrl-C"),
     "export": Command("modelport.exporting", "build artefacts in model_repository/ from weights"),
@@ -55,8 +59,14 @@ COMMANDS: Mapping[str, Command] = {
         "modelport.cluster.preflight", "say what KUBECONFIG's cluster lacks for overlays", ("manifests",)
     ),
     "test-cluster": Command(
-        "modelport.cluster", "try an overlay on KUBECONFIG's cluster, in a namespace of its own", ("manifests", "releases")
+        "modelport.cluster",
+        "try an overlay on KUBECONFIG's cluster, in a namespace of its own",
+        ("manifests", "releases"),
     ),
+    "deploy": _cluster("deploying", "deploy", "apply an overlay to the cluster"),
+    "undeploy": _cluster("deploying", "undeploy", "remove an overlay from the cluster"),
+    "stop": _cluster("stopping", "stop", "take a service's pods away from the cluster"),
+    "start": _cluster("stopping", "start", "bring a stopped service's pods back"),
     "images": Command(
         "modelport.manifests.images", "write the names of published images into manifests/images", ("manifests",)
     ),

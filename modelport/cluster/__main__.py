@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 from modelport.cluster.checks import NOT_PROMISED, Check, canary, disruption, fallback, removal, scaling, serving
-from modelport.cluster.kubectl import ClusterError, connect
+from modelport.cluster.kubectl import connect
 from modelport.cluster.observation import observe
 from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row
 from modelport.cluster.setting import Setting, arranged
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.environment import ROOT
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.rendering import RenderError, overlays
 from modelport.releases.errors import ReleaseError
 from modelport.services import DeclarationError

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
-from modelport.manifests.findings import Document, at
+from modelport.manifests.cluster import ClusterError, require_cluster
+from modelport.manifests.findings import Document
 from modelport.manifests.rendering import dump, kubectl
 
-NO_CLUSTER = "no cluster is named: set KUBECONFIG to the file with its address, or make ~/.kube/config"
 REQUEST_TIMEOUT_S = 60.0
 POLL_S = 1.0
 
 Found = TypeVar("Found")
-
-
-class ClusterError(Exception):
-    """The cluster cannot be reached, or refused what it was told; the message is kubectl's, in one line."""
 
 
 class Kubectl:
@@ -89,23 +83,13 @@ class Kubectl:
 
 
 def connect() -> Kubectl:
-    """A client of the cluster that KUBECONFIG or ~/.kube/config names.
-
-    kubectl itself would turn to localhost:8080, which may be a server of this project.
+    """A client of the cluster that the current context names.
 
     Raises:
         ClusterError: no cluster is named, or it does not answer.
     """
-    named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    files = named or [Path.home() / ".kube" / "config"]
-    if not any(file.is_file() for file in files):
-        raise ClusterError(f"{named[0]} does not exist: KUBECONFIG must name a file" if named else NO_CLUSTER)
-    client = Kubectl()
-    config = json.loads(client.run("config", "view", "--minify", "-o", "json"))
-    if not at(config, "clusters.0.cluster.server"):
-        raise ClusterError(f"{files[0]} has no current context: kubectl config use-context NAME")
-    client.run("get", "--raw", "/version", "--request-timeout=15s")
-    return client
+    require_cluster()
+    return Kubectl()
 
 
 def wait_until(

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelport.cluster.kubectl import ClusterError, Kubectl
+from modelport.cluster.kubectl import Kubectl
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
 ACCESS_LABEL = "modelport/access"

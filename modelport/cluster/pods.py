@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport.cluster.kubectl import ClusterError, Kubectl, wait_until
+from modelport.cluster.kubectl import Kubectl, wait_until
 from modelport.cluster.relocation import OWNED
 from modelport.environment import ROOT
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.measure.generator.load import Load, RunningLoad
 

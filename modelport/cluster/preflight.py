@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from modelport.cluster.kubectl import ClusterError, connect
+from modelport.cluster.kubectl import connect
 from modelport.cluster.observation import observe
 from modelport.cluster.requirements import lacks
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.rendering import RenderError, overlays, render
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelport.cluster import releases, tokens
-from modelport.cluster.kubectl import ClusterError, Kubectl
+from modelport.cluster.kubectl import Kubectl
 from modelport.cluster.pods import Caller, OwnPod, namespace, pod
 from modelport.cluster.relocation import OWNED, Fit, relocate
 from modelport.cluster.store import Store
 from modelport.cluster.trial import Trial, own_manifests
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.rendering import render
 from modelport.services import load

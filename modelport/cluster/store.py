@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport.cluster.kubectl import ClusterError, Kubectl
+from modelport.cluster.kubectl import Kubectl
 from modelport.cluster.pods import OwnPod, pod
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
 NAME, PORT = "store", 9000

@@ -17,9 +17,10 @@ from typing import Any
 from modelport.cluster import entries
 from modelport.cluster.answers import Sample, sample_of
 from modelport.cluster.entries import Entry
-from modelport.cluster.kubectl import ClusterError, Kubectl, wait_until
+from modelport.cluster.kubectl import Kubectl, wait_until
 from modelport.cluster.pods import Caller, explain
 from modelport.cluster.relocation import Fit, relocate
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.release_file import Choice, edited, parse, release_file
 from modelport.manifests.rendering import MANIFESTS, render

@@ -10,6 +10,8 @@ from modelport.manifests.pod_rules import check_pod
 from modelport.manifests.pods import pods
 from modelport.manifests.schema import check_schema
 from modelport.manifests.service_rules import check_service
+from modelport.manifests.storage_rules import check_storage
+from modelport.manifests.traffic_rules import check_traffic
 
 
 def lint(documents: Sequence[Document]) -> list[Finding]:
@@ -18,4 +20,4 @@ def lint(documents: Sequence[Document]) -> list[Finding]:
     for pod in pods(documents):
         findings += check_service(pod)
         findings += check_pod(pod)
-    return [*findings, *check_documents(documents)]
+    return [*findings, *check_documents(documents), *check_storage(documents), *check_traffic(documents)]

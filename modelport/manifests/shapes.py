@@ -21,9 +21,16 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.rules[].matches[].": "path.type path.value",
         "spec.rules[].backendRefs[].": "group kind name port weight",
     },
-    "Backend": {"spec.": "fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
+    "GRPCRoute": {
+        "spec.": "hostnames[]",
+        "spec.parentRefs[].": "name namespace sectionName",
+        "spec.rules[].matches[].": "method.service headers[].name headers[].value",
+        "spec.rules[].backendRefs[].": "group kind name port weight",
+    },
+    "Backend": {"spec.": "appProtocols[] fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
     "BackendTrafficPolicy": {
         "spec.targetRefs[].": "group kind name",
+        "spec.": "mergeType dns.dnsRefreshRate dns.respectDnsTtl",
         "spec.timeout.": "http.requestTimeout tcp.connectTimeout",
         "spec.circuitBreaker.": "maxParallelRetries",
         "spec.retry.": "numRetries numAttemptsPerPriority retryOn.triggers[] retryOn.httpStatusCodes[]",
@@ -31,10 +38,13 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.healthCheck.": "panicThreshold",
         "spec.healthCheck.passive.": "baseEjectionTime interval maxEjectionPercent consecutive5XxErrors "
         "consecutiveGatewayErrors consecutiveLocalOriginFailures splitExternalLocalOriginErrors",
+        "spec.responseOverride[].": "source match.statusCodes[].type match.statusCodes[].value response.contentType "
+        "response.body.type response.body.inline response.header.set[].name response.header.set[].value",
     },
     "ClientTrafficPolicy": {
         "spec.targetRefs[].": "group kind name",
-        "spec.": "connection.bufferLimit timeout.http.requestReceivedTimeout",
+        "spec.": "connection.bufferLimit timeout.http.requestReceivedTimeout "
+        "http2.initialStreamWindowSize http2.initialConnectionWindowSize",
     },
     "SecurityPolicy": {
         "spec.targetRefs[].": "group kind name",

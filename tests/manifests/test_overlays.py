@@ -87,15 +87,6 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
 
 
-def test_deploy_has_one_field_manager() -> None:
-    plan = subprocess.run(
-        ["make", "-n", "deploy", "OVERLAY=local"], cwd=MANIFESTS.parent, capture_output=True, text=True, check=True
-    ).stdout
-    applied = re.findall(r"(?m)^\S*kubectl apply (.*)$", plan)
-    assert len(applied) == 3
-    assert all("--server-side" in arguments for arguments in applied)  # kubectl warns where both ways are mixed
-
-
 def test_each_component_is_used_and_has_its_line() -> None:
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))

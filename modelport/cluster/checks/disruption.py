@@ -11,8 +11,9 @@ from typing import Any
 
 from modelport.cluster import releases
 from modelport.cluster.checks import Check
-from modelport.cluster.kubectl import ClusterError, wait_until
+from modelport.cluster.kubectl import wait_until
 from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial, is_ready
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
 WATCHED_S = 20.0  # a bad pod gets no traffic for this long, once it runs

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from modelport.cluster.checks import Check
-from modelport.cluster.kubectl import ClusterError, wait_until
+from modelport.cluster.kubectl import wait_until
 from modelport.cluster.trial import BrokenPromiseError, Trial
+from modelport.manifests.cluster import ClusterError
 from modelport.manifests.rendering import dump
 
 # What Kubernetes itself keeps in every namespace, and what says what happened there.
