@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from modelport.cluster.checks import NOT_PROMISED, Check, canary, disruption, fallback, removal, scaling, serving
 from modelport.cluster.kubectl import connect
 from modelport.cluster.observation import observe
-from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row
+from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row, recorded
 from modelport.cluster.setting import Setting, arranged
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.environment import ROOT
@@ -71,6 +72,8 @@ def main() -> int:
     row = markdown_row(options.overlay, where, datetime.datetime.now(datetime.UTC).date().isoformat(), outcomes)
     (REPORTS / f"cluster-{options.overlay}.md").write_text(row + "\n")
     print(row)
+    if options.record:
+        options.record.write_text(recorded(options.record.read_text(), row))
     return 1 if any(one.result == FAILED for one in outcomes) else 0
 
 
@@ -120,6 +123,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--image", help="of the test's own pods, one with our transformer (default: the overlay's)")
     parser.add_argument("--store-image", help="an image with moto and boto3, for overlays with models in S3")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="a document for whose table the row is")
     name = f"modelport-test-{secrets.token_hex(3)}"
     parser.add_argument("--namespace", default=name, help="a new name (default: modelport-test- and a random end)")
     return parser.parse_args()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kserve_transformers.service_spec import ServiceSpec
+from modelport.cluster.relocation import PREFIX
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import MODE
 
@@ -50,9 +51,11 @@ def entries(documents: Sequence[Document], name: str, namespace: str) -> list[En
         namespace: that they are in.
     """
     found = []
-    if any(one["kind"] == "HTTPRoute" and _mentions(one, name) for one in documents):
-        routed = any(one["kind"] == "GRPCRoute" and _mentions(one, name) for one in documents)
-        found.append(Entry(GATEWAY, grpc_url=GATEWAY if routed else ""))
+    routes = {one["kind"]: one for one in documents if at(one, "metadata.name") == f"{PREFIX}{name}"}
+    if "HTTPRoute" in routes:
+        wanted = at(routes.get("GRPCRoute", {}), "spec.rules.0.matches.0.headers", [])
+        headers = {str(one["name"]): str(one["value"]) for one in wanted}
+        found.append(Entry(GATEWAY, grpc_url=GATEWAY if "GRPCRoute" in routes else "", headers=headers))
     own = [
         one for one in documents if one["kind"] == "Service" and at(one, "spec.selector", {}).get(SERVICE_LABEL) == name
     ]
@@ -83,8 +86,3 @@ def mode(documents: Iterable[Document]) -> str:
     return next(
         str(at(one, "metadata.annotations", {}).get(MODE)) for one in documents if one["kind"] == "InferenceService"
     )
-
-
-def _mentions(route: Document, service: str) -> bool:
-    names = [str(ref.get("name")) for rule in at(route, "spec.rules", []) for ref in rule.get("backendRefs", [])]
-    return any(one == service or one.startswith(f"{service}-http") for one in names)

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+HEADER = "| overlay | date | where | passed | not passed |"
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
@@ -61,3 +62,20 @@ def markdown_row(overlay: str, where: str, date: str, outcomes: Sequence[Outcome
     return (
         f"| `{overlay}` | {date} | {where} | {', '.join(by_result[PASSED]) or 'nothing'} | {'; '.join(told) or '-'} |"
     )
+
+
+def recorded(text: str, row: str) -> str:
+    """A document with a row of `markdown_row` in its table "What ran where", instead of the overlay's former one.
+
+    Raises:
+        ValueError: the document has no such table.
+    """
+    first = row.split("|")[1]
+    if HEADER not in text:
+        raise ValueError(f"there is no table that begins with {HEADER}")
+    before, _, rest = text.partition(HEADER)
+    table, separator, after = rest.partition("\n\n")
+    rows = [line for line in table.splitlines() if line]
+    rows = [line for line in rows[1:] if line.split("|")[1] != first] + [row]
+    ruler = table.splitlines()[1]
+    return "\n".join([before + HEADER, ruler, *sorted(rows)]) + separator + after

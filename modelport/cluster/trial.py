@@ -163,7 +163,9 @@ class Trial:
             return replace(entry, headers={**entry.headers, **self.headers})
         gateway = next(one for one in self.documents if one["kind"] == "Gateway")
         url = self._gateway_url(str(at(gateway, "metadata.name")), self.namespace, at(gateway, "spec.listeners.0.port"))
-        return replace(entry, url=url, grpc_url=url if entry.grpc_url else "", headers=self.headers)
+        return replace(
+            entry, url=url, grpc_url=url if entry.grpc_url else "", headers={**entry.headers, **self.headers}
+        )
 
     def send(self, entry: Entry, service: str, protocol: str) -> dict[str, Any]:
         """Send a service's sample."""

@@ -20,7 +20,8 @@ def moved(overlay: str) -> list[dict[str, Any]]:
 
 def test_a_gateway_comes_before_the_service_of_our_own() -> None:
     first, second = entries.entries(moved("gateway"), "digits", "test-1")
-    assert first.kind == entries.GATEWAY
+    assert (first.kind, first.grpc_url) == (entries.GATEWAY, entries.GATEWAY)
+    assert first.headers == {"x-modelport-service": "digits"}  # which a gRPC call needs
     assert second.url == "http://digits-http.test-1.svc.cluster.local:80"
     assert second.grpc_url == "http://digits-http.test-1.svc.cluster.local:8081"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row
+import pytest
+
+from modelport.cluster.report import FAILED, HEADER, PASSED, SKIPPED, Outcome, junit, markdown_row, recorded
 
 OUTCOMES = [
     Outcome("ready", PASSED, "digits", 41.2),
@@ -30,6 +32,17 @@ def test_junit_says_what_passed_failed_and_was_skipped_in_any_characters() -> No
 def test_the_row_names_everything_that_did_not_pass() -> None:
     row = markdown_row("local", "Kubernetes 1.35.4", "2026-11-26", OUTCOMES)
     assert row == "| `local` | 2026-11-26 | Kubernetes 1.35.4 | ready | failed: canary-start; skipped: full-disk |"
+
+
+def test_a_document_has_one_row_for_each_overlay() -> None:
+    empty = f"Before\n\n{HEADER}\n|---|---|---|---|---|\n\nafter\n"
+    rows = [markdown_row(name, "here", "2026-11-26", OUTCOMES[:1]) for name in ("local", "keda", "local")]
+    text = empty
+    for row in rows:
+        text = recorded(text, row)
+    assert text == f"Before\n\n{HEADER}\n|---|---|---|---|---|\n{rows[1]}\n{rows[0]}\n\nafter\n"
+    with pytest.raises(ValueError, match="no table"):
+        recorded("nothing", rows[0])
 
 
 def test_a_line_has_the_outcome_first() -> None:
