@@ -11,6 +11,7 @@ from modelport.manifests.pods import AUTOSCALER, MODE, pods
 
 MINOR, IMAGE_VOLUMES_MINOR = 32, 35
 KSERVE_RELEASE = (0, 21)
+VISIBILITY = "networking.kserve.io/visibility"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -125,14 +126,18 @@ def _knative(documents: Sequence[Document], cluster: Observations) -> Lacks:
         yield Lack("Knative (the API group serving.knative.dev)", INSTALL["Knative"])
 
 
-def _canary(documents: Sequence[Document], cluster: Observations) -> Lacks:
-    if not any(at(one, "spec.canary") for one in _services(documents)) or cluster.kserve is None:
+def _routes(documents: Sequence[Document], cluster: Observations) -> Lacks:
+    """KServe makes routes where its settings say so; services without their Gateway are never Ready."""
+    services = _services(documents)
+    if not services or cluster.kserve is None:
         return
     if not cluster.kserve_setting("ingress", "enableGatewayApi"):
-        yield Lack("KServe's Gateway API routes, which split the traffic", INSTALL["KServe's Gateway API routes"])
+        if any(at(one, "spec.canary") for one in services):
+            yield Lack("KServe's Gateway API routes, which split the traffic", INSTALL["KServe's Gateway API routes"])
         return
     gateway = str(cluster.kserve_setting("ingress", "kserveIngressGateway") or "")
-    if gateway not in cluster.gateways:
+    routed = any(at(one, "metadata.labels", {}).get(VISIBILITY) != "cluster-local" for one in services)
+    if routed and gateway not in cluster.gateways:
         yield Lack(f"the Gateway {gateway} that KServe's routes belong to", INSTALL["KServe's Gateway API routes"])
 
 
@@ -239,7 +244,7 @@ _RULES: Sequence[Callable[[Sequence[Document], Observations], Lacks]] = (
     _custom_resources,
     _kserve,
     _knative,
-    _canary,
+    _routes,
     _gateway,
     _ingress,
     _scaling,

@@ -67,6 +67,7 @@ def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], li
         ("local", without("serving.kserve.io"), "KServe (the API group", "kserve-crd"),
         ("local", {"kserve": None}, "KServe's settings", "kserve-resources"),
         ("local", {"images": {"kserve-controller-manager": "kserve/controller:v0.20.1"}}, "KServe 0.21 or", "v0.21.0"),
+        ("local", {"gateways": ()}, "the Gateway kserve/kserve-ingress-gateway", "createGateway=true"),
         ("local", {"kubernetes": "v1.31.9"}, "Kubernetes 1.32", "upgrade"),
         ("local", {"kubernetes": "v1.31.9-gke.1200"}, "Kubernetes 1.32", "upgrade"),
         ("storage-oci", {"kubernetes": "v1.34.0"}, "Kubernetes 1.35 or newer (image volumes)", "upgrade"),
@@ -138,6 +139,14 @@ def test_a_canary_needs_kserves_routes_and_their_gateway(
     found = [one.what for one in lacks([service], cluster)]
     assert [one for one in found if "Gateway" in one] == [one for one in found if what and one.startswith(what)]
     assert bool(found) == bool(what)
+
+
+def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(
+    rendered: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    assert lacks(rendered("gateway"), replace(FULL, gateways=())) == []
+    off = {"ingress": json.dumps({"enableGatewayApi": False})}
+    assert lacks(rendered("local"), replace(FULL, gateways=(), kserve=off)) == []
 
 
 def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:
