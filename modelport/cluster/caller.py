@@ -1,6 +1,7 @@
 """Runs in a pod of the cluster: sends the requests on its standard input, and signals containers' processes.
 
 Usage: python caller.py send < requests.json     a list of requests in, a list of answers out
+       python caller.py load URL < load          a line when the load begins, how often each outcome occurred at its end
        python caller.py signal NUMBER CONTAINER  a signal to the container's first process; needs the node's processes
 
 Only what the transformer's image holds is imported.
@@ -13,7 +14,9 @@ import http.client
 import json
 import os
 import signal
+import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,6 +67,20 @@ def _unary(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     return {"status": "200", "headers": {}, "body": base64.b64encode(content).decode()}
 
 
+def load(url: str) -> None:
+    """Send a load with the project's generator until standard input ends.
+
+    Only counts are printed: `kubectl exec` may lose parts of long outputs.
+    """
+    command = [sys.executable, "-P", "-m", "modelport.measure.generator", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as generator:
+        if generator.stdout is None:
+            raise OSError("the generator has no output")
+        print(generator.stdout.readline(), end="", flush=True)  # noqa: T201
+        report = json.loads(generator.stdout.read())
+    print(json.dumps(Counter(record[1] for record in report["records"])))  # noqa: T201 (at, outcome, ...)
+
+
 def signal_container(number: int, container: str) -> int:
     """Send a signal to the oldest process of a container; returns its process id.
 
@@ -84,5 +101,7 @@ def signal_container(number: int, container: str) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "send":
         print(json.dumps([send(one) for one in json.load(sys.stdin)]))  # noqa: T201
+    elif sys.argv[1] == "load":
+        load(sys.argv[2])
     else:
         print(signal_container(int(sys.argv[2]), sys.argv[3]))  # noqa: T201

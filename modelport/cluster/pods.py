@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from modelport.cluster.relocation import OWNED
 from modelport.environment import ROOT
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
-from modelport.measure.generator.load import Load, RunningLoad
+from modelport.measure.generator.load import Load
 
 SENT = ("modelport/__init__.py", "modelport/measure/__init__.py", "modelport/measure/metering.py")
 POD_TIMEOUT_S = 180.0
+PROGRAM = "/tmp/caller/caller.py"  # noqa: S108 (in the pod)
+LOAD_END_S = 120.0
 _RUN_FOREVER = ["python3", "-c", "import signal; signal.signal(signal.SIGTERM, lambda *_: exit()); signal.pause()"]
 
 
@@ -67,11 +71,6 @@ class OwnPod:
         unpack = f"import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|').extractall({folder!r})"
         self.execute("python3", "-c", unpack, stdin=packed.getvalue(), timeout_s=600)
 
-    def load(self, url: str, load: Load) -> RunningLoad:
-        """Send a load from the pod; see `Caller`, which has the generator."""
-        python = ["env", "PYTHONPATH=/tmp/caller:/app:/packages", "python3", "-P"]
-        return RunningLoad(url, load, self._cluster.command(*self._exec(*python)))
-
     def delete(self) -> None:
         """Remove it."""
         self._cluster.delete("pod", self.name, self.namespace)
@@ -94,18 +93,55 @@ class Caller(OwnPod):
         own = Path(__file__).with_name("caller.py")
         generator = sorted((ROOT / "modelport" / "measure" / "generator").glob("*.py"))
         files = [(str(path.relative_to(ROOT)), path) for path in (*map(ROOT.joinpath, SENT), *generator)]
-        self.unpack([("caller.py", own), *files], "/tmp/caller")  # noqa: S108 (in the pod)
+        self.unpack([("caller.py", own), *files], PROGRAM.rpartition("/")[0])
 
     def send(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Send requests in turn; see `caller.send` for their form and that of the answers."""
         answers: list[dict[str, Any]] = json.loads(
-            self.execute("python3", "/tmp/caller/caller.py", "send", stdin=json.dumps(requests), timeout_s=600)  # noqa: S108
+            self.execute("python3", PROGRAM, "send", stdin=json.dumps(requests), timeout_s=600)
         )
         return answers
 
+    def load(self, url: str, load: Load) -> RunningLoad:
+        """Begin to send a load."""
+        environment = f"PYTHONPATH={PROGRAM.rpartition('/')[0]}:/app:/packages"
+        return RunningLoad(
+            self._cluster.command(*self._exec("env", environment, "python3", PROGRAM, "load", url)), load
+        )
+
     def signal(self, number: int, container_id: str) -> None:
         """Signal a container's first process on the node; the pod must see the node's processes."""
-        self.execute("python3", "/tmp/caller/caller.py", "signal", str(number), container_id.rpartition("/")[2])  # noqa: S108
+        self.execute("python3", PROGRAM, "signal", str(number), container_id.rpartition("/")[2])
+
+
+class RunningLoad:
+    """A load that the caller is sending; it has begun when this is constructed.
+
+    Args:
+        command: that runs `caller.py load` in the pod.
+        load: what is sent.
+    """
+
+    def __init__(self, command: Sequence[str], load: Load) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        if self._process.stdin and self._process.stdout:
+            self._process.stdin.write(load.to_json() + "\n")
+            self._process.stdin.flush()
+            self._process.stdout.readline()
+
+    def end(self) -> Counter[str]:
+        """Send no more requests; returns how often each outcome occurred.
+
+        Raises:
+            ClusterError: the load did not end, or its outcomes were lost.
+        """
+        try:
+            output, _ = self._process.communicate(timeout=LOAD_END_S)
+            return Counter(json.loads(output))
+        except (subprocess.TimeoutExpired, ValueError) as error:
+            self._process.kill()
+            raise ClusterError(f"the load's outcomes are lost: {error}") from error
 
 
 def explain(cluster: Kubectl, where: str) -> str:

@@ -25,7 +25,7 @@ from modelport.manifests.findings import Document, at
 from modelport.manifests.release_file import Choice, edited, parse, release_file
 from modelport.manifests.rendering import MANIFESTS, render
 from modelport.measure.generator.load import Load
-from modelport.measure.generator.requests import Record, Request, counts
+from modelport.measure.generator.requests import Request
 from modelport.services import load
 
 READY_TIMEOUT_S = 600.0
@@ -43,7 +43,7 @@ class BrokenPromiseError(Exception):
 class Traffic:
     """What became of the requests of a load; complete once its block has ended."""
 
-    records: list[Record] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
 
     def require_none_lost(self) -> str:
         """How many requests were answered.
@@ -51,11 +51,11 @@ class Traffic:
         Raises:
             BrokenPromiseError: some were not.
         """
-        outcomes = counts(self.records)
-        answered = outcomes.pop("200", 0)
-        if outcomes or not answered:
-            lost = ", ".join(f"{number} x {outcome}" for outcome, number in outcomes.items()) or "no answer at all"
-            raise BrokenPromiseError(f"of {len(self.records)} requests: {lost}")
+        answered = self.outcomes["200"]
+        others = {outcome: number for outcome, number in self.outcomes.items() if outcome != "200"}
+        if others or not answered:
+            lost = ", ".join(f"{number} x {outcome}" for outcome, number in others.items()) or "no answer at all"
+            raise BrokenPromiseError(f"of {self.outcomes.total()} requests: {lost}")
         return f"{answered} of {answered} requests answered"
 
 
@@ -184,8 +184,7 @@ class Trial:
         try:
             yield traffic
         finally:
-            running.end()
-            traffic.records += running.stop()
+            traffic.outcomes += running.end()
 
     def answered(self, pods: Sequence[Document]) -> Counter[str]:
         """How many requests each pod has answered since it started, by its name."""

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,12 +104,11 @@ class RunningLoad:
     Args:
         url: http://HOST:PORT of the server; its gRPC port is the next one.
         load: what is sent.
-        python: the command line of an interpreter that has this package, here or elsewhere.
     """
 
-    def __init__(self, url: str, load: Load, python: Sequence[str] = (sys.executable, "-P")) -> None:
+    def __init__(self, url: str, load: Load) -> None:
         self._process = subprocess.Popen(
-            [*python, "-m", "modelport.measure.generator", url],
+            [sys.executable, "-P", "-m", "modelport.measure.generator", url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
