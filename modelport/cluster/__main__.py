@@ -17,12 +17,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from modelport.cluster.checks import NOT_PROMISED, Check, canary, disruption, fallback, removal, scaling, serving
+from modelport.cluster.checks import (
+    NOT_PROMISED,
+    Check,
+    canary,
+    disruption,
+    fallback,
+    objects,
+    removal,
+    scaling,
+    serving,
+)
 from modelport.cluster.kubectl import connect
 from modelport.cluster.observation import observe
 from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row, recorded
 from modelport.cluster.setting import Setting, arranged
-from modelport.cluster.trial import BrokenPromiseError, Trial
+from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.environment import ROOT
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.rendering import RenderError, overlays
@@ -30,6 +40,7 @@ from modelport.releases.errors import ReleaseError
 from modelport.services import DeclarationError
 
 CHECKS: Sequence[Check] = (
+    *objects.CHECKS,
     *serving.CHECKS,
     *fallback.CHECKS,
     *canary.CHECKS,
@@ -93,6 +104,8 @@ def run(trial: Trial, service: str, checks: Sequence[Check]) -> Iterator[Outcome
         began = time.monotonic()
         try:
             yield Outcome(check.name, PASSED, check.run(trial, service), time.monotonic() - began)
+        except NotPossibleError as error:
+            yield Outcome(check.name, SKIPPED, str(error), time.monotonic() - began)
         except (BrokenPromiseError, ClusterError) as error:
             yield Outcome(check.name, FAILED, str(error), time.monotonic() - began)
         if check.name != "undeploy":

@@ -39,6 +39,10 @@ class BrokenPromiseError(Exception):
     """The overlay does not do what it promises; the message says what was seen."""
 
 
+class NotPossibleError(Exception):
+    """The cluster cannot show whether the overlay keeps a promise; the message says why."""
+
+
 @dataclass
 class Traffic:
     """What became of the requests of a load; complete once its block has ended."""

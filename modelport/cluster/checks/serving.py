@@ -6,8 +6,9 @@ import base64
 
 from modelport.cluster import answers, entries
 from modelport.cluster.checks import NOT_PROMISED, Check
+from modelport.cluster.observation import observe
 from modelport.cluster.pods import OwnPod, pod
-from modelport.cluster.trial import BrokenPromiseError, Trial
+from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.manifests.findings import at
 
 
@@ -87,6 +88,8 @@ def _strangers(trial: Trial, service: str) -> str:
         "    except OSError: pass\n"
     )
     reached = stranger.execute("python3", "-c", code).split()
+    if reached and observe(trial.cluster).policy_controller is None:
+        raise NotPossibleError("no controller enforces NetworkPolicies on this cluster")
     if reached:
         raise BrokenPromiseError(f"a pod of another namespace reaches ports {', '.join(reached)}")
     return "ports 8080, 8081 and 8002 are closed to other namespaces"
