@@ -85,6 +85,7 @@ class Trial:
             name: Choice(one.stable, one.stable, 0) for name, one in parse(self._release_file.read_text()).items()
         }
         self.documents = self.rendered(self.choices)
+        self._splitting: set[str] | None = None
         self.specs = entries.services(self.documents)
         self.samples: Mapping[str, Sample] = {name: sample_of(spec) for name, spec in self.specs.items()}
 
@@ -145,21 +146,17 @@ class Trial:
 
     def entry(self, name: str) -> Entry:
         """The way to a service that callers are meant to take, with its address."""
-        if any(at(one, "metadata.name") == name and at(one, "spec.canary") for one in self.documents) or self.splits(
-            name
-        ):
+        if self.splits(name):
             return self._kserve_gateway(name)
-        first = entries.entries(self.documents, name, self.namespace)[0]
-        return self.resolved(first)
+        return self.resolved(entries.entries(self.documents, name, self.namespace)[0])
 
     def splits(self, name: str) -> bool:
         """Whether a release can get a share of a service's traffic by KServe's own routes."""
-        choice = replace(self.choices[name], percent=50) if name in self.choices else None
-        if choice is None:
-            return False
-        documents = self.rendered({**self.choices, name: choice})
-        self.rendered(self.choices)
-        return any(at(one, "metadata.name") == name and at(one, "spec.canary") for one in documents)
+        if self._splitting is None:
+            halves = {service: replace(choice, percent=50) for service, choice in self.choices.items()}
+            split = [one for one in self.rendered(halves) if at(one, "spec.canary")]
+            self._splitting = {str(at(one, "metadata.name")) for one in split}
+        return name in self._splitting
 
     def resolved(self, entry: Entry) -> Entry:
         """An entry whose gateway's address is known."""
