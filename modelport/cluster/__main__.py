@@ -12,8 +12,8 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -28,10 +28,10 @@ from modelport.cluster.checks import (
     scaling,
     serving,
 )
-from modelport.cluster.kubectl import connect
+from modelport.cluster.kubectl import Kubectl, connect
 from modelport.cluster.observation import observe
 from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row, recorded
-from modelport.cluster.setting import Setting, arranged
+from modelport.cluster.setting import Setting, admitted, arranged
 from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.environment import ROOT
 from modelport.manifests.cluster import ClusterError
@@ -56,6 +56,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
     outcomes: list[Outcome] = []
+    where = "no cluster"
     try:
         cluster = connect()
         where = observe(cluster).summary()
@@ -64,10 +65,8 @@ def main() -> int:
             options.overlay, options.namespace, tuple(options.services), options.cpu, options.node_folder,
             options.image, options.store_image,
         )  # fmt: skip
-        with arranged(cluster, setting) as trial:
-            service = options.service or next(iter(trial.specs))
-            chosen = [one for one in CHECKS if not options.only or one.name in (*options.only, "undeploy")]
-            for outcome in run(trial, service, chosen):
+        with closing(_admit(cluster, setting) if options.admit else _try(cluster, setting, options)) as tried:
+            for outcome in tried:
                 outcomes.append(outcome)
                 print(outcome.line(), flush=True)
     except (ClusterError, RenderError, DeclarationError, ReleaseError) as error:
@@ -76,8 +75,6 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted: what the test made has been removed", file=sys.stderr)
         return 130
-    if len(outcomes) == 1 and outcomes[0].name == "deploy":
-        return 2
     REPORTS.mkdir(parents=True, exist_ok=True)
     (REPORTS / f"cluster-{options.overlay}.xml").write_text(junit(options.overlay, outcomes))
     row = markdown_row(options.overlay, where, datetime.datetime.now(datetime.UTC).date().isoformat(), outcomes)
@@ -85,7 +82,21 @@ def main() -> int:
     print(row)
     if options.record:
         options.record.write_text(recorded(options.record.read_text(), row))
+    if outcomes[-1].name == "deploy":
+        return 2
     return 1 if any(one.result == FAILED for one in outcomes) else 0
+
+
+def _admit(cluster: Kubectl, setting: Setting) -> Generator[Outcome, None, None]:
+    began = time.monotonic()
+    yield Outcome("admitted", PASSED, admitted(cluster, setting), time.monotonic() - began)
+
+
+def _try(cluster: Kubectl, setting: Setting, options: argparse.Namespace) -> Generator[Outcome, None, None]:
+    with arranged(cluster, setting) as trial:
+        service = options.service or next(iter(trial.specs))
+        chosen = [one for one in CHECKS if not options.only or one.name in (*options.only, "undeploy")]
+        yield from run(trial, service, chosen)
 
 
 def run(trial: Trial, service: str, checks: Sequence[Check]) -> Iterator[Outcome]:
@@ -130,6 +141,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--services", nargs="+", default=[], help="deploy these services alone (default: all)")
     parser.add_argument("--service", help="the service that is disturbed (default: the first one)")
     parser.add_argument("--only", nargs="+", metavar="CHECK", help=f"of {', '.join(one.name for one in CHECKS)}")
+    parser.add_argument("--admit", action="store_true", help="only have the API server and webhooks judge the overlay")
     parser.add_argument("--cpu", help="what each container requests, on a cluster that is too small (50m)")
     parser.add_argument(
         "--node-folder", help="a folder of the node for models, where no storage class provides volumes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -59,30 +60,18 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
     Raises:
         ClusterError: a namespace of that name exists already, or the cluster refused something.
     """
-    for name in setting.namespaces:
-        if cluster.get("namespace", name):
-            raise ClusterError(
-                f"the namespace {name} exists, and the test uses only those that it made: choose another --namespace"
-            )
     with ExitStack() as stack:
-        stack.callback(_remove, cluster, setting)
         manifests = stack.enter_context(own_manifests())
         declared = render(setting.overlay, manifests)
         image = setting.image or _transformer_image(declared)
-        _make_namespaces(cluster, setting, declared)
+        stack.enter_context(_namespaces(cluster, setting, declared))
         caller = Caller(cluster, pod("caller", setting.callers, image, hostPID=True, securityContext={"runAsUser": 0}))
         signer, headers = tokens.Signer(), dict[str, str]()
         policy = next((one for one in declared if one["kind"] == "SecurityPolicy" and at(one, "spec.jwt")), None)
         if policy:
             cluster.apply(tokens.server(setting.callers, image, signer.key_set()))
-            cluster.run(
-                "wait",
-                "--for=condition=Ready",
-                f"pod/{tokens.NAME}",
-                f"-n{setting.callers}",
-                "--timeout=120s",
-                timeout_s=130,
-            )
+            ready = ("wait", "--for=condition=Ready", f"pod/{tokens.NAME}", "--timeout=120s")
+            cluster.run(*ready, f"--namespace={setting.callers}", timeout_s=130)
             headers["authorization"] = f"Bearer {signer.token(policy)}"
         store = Store.needed_by(declared, cluster, setting.callers, setting.store_image)
         fit = Fit(
@@ -101,10 +90,37 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
         yield trial
 
 
-def _make_namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]) -> None:
+def admitted(cluster: Kubectl, setting: Setting) -> str:
+    """Have the API server and all webhooks judge an overlay, without applying it.
+
+    Raises:
+        ClusterError: something of it is refused.
+    """
+    declared = render(setting.overlay)
+    with _namespaces(cluster, setting, declared):
+        fit = Fit(setting.namespace, setting.services, setting.cpu, _taken_ports(cluster), setting.node_folder)
+        documents = relocate(declared, fit, load())
+        cluster.apply(documents, dry_run=True)
+    kinds = dict.fromkeys(str(one["kind"]) for one in documents)
+    return f"{len(documents)} objects: {', '.join(kinds)}"
+
+
+@contextmanager
+def _namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]) -> Iterator[None]:
+    """The test's namespaces, which are removed at the end with all that is in them."""
+    for name in setting.namespaces:
+        if cluster.get("namespace", name):
+            raise ClusterError(
+                f"the namespace {name} exists, and the test uses only those that it made: choose another --namespace"
+            )
     own = next(one for one in relocate(declared, Fit(setting.namespace), ()) if one["kind"] == "Namespace")
-    callers = namespace(setting.callers, {ACCESS: "gateway"})
-    cluster.apply([own, callers, namespace(setting.outside, {})])
+    try:
+        cluster.apply([own, namespace(setting.callers, {ACCESS: "gateway"}), namespace(setting.outside, {})])
+        yield
+    finally:
+        interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
+        _remove(cluster, setting)
+        signal.signal(signal.SIGINT, interrupted)
 
 
 def _transformer_image(documents: Sequence[Document]) -> str:
