@@ -137,11 +137,14 @@ class RunningLoad:
             ClusterError: the load did not end, or its outcomes were lost.
         """
         try:
-            output, _ = self._process.communicate(timeout=LOAD_END_S)
-            return Counter(json.loads(output))
-        except (subprocess.TimeoutExpired, ValueError) as error:
+            output, errors = self._process.communicate(timeout=LOAD_END_S)
+        except subprocess.TimeoutExpired as error:
             self._process.kill()
-            raise ClusterError(f"the load's outcomes are lost: {error}") from error
+            raise ClusterError(f"the load did not end within {LOAD_END_S:g} s") from error
+        try:
+            return Counter(json.loads(output))
+        except ValueError as error:
+            raise ClusterError(f"the load's outcomes are lost: {errors.strip() or output}") from error
 
 
 def explain(cluster: Kubectl, where: str) -> str:
