@@ -1,7 +1,7 @@
 """Runs in a pod of the cluster: sends the requests on its standard input, and signals containers' processes.
 
 Usage: python caller.py send < requests.json     a list of requests in, a list of answers out
-       python caller.py load URL < load          a line when the load begins, how often each outcome occurred at its end
+       python caller.py load URL FILE < load     a line when the load begins; FILE gets its outcomes at its end
        python caller.py signal NUMBER CONTAINER  a signal to the container's first process; needs the node's processes
 
 Only what the transformer's image holds is imported.
@@ -67,10 +67,10 @@ def _unary(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     return {"status": "200", "headers": {}, "body": base64.b64encode(content).decode()}
 
 
-def load(url: str) -> None:
+def load(url: str, file: Path) -> None:
     """Send a load with the project's generator until standard input ends.
 
-    Only counts are printed: `kubectl exec` may lose parts of long outputs.
+    How often each outcome occurred goes to a file: `kubectl exec` may lose what is printed after the end of its input.
     """
     command = [sys.executable, "-P", "-m", "modelport.measure.generator", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as generator:
@@ -78,7 +78,9 @@ def load(url: str) -> None:
             raise OSError("the generator has no output")
         print(generator.stdout.readline(), end="", flush=True)  # noqa: T201
         report = json.loads(generator.stdout.read())
-    print(json.dumps(Counter(record[1] for record in report["records"])))  # noqa: T201 (at, outcome, ...)
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text(json.dumps(Counter(record[1] for record in report["records"])))  # at, outcome, ...
+    unfinished.replace(file)
 
 
 def signal_container(number: int, container: str) -> int:
@@ -102,6 +104,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "send":
         print(json.dumps([send(one) for one in json.load(sys.stdin)]))  # noqa: T201
     elif sys.argv[1] == "load":
-        load(sys.argv[2])
+        load(sys.argv[2], Path(sys.argv[3]))
     else:
         print(signal_container(int(sys.argv[2]), sys.argv[3]))  # noqa: T201

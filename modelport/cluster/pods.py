@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 import subprocess
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,11 @@ class Caller(OwnPod):
 
     def load(self, url: str, load: Load) -> RunningLoad:
         """Begin to send a load."""
-        environment = f"PYTHONPATH={PROGRAM.rpartition('/')[0]}:/app:/packages"
-        return RunningLoad(
-            self._cluster.command(*self._exec("env", environment, "python3", PROGRAM, "load", url)), load
-        )
+        folder = PROGRAM.rpartition("/")[0]
+        file = f"{folder}/{secrets.token_hex(4)}.json"
+        environment = f"PYTHONPATH={folder}:/app:/packages"
+        command = self._exec("env", environment, "python3", PROGRAM, "load", url, file)
+        return RunningLoad(self._cluster.command(*command), load, lambda: self.execute("cat", file))
 
     def signal(self, number: int, container_id: str) -> None:
         """Signal a container's first process on the node; the pod must see the node's processes."""
@@ -120,11 +122,12 @@ class RunningLoad:
     Args:
         command: that runs `caller.py load` in the pod.
         load: what is sent.
+        read: reads the file of its outcomes.
     """
 
-    def __init__(self, command: Sequence[str], load: Load) -> None:
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    def __init__(self, command: Sequence[str], load: Load, read: Callable[[], str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._read = read
         if self._process.stdin and self._process.stdout:
             self._process.stdin.write(load.to_json() + "\n")
             self._process.stdin.flush()
@@ -134,17 +137,19 @@ class RunningLoad:
         """Send no more requests; returns how often each outcome occurred.
 
         Raises:
-            ClusterError: the load did not end, or its outcomes were lost.
+            ClusterError: the load did not end.
         """
         try:
-            output, errors = self._process.communicate(timeout=LOAD_END_S)
-        except subprocess.TimeoutExpired as error:
+            self._process.communicate(timeout=LOAD_END_S)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-            raise ClusterError(f"the load did not end within {LOAD_END_S:g} s") from error
+        return Counter(json.loads(wait_until(self._outcomes, "the load ends", LOAD_END_S)))
+
+    def _outcomes(self) -> str:
         try:
-            return Counter(json.loads(output))
-        except ValueError as error:
-            raise ClusterError(f"the load's outcomes are lost: {errors.strip() or output}") from error
+            return self._read()
+        except ClusterError:  # there is no file yet
+            return ""
 
 
 def explain(cluster: Kubectl, where: str) -> str:
