@@ -34,7 +34,10 @@ class Store:
         document = pod(NAME, namespace, image)
         document["metadata"]["labels"]["app"] = NAME
         document["spec"] |= {"enableServiceLinks": False}  # moto would read STORE_PORT
-        document["spec"]["containers"][0]["command"] = ["moto_server", "-H", "0.0.0.0", "-p", str(PORT)]  # noqa: S104
+        container = document["spec"]["containers"][0]
+        container["command"] = ["moto_server", "-H", "0.0.0.0", "-p", str(PORT)]  # noqa: S104
+        # a bucket is the path's first part, not the host's
+        container["env"] = [{"name": "S3_IGNORE_SUBDOMAIN_BUCKETNAME", "value": "true"}]
         service = {
             "apiVersion": "v1",
             "kind": "Service",
