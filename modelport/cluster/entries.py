@@ -70,17 +70,6 @@ def entries(documents: Sequence[Document], name: str, namespace: str) -> list[En
     return found
 
 
-def node_ports(documents: Iterable[Document], name: str) -> list[int]:
-    """The declared HTTP node ports of a service."""
-    return [
-        port["nodePort"]
-        for one in documents
-        if one["kind"] == "Service" and at(one, "spec.selector", {}).get(SERVICE_LABEL) == name
-        for port in at(one, "spec.ports", [])
-        if port.get("name") == "http" and "nodePort" in port
-    ]
-
-
 def mode(documents: Iterable[Document]) -> str:
     """The deployment mode of the overlay."""
     return next(

@@ -9,7 +9,7 @@ from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.observation import observe
 from modelport.cluster.pods import OwnPod, pod
 from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
-from modelport.manifests.findings import at
+from modelport.manifests.findings import Document, at
 
 
 def _answers(trial: Trial, _: str) -> str:
@@ -101,7 +101,10 @@ def _tokens(trial: Trial, service: str) -> str:
     without = {key: value for key, value in entry.headers.items() if key != "authorization"}
     forged = {**entry.headers, "authorization": entry.headers["authorization"][:-6] + "AAAAAA"}
     path = f"{entry.url}/v2/models/{service}"
-    origin = {"origin": "https://app.example.com", "access-control-request-method": "POST"}
+    origin = {
+        "origin": str(at(_token_policy(trial), "spec.cors.allowOrigins.0", "")),
+        "access-control-request-method": "POST",
+    }
     bare, false, good, preflight = trial.caller.send(
         [
             {"url": path, "headers": without},
@@ -122,11 +125,12 @@ def _light(trial: Trial, name: str) -> bool:
     return trial.specs[name].name != name
 
 
-def _only(kind: str):  # type: ignore[no-untyped-def]
-    def inapplicable(trial: Trial, service: str) -> str:
-        return "" if any(one["kind"] == kind for one in trial.documents) else NOT_PROMISED
+def _no_tokens(trial: Trial, service: str) -> str:
+    return "" if _token_policy(trial) else NOT_PROMISED
 
-    return inapplicable
+
+def _token_policy(trial: Trial) -> Document:
+    return next((one for one in trial.documents if at(one, "spec.jwt")), {})
 
 
 def _enforced(trial: Trial, service: str) -> str:
@@ -144,6 +148,6 @@ CHECKS = (
     Check("metadata", "metadata and readiness of every service", _metadata),
     Check("metrics", "metrics of the transformer and of Triton", _metrics),
     Check("node-ports", "every service answers on its node port", _node_ports, _has_node_ports),
-    Check("tokens", "the gateway checks tokens and answers browsers", _tokens, _only("SecurityPolicy")),
+    Check("tokens", "the gateway checks tokens and answers browsers", _tokens, _no_tokens),
     Check("network-policy", "other namespaces reach no pod", _strangers, _enforced),
 )
