@@ -13,7 +13,7 @@ from modelport.manifests.findings import Document
 from modelport.manifests.rendering import dump, kubectl
 
 REQUEST_TIMEOUT_S = 60.0
-POLL_S = 1.0
+POLL_S = 2.0
 
 Found = TypeVar("Found")
 
@@ -98,7 +98,7 @@ def wait_until(
     """Wait until a condition is true; returns its value.
 
     Args:
-        condition: called every second.
+        condition: called every two seconds.
         what: is waited for, for the message.
         timeout_s: for how long.
         explain: says why it may not have become true.
