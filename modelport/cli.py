@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, Command] = {
     "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
     "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
+    "init-cluster": Command("modelport.manifests.init_cluster", "write an overlay of your own", ("manifests",)),
     "deploy": _cluster("deploying", "deploy", "apply an overlay to the cluster"),
     "undeploy": _cluster("deploying", "undeploy", "remove an overlay from the cluster"),
     "stop": _cluster("stopping", "stop", "take a service's pods away from the cluster"),

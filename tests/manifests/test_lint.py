@@ -348,7 +348,9 @@ def test_every_overlay_is_clean(overlay: str, rendered: Callable[[str], Document
 @pytest.mark.parametrize(
     ("overlay", "values"),
     [
-        pytest.param("cors-jwt", {"app.example.com", "issuer.example.com", "modelport.example.com"}, id="host, origin and issuer"),
+        pytest.param(
+            "cors-jwt", {"app.example.com", "issuer.example.com", "modelport.example.com"}, id="host, origin and issuer"
+        ),
         pytest.param("storage-oci", {"registry.example.com"}, id="registry"),
         pytest.param("storage-s3", {"s3://modelport-models"}, id="s3 bucket"),
         pytest.param("storage-gcs", {"gs://modelport-models"}, id="gcs bucket"),
