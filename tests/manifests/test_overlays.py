@@ -15,7 +15,7 @@ import yaml
 
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.pods import flag, pods
-from modelport.manifests.rendering import documents, kubectl, overlays
+from modelport.manifests.rendering import documents, kubectl, serving
 from modelport.services import load
 
 Documents = list[dict[str, Any]]
@@ -58,7 +58,7 @@ def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_p
     assert during == before
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
     assert set(load()) <= set(found)
@@ -76,7 +76,7 @@ def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> 
     assert all(off.values())
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_callers_from_outside_come_in_where_they_are_meant_to(
     overlay: str, rendered: Callable[[str], Documents]
 ) -> None:
