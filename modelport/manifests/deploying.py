@@ -34,7 +34,8 @@ PRUNED = (
 )
 # KServe makes the new autoscaler of a service, and leaves the one of its former class.
 AUTOSCALERS = {"autoscaling/HorizontalPodAutoscaler": "hpa", "keda.sh/ScaledObject": "keda"}
-KSERVE = "serving.kserve.io/InferenceService"
+SERVICE = "InferenceService"
+KSERVE = f"serving.kserve.io/{SERVICE}"
 READY_TIMEOUT = "20m"
 
 
@@ -58,14 +59,16 @@ def deploy(overlay: str, prune: bool) -> None:
     present = _services(documents)
     for problem in mode_changes(documents, present):
         raise ClusterError(problem)
-    leftovers = left_over(documents, _declared_before(documents, kinds))
+    # an overlay without services, such as batch, stands beside another one
+    leftovers = left_over(documents, _declared_before(documents, kinds)) if list(of(documents, SERVICE)) else []
     if leftovers and not prune:
         raise ClusterError(
             f"{overlay} does not declare what another overlay left: {', '.join(leftovers)}. Delete these with "
             "PRUNE=1 (modelport deploy --prune), or remove the other overlay first with `make undeploy OVERLAY=name`"
         )
-    base, text = dump(map(dict, of(documents, "Namespace"))), dump(documents)
-    kubectl_text("apply", "--server-side", "-f", "-", stdin=base)
+    base, text = [dict(document) for document in of(documents, "Namespace")], dump(documents)
+    if base:
+        kubectl_text("apply", "--server-side", "-f", "-", stdin=dump(base))
     kubectl_text("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=text)
     first = stable_first(documents, present)
     if first:
@@ -112,7 +115,7 @@ def checked(overlay: str) -> list[dict[str, Any]]:
 
 def mode_changes(documents: Sequence[Document], present: Mapping[str, Document]) -> Iterator[str]:
     """Why services that are there cannot become what is declared: KServe never changes a service's mode."""
-    for service in of(documents, "InferenceService"):
+    for service in of(documents, SERVICE):
         there = at(present.get(_name(service), {}), "status.deploymentMode")
         wanted = at(service, "metadata.annotations", {}).get(MODE)
         if there not in (None, wanted):
@@ -150,7 +153,7 @@ def stable_first(documents: Sequence[Document], present: Mapping[str, Document])
     Without one, the first revision would be the canary, and get all requests.
     """
     services = []
-    for service in of(documents, "InferenceService"):
+    for service in of(documents, SERVICE):
         ready = at(present.get(_name(service), {}), "status.components.predictor.latestRolledoutRevision")
         if at(service, "spec.predictor.canaryTrafficPercent") is None or ready:
             continue
@@ -165,7 +168,9 @@ def stable_first(documents: Sequence[Document], present: Mapping[str, Document])
 
 def _services(documents: Sequence[Document]) -> dict[str, Document]:
     """The InferenceServices in the cluster that have the names of declared ones."""
-    names = [_name(service) for service in of(documents, "InferenceService")]
+    names = [_name(service) for service in of(documents, SERVICE)]
+    if not names:
+        return {}
     found = kubectl_json(
         "get", "inferenceservices.serving.kserve.io", *names, *_namespace(documents), "--ignore-not-found"
     )
@@ -183,7 +188,8 @@ def _autoscalers(documents: Sequence[Document], kinds: Mapping[str, str]) -> lis
 
 
 def _namespace(documents: Sequence[Document]) -> tuple[str, str]:
-    return "-n", next(at(document, "metadata.name") for document in of(documents, "Namespace"))
+    found = [at(document, "metadata.name") for document in of(documents, "Namespace")]
+    return "-n", next(iter(found), at(documents[0], "metadata.namespace"))
 
 
 def _of(service: Document) -> tuple[str, ...]:

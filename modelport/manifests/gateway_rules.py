@@ -79,7 +79,7 @@ def _selectors(documents: Sequence[Document]) -> Findings:
     for document in of(documents, "Service", "PodDisruptionBudget"):
         field = "spec.selector" if document["kind"] == "Service" else "spec.selector.matchLabels"
         name = at(document, field, {}).get(key)
-        if name is not None and name not in services:
+        if services and name is not None and name not in services:
             yield Finding(title(document), field, f"no InferenceService {name!r}: no pod is selected", "Name one")
 
 

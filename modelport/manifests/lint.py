@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelport.manifests.access_rules import check_access
 from modelport.manifests.findings import Document, Finding
 from modelport.manifests.gateway_rules import check_documents
 from modelport.manifests.pod_rules import check_pod
@@ -20,4 +21,6 @@ def lint(documents: Sequence[Document]) -> list[Finding]:
     for pod in pods(documents):
         findings += check_service(pod)
         findings += check_pod(pod)
-    return [*findings, *check_documents(documents), *check_storage(documents), *check_traffic(documents)]
+    for check in (check_documents, check_storage, check_traffic, check_access):
+        findings += check(documents)
+    return findings

@@ -20,7 +20,13 @@ CLOSED = {
     "--disable-auto-complete-config": ("", "true"),
 }
 LOOPBACK = ("127.0.0.1", "localhost")
-NOT_IN_KNATIVE = ("securityContext", "terminationGracePeriodSeconds", "topologySpreadConstraints", "affinity")
+NOT_IN_KNATIVE = (
+    "securityContext",
+    "terminationGracePeriodSeconds",
+    "topologySpreadConstraints",
+    "affinity",
+    "nodeSelector",
+)
 TRITON_EXIT_S = 5
 Rule = Iterator[tuple[str, str, str]]
 
@@ -29,7 +35,7 @@ def check_pod(pod: Pod) -> Findings:
     """All rules of this file for one InferenceService with its runtime."""
     if pod.runtime is None:
         return
-    for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _knative):
+    for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _placement, _knative):
         for field, problem, fix in rule(pod):
             yield Finding(title(pod.service), field, problem, fix)
     if pod.mode == "Standard":
@@ -155,6 +161,20 @@ def _memory(pod: Pod) -> Rule:
             f"containers.{TRITON}.volumeMounts",
             f"{SHARED_MEMORY} is the container engine's 64 MiB, too small for the Python backend",
             "Mount an emptyDir with medium Memory and a sizeLimit there",
+        )
+
+
+def _placement(pod: Pod) -> Rule:
+    if pod.mode != "Standard":
+        return
+    if (pod.predictor.get("nodeSelector") or {}).get("kubernetes.io/arch") is None:
+        yield "spec.predictor.nodeSelector", "pods may land on nodes of another architecture", "Name kubernetes.io/arch"
+    surge = at(pod.predictor, "deploymentStrategy.rollingUpdate.maxSurge")
+    if at(pod.triton, "resources.limits", {}).get("nvidia.com/gpu") and surge != 0:
+        yield (
+            "spec.predictor.deploymentStrategy",
+            "an update waits for one more GPU than there are pods",
+            "Write maxSurge 0 and maxUnavailable 1",
         )
 
 

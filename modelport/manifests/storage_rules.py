@@ -12,6 +12,7 @@ from modelport.manifests.findings import Document, Finding, Findings, at, of, ti
 PLACEHOLDERS = {
     r"[\w.-]*\bexample\.(?:com|org|net)\b": "a name that is reserved for examples",
     r"\b(?:s3|gs)://modelport-models\b": "the bucket of the examples",
+    r"\bmodelport-models\.blob\.core\.windows\.net\b": "the account of the examples",
 }
 FIX = "Write your own, or make an overlay with your values: modelport init-cluster"
 
@@ -28,6 +29,7 @@ def check_storage(documents: Sequence[Document]) -> Findings:
                 "Write ReadWriteOnce, or ReadWriteMany where the class has it",
             )
     for service in of(documents, "InferenceService"):
+        yield from _canary_places(service)
         address = at(service, "spec.predictor.model.storageUri", "")
         if not address.startswith("pvc://"):
             continue
@@ -40,6 +42,19 @@ def check_storage(documents: Sequence[Document]) -> Findings:
                 "spec.predictor.affinity.podAffinity",
                 "pods on another node than the volume's never start",
                 "Require the node of app.kubernetes.io/part-of: modelport, as storage-pvc does",
+            )
+
+
+def _canary_places(service: Document) -> Findings:
+    place = at(service, "spec.predictor.model.storageUri", "").rpartition("/")[0]
+    for index, canary in enumerate(at(service, "spec.canary", [])):
+        address = at(canary, "predictor.model.storageUri", "")
+        if address.rpartition("/")[0] != place:
+            yield Finding(
+                title(service),
+                f"spec.canary.{index}.predictor.model.storageUri",
+                f"{address} is not beside the stable release in {place}",
+                "Write the same address with another release at its end",
             )
 
 

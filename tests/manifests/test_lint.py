@@ -208,6 +208,55 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         "env",
     ),
     ("a strategy", KNATIVE, lambda d: predictor(d).update(deploymentStrategy={"type": "Recreate"}), "Strategy"),
+    # --- placement, access
+    ("any architecture", PVC, lambda d: predictor(d).pop("nodeSelector"), "spec.predictor.nodeSelector"),
+    ("one GPU too many", "gpu", lambda d: predictor(d).pop("deploymentStrategy"), "deploymentStrategy"),
+    ("no queue-proxy", KNATIVE, lambda d: of(d, "NetworkPolicy")["spec"]["ingress"][0]["ports"].pop(3), "spec.ingress"),
+    (
+        "a node selector in Knative",
+        KNATIVE,
+        lambda d: predictor(d).update(nodeSelector={"kubernetes.io/arch": "amd64"}),
+        "spec.predictor.nodeSelector",
+    ),
+    (
+        "a colon in an Exact path",
+        "ingress",
+        lambda d: of(d, "Ingress")["spec"]["rules"][0]["http"]["paths"][1].update(pathType="Exact"),
+        "http.paths",
+    ),
+    (
+        "a public load balancer",
+        "load-balancer",
+        lambda d: of(d, "Service", "cars-http")["spec"].pop("loadBalancerSourceRanges"),
+        "loadBalancerSourceRanges",
+    ),
+    (
+        "a public gateway",
+        "gke",
+        lambda d: of(d, "Gateway")["spec"].pop("infrastructure"),
+        "envoyService.loadBalancerSourceRanges",
+    ),
+    (
+        "tokens in plain HTTP",
+        "cors-jwt",
+        lambda d: of(d, "HTTPRoute", "modelport-cars")["spec"]["parentRefs"][0].pop("sectionName"),
+        "spec.parentRefs.sectionName",
+    ),
+    (
+        "gRPC tokens in plain HTTP",
+        "production",
+        lambda d: of(d, "GRPCRoute", "modelport-cars")["spec"]["parentRefs"][0].update(sectionName="http"),
+        "spec.parentRefs.sectionName",
+    ),
+    *(
+        (
+            f"{kind} that nobody reads",
+            "monitoring",
+            lambda d, kind=kind: of(d, kind)["metadata"].pop("labels"),
+            "release",
+        )
+        for kind in ("PodMonitor", "PrometheusRule")
+    ),
     # --- storage
     ("a claim that nothing fills", PVC, lambda d: claim(d)["spec"].update(accessModes=["ReadOnlyMany"]), "accessModes"),
     ("no claim", PVC, lambda d: d.remove(claim(d)), "model.storageUri"),
@@ -299,7 +348,9 @@ def test_every_overlay_is_clean(overlay: str, rendered: Callable[[str], Document
 @pytest.mark.parametrize(
     ("overlay", "values"),
     [
-        pytest.param("cors-jwt", {"app.example.com", "issuer.example.com"}, id="origin and issuer"),
+        pytest.param(
+            "cors-jwt", {"app.example.com", "issuer.example.com", "modelport.example.com"}, id="host, origin and issuer"
+        ),
         pytest.param("storage-oci", {"registry.example.com"}, id="registry"),
         pytest.param("storage-s3", {"s3://modelport-models"}, id="s3 bucket"),
         pytest.param("storage-gcs", {"gs://modelport-models"}, id="gcs bucket"),

@@ -15,7 +15,7 @@ import yaml
 
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.pods import flag, pods
-from modelport.manifests.rendering import documents, kubectl, overlays
+from modelport.manifests.rendering import documents, kubectl, serving
 from modelport.services import load
 
 Documents = list[dict[str, Any]]
@@ -58,7 +58,7 @@ def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_p
     assert during == before
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
     assert set(load()) <= set(found)
@@ -76,13 +76,13 @@ def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> 
     assert all(off.values())
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_callers_from_outside_come_in_where_they_are_meant_to(
     overlay: str, rendered: Callable[[str], Documents]
 ) -> None:
     documents = rendered(overlay)
     outside = {d["spec"].get("type") for d in documents if d["kind"] == "Service"} & {"NodePort", "LoadBalancer"}
-    (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy"]
+    (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy" and "ingress" in d["spec"]]
     open_rules = [rule for rule in policy["ingress"] if "from" not in rule]
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
 
@@ -90,7 +90,7 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
 def test_each_component_is_used_and_has_its_line() -> None:
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
-    parts = {"canary", "http-services", "every-service", "storage-bucket"}
+    parts = {"canary", "http-services", "every-service", "storage-bucket", "storage-registry", "pull-secret"}
     assert set(lines) == COMPONENTS
     assert len(lines) == len(set(lines))
     assert set(used) | parts >= COMPONENTS

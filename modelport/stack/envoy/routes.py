@@ -115,7 +115,9 @@ def _routes(route: Document, documents: Sequence[Document]) -> Iterator[Route]:
     for rule in at(route, "spec.rules", []):
         shares: list[Share] = []
         fallback: list[str] = []
-        for reference in rule.get("backendRefs", []):
+        if not rule.get("backendRefs"):  # a redirect to HTTPS, which is not served here
+            continue
+        for reference in rule["backendRefs"]:
             weight = reference.get("weight", 1)
             if reference.get("kind") == "Backend":
                 backend = _find(documents, "Backend", reference["name"])
