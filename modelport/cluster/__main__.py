@@ -112,18 +112,24 @@ def run(trial: Trial, service: str, checks: Sequence[Check]) -> Iterator[Outcome
             if why != NOT_PROMISED:
                 yield Outcome(check.name, SKIPPED, why)
             continue
-        began = time.monotonic()
-        try:
-            yield Outcome(check.name, PASSED, check.run(trial, service), time.monotonic() - began)
-        except NotPossibleError as error:
-            yield Outcome(check.name, SKIPPED, str(error), time.monotonic() - began)
-        except (BrokenPromiseError, ClusterError) as error:
-            yield Outcome(check.name, FAILED, str(error), time.monotonic() - began)
-        if check.name != "undeploy":
+        outcome = _outcome(check, trial, service)
+        yield outcome
+        if check.name != "undeploy" and not (check.keeps and outcome.result == PASSED):
             with _reported(check.name) as failed:
                 trial.deploy()
                 trial.wait_ready()
             yield from failed
+
+
+def _outcome(check: Check, trial: Trial, service: str) -> Outcome:
+    began = time.monotonic()
+    try:
+        result, detail = PASSED, check.run(trial, service)
+    except NotPossibleError as error:
+        result, detail = SKIPPED, str(error)
+    except (BrokenPromiseError, ClusterError) as error:
+        result, detail = FAILED, str(error)
+    return Outcome(check.name, result, detail, time.monotonic() - began)
 
 
 @contextmanager

@@ -18,12 +18,14 @@ class Check:
         inapplicable: why this overlay or this cluster does not promise it; empty where it does. Such a check is left
             out where the reason is `NOT_PROMISED`, and reported as skipped otherwise.
         run: does it; returns what was seen.
+        keeps: whether the next check begins where this one ended, instead of with the overlay as declared.
     """
 
     name: str
     shows: str
     run: Callable[[Trial, str], str]
     inapplicable: Callable[[Trial, str], str] = lambda trial, service: ""
+    keeps: bool = False
 
 
 NOT_PROMISED = "not promised"

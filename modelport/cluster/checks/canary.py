@@ -109,8 +109,8 @@ def _no_canary(trial: Trial, service: str) -> str:
 
 
 CHECKS = (
-    Check("canary-start", "a canary gets its share", _start, _no_canary),
+    Check("canary-start", "a canary gets its share", _start, _no_canary, keeps=True),
     Check("canary-end", "a canary is given up", _end, _no_canary),
-    Check("canary-promote", "a canary is promoted", _promote, _no_canary),
+    Check("canary-promote", "a canary is promoted", _promote, _no_canary, keeps=True),
     Check("canary-roll-back", "a promoted release is rolled back", _roll_back, _no_canary),
 )
