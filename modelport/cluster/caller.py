@@ -1,7 +1,8 @@
 """Runs in a pod of the cluster: sends the requests on its standard input, and signals containers' processes.
 
 Usage: python caller.py send < requests.json     a list of requests in, a list of answers out
-       python caller.py load URL FILE < load     a line when the load begins; FILE gets its outcomes at its end
+       python caller.py begin URL FILE < load    begins to send a load, and leaves it running
+       python caller.py end FILE                 ends it; FILE gets how often each outcome occurred
        python caller.py signal NUMBER CONTAINER  a signal to the container's first process; needs the node's processes
 
 Only what the transformer's image holds is imported.
@@ -16,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -67,20 +69,46 @@ def _unary(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     return {"status": "200", "headers": {}, "body": base64.b64encode(content).decode()}
 
 
-def load(url: str, file: Path) -> None:
-    """Send a load with the project's generator until standard input ends.
+def begin(url: str, file: Path) -> None:
+    """Leave a process behind that sends a load: a connection of `kubectl exec` may not live as long as the load."""
+    command = [sys.executable, __file__, "load", url, str(file)]
+    nothing = subprocess.DEVNULL
+    loader = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, text=True, start_new_session=True
+    )
+    if loader.stdin:
+        loader.stdin.write(sys.stdin.readline())
+        loader.stdin.close()
+    while not _begun(file).exists():
+        if loader.poll() is not None:
+            raise OSError(f"the load ended at once with {loader.returncode}")
+        time.sleep(0.1)
 
-    How often each outcome occurred goes to a file: `kubectl exec` may lose what is printed after the end of its input.
-    """
+
+def load(url: str, file: Path) -> None:
+    """Send a load with the project's generator until it is ended."""
     command = [sys.executable, "-P", "-m", "modelport.measure.generator", url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as generator:
-        if generator.stdout is None:
-            raise OSError("the generator has no output")
-        print(generator.stdout.readline(), end="", flush=True)  # noqa: T201
-        report = json.loads(generator.stdout.read())
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
+        if generator.stdin is None or generator.stdout is None:
+            raise OSError("the generator has no input or output")
+        generator.stdin.write(sys.stdin.readline())
+        generator.stdin.flush()
+        generator.stdout.readline()  # it begins
+        _begun(file).touch()
+        while not _ended(file).exists() and generator.poll() is None:
+            time.sleep(0.1)
+        report = json.loads(generator.communicate()[0])
     unfinished = file.with_suffix(".new")
     unfinished.write_text(json.dumps(Counter(record[1] for record in report["records"])))  # at, outcome, ...
     unfinished.replace(file)
+
+
+def _begun(file: Path) -> Path:
+    return file.with_suffix(".begun")
+
+
+def _ended(file: Path) -> Path:
+    return file.with_suffix(".ended")
 
 
 def signal_container(number: int, container: str) -> int:
@@ -103,7 +131,11 @@ def signal_container(number: int, container: str) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "send":
         print(json.dumps([send(one) for one in json.load(sys.stdin)]))  # noqa: T201
+    elif sys.argv[1] == "begin":
+        begin(sys.argv[2], Path(sys.argv[3]))
     elif sys.argv[1] == "load":
         load(sys.argv[2], Path(sys.argv[3]))
+    elif sys.argv[1] == "end":
+        _ended(Path(sys.argv[2])).touch()
     else:
         print(signal_container(int(sys.argv[2]), sys.argv[3]))  # noqa: T201

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 import secrets
-import subprocess
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,53 +102,32 @@ class Caller(OwnPod):
         )
         return answers
 
-    def load(self, url: str, load: Load) -> RunningLoad:
-        """Begin to send a load."""
+    def begin(self, url: str, load: Load) -> str:
+        """Begin to send a load; returns the file in the pod that will have its outcomes."""
         folder = PROGRAM.rpartition("/")[0]
         file = f"{folder}/{secrets.token_hex(4)}.json"
         environment = f"PYTHONPATH={folder}:/app:/packages"
-        command = self._exec("env", environment, "python3", PROGRAM, "load", url, file)
-        return RunningLoad(self._cluster.command(*command), load, lambda: self.execute("cat", file))
+        self.execute("env", environment, "python3", PROGRAM, "begin", url, file, stdin=load.to_json() + "\n")
+        return file
 
-    def signal(self, number: int, container_id: str) -> None:
-        """Signal a container's first process on the node; the pod must see the node's processes."""
-        self.execute("python3", PROGRAM, "signal", str(number), container_id.rpartition("/")[2])
-
-
-class RunningLoad:
-    """A load that the caller is sending; it has begun when this is constructed.
-
-    Args:
-        command: that runs `caller.py load` in the pod.
-        load: what is sent.
-        read: reads the file of its outcomes.
-    """
-
-    def __init__(self, command: Sequence[str], load: Load, read: Callable[[], str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._read = read
-        if self._process.stdin and self._process.stdout:
-            self._process.stdin.write(load.to_json() + "\n")
-            self._process.stdin.flush()
-            self._process.stdout.readline()
-
-    def end(self) -> Counter[str]:
-        """Send no more requests; returns how often each outcome occurred.
+    def end(self, file: str) -> Counter[str]:
+        """Send no more requests of a load; returns how often each outcome occurred.
 
         Raises:
             ClusterError: the load did not end.
         """
-        try:
-            self._process.communicate(timeout=LOAD_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        return Counter(json.loads(wait_until(self._outcomes, "the load ends", LOAD_END_S)))
+        self.execute("python3", PROGRAM, "end", file)
+        return Counter(json.loads(wait_until(lambda: self._content(file), "the load ends", LOAD_END_S)))
 
-    def _outcomes(self) -> str:
+    def _content(self, file: str) -> str:
         try:
-            return self._read()
-        except ClusterError:  # there is no file yet
+            return self.execute("cat", file)
+        except ClusterError:  # there is no such file yet
             return ""
+
+    def signal(self, number: int, container_id: str) -> None:
+        """Signal a container's first process on the node; the pod must see the node's processes."""
+        self.execute("python3", PROGRAM, "signal", str(number), container_id.rpartition("/")[2])
 
 
 def explain(cluster: Kubectl, where: str) -> str:

@@ -181,11 +181,11 @@ class Trial:
         """Send a service's sample over and over, each time on a new connection, until the block ends."""
         entry, one = self.entry(service), self.samples[service].requests[protocol]
         request = Request(one["path"], base64.b64decode(one["body"]), {**one["headers"], **entry.headers})
-        running, traffic = self.caller.load(entry.url, Load((request,), callers=callers)), Traffic()
+        file, traffic = self.caller.begin(entry.url, Load((request,), callers=callers)), Traffic()
         try:
             yield traffic
         finally:
-            traffic.outcomes += running.end()
+            traffic.outcomes += self.caller.end(file)
 
     def answered(self, pods: Sequence[Document]) -> Counter[str]:
         """How many requests each pod has answered since it started, by its name."""
