@@ -20,6 +20,7 @@ from modelport.cluster.entries import Entry
 from modelport.cluster.kubectl import Kubectl, wait_until
 from modelport.cluster.pods import Caller, explain
 from modelport.cluster.relocation import Fit, relocate
+from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.release_file import Choice, edited, parse, release_file
@@ -115,6 +116,9 @@ class Trial:
         documents = self.rendered({**self.choices, **(choices or {})})
         if change:
             change(documents)
+        if any(map(self.splits, self.specs)):  # as `modelport deploy` does
+            there = self.cluster.items("inferenceservice", self.namespace)
+            retire_canaries(documents, {str(at(one, "metadata.name")): one for one in there})
         self.cluster.apply(documents)
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:

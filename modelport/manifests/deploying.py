@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelport.environment import say
+from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text, require_cluster, served_kinds
 from modelport.manifests.findings import Document, at, of
 from modelport.manifests.lint import lint
@@ -77,6 +78,8 @@ def deploy(overlay: str, prune: bool) -> None:
         kubectl_text("apply", "--server-side", "-f", "-", stdin=dump(first))
         for service in first:
             kubectl_text("wait", *_of(service), "--for=condition=Ready", f"--timeout={READY_TIMEOUT}")
+    for name in retire_canaries(documents, present):
+        say(f"the canary of {name} gets no more traffic")
     say(kubectl_text("apply", "--server-side", "-f", "-", stdin=text), end="")
     for name in leftovers:
         say(kubectl_text("delete", name, *_namespace(documents), "--ignore-not-found"), end="")
