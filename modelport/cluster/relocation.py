@@ -76,7 +76,7 @@ def _replaced(value: Any, namespace: str, key: str = "") -> Any:
         return [_replaced(one, namespace) for one in value]
     if not isinstance(value, str):
         return value
-    if key == "namespace" and value == OWN_NAMESPACE:
+    if (key == "namespace" or key.endswith("-namespace")) and value == OWN_NAMESPACE:
         return namespace
     return value.replace(f".{OWN_NAMESPACE}.svc", f".{namespace}.svc")
 

@@ -113,7 +113,8 @@ def _namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]
             raise ClusterError(
                 f"the namespace {name} exists, and the test uses only those that it made: choose another --namespace"
             )
-    own = next(one for one in relocate(declared, Fit(setting.namespace), ()) if one["kind"] == "Namespace")
+    moved = relocate(declared, Fit(setting.namespace), ())
+    own = next((one for one in moved if one["kind"] == "Namespace"), namespace(setting.namespace, {}))
     try:
         cluster.apply([own, namespace(setting.callers, {ACCESS: "gateway"}), namespace(setting.outside, {})])
         yield
@@ -124,7 +125,9 @@ def _namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]
 
 
 def _transformer_image(documents: Sequence[Document]) -> str:
-    service = next(one for one in documents if one["kind"] == "InferenceService")
+    service = next((one for one in documents if one["kind"] == "InferenceService"), None)
+    if service is None:
+        raise ClusterError("the overlay has no InferenceService: the test tries overlays that serve")
     return str(at(service, "spec.predictor.containers.0.image"))
 
 

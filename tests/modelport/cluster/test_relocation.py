@@ -30,8 +30,8 @@ def test_nothing_names_the_namespace_of_the_overlay(overlay: str) -> None:
     text = dump(moved)
     assert "namespace: modelport\n" not in text
     assert ".modelport.svc" not in text
-    (namespace,) = kinds(moved, "Namespace")
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    for namespace in kinds(moved, "Namespace"):
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
 @pytest.mark.parametrize(
