@@ -129,6 +129,7 @@ class Trial:
         """
         for name in self.specs:
             wait_until(partial(self._is_ready, name), f"{name} is Ready", timeout_s, self.explain)
+        wait_until(self._is_reached, "the way to the services is open", timeout_s, self.explain)
 
     def rolled_out(self, name: str) -> bool:
         """Whether all replicas of a Deployment are of its newest revision, ready, and the only ones."""
@@ -208,6 +209,12 @@ class Trial:
         if conditions.get("Ready") != "True":
             return False
         return self.rolled_out(f"{name}-predictor") or entries.mode(self.documents) == "Knative"
+
+    def _is_reached(self) -> bool:
+        """Whether something answers where callers begin: a gateway's proxies start later than its services."""
+        entry = self.entry(next(iter(self.specs)))
+        (answer,) = self.caller.send([{"url": f"{entry.url}/", "timeout_s": 5}])
+        return bool(answer["status"] != "unreachable")
 
     def _kserve_gateway(self, name: str) -> Entry:
         config = self.cluster.get("configmap", "inferenceservice-config", "kserve") or {}
