@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from modelport.manifests.cluster import ClusterError, require_cluster
@@ -14,6 +14,15 @@ from modelport.manifests.rendering import dump, kubectl
 
 REQUEST_TIMEOUT_S = 60.0
 POLL_S = 2.0
+ATTEMPTS = 3
+_REPEATABLE = ("get", "apply", "patch", "api-resources")
+_PASSING = (
+    "i/o timeout",
+    "Client.Timeout",
+    "TLS handshake timeout",
+    "connection refused",
+    "etcdserver: request timed out",
+)
 
 Found = TypeVar("Found")
 
@@ -31,13 +40,25 @@ class Kubectl:
     def run(self, *arguments: str, stdin: bytes | str = b"", timeout_s: float = REQUEST_TIMEOUT_S) -> str:
         """Run kubectl to its end; returns what it printed.
 
+        What can be repeated is, where an overloaded API server did not answer.
+
         Raises:
             ClusterError: it failed, or did not end in time.
         """
-        data = stdin.encode() if isinstance(stdin, str) else stdin
+        for attempt in range(ATTEMPTS if arguments[0] in _REPEATABLE else 1):
+            try:
+                return self._run(arguments, stdin.encode() if isinstance(stdin, str) else stdin, timeout_s)
+            except ClusterError as error:
+                last = error
+                if not any(text in str(error) for text in _PASSING):
+                    break
+            time.sleep(POLL_S * (attempt + 1))
+        raise last
+
+    def _run(self, arguments: Sequence[str], stdin: bytes, timeout_s: float) -> str:
         try:
             done = subprocess.run(
-                self.command(*arguments), input=data, capture_output=True, timeout=timeout_s, check=False
+                self.command(*arguments), input=stdin, capture_output=True, timeout=timeout_s, check=False
             )
         except subprocess.TimeoutExpired:
             raise ClusterError(f"kubectl {' '.join(arguments[:3])} did not end within {timeout_s:g} s") from None
