@@ -72,10 +72,8 @@ def _unary(request: dict[str, Any], body: bytes) -> dict[str, Any]:
 def begin(url: str, file: Path) -> None:
     """Leave a process behind that sends a load: a connection of `kubectl exec` may not live as long as the load."""
     command = [sys.executable, __file__, "load", url, str(file)]
-    nothing = subprocess.DEVNULL
-    loader = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, text=True, start_new_session=True
-    )
+    log = file.with_suffix(".log").open("w")
+    loader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True)
     if loader.stdin:
         loader.stdin.write(sys.stdin.readline())
         loader.stdin.close()

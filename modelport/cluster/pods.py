@@ -8,6 +8,7 @@ import secrets
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,12 @@ class Caller(OwnPod):
             ClusterError: the load did not end.
         """
         self.execute("python3", PROGRAM, "end", file)
-        return Counter(json.loads(wait_until(lambda: self._content(file), "the load ends", LOAD_END_S)))
+        log = file.removesuffix(".json") + ".log"
+        return Counter(
+            json.loads(
+                wait_until(lambda: self._content(file), "the load ends", LOAD_END_S, partial(self._content, log))
+            )
+        )
 
     def _content(self, file: str) -> str:
         try:

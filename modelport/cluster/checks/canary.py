@@ -36,6 +36,9 @@ def _start(trial: Trial, service: str) -> str:
 
 
 def _end(trial: Trial, service: str) -> str:
+    if not _canaries(trial, service):
+        trial.deploy({service: replace(trial.choices[service], canary=NEXT, percent=PERCENT)})
+        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
     return _changed(trial, service, trial.choices[service], lambda: _gone(trial, service))
 
 
@@ -53,6 +56,8 @@ def _promote(trial: Trial, service: str) -> str:
 
 def _roll_back(trial: Trial, service: str) -> str:
     stable = trial.choices[service]
+    trial.deploy({service: Choice(NEXT, NEXT, 0)})
+    _serves_only(trial, service, NEXT)
     return _changed(trial, service, stable, lambda: _serves_only(trial, service, stable.stable))
 
 
