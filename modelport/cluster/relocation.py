@@ -28,6 +28,7 @@ class Fit:
         taken_ports: node ports that other Services of the cluster have; those of the overlay are then chosen by it.
         node_folder: a folder of the node for claims that no storage class would provide; None where one does.
         key_set: address of the key set that signs the test's tokens.
+        envoy_image: of the gateway's proxies, where nodes cannot pull Envoy Gateway's own choice.
         store_secret: name of a Secret with the credentials of the test's own S3 store; empty without one.
     """
 
@@ -38,6 +39,7 @@ class Fit:
     node_folder: str | None = None
     key_set: str = ""
     store_secret: str = ""
+    envoy_image: str = ""
 
 
 def relocate(documents: Iterable[Document], fit: Fit, declared_services: Collection[str]) -> list[dict[str, Any]]:
@@ -110,6 +112,12 @@ def _security_policy(document: dict[str, Any], fit: Fit) -> None:
         provider["remoteJWKS"] = {"uri": fit.key_set}
 
 
+def _envoy_proxy(document: dict[str, Any], fit: Fit) -> None:
+    if fit.envoy_image:
+        kubernetes = document["spec"]["provider"]["kubernetes"]
+        kubernetes.setdefault("envoyDeployment", {}).setdefault("container", {})["image"] = fit.envoy_image
+
+
 def _service_account(document: dict[str, Any], fit: Fit) -> None:
     if fit.store_secret:
         document["secrets"] = [{"name": fit.store_secret}]
@@ -139,6 +147,7 @@ _CHANGES: Mapping[str, Sequence[Callable[[dict[str, Any], Fit], None]]] = {
     "Service": (_service,),
     "InferenceService": (_inference_service,),
     "SecurityPolicy": (_security_policy,),
+    "EnvoyProxy": (_envoy_proxy,),
     "ServiceAccount": (_service_account,),
     "PersistentVolume": (_volume,),
     "PersistentVolumeClaim": (_claim,),

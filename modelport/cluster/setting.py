@@ -36,6 +36,7 @@ class Setting:
     node_folder: str | None = None
     image: str | None = None
     store_image: str | None = None
+    envoy_image: str = ""
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -82,6 +83,7 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
             setting.node_folder,
             tokens.key_set_url(setting.callers),
             store.secret_name if store else "",
+            setting.envoy_image,
         )
         trial = Trial(cluster, setting.overlay, fit, caller, headers, manifests)
         if store:
