@@ -31,6 +31,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "Backend": {"spec.": "appProtocols[] fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
     "EnvoyProxy": {
+        "spec.": "mergeType",
         "spec.provider.": "type kubernetes.envoyDeployment.replicas kubernetes.envoyPDB.maxUnavailable",
         "spec.provider.kubernetes.envoyService.": "loadBalancerSourceRanges[]",
     },

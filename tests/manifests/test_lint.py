@@ -236,6 +236,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: of(d, "Gateway")["spec"].pop("infrastructure"),
         "envoyService.loadBalancerSourceRanges",
     ),
+    ("Envoy's settings lost", "gateway", lambda d: of(d, "EnvoyProxy")["spec"].pop("mergeType"), "spec.mergeType"),
     (
         "tokens in plain HTTP",
         "cors-jwt",
