@@ -74,6 +74,14 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.groups[].rules[].": "alert record expr for labels.severity",
         "spec.groups[].rules[].annotations.": "summary description runbook",
     },
+    "LocalModelCache": {"spec.": "sourceModelUri modelSize nodeGroups[] serviceAccountName"},
+    "LocalModelNodeGroup": {
+        "spec.": "storageLimit",
+        "spec.persistentVolumeSpec.": "accessModes[] capacity.storage storageClassName volumeMode local.path",
+        "spec.persistentVolumeSpec.nodeAffinity.required.nodeSelectorTerms[].": "matchExpressions[].key "
+        "matchExpressions[].operator matchExpressions[].values[]",
+        "spec.persistentVolumeClaimSpec.": "accessModes[] resources.requests.storage storageClassName volumeMode",
+    },
     "VerticalPodAutoscaler": {
         "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",
     },
