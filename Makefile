@@ -36,7 +36,7 @@ test-slow: setup  ## run the slow tests: image builds, all faults of make tortur
 	@.venv/bin/python -P tests/run.py --slow $(ARGS)
 
 check: python  ## check format, lint and types
-	@$(SET_UP) test manifests releases bench
+	@$(SET_UP) test manifests client releases bench
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
 export: setup  ## build artefacts in model_repository/ from weights (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")

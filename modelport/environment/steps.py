@@ -50,6 +50,7 @@ NEEDS: Mapping[str, tuple[Step, ...]] = {
         Step(BASE, PROJECT_FILE, install=_install_project),
     ),
     "manifests": (Step(BASE, "manifests.txt"),),
+    "client": (Step(BASE, "client.txt"),),
     "releases": (Step(BASE, "releases.txt"),),
     "bench": (Step(BASE, "bench.txt"),),
     "test": (Step(BASE, "dev.txt"),),

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the server's routes, and the API reference; no model infers."""
+"""The OpenAPI document against the server's routes; no model infers."""
 
 from __future__ import annotations
 
@@ -95,18 +95,6 @@ async def test_every_description_is_used():
     used = {operation["operationId"] for methods in document["paths"].values() for operation in methods.values()}
     for key in OPERATIONS:
         assert any(name.endswith(key) for name in used), key
-
-
-async def test_reference_needs_nothing_from_elsewhere():
-    with TestClient(await app_of(settings_of())) as client:
-        response = client.get("/docs")
-        assert response.headers["content-type"].startswith("text/html")
-        assert "script-src 'self'; style-src 'self'" in response.headers["content-security-policy"]
-        addresses = re.findall(r'(?:href|src)="([^"]*)"', response.text)
-        assert "/docs/swagger-ui-bundle.js" in addresses
-        assert {address: client.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
-    with TestClient(await app_of(settings_of(options=["--no_page"]))) as client:
-        assert client.get("/docs").status_code == 404
 
 
 async def test_head_is_answered_and_other_methods_name_the_right_one():

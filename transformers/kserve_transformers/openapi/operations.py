@@ -16,6 +16,7 @@ from kserve_transformers.errors import (
     ServingError,
     TooLargeError,
     TooLateError,
+    UnauthenticatedError,
     UnsupportedMediaError,
 )
 from kserve_transformers.observe import REQUEST_ID
@@ -31,6 +32,7 @@ from kserve_transformers.tasks import samples
 # Every error that a request can meet, and what its caller reads.
 ERRORS: Mapping[type[ServingError], str] = {
     BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
+    UnauthenticatedError: str(UnauthenticatedError()),
     NotFoundError: "no such service here: GET /v2/models lists them",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "compressed bodies are not read: send it without Content-Encoding",
