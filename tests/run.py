@@ -21,7 +21,7 @@ from pathlib import Path
 
 from modelport.environment import BASE, FRAMEWORKS, ROOT, SetupError, ensure, say
 
-NEEDS = ("test", "manifests", "releases", "bench", *FRAMEWORKS)
+NEEDS = ("test", "manifests", "client", "releases", "bench", *FRAMEWORKS)
 TESTS = ROOT / "tests"
 FOLDERS = {framework: TESTS / "export" / framework for framework in FRAMEWORKS}
 PYTHONS = {None: BASE.python, **{framework: FRAMEWORKS[framework].python for framework in FRAMEWORKS}}

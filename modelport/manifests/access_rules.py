@@ -64,6 +64,11 @@ def _gateways(documents: Sequence[Document]) -> Findings:
         for target in at(policy, "spec.targetRefs", [])
     }
     proxies = {at(proxy, "metadata.name"): proxy for proxy in of(documents, "EnvoyProxy")}
+    for proxy in proxies.values():
+        if at(proxy, "spec.mergeType") != "StrategicMerge":
+            yield Finding(
+                title(proxy), "spec.mergeType", "the cluster's own settings of Envoy are lost", "Write StrategicMerge"
+            )
     for gateway in of(documents, "Gateway"):
         if at(gateway, "metadata.name") in secured:
             yield from _plain_tokens(documents, gateway)

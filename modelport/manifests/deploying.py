@@ -31,7 +31,7 @@ PRUNED = (
     *(f"gateway.envoyproxy.io/{kind}Policy" for kind in ("BackendTraffic", "ClientTraffic", "Security")),
     *("gateway.envoyproxy.io/Backend", "gateway.envoyproxy.io/EnvoyProxy", "cert-manager.io/Certificate"),
     *("monitoring.coreos.com/PodMonitor", "monitoring.coreos.com/PrometheusRule"),
-    *("autoscaling.k8s.io/VerticalPodAutoscaler",),
+    "autoscaling.k8s.io/VerticalPodAutoscaler",
 )
 # KServe makes the new autoscaler of a service, and leaves the one of its former class.
 AUTOSCALERS = {"autoscaling/HorizontalPodAutoscaler": "hpa", "keda.sh/ScaledObject": "keda"}

@@ -32,7 +32,18 @@ PLACES = {"s3": r"[^/]+", "gs": r"[^/]+", "az": r"[^/]+/[^/]+", "oci": r"[^/]+(/
 # Components in the order in which an overlay must list them: what changes services comes after what adds some.
 ORDER = (
     *("gateway", "fallback", "tls", "cors", "jwt", "rate-limit", "small"),
-    *("hpa", "keda", "knative", "vpa", "gpu", "storage", "canary-standard", "canary-knative", "load-balancer"),
+    *(
+        "hpa",
+        "keda",
+        "knative",
+        "vpa",
+        "gpu",
+        "storage",
+        "model-cache",
+        "canary-standard",
+        "canary-knative",
+        "load-balancer",
+    ),
     *("node-port", "ingress", "egress", "pull-secret", "pod-monitor", "gateway-monitor", "alerts", "dashboard"),
 )
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -110,9 +121,9 @@ def overlay(wanted: Wanted, declared: Sequence[str]) -> dict[str, dict[str, Any]
 
 def _without(services: Sequence[str]) -> list[dict[str, Any]]:
     """Patches that delete what belongs to services."""
-    name = f"(modelport-)?({'|'.join(services)})(-light)?(-http|-pods|-grpc|-fallback)?"
+    name = f"(modelport-)?({'|'.join(services)})(-light)?(-http|-pods|-grpc|-fallback)?([.].*)?"
     kinds = "InferenceService|PodDisruptionBudget|Service|HTTPRoute|GRPCRoute|Backend|BackendTrafficPolicy"
-    target = {"kind": f"({kinds}|VerticalPodAutoscaler)", "name": name}
+    target = {"kind": f"({kinds}|VerticalPodAutoscaler|LocalModelCache)", "name": name}
     return [{"target": target, "patch": "$patch: delete\nkind: any\nmetadata: {name: any}\n"}] if services else []
 
 

@@ -111,6 +111,12 @@ def _probes(pod: Pod) -> Rule:
             "Triton reports itself live while a backend process is dead",
             "Probe the golden samples, through the transformer: httpGet /v2/health/ready on 8080",
         )
+    if pod.mode == "Standard" and at(pod.triton, "startupProbe.httpGet.port") != 8080:
+        yield (
+            f"containers.{TRITON}.startupProbe",
+            "Triton is restarted while the transformer, which liveness asks, still starts",
+            "Probe the golden samples here too: httpGet /v2/health/ready on 8080",
+        )
     for name in ("livenessProbe", "readinessProbe"):
         if pod.mode == "Knative" and pod.triton.get(name):
             yield f"containers.{TRITON}.{name}", "is rejected beside the container with the port", "Remove it"

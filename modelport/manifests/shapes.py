@@ -31,6 +31,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "Backend": {"spec.": "appProtocols[] fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
     "EnvoyProxy": {
+        "spec.": "mergeType",
         "spec.provider.": "type kubernetes.envoyDeployment.replicas kubernetes.envoyPDB.maxUnavailable",
         "spec.provider.kubernetes.envoyService.": "loadBalancerSourceRanges[]",
     },
@@ -72,6 +73,14 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.groups[].": "name",
         "spec.groups[].rules[].": "alert record expr for labels.severity",
         "spec.groups[].rules[].annotations.": "summary description runbook",
+    },
+    "LocalModelCache": {"spec.": "sourceModelUri modelSize nodeGroups[] serviceAccountName"},
+    "LocalModelNodeGroup": {
+        "spec.": "storageLimit",
+        "spec.persistentVolumeSpec.": "accessModes[] capacity.storage storageClassName volumeMode local.path",
+        "spec.persistentVolumeSpec.nodeAffinity.required.nodeSelectorTerms[].": "matchExpressions[].key "
+        "matchExpressions[].operator matchExpressions[].values[]",
+        "spec.persistentVolumeClaimSpec.": "accessModes[] resources.requests.storage storageClassName volumeMode",
     },
     "VerticalPodAutoscaler": {
         "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",

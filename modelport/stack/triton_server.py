@@ -34,6 +34,7 @@ RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
 STUB_TIMEOUT_S = 120  # Triton's 30 s are few for several frameworks that import at once on two cores
 ENDED_OR_STOPPED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
+LOADED = re.compile(r"successfully loaded '([\w.-]+)'")
 HARMLESS = ("CudaDriverHelper has not been initialized.",)  # said by every start without a GPU
 ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^error: (?P<fatal>.*)', re.MULTILINE)
 
@@ -170,6 +171,10 @@ class TritonServer(Server):
         status, answer = self.post(f"/v2/repository/models/{model}/{step}", headers, REPLACE_TIMEOUT_S)
         if status != http.client.OK:
             raise StartError(f"Triton could not {step} {model}: {answer}")
+
+    def progress(self) -> list[str]:
+        """The models that it has loaded."""
+        return [f"loaded {match[1]}" for match in LOADED.finditer(self.log())]
 
     def errors(self, last: int = 3) -> list[str]:
         """The last different error messages in the log, without their stack traces."""

@@ -6,6 +6,7 @@ The base is a Debian of debootstrap's, kept in build/images/ with the wheels. Ta
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -94,7 +95,8 @@ def built(dockerfile: str, requirements: tuple[str, ...], image: str) -> Iterato
 @pytest.fixture(scope="module")
 def image(base: None) -> Iterator[Path]:
     """The transformer image's own file system."""
-    with built("transformers/Dockerfile", ("transformers.txt",), TRANSFORMER) as (_, folder):
+    requirements = ("transformers.txt", "client.txt", "reference.txt")
+    with built("transformers/Dockerfile", requirements, TRANSFORMER) as (_, folder):
         yield folder
 
 
@@ -138,6 +140,10 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             ]
             assert asked[0].is_success
             assert asked[1].json() == asked[0].json()
+            client = "import obstore, arro3.io; from kserve_transformers.client.__main__ import main; main()"
+            arguments = ["python3", "-c", client, "digits", "-", f"--url=http://127.0.0.1:{rest}"]
+            sent = subprocess.run([*command, *settings[1:], *arguments], input=digit, capture_output=True, check=True)
+            assert json.loads(sent.stdout)["answer"] == asked[0].json()
             process.terminate()
             assert process.wait(20) == 0
         finally:

@@ -178,6 +178,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: triton(d)["livenessProbe"]["httpGet"].update(path="/v2/health/live"),
         "liveness",
     ),
+    ("a late transformer", PVC, lambda d: triton(d)["startupProbe"]["httpGet"].update(port=8002), "startupProbe"),
     ("model control", PVC, lambda d: argument(triton(d), "--model-control-mode", "poll"), "args"),
     ("Triton outside", PVC, lambda d: argument(triton(d), "--http-address", "0.0.0.0"), "args"),
     ("Triton open", PVC, lambda d: argument(triton(d), "--grpc-restricted-protocol", None), "args"),
@@ -236,6 +237,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: of(d, "Gateway")["spec"].pop("infrastructure"),
         "envoyService.loadBalancerSourceRanges",
     ),
+    ("Envoy's settings lost", "gateway", lambda d: of(d, "EnvoyProxy")["spec"].pop("mergeType"), "spec.mergeType"),
     (
         "tokens in plain HTTP",
         "cors-jwt",

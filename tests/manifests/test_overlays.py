@@ -23,8 +23,10 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 COMPONENTS = {path.parent.name for path in (MANIFESTS / "components").glob("*/kustomization.yaml")}
 
 
-def render_with(tmp_path: Path, overlay: str, **releases: str) -> dict[str, dict[str, Any]]:
-    """InferenceServices of an overlay after the release file was edited."""
+def render_with(
+    tmp_path: Path, overlay: str, kinds: tuple[str, ...] = ("InferenceService",), **releases: str
+) -> dict[str, dict[str, Any]]:
+    """The specs of an overlay's InferenceServices, or other kinds, after the release file was edited."""
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     file = tmp_path / "manifests" / "releases" / "releases.yaml"
     content = yaml.safe_load(file.read_text())
@@ -32,7 +34,7 @@ def render_with(tmp_path: Path, overlay: str, **releases: str) -> dict[str, dict
     file.write_text(yaml.safe_dump(content))
     folder = tmp_path / "manifests" / "overlays" / overlay
     text = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
-    return {d["metadata"]["name"]: d["spec"] for d in documents(text) if d["kind"] == "InferenceService"}
+    return {d["metadata"]["name"]: d["spec"] for d in documents(text) if d["kind"] in kinds}
 
 
 def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
@@ -85,6 +87,12 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
     (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy" and "ingress" in d["spec"]]
     open_rules = [rule for rule in policy["ingress"] if "from" not in rule]
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
+
+
+def test_each_release_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    edited = render_with(tmp_path, "model-cache", cars_stable="r1", kinds=("LocalModelCache",))
+    assert edited["cars.r1"]["sourceModelUri"] == "s3://modelport-models/cars/r1"
+    assert set(edited) == {"cars.r1", *(f"{name}.initial" for name in load() if name != "cars")}
 
 
 def test_each_component_is_used_and_has_its_line() -> None:

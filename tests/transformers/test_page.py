@@ -44,8 +44,18 @@ async def test_the_last_slash_may_be_left_out(client):
     assert (await client.get("/digits")).json() == {"path": "/digits"}
 
 
+async def test_reference_needs_nothing_from_elsewhere(client):
+    response = await client.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'; style-src 'self'" in response.headers["content-security-policy"]
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', response.text)
+    assert {"/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/start.js", "/openapi.json"} <= set(addresses)
+    for address in set(addresses) - {"/openapi.json"}:
+        assert (await client.get(address)).headers["etag"], address
+
+
 @pytest.mark.parametrize(
-    "path", ["/cars/", "/cars", "/v2/models", "/page/", "/page/..%2fserver.py", "/page/index.html", "/docs"]
+    "path", ["/cars/", "/cars", "/v2/models", "/page/", "/page/..%2fserver.py", "/page/index.html", "/docs/x"]
 )
 async def test_all_else_is_not_the_pages(client, path):
     assert "path" in (await client.get(path, headers=BROWSER)).json()

@@ -31,12 +31,12 @@ _SKIPPED: Mapping[str, tuple[str, str]] = {
         "batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy "
         "steps scales step scale gamma power time_steps notruth random adam B1 B2 eps max_crop min_crop max_ratio "
         "min_ratio center clip aspect",
-        "mosaic mosaic_bound cutmix mixup flip letter_box dynamic_minibatch optimized_memory workspace_size_limit_MB "
+        "mosaic mosaic_bound cutmix mixup flip dynamic_minibatch optimized_memory workspace_size_limit_MB "
         "sharpen blur gaussian_noise contrastive contrastive_jit_flip contrastive_color unsupervised label_smooth_eps "
         "adversarial_lr attention ema_alpha badlabels_rejection_percentage num_sigmas_reject_badlabels "
         "equidistant_point try_fix_nan loss_scale use_cuda_graph benchmark_layers weights_reject_freq seq_scales "
         "sequential_subdivisions init_sequential_subdivisions augment_speed track log_step max_chart_loss sgdr_cycle "
-        "sgdr_mult resize_step",
+        "sgdr_mult resize_step learning_rate_min",
     ),
     "yolo": (
         "jitter ignore_thresh truth_thresh random max map",
@@ -45,9 +45,11 @@ _SKIPPED: Mapping[str, tuple[str, str]] = {
         "objectness_smooth track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer "
         "show_details",
     ),
+    "convolutional": ("", "grad_centr assisted_excitation stream wait_stream"),
+    "route": ("", "stream wait_stream"),
     "any": (
-        "stopbackward learning_rate smooth truth clip",
-        "dont_update burnin_update train_only_bn onlyforward",
+        "stopbackward learning_rate smooth truth clip dontsave onlyforward",
+        "dont_update burnin_update train_only_bn show_receptive_field",
     ),
 }
 _Number = TypeVar("_Number", int, float)
@@ -129,11 +131,15 @@ def parse_cfg(text: str) -> Network:
     if not sections or sections[0].name not in ("net", "network"):
         raise DarknetError("the first section must be [net]")
     net, *others = sections
-    _check_keys(net, "width height channels inputs")
+    _check_keys(net, "width height channels inputs letter_box")
     height, width = (_side(net, key) for key in ("height", "width"))
     if net.integer("channels", 3) != 3:
         raise net.error("only images of 3 channels are supported")
-    network = Network(height, width, tuple(_layer(section, index) for index, section in enumerate(others)))
+    layers = tuple(_layer(section, index) for index, section in enumerate(others))
+    resize_mode = ""
+    if "letter_box" in net.options:
+        resize_mode = "letterbox" if net.flag("letter_box") else "stretch"
+    network = Network(height, width, layers, resize_mode)
     if not network.heads:
         raise DarknetError("there is no [yolo] section: only YOLO detectors are supported")
     if len({head.classes for _, head in network.heads}) > 1:

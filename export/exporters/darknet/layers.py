@@ -84,11 +84,16 @@ class Yolo(Layer):
 
 @dataclass(frozen=True)
 class Network:
-    """A detector for RGB images of one size."""
+    """A detector for RGB images of one size.
+
+    Attributes:
+        resize_mode: how images become its input, `letterbox` or `stretch`; empty where the cfg does not say so.
+    """
 
     height: int
     width: int
     layers: tuple[Layer, ...]
+    resize_mode: str = ""
 
     @property
     def heads(self) -> tuple[tuple[int, Yolo], ...]:

@@ -1,5 +1,7 @@
 """A Darknet detector in the model repository: graph, configuration, labels and a golden answer by OpenCV."""
 
+import codecs
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,6 +49,7 @@ def export_detector(
             Tensor("scores", "TYPE_FP32", (PAIRS,)),
             Tensor("classes", "TYPE_INT32", (PAIRS,), labels=True),
         ),
+        parameters={"resize_mode": network.resize_mode} if network.resize_mode else {},
         placement=placement,
         gpu_instances=1,
     )
@@ -63,17 +66,28 @@ def export_detector(
 
 
 def read_names(path: Path, classes: int) -> list[str]:
-    """Read Darknet's names file: a label for each class of the network, one a line.
+    """Read Darknet's names file: a label for each class of the network, one a line. Blanks around labels are dropped.
+
+    Args:
+        path: of a text in UTF-8, or in UTF-16 with a byte order mark; with any ends of lines.
+        classes: of the network.
 
     Raises:
-        DarknetError: it is not a text file, or has another number of labels.
+        DarknetError: it is not such a text, a label is empty, or their number is another one.
     """
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        labels = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+        text = content.decode(encoding)
     except UnicodeDecodeError as exc:
-        raise DarknetError(f"{path.name} is not a text file: is it the names?") from exc
-    if len(labels) != classes or not all(labels):
+        raise DarknetError(f"{path.name} is not a text file in UTF-8 or UTF-16: is it the names?") from exc
+    if "\0" in text:
+        raise DarknetError(f"{path.name} is not a text file: is it the names?")
+    labels = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
+    if len(labels) != classes:
         raise DarknetError(f"{path.name} has {len(labels)} labels, the network has {classes} classes: one a line")
+    if "" in labels:
+        raise DarknetError(f"{path.name} has {classes} labels, but that in line {labels.index('') + 1} is empty")
     return labels
 
 

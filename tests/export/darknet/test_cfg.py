@@ -108,7 +108,11 @@ def test_masks_choose_anchors() -> None:
         pytest.param("size=1", "size=1 ; of the kernel", id="a comment behind a value, with a semicolon"),
         pytest.param("size=1", "size=1\nstopbackward=1\nlearning_rate=.1", id="training of a layer"),
         pytest.param("size=1", "size=1\ntrain_only_bn=1", id="training of a layer, in the fork"),
-        pytest.param("width=64", "width=64\nmosaic=1\nema_alpha=0.9998\nletter_box=0", id="training, in the fork"),
+        pytest.param("width=64", "width=64\nmosaic=1\nema_alpha=0.9998\nletter_box=1", id="training, in the fork"),
+        pytest.param(
+            "size=1", "size=1\ngrad_centr=1\nassisted_excitation=4000", id="training of a kernel, in the fork"
+        ),
+        pytest.param("width=64", "width=64\nlearning_rate_min=0.1\nshow_receptive_field=1", id="more of the fork"),
         pytest.param("classes=4", "classes=4\ncounters_per_class=1,2,3,4\nmax_delta=5", id="training of a head"),
     ],
 )
@@ -119,6 +123,14 @@ def test_what_changes_nothing_at_inference_is_skipped(old: str, new: str) -> Non
     assert [replace(layer, section="") for layer in found.layers] == [
         replace(layer, section="") for layer in expected.layers
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "mode"),
+    [("", ""), ("letter_box=0", "stretch"), ("letter_box=1", "letterbox"), ("letter_box=0\nletter_box=1", "stretch")],
+)
+def test_letter_box_says_how_images_become_the_input(keys: str, mode: str) -> None:
+    assert parse_cfg(SMALLEST.replace("width=64", f"width=64\n{keys}", 1)).resize_mode == mode
 
 
 def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ def test_the_same_again_changes_nothing_and_other_weights_make_a_version(darknet
         pytest.param("cfg", b"[net]\nwidth=33\nheight=32\n", "my.cfg: [net] in line 1: width must be", id="cfg"),
         pytest.param("weights", b"\0" * 99, "my.weights: the header is not that of Darknet weights", id="weights"),
         pytest.param("names", b"one\ntwo\n", "my.names has 2 labels, the network has 3 classes", id="too few names"),
-        pytest.param("names", b"one\n\nthree\n", "my.names has 3 labels, the network has 3", id="an empty name"),
+        pytest.param("names", b"one\n\nthree\n", "my.names has 3 labels, but that in line 2 is", id="an empty name"),
+        pytest.param(
+            "names", b"\none\ntwo\n", "my.names has 3 labels, but that in line 1 is", id="an empty first name"
+        ),
+        pytest.param("names", "gr\u00f6\u00dfe\n".encode("latin-1") * 3, "my.names is not a text file", id="no UTF-8"),
         pytest.param("names", b"\xff\xfe\x80", "my.names is not a text file", id="names that are no text"),
     ],
 )
@@ -135,6 +139,9 @@ def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path: Path) -> 
         np.testing.assert_allclose(expected["values"], answers[1][name]["values"], rtol=0, atol=expected["atol"] / 10)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_label(tmp_path: Path) -> None:
-    (tmp_path / "my.names").write_text("person\nbicycle\n", encoding="utf-8-sig")
-    assert read_names(tmp_path / "my.names", 2) == ["person", "bicycle"]
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_labels_are_clean_whatever_editor_wrote_them(tmp_path: Path, encoding: str, end: str) -> None:
+    text = end.join(["person", "Stra\u00dfe \t", " traffic light", "person"]) + 2 * end
+    (tmp_path / "my.names").write_bytes(text.encode(encoding))
+    assert read_names(tmp_path / "my.names", 4) == ["person", "Stra\u00dfe", "traffic light", "person"]

@@ -2,11 +2,13 @@
 
 import sys
 import time
+from pathlib import PurePosixPath
 
 import pytest
 
-from kserve_transformers.client.__main__ import _predict_all, _progress, main
+from kserve_transformers.client.__main__ import _predict_all, main
 from kserve_transformers.client.inputs import Input
+from kserve_transformers.client.progress import progress
 
 
 @pytest.mark.parametrize(
@@ -24,20 +26,20 @@ def test_options_that_cannot_be(capsys, arguments, message):
 
 def test_progress_in_lines_where_tqdm_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    with _progress(2) as step:
+    with progress(2) as step:
         step()
         time.sleep(1.1)
         step()
     assert capsys.readouterr().err == "2 of 2\n"
 
 
-def test_every_input_has_a_result_whatever_happens(tmp_path):
+def test_every_input_has_a_result_whatever_happens():
     def ask(one: Input) -> str:
         if one.name == "odd":
             raise RuntimeError("not foreseen")
         return one.name
 
-    inputs = [Input(name, tmp_path) for name in ("a", "odd", "b", "c")]
+    inputs = [Input(name, PurePosixPath(name), bytes) for name in ("a", "odd", "b", "c")]
     results = {result.file: result for result in _predict_all(inputs, ask, threads=2)}
     assert {name: result.answer for name, result in results.items()} == {"a": "a", "odd": None, "b": "b", "c": "c"}
     assert results["odd"].error == "not foreseen"

@@ -1,23 +1,15 @@
-"""Lines, resuming and the summary."""
+"""Records and the summary."""
 
-import json
-
-from kserve_transformers.client.results import Result, answered_before, summary
+from kserve_transformers.client.results import Request, Result, summary
 
 GOOD, BAD = Result("a.jpg", 0, 0.1, {"x": 1}), Result("b.jpg", 1, 0.3, error="415 not a picture")
 
 
-def test_lines():
-    assert json.loads(GOOD.line()) == {"file": "a.jpg", "ms": 100.0, "thread": 0, "answer": {"x": 1}}
-    assert json.loads(BAD.line()) == {"file": "b.jpg", "ms": 300.0, "thread": 1, "error": "415 not a picture"}
-
-
-def test_what_has_an_answer_is_known_and_a_line_that_was_cut_off_is_dropped(tmp_path):
-    out = tmp_path / "results.jsonl"
-    assert answered_before(out) == set()
-    out.write_text(f'{GOOD.line()}\n{BAD.line()}\n{{"file": "c.jpg", "ans')
-    assert answered_before(out) == {"a.jpg"}
-    assert out.read_text() == f"{GOOD.line()}\n{BAD.line()}\n"
+def test_records():
+    common = {"file": "a.jpg", "service": "detector", "ms": 100.0, "thread": 0}
+    assert Request("detector", {}).record(GOOD) == {**common, "answer": {"x": 1}}
+    failed = {"file": "b.jpg", "service": "detector", "parameters": {"score_threshold": 0.5}, "ms": 300.0, "thread": 1}
+    assert Request("detector", {"score_threshold": 0.5}).record(BAD) == {**failed, "error": "415 not a picture"}
 
 
 def test_the_summary_tells_all_and_each_thread():

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from kserve_transformers.client.service import RequestError, Service
+from kserve_transformers.client.__main__ import main
+from kserve_transformers.client.service import RequestError, Service, UnreachableError
 
 BUSY = (429, {"retry-after": "0"}, {"error": "busy"})
 GOOD = (200, {}, {"predictions": [{"x": 1}]})
@@ -77,8 +78,51 @@ def test_windows_go_in_parts():
 
 def test_nobody_there(free_ports):
     (port,) = free_ports(1)
-    with (
-        Service(f"http://127.0.0.1:{port}", "digits", 5, 1) as service,
-        pytest.raises(RequestError, match="ConnectError"),
-    ):
+    url = f"http://127.0.0.1:{port}"
+    with Service(url, "digits", 5, 1) as service:
+        told = f"{url} cannot be reached .*Connection refused.*--url"
+        with pytest.raises(UnreachableError, match=told):
+            service.window_length()
+    with Service(url, "digits", 1.5, 1) as service, pytest.raises(UnreachableError, match=told):
+        service.predict_image(b"picture")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [("127.0.0.1:1", "protocol"), ("ftp://127.0.0.1:1", "protocol"), ("http://127.0.0.1:1x", "--url .*port")],
+)
+def test_no_url(url, message):
+    with pytest.raises(RequestError, match=message), Service(url, "digits", 5, 1) as service:
         service.window_length()
+
+
+@pytest.mark.parametrize("document", [[], {}, {"predictions": None}, "text"])
+def test_another_server(document):
+    with answering((200, {}, document)) as (url, _), pytest.raises(RequestError, match="is not a Modelport server"):
+        ask(url)
+
+
+def test_a_server_that_is_gone_ends_the_run_and_keeps_what_was_answered(client, fake, images, tmp_path, free_ports):
+    (port,) = free_ports(1)
+    out = tmp_path / "results.jsonl"
+    assert client("detector", images / "0.jpg", "--out", out)[0] == 0
+    code = main(["detector", str(images), "--out", str(out), "--url", f"http://127.0.0.1:{port}"])
+    assert code == 2
+    assert len(out.read_text().splitlines()) == 1
+
+
+def test_thresholds_are_sent_and_told(client, fake, images):
+    code, out, _ = client("detector", images / "0.jpg", "--score_threshold", 0.5, "--iou_threshold", 0.25)
+    wanted = {"score_threshold": 0.5, "iou_threshold": 0.25}
+    assert (code, fake.parameters, json.loads(out)["parameters"]) == (0, wanted, wanted)
+    assert fake.images == [b"image\x00"]
+
+
+def test_a_key_is_sent_and_no_password_is_told(monkeypatch, free_ports):
+    monkeypatch.setenv("MODELPORT_API_KEY", "secret")
+    url = f"http://user:password@127.0.0.1:{free_ports(1)[0]}"
+    with Service(url, "digits", 5, 1) as service:
+        assert service._client.headers["authorization"] == "Bearer secret"
+        with pytest.raises(UnreachableError) as refused:
+            service.window_length()
+    assert "password" not in str(refused.value)

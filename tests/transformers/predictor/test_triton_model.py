@@ -14,6 +14,7 @@ from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, NotReadyError
 from kserve_transformers.predictor import follower
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS
+from kserve_transformers.predictor.transport import Transport
 from kserve_transformers.predictor.triton_model import TritonModel
 
 QUICK = dataclasses.replace(
@@ -213,3 +214,15 @@ async def test_an_assignment_that_cannot_be_read_changes_nothing(triton, reposit
         (repository / "serving.json").write_text("{")
         await until(lambda: "keeps its release" in caplog.text)
         assert (model.release, model.ready) == ("r2", True)
+
+
+async def test_labels_are_clean_whatever_an_editor_left_in_their_file():
+    class Labelled(Triton):
+        async def get_model_config(self, name):
+            return {"max_batch_size": 8, "output": [{"name": "y", "label_filename": "labels.txt"}]}
+
+        async def infer(self, name, inputs, outputs, **options):
+            lines = ["\ufeffperson\r", " traffic light \t"]
+            return Result(np.array([f"0.5:{at}:{line}".encode() for at, line in enumerate(lines)], np.object_))
+
+    assert (await Transport(Labelled()).declaration("m")).labels == ("person", "traffic light")

@@ -1,4 +1,4 @@
-"""Letterbox: scale an image into a fixed frame without changing its proportions, and map boxes back."""
+"""Scale an image into a fixed frame, in a letterbox that keeps its proportions or stretched, and map boxes back."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ class Letterbox:
         )
         offset_xy = ((frame_wh[0] - content_w) // 2, (frame_wh[1] - content_h) // 2)
         return cls(frame_wh, offset_xy, (content_w, content_h), image_wh)
+
+    @classmethod
+    def stretch(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Letterbox:
+        """The place of an image that fills the whole frame. The arguments are those of `fit`."""
+        return cls(frame_wh, (0, 0), frame_wh, image_wh)
 
     def draw(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The frame with the image in it.

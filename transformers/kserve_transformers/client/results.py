@@ -1,13 +1,13 @@
-"""Results as JSON lines, those of an earlier run, and the summary of this one."""
+"""The result of one input, and the summary of a run."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,30 @@ class Result:
     answer: Any = None
     error: str | None = None
 
-    def line(self) -> str:
-        """One line of JSON."""
-        outcome = {"answer": self.answer} if self.error is None else {"error": self.error}
-        return json.dumps({"file": self.file, "ms": round(self.seconds * 1000, 1), "thread": self.thread, **outcome})
 
+@dataclass(frozen=True)
+class Request:
+    """What all results of a run have in common: answers of different ones are never mixed in one output.
 
-def answered_before(out: Path) -> set[str]:
-    """The files that have an answer in an earlier run's results; a line that was cut off is taken away."""
-    if not out.exists():
-        return set()
-    data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        out.write_bytes(whole)
-    lines = (json.loads(line) for line in whole.splitlines() if line)
-    return {line["file"] for line in lines if "answer" in line}
+    Attributes:
+        service: its name.
+        parameters: of the request, and the column of a series, as given on the command line.
+    """
+
+    service: str
+    parameters: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """As an error names it."""
+        given = ", ".join(f"{name} {value}" for name, value in self.parameters.items())
+        return f"{self.service} ({given})" if given else self.service
+
+    def record(self, result: Result) -> Row:
+        """A result as JSON has it."""
+        outcome = {"answer": result.answer} if result.error is None else {"error": result.error}
+        parameters = {"parameters": dict(self.parameters)} if self.parameters else {}
+        times = {"ms": round(result.seconds * 1000, 1), "thread": result.thread}
+        return {"file": result.file, "service": self.service, **parameters, **times, **outcome}
 
 
 def summary(results: Sequence[Result], seconds: float) -> Iterator[str]:

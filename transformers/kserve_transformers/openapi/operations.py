@@ -16,6 +16,7 @@ from kserve_transformers.errors import (
     ServingError,
     TooLargeError,
     TooLateError,
+    UnauthenticatedError,
     UnsupportedMediaError,
 )
 from kserve_transformers.observe import REQUEST_ID
@@ -31,6 +32,7 @@ from kserve_transformers.tasks import samples
 # Every error that a request can meet, and what its caller reads.
 ERRORS: Mapping[type[ServingError], str] = {
     BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
+    UnauthenticatedError: str(UnauthenticatedError()),
     NotFoundError: "no such service here: GET /v2/models lists them",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "compressed bodies are not read: send it without Content-Encoding",
@@ -204,11 +206,6 @@ def _document(hosted: Hosted, name: str | None) -> Operation:
     return {"summary": "This document.", "responses": {"200": _answer("OpenAPI 3.1.", _json({"type": "object"}))}}
 
 
-def _docs(hosted: Hosted, name: str | None) -> Operation:
-    content = {"text/html": {"schema": {"type": "string"}}}
-    return {"summary": "This document as a page.", "responses": {"200": _answer("HTML.", content)}}
-
-
 # By the route's tag and the function that answers; "own" is a service's own router.
 OPERATIONS: Mapping[str, Describe] = {
     "own_post": _post("Infer by {service}'s legacy route.", "own", _own_body, _own_answer),
@@ -234,5 +231,4 @@ OPERATIONS: Mapping[str, Describe] = {
     "server_index": _get("Where each service takes requests.", answers.Index),
     "server_metrics": _metrics,
     "server_document": _document,
-    "server_docs": _docs,
 }

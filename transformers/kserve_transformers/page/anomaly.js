@@ -1,14 +1,15 @@
 // Anomalies in a series: pasted, dropped or chosen; plotted with its reconstruction, error and threshold.
 
 import { Answer } from "./answer.js";
-import { debounce, element } from "./dom.js";
+import { debounce, element, sentence } from "./dom.js";
 import { fetchFile } from "./image.js";
 import { plot } from "./plot.js";
-import { join, readColumns, windowStarts } from "./series.js";
+import { SeriesError, chooseColumn, decode, holdsNumbers, join, readColumns, valuesOf, windowStarts } from "./series.js";
 import { settings } from "./settings.js";
 import { Failure, ask } from "./wire.js";
 
 const LISTED = 12; // anomalies in words
+const MOST_POINTS = 20_000;
 
 export function startAnomaly(root, service) {
   const text = root.querySelector("textarea");
@@ -17,27 +18,35 @@ export function startAnomaly(root, service) {
   let columns = [];
   let redraw = () => {};
 
-  // Reads the text anew; the column that is looked at is the first, until another one is chosen.
+  const attempt = (action) => answer.attempt(() => explained(action));
+
+  // Reads the text anew. Where more than one column may be meant, none is chosen.
   function read() {
-    answer.attempt(() => {
-      columns = readColumns(text.value);
-      columnChoice.replaceChildren(...columns.map(({ name }) => element("option", { textContent: name })));
+    return attempt(() => {
+      const all = readColumns(text.value);
+      columns = all.length > 1 ? all.filter(holdsNumbers) : all;
+      columnChoice.replaceChildren(...columns.map(({ name, label }) => element("option", { textContent: name || label })));
+      columnChoice.selectedIndex = -1;
       columnField.hidden = columns.length < 2;
+      columnChoice.selectedIndex = columns.indexOf(chooseColumn(all));
       return look();
     });
   }
 
   async function look() {
-    const series = columns[columnChoice.selectedIndex].read();
+    const series = valuesOf(columns[columnChoice.selectedIndex]);
+    if (series.length > MOST_POINTS) throw new SeriesError(`the series has ${series.length} numbers; this page takes ${MOST_POINTS}`);
     const length = await windowLength(service);
     const starts = windowStarts(series.length, length);
     const windows = starts.map((start) => series.slice(start, start + length));
     answer.show({ service, windows, parameters: { reconstruction: true }, series, starts });
   }
 
-  async function take(file) {
-    text.value = await file.text();
-    read();
+  function take(file) {
+    return attempt(async () => {
+      text.value = decode(new Uint8Array(await file.arrayBuffer()));
+      return read();
+    });
   }
 
   function draw(predictions, { series, starts, windows }) {
@@ -63,7 +72,7 @@ export function startAnomaly(root, service) {
   }
 
   text.addEventListener("input", debounce(400, read));
-  columnChoice.addEventListener("change", () => answer.attempt(look));
+  columnChoice.addEventListener("change", () => attempt(look));
   const chooser = root.querySelector("input[type=file]");
   chooser.addEventListener("change", () => {
     if (chooser.files.length) take(chooser.files[0]);
@@ -72,6 +81,14 @@ export function startAnomaly(root, service) {
   root.querySelector(".example").addEventListener("click", () => answer.attempt(async () => take(await fetchFile("pressure.csv", "text/csv"))));
   new ResizeObserver(() => redraw()).observe(root);
   return { take };
+}
+
+async function explained(action) {
+  try {
+    return await action();
+  } catch (error) {
+    throw error instanceof SeriesError ? new Failure(sentence(error.message)) : error;
+  }
 }
 
 // As many requests as the server's limit on instances requires, one after the other.

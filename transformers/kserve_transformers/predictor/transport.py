@@ -115,8 +115,9 @@ class Transport:
         tensor = _input(spec, np.zeros([1, *spec.shape], spec.dtype))
         wanted = InferRequestedOutput(output.name, class_count=int(np.prod(output.shape)))
         entries: npt.NDArray[Any] = (await self._client.infer(name, [tensor], outputs=[wanted])).as_numpy(output.name)
-        split = [entry.decode().split(":", 2) for entry in entries.reshape(-1)]
-        by_class = {int(fields[1]): fields[2] for fields in split if len(fields) == 3}
+        split = [entry.decode("utf-8", "replace").split(":", 2) for entry in entries.reshape(-1)]
+        # Triton keeps what editors leave in labels.txt: a byte order mark, blanks and carriage returns.
+        by_class = {int(fields[1]): fields[2].strip("\ufeff \t\r") for fields in split if len(fields) == 3}
         return tuple(by_class[index] for index in range(len(by_class)) if index in by_class)
 
 

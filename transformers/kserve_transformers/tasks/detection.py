@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,8 @@ from typing_extensions import TypedDict
 
 from kserve_transformers.arrays.boxes import class_wise_nms, xyxy_to_xywh
 from kserve_transformers.arrays.decoding import DecodedImage
-from kserve_transformers.arrays.letterbox import Letterbox, fit_scale
+from kserve_transformers.arrays.letterbox import Letterbox
+from kserve_transformers.errors import BadAnswerError
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.tasks.images import ImageTask
 from kserve_transformers.tasks.parameters import Number, Parameter
@@ -27,6 +29,16 @@ from kserve_transformers.tasks.task import (
     Tensors,
     strings,
 )
+
+logger = logging.getLogger(__name__)
+
+_Place = Callable[[tuple[int, int], tuple[int, int]], Letterbox]
+_Scale = Callable[[Iterable[float]], float]
+# By a model's parameter resize_mode: where an image lies in the model's input, and which side decides its scale.
+_RESIZE_MODES: Mapping[str, tuple[_Place, _Scale]] = {
+    "letterbox": (Letterbox.fit, min),
+    "stretch": (Letterbox.stretch, max),
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,12 @@ class DetectionTask(ImageTask[Detections]):
         "label": ("BYTES", [-1]),
         "image_index": ("INT32", [-1]),
     }
+    model_input = ("UINT8", [-1, -1, 3])
+    model_outputs: ClassVar[Mapping[str | None, OutputType]] = {
+        "boxes": ("FP32", [-1, 4]),
+        "scores": ("FP32", [-1]),
+        "classes": ("INT32", [-1]),
+    }
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "score_threshold": Number(0, 1, "Lowest confidence of a detection.", 0.3),
         "iou_threshold": Number(0, 1, "Overlap above which the weaker of two boxes of a class is dropped.", 0.45),
@@ -99,19 +117,31 @@ class DetectionTask(ImageTask[Detections]):
     example = "image.webp"
     takes_photos = True
 
+    def misfit(self, model: Declaration) -> str | None:
+        """Its resize mode must be known."""
+        reason = super().misfit(model)
+        if reason is None:
+            try:
+                _resize_mode(model)
+            except BadAnswerError as error:
+                return str(error)
+        return reason
+
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """As much as fills the model's frame."""
-        return fit_scale(size_wh, _frame_wh(model))
+        _, chosen = _resize_mode(model)
+        return chosen(frame / side for frame, side in zip(_frame_wh(model), size_wh, strict=True))
 
     def prepare(self, decoded: DecodedImage, model: Declaration) -> Prepared:
-        """The image in a letterbox, [height, width, 3]; the context is the letterbox."""
-        letterbox = Letterbox.fit(decoded.size_wh, _frame_wh(model))
+        """The image in a letterbox or stretched, [height, width, 3]; the context is its place."""
+        place, _ = _resize_mode(model)
+        letterbox = place(decoded.size_wh, _frame_wh(model))
         return Prepared(letterbox.draw(decoded.rgb), letterbox)
 
     def answer(
         self, outputs: Outputs, context: Letterbox, options: Mapping[str, Any], model: Declaration
     ) -> Detections:
-        """Apply the score threshold, undo the letterbox, and suppress by class what overlaps a better box."""
+        """Apply the score threshold, map boxes back to the image, and suppress by class what overlaps a better box."""
         likely = outputs["scores"] >= options["score_threshold"]
         boxes, scores, classes = outputs["boxes"][likely], outputs["scores"][likely], outputs["classes"][likely]
         boxes = context.undo(boxes)
@@ -129,6 +159,19 @@ class DetectionTask(ImageTask[Detections]):
             "label": strings([label for one in found for label in one.labels]),
             "image_index": np.repeat(np.arange(len(found), dtype=np.int32), [len(one.labels) for one in found]),
         }
+
+
+def _resize_mode(model: Declaration) -> tuple[_Place, _Scale]:
+    """The model's parameter resize_mode, `letterbox` if it has none.
+
+    Raises:
+        BadAnswerError: the parameter has a value that is not known.
+    """
+    mode = model.parameters.get("resize_mode", "letterbox")
+    if mode not in _RESIZE_MODES:
+        logger.error("model %s: resize_mode %r is none of %s", model.name, mode, ", ".join(_RESIZE_MODES))
+        raise BadAnswerError(f"model {model.name} does not say how it wants its images: correct its config.pbtxt")
+    return _RESIZE_MODES[mode]
 
 
 def _frame_wh(model: Declaration) -> tuple[int, int]:
