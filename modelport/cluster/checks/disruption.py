@@ -18,7 +18,7 @@ from modelport.manifests.findings import Document, at
 
 WATCHED_S = 20.0  # a bad pod gets no traffic for this long, once it runs
 SETTLED_S = 3.0  # of traffic before and after what is done
-NO_ROOM = "1Mi"
+NO_ROOM = "1Ki"
 
 
 def _rolling_restart(trial: Trial, service: str) -> str:
@@ -114,7 +114,12 @@ def _refused(trial: Trial, service: str, deploy: Callable[[], None], tried: Call
 
     with trial.traffic(service) as traffic:
         deploy()
-        wait_until(lambda: any(map(tried, new())), "the new pod is tried", READY_TIMEOUT_S, trial.explain)
+        wait_until(
+            lambda: any(tried(pod) or is_ready(pod) for pod in new()),
+            "the new pod is tried",
+            READY_TIMEOUT_S,
+            trial.explain,
+        )
         deadline = time.monotonic() + WATCHED_S
         while time.monotonic() < deadline:
             ready = [at(pod, "metadata.name") for pod in new() if is_ready(pod)]
