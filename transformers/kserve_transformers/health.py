@@ -43,7 +43,7 @@ class Health:
         """The models of a service: ready or why not, version, and what their weights are."""
         models: dict[str, ModelState] = {}
         for model in service.chain.models:
-            entry: ModelState = {"ready": model.ready}
+            entry: ModelState = {"ready": model.ready, "condition": model.condition}
             if model.unready_reason:
                 entry["reason"] = model.unready_reason
             if model.release:
