@@ -23,7 +23,7 @@ from waiting import wait_for
 from modelport.stack import guard, triton_server
 from modelport.stack.diagnosis import Diagnosis, Verdict
 from modelport.stack.errors import StartError
-from modelport.stack.triton_server import SECRET_HEADER, TritonServer, TritonSettings
+from modelport.stack.triton_server import SECRET_HEADER, TritonServer
 
 SERVING = Path(guard.__file__).parents[1]
 STACK = """
