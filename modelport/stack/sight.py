@@ -29,6 +29,12 @@ def see(pid: int, closely: bool, proc: Path = PROC) -> ProcessSight | None:
     return ProcessSight(pid, fields[0], worked_s, waited_s, int(fields[9]))
 
 
+def runs(pid: int) -> bool:
+    """Whether a process exists and has not ended."""
+    seen = see(pid, closely=False)
+    return seen is not None and seen.state not in "ZX"
+
+
 def _waited_s(process: Path) -> float:
     total = 0
     for file in process.glob("task/*/schedstat"):

@@ -24,6 +24,7 @@ from modelport.stack.diagnosis import Sight
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.sight import runs
 from modelport.stack.stubs import Stubs
 from modelport.stack.triton_distribution import Distribution
 
@@ -155,9 +156,10 @@ class TritonServer(Server):
             self._unload(model)
 
     def _unload(self, model: str) -> None:
+        pids = self._stubs.scan([model])[model]
         self._tell(model, "unload")
         deadline = time.monotonic() + UNLOAD_S
-        while self._stubs.scan([model])[model] and time.monotonic() < deadline:  # Triton answers before they have ended
+        while any(map(runs, pids)) and time.monotonic() < deadline:  # Triton answers before they have ended
             time.sleep(0.05)
         self._stubs.kill(model)
 

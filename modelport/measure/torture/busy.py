@@ -176,7 +176,7 @@ def replacement(served: Served) -> Iterator[str | None]:
 
 @contextlib.contextmanager
 def slow_disk(served: Served) -> Iterator[str | None]:
-    """Likewise, and its artefact cannot be opened for some seconds: the kernel lets openers wait for the end of a lease."""
+    """Likewise, and its artefact cannot be opened for some seconds: openers wait for the end of a lease."""
     artefact = next(path for path in (served.repository / CHAIN[1]).glob("[0-9]*/*") if path.is_file())
     with artefact.open("r+b") as file:
         try:

@@ -260,7 +260,8 @@ def test_nothing_grows_over_200_replacements(two: TritonServer) -> None:
     for _ in range(200):
         two.replace_model("other", kill=False)
         assert infer(two) == 200
-    assert footprint(two) == before
+    grown = {what: count - before[what] for what, count in footprint(two).items()}
+    assert max(grown.values()) <= 5, grown  # not one per replacement; a thread may just be ending
     assert two.worn() is None
 
 
