@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 WARM_UP = 0.2  # share of the samples that is left out
-ARENAS_MB = 24.0  # what a process takes until each of its threads had the largest image
+ARENAS_MB = 64.0  # what a process takes until each of its threads had the largest image
 GROWTH = 0.05  # share of its level by which a series may have grown with certainty
 # Triton does not release the threads of a process that died with a request; `TritonServer.worn` bounds them.
 BOUNDED = frozenset({"Triton: threads", "Triton: files", "Triton: MB"})

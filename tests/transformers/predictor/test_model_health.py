@@ -118,6 +118,21 @@ def test_patience_follows_what_the_model_took_and_the_pressure(health, clock, sl
     assert len(timeouts) <= 8
 
 
+def test_a_model_that_is_not_ready_gets_more_time_with_each_probe(clock):
+    """On a machine so slow that its first answers take half a minute, it becomes ready nevertheless."""
+    health, timeouts = ModelHealth(LIMITS, clock), []
+    for _ in range(8):
+        timeouts.append(health.start_probe())
+        clock.now += timeouts[-1]
+        health.probe_ended(LATE)
+        assert health.condition == "starting"
+    assert timeouts == sorted(timeouts)
+    assert timeouts[-1] == LIMITS.patience_max_s
+    health.start_probe()
+    health.probe_ended(Observation(Finding.RIGHT, took_s=30.0))
+    assert health.unready_reason is None
+
+
 def test_one_slow_answer_does_not_make_patient_for_ever(health, clock):
     probe(health, Observation(Finding.RIGHT, took_s=5.0))
     for _ in range(10):

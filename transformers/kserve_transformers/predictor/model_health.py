@@ -126,6 +126,7 @@ class ModelHealth(Generic[Release]):
         self._good_at = self._golden_at = self._probe_ended_at = self._owed_at = -math.inf
         self._probe_began_at: float | None = None  # None while none is under way
         self._late_at: float | None = None  # when the first of the late probes in a row began
+        self._lates = 0  # how many they are
         self._probe_took_s = self._slowest_s = 0.0
         self._void = False  # another release took over during the probe under way
         self._suspected = False  # a process was lost since the last probe began
@@ -188,6 +189,8 @@ class ModelHealth(Generic[Release]):
         patience_s = self._limits.patience(self._slowest_s, 0.0)
         waited_s = 0.0 if self._late_at is None else self._now() - self._late_at
         first_s = max(self._limits.probe_timeout_s, 0.4 * patience_s)
+        if self.refusal is not None:  # nobody waits for a verdict: a slow machine must be able to give an answer
+            return min(first_s * 2.0 ** min(self._lates, 20), self._limits.patience_max_s)
         next_s = min(max(patience_s - waited_s, waited_s), self._limits.patience_max_s - waited_s)
         return first_s if self._late_at is None else max(first_s, next_s)
 
@@ -211,11 +214,12 @@ class ModelHealth(Generic[Release]):
         if seen.finding is Finding.RIGHT:
             self._probe_took_s = seen.took_s
             self._slowest_s = max(seen.took_s, _FADING * self._slowest_s)
-            self._late_at = None
+            self._late_at, self._lates = None, 0
             if not self._suspected:
                 self._trust()
             return
         self._vain_doubts = 0
+        self._lates = self._lates + 1 if seen.finding is Finding.LATE else 0
         if seen.finding is not Finding.LATE:
             self._late_at = None
         elif self.refusal is None:
@@ -260,7 +264,7 @@ class ModelHealth(Generic[Release]):
         if not trial.proven:
             raise ValueError("only a release that gave its golden answer may take over")
         self.serving, self._void = trial.release, True
-        self._suspected, self._late_at = False, None
+        self._suspected, self._late_at, self._lates = False, None, 0
         self._trust()
 
     def _patience_is_over(self, pressure: float) -> bool:
