@@ -43,4 +43,4 @@ def slope(name: str, at_s: Sequence[float], values: Sequence[float]) -> Slope:
     hours = [(at - at_s[first]) / 3600 for at in at_s[first:]]
     line = stats.theilslopes(values[first:], hours, 0.95)
     level = sorted(values[first:])[len(values[first:]) // 2]
-    return Slope(name, level, line.slope, line.low_slope, line.high_slope, hours[-1])
+    return Slope(name, level, float(line.slope), float(line.low_slope), float(line.high_slope), hours[-1])

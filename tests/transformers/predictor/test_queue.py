@@ -134,8 +134,8 @@ async def test_who_would_wait_beyond_the_deadline_is_rejected_at_once(monkeypatc
     never = asyncio.Event()
     tasks = await start(queue, 8, never, deadline_s=1e9)
     with pytest.raises(BusyError, match="longer than the request's deadline"):
-        await hold(queue, never, deadline_s=7.0)
-    tasks += await start(queue, 1, never, deadline_s=9.0)
+        await hold(queue, never, deadline_s=9.0)
+    tasks += await start(queue, 1, never, deadline_s=15.0)
     assert len(queue) == 9
     never.set()
     await asyncio.gather(*tasks)

@@ -77,7 +77,7 @@ class Queue:
         if not self._waiting and self._running < self.running_limit:
             self._running += 1
             return 0.0
-        if len(self) / self._rate > deadline.remaining_s():
+        if (len(self) + 1) / self._rate > self._limits.queue_deadline_share * deadline.remaining_s():
             raise BusyError(f"model {self._name} is busy: its queue is longer than the request's deadline allows")
         began = time.monotonic()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -113,6 +113,7 @@ class Queue:
             self._limit = max(self._least, self._limit + self._limits.queue_smoothing * (sample - self._limit))
 
     def _measure_rate(self, concurrency: int, seconds: float) -> None:
-        sample = concurrency / max(seconds, 1e-6)
+        """Learn the rate likewise; others may have begun beside it, and a rate too high rejects nobody."""
+        sample = max(concurrency, self._running) / max(seconds, 1e-6)
         known = math.isfinite(self._rate)
         self._rate = self._rate + self._limits.queue_smoothing * (sample - self._rate) if known else sample
