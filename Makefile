@@ -4,23 +4,31 @@ PORT ?= 8080
 TAG ?= 0.1.0
 KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
+SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 python:
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null || { \
+	  echo "$(PYTHON) is missing or older than 3.7: install Python 3.11, 3.12 or 3.13, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 
 setup: python
-	@$(PYTHON) modelport/environment.py
+	@$(SET_UP)
 
 setup-%: python
-	@$(PYTHON) modelport/environment.py $*
+	@$(SET_UP) $*
 
 serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
 	@exec $(RUN) serve --die-with-parent --port $(PORT) $(if $(SERVICES),--services $(SERVICES)) $(if $(OVERLAY),--overlay $(OVERLAY)) $(ARGS)
+
+status: setup  ## what runs on this machine, since when, ready or why not, which release, requests so far
+	@$(RUN) status $(ARGS)
+
+logs: setup  ## the logs of a running stack in one (ARGS=--follow)
+	@$(RUN) logs $(ARGS)
 
 test: setup  ## set everything up and run the tests, or those that ARGS selects (ARGS="-k letterbox")
 	@.venv/bin/python -P tests/run.py $(ARGS)
@@ -29,7 +37,7 @@ test-slow: setup  ## run the slow tests: image builds, all faults of make tortur
 	@.venv/bin/python -P tests/run.py --slow $(ARGS)
 
 check: python  ## check format, lint and types
-	@$(PYTHON) modelport/environment.py test manifests releases bench
+	@$(SET_UP) test manifests releases bench
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
 export: setup  ## build artefacts in model_repository/ from weights (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")

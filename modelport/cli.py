@@ -35,10 +35,13 @@ def _release(name: str, summary: str, *needs: str) -> Command:
 
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("modelport.stack", "serve on this machine until Ctrl-C"),
+    "status": Command("modelport.stack.status", "what runs, since when, ready or why not, releases, requests"),
+    "logs": Command("modelport.stack.logs", "logs of a running stack in one; --follow goes on"),
     "export": Command("modelport.exporting", "build artefacts in model_repository/ from weights"),
     "train": Command("exporters.training", "train mnist, anomaly or cars", ("tensorflow",), framework="tensorflow"),
     "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the detections"),
     "client": Command("kserve_transformers.client", "send files or folders to a running service"),
+    "api-key": Command("kserve_transformers.api_keys", "create an API key for `serve --api_keys FILE`"),
     "release": _release("release", "build and check a release of a service's models", "releases"),
     "verify": _release("verify", "check a release and its signature", "releases"),
     "publish": _release("publish", "upload a release to storage", "releases"),

@@ -16,6 +16,8 @@ from exporters.repository import versions
 from exporters.torchscript import FILENAME
 from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
 from modelport.stack import guard
+from modelport.stack.running import running
+from modelport.stack.status import newer
 
 
 class ConversionError(SetupError):
@@ -112,7 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if known.list or known.cfg or len(models) < len(known.models):
         return run_exporters(None, given)  # Darknet's need no framework; what is wrong is said there
     try:
-        return export(models or list(MODELS), [f"--repository={known.repository}"])
+        failed = export(models or list(MODELS), [f"--repository={known.repository}"])
+        for stack in running():
+            if Path(stack.repository).resolve() == known.repository.resolve():
+                say("\n".join(f"note: the stack on port {stack.port}: {newer(model)}" for model in stack.newer()))
+        return failed
     except SetupError as error:
         say(f"setup: {error}", error=True)
         return 1

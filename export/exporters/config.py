@@ -130,8 +130,13 @@ def short_path(path: Path) -> str:
     return "/".join(path.parts[-3 if path.parent.name == "configs" else -2 :])
 
 
+def datatype(tensor: Any) -> str:
+    """The V2 protocol's name of the type of a ModelInput or ModelOutput message, such as FP32."""
+    name: str = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
+    return {"STRING": "BYTES"}.get(name, name)
+
+
 def dtype(tensor: Any) -> np.dtype[Any]:
     """The NumPy type of a ModelInput or ModelOutput message; np.void for a type that NumPy has no counterpart of."""
-    name = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
-    found = triton_to_np_dtype({"STRING": "BYTES"}.get(name, name))
+    found = triton_to_np_dtype(datatype(tensor))
     return np.dtype(found if found is not None else np.void)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,19 +14,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
+
 from exporters.table import table
+from kserve_transformers.api_keys import ApiKeys
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.settings import options as transformer_options
 from kserve_transformers.tasks import build_task
 from modelport.environment import ROOT, SetupError
 from modelport.samples import sample_file
 from modelport.services import DeclarationError, choose
 from modelport.stack import guard
+from modelport.stack.chains import check_chains
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
 from modelport.stack.supervisor import Supervisor
 
 REPOSITORY = Path("model_repository")
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (only where the user says so)
+# Options of the transformer servers that the stack sets itself.
+_OWN = {"host", "http_port", "grpc_port", "predictor_host", "model_repository", "follow_releases"}
+_PASSED_ON = {flag for flag, _ in transformer_options()} - _OWN
 
 
 class Ended(Exception):  # noqa: N818 (no error: Ctrl-C or SIGTERM)
@@ -48,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, kind = _settings(options)
         check_ports(settings)
+        check_chains(settings.services, settings.repository)
         export_missing(settings)
         stack = kind(settings)
         print(f"starting Triton and the transformers (logs: {os.path.relpath(settings.logs)}/)", flush=True)
@@ -56,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"all services passed their golden samples, {time.monotonic() - began:.1f} s after the start; Ctrl-C ends"
         )
+        if settings.host == ALL_ADDRESSES:
+            print(
+                f"warning: {_open_address(settings.http_port)} is open to everybody who reaches this machine",
+                flush=True,
+            )
         print(f"ready: http://{LOOPBACK}:{settings.http_port}", flush=True)
         stack.supervise()
     except Ended as ended:
@@ -82,6 +98,8 @@ def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any
         "triton_grpc_port": options.triton_port + 1,
         "triton_metrics_port": options.triton_port + 2,
         "repository": options.repository,
+        "host": options.host,
+        "options": tuple(text for flag, text in vars(options).items() if flag in _PASSED_ON),
     }
     if not options.overlay:
         return StackSettings(**told), Stack
@@ -105,8 +123,35 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=_port, default=os.environ.get("PORT", "8080"), help="REST; gRPC is the next one")
     add("--triton-port", type=_port, default=os.environ.get("TRITON_PORT", "8000"), help="REST, gRPC, metrics")
     add("--repository", type=Path, default=ROOT / REPOSITORY, help="model repository")
+    add(
+        "--host",
+        choices=(LOOPBACK, ALL_ADDRESSES),
+        default=LOOPBACK,
+        help=f"address to listen on; {ALL_ADDRESSES} lets other machines call (default: %(default)s)",
+    )
     add("--die-with-parent", action="store_true", help="end when the process that started this one is killed")
+    passed_on = parser.add_argument_group("options of the transformer servers")
+    for flag, how in transformer_options():
+        if flag in _PASSED_ON:
+            text = how.pop("help")
+            how = (
+                {"action": "store_const", "const": f"--{flag}"}
+                if "action" in how
+                else {"type": _passed_on(flag, how["type"])}
+            )
+            names = dict.fromkeys((f"--{flag}", f"--{flag.replace('_', '-')}"))
+            passed_on.add_argument(*names, dest=flag, default=argparse.SUPPRESS, help=text, **how)
     return parser
+
+
+def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
+    """Checks an option's value and keeps it as it was written."""
+
+    def check(text: str) -> str:
+        value = parse(text)
+        return f"--{flag}={value.path.resolve() if isinstance(value, ApiKeys) else text}"
+
+    return check
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -149,6 +194,12 @@ def _table(stack: Supervisor) -> str:
             state = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
             rows.append((service if len(stack.transformers) == 1 else server.name, name, weights, state))
     return table(rows)
+
+
+def _open_address(port: int) -> str:
+    """The port on an address of this machine that others can reach."""
+    addresses = [one for found in psutil.net_if_addrs().values() for one in found if one.family is socket.AF_INET]
+    return f"http://{next((one.address for one in addresses if one.address != LOOPBACK), ALL_ADDRESSES)}:{port}"
 
 
 def _curl_lines(settings: StackSettings) -> list[str]:

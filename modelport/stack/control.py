@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from modelport.environment import ROOT
 from modelport.stack.errors import StackError, UpdateError
+from modelport.stack.running import run_folder
 from modelport.stack.updater import Say
 
 SOCKET = "control"
@@ -26,11 +26,6 @@ CONNECT_S = 5.0
 ANSWER_S = 600.0  # the longest step: Triton loads a large model on a busy machine
 
 Do = Callable[[Mapping[str, Any], Say], None]
-
-
-def run_folder(http_port: int) -> Path:
-    """What belongs to the stack on a port while it runs."""
-    return ROOT / "build" / "run" / str(http_port)
 
 
 class Control:

@@ -1,6 +1,6 @@
 """Every error that can keep the local stack from running.
 
-SetupError                (environment.py: it must run before anything is installed)
+SetupError                (environment/project.py: it must run before anything is installed)
 └── StackError            the message is the one line that a person reads: what is wrong and what to do
     ├── PortTakenError    another program uses a port of the stack
     ├── UpdateError       a release did not take over

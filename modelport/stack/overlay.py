@@ -65,8 +65,8 @@ class Predictor:
         """What a person calls it."""
         return self.endpoint if self.release == FIRST_RELEASE else f"{self.endpoint}@{self.release}"
 
-    def transformer(self, logs: Path, triton_port: int, port: int) -> TransformerSettings:
-        """Its transformer, with REST on a port and gRPC on the next one."""
+    def transformer(self, logs: Path, triton_port: int, port: int, options: Sequence[str]) -> TransformerSettings:
+        """Its transformer, with REST on a port and gRPC on the next one; `options` come after the declared ones."""
         return TransformerSettings(
             services=(),
             repository=self.repository,
@@ -75,7 +75,7 @@ class Predictor:
             http_port=port,
             grpc_port=port + 1,
             name=self.name,
-            declared=self.arguments,
+            declared=(*self.arguments, *options),
             variables=dict(self.variables),
         )
 

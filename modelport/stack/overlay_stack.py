@@ -9,6 +9,7 @@ ready, Envoy never moves, and the next change is the next try.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import time
@@ -22,6 +23,7 @@ from modelport.stack.envoy.server import Envoy
 from modelport.stack.errors import StackError, StartError
 from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.overlay import Declared, OverlaySettings, Predictor
+from modelport.stack.running import run_folder
 from modelport.stack.server import LOOPBACK, Server
 from modelport.stack.supervisor import Supervisor, stop_together
 from modelport.stack.transformer_server import TransformerServer
@@ -71,6 +73,7 @@ class OverlayStack(Supervisor):
             settings.http_port,
             settings.http_port + 1,
             settings.logs,
+            settings.host,
         )
         self._arrange()
 
@@ -98,6 +101,7 @@ class OverlayStack(Supervisor):
         stop_together([*self._tritons.values()], number)
         for thread in self._ending:
             thread.join()
+        shutil.rmtree(run_folder(self.settings.http_port), ignore_errors=True)
 
     def _begin(self) -> None:
         """Start what is declared now and does not run yet; what was starting and is not declared now is given up."""
@@ -179,7 +183,7 @@ class OverlayStack(Supervisor):
             added.append(triton)
         ports = self._free_ports(settings.http_port + FIRST_PORT, 2)
         triton_port = self._tritons[predictor.repository].http_port
-        unit = TransformerServer(predictor.transformer(settings.logs, triton_port, ports[0]))
+        unit = TransformerServer(predictor.transformer(settings.logs, triton_port, ports[0], settings.options))
         self._units[predictor] = unit
         self._ports[unit] = ports
         return [*added, unit]
@@ -202,6 +206,7 @@ class OverlayStack(Supervisor):
         )
         for server in self.servers:
             self._started.setdefault(server.name, time.monotonic())
+        self.tell(self.settings.http_port, self.settings.repository, self.settings.overlay)
 
     def _end_the_rest(self) -> None:
         """Let what is neither routed to nor about to be drain and end, while we go on."""

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from modelport.environment import say
 from modelport.stack.diagnosis import Sight
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
@@ -58,18 +59,28 @@ class Server(ABC):
     def errors(self, last: int = 3) -> list[str]:
         """Why it is not ready, as far as it said so since its last start, oldest first."""
 
+    def progress(self) -> list[str]:
+        """What it has done so far on its way to be ready."""
+        return []
+
     def start(self) -> None:
         """Start the process; returns before it is ready."""
         self._process.start()
 
     def wait_until_ready(self) -> None:
-        """Return when it is ready.
+        """Return when it is ready, and tell what it has done meanwhile.
 
         Raises:
             StartError: it ended or took too long; the message carries the last errors.
         """
-        deadline = time.monotonic() + self._start_timeout_s
+        began = time.monotonic()
+        deadline = began + self._start_timeout_s
+        told: set[str] = set()
         while not self.is_ready():
+            for step in self.progress():
+                if step not in told:
+                    say(f"{self.name}: {step} after {time.monotonic() - began:.1f} s")
+                told.add(step)
             if not self.is_alive():
                 raise StartError(self._complaint(f"ended while starting ({self.ending()})"))
             if time.monotonic() > deadline:
@@ -120,6 +131,11 @@ class Server(ABC):
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+    @property
+    def log_file(self) -> Path:
+        """Where it logs."""
+        return self._process.log_file
 
     def memory_bytes(self) -> int:
         """Of all its processes, proportional set size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Mapping
@@ -14,10 +15,11 @@ from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT, say
 from modelport.exporting import FRAMEWORK, export
 from modelport.services import choose, models_of
-from modelport.stack.control import Control, run_folder
+from modelport.stack.control import Control
 from modelport.stack.errors import PortTakenError, StackError
 from modelport.stack.live_models import LiveModels
 from modelport.stack.model_supervisor import ModelSupervisor
+from modelport.stack.running import run_folder
 from modelport.stack.server import LOOPBACK
 from modelport.stack.supervisor import Supervisor
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
@@ -28,7 +30,12 @@ from modelport.stack.updater import Say, Updater
 
 @dataclass(frozen=True)
 class StackSettings:
-    """Ports, services and folders of a stack."""
+    """Ports, services and folders of a stack.
+
+    Attributes:
+        host: address that callers reach; what is behind it listens on loopback.
+        options: of the transformer servers, beside those that the stack sets.
+    """
 
     services: tuple[ServiceSpec, ...] = field(default_factory=choose)
     http_port: int = 8080
@@ -38,6 +45,8 @@ class StackSettings:
     triton_metrics_port: int = 8002
     repository: Path = ROOT / "model_repository"
     logs: Path = ROOT / "build" / "logs"
+    host: str = LOOPBACK
+    options: tuple[str, ...] = ()
 
     @property
     def run_folder(self) -> Path:
@@ -54,8 +63,9 @@ class StackSettings:
         """The transformer servers: here one, which hosts all services."""
         log_file = self.logs / "transformer.log"
         ports = (self.triton_http_port, self.http_port, self.grpc_port)
-        declared = ("--follow_releases",)
-        return (TransformerSettings(self.services, self.run_folder / "models", log_file, *ports, declared=declared),)
+        declared = ("--follow_releases", *self.options)
+        folder = self.run_folder / "models"
+        return (TransformerSettings(self.services, folder, log_file, *ports, declared=declared, host=self.host),)
 
     @property
     def ports(self) -> tuple[tuple[str, str, int], ...]:
@@ -103,6 +113,7 @@ class Stack(Supervisor):
         self._live.create()
         super().start()
         self._control.open()
+        self.tell(self.settings.http_port, self.settings.repository)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Take no more commands, end the servers in order, and leave nothing."""
@@ -132,10 +143,10 @@ def check_ports(settings: StackSettings) -> None:
     """
     for variable, purpose, port in settings.ports:
         try:
-            socket.create_server((LOOPBACK, port)).close()
+            socket.create_server((settings.host, port)).close()
         except OSError as error:
             raise PortTakenError(
-                f"port {port} ({purpose}) cannot be used ({error.strerror}): "
+                f"port {port} ({purpose}) cannot be used ({os.strerror(error.errno or 0)}): "
                 f"end what listens there, or move with make serve {variable}={port + 1000}"
             ) from error
 

@@ -6,12 +6,14 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Thread
 
 from modelport.environment import say
 from modelport.stack.diagnosis import Diagnosis, Verdict
 from modelport.stack.errors import StackError, StartError
 from modelport.stack.model_supervisor import ModelSupervisor
+from modelport.stack.running import Running, exported
 from modelport.stack.server import Server
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_server import TritonServer
@@ -37,6 +39,8 @@ class Supervisor(ABC):
     model_supervisors: Sequence[ModelSupervisor] = ()
 
     def __init__(self) -> None:
+        self._began = time.time()
+        self._exported: dict[str, int] = {}
         self._failures: dict[str, int] = {}
         self._started: dict[str, float] = {}
         self._diagnoses: dict[str, Diagnosis] = {}
@@ -69,6 +73,13 @@ class Supervisor(ABC):
             if all(transformer.all_models_ready() for transformer in self.transformers):
                 return
             time.sleep(0.1)
+
+    def tell(self, port: int, repository: Path, overlay: str = "") -> None:
+        """Tell other processes what runs here."""
+        transformers = {server.name: server.http_port for server in self.transformers}
+        logs = [str(server.log_file) for server in self.servers]
+        self._exported = self._exported or exported(repository)
+        Running(port, str(repository), overlay, transformers, logs, self._exported, started=self._began).write()
 
     def supervise(self) -> None:
         """Supervise the servers and their models until an error ends it.

@@ -24,6 +24,7 @@ class TransformerSettings:
     Args:
         services: what it hosts; empty where `declared` says it.
         declared: a command line from elsewhere; what is said here comes after it and wins.
+        host: address that it listens on.
         variables: environment variables from elsewhere.
     """
 
@@ -36,6 +37,7 @@ class TransformerSettings:
     start_timeout_s: float = 120.0
     name: str = "the transformer server"
     declared: tuple[str, ...] = ()
+    host: str = LOOPBACK
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -44,7 +46,7 @@ class TransformerServer(Server):
 
     def __init__(self, settings: TransformerSettings) -> None:
         options = {
-            "host": LOOPBACK,
+            "host": settings.host,
             "http_port": settings.http_port,
             "grpc_port": settings.grpc_port,
             "predictor_host": f"{LOOPBACK}:{settings.triton_port}",
@@ -79,6 +81,11 @@ class TransformerServer(Server):
         """Whether every model of its chains gave its golden sample's answer; a service is ready with one of them."""
         reports = self.services().values()
         return bool(reports) and all(model["ready"] for report in reports for model in report["models"].values())
+
+    def progress(self) -> list[str]:
+        """The models whose golden samples' answers were right."""
+        models = [item for report in self.services().values() for item in report["models"].items()]
+        return [f"{name} passed its golden sample" for name, model in models if model["ready"]]
 
     def errors(self, last: int = 3) -> list[str]:
         """The services that are not ready and why, or else the last lines of its log."""

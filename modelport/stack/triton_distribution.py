@@ -11,7 +11,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelport.environment import ROOT, locked, pip, say
+from modelport.environment import ROOT, locked, say
+from modelport.environment.packages import pip
 
 BACKENDS = ROOT / "triton" / "backends"
 TRITON = ROOT / "build" / "triton"

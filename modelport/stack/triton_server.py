@@ -37,6 +37,7 @@ SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
 GRPC_HEADER = "triton-grpc-protocol-"  # before the names of secrets in gRPC metadata
 STUB_TIMEOUT_S = 120  # Triton's 30 s are few for several frameworks that import at once on two cores
 MAX_ZOMBIES = 20
+LOADED = re.compile(r"successfully loaded '([\w.-]+)'")
 HARMLESS = ("CudaDriverHelper has not been initialized.",)  # said by every start without a GPU
 ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^error: (?P<fatal>.*)', re.MULTILINE)
 
@@ -181,6 +182,10 @@ class TritonServer(Server):
                 call(model, headers=headers, client_timeout=REPLACE_TIMEOUT_S)
             except InferenceServerException as error:
                 raise StartError(f"Triton could not {step} {model}: {error.message()}") from error
+
+    def progress(self) -> list[str]:
+        """The models that it has loaded."""
+        return [f"loaded {match[1]}" for match in LOADED.finditer(self.log())]
 
     def errors(self, last: int = 3) -> list[str]:
         """The last different error messages in the log, without their stack traces."""

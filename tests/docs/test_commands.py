@@ -31,6 +31,8 @@ NOT_RUN = {
     "make serve": "tests/integration/test_stack_lifecycle.py and test_overlay.py",
     "make export": "tests/export, and the stack of this session",
     "make train": "tests/export",
+    **dict.fromkeys(("make status", "make logs"), "tests/modelport/stack"),
+    "modelport api-key": "tests/transformers/test_api_keys.py",
     "make update": "tests/integration/test_update.py",
     "make compare": "tests/integration/test_compare.py",
     "make prometheus": "tests/integration/test_dashboard.py",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from waiting import wait_for
@@ -105,6 +106,10 @@ def prometheus(
         load.stop()
     yield prometheus
     prometheus.stop()
+
+
+def test_page_of_alerts_is_there(prometheus: Prometheus) -> None:
+    assert httpx.get(prometheus.alerts_page(), timeout=60).is_success
 
 
 def complaints(prometheus: Prometheus, expr: str, labels: Collection[str] = ()) -> list[str]:

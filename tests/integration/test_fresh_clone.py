@@ -71,7 +71,9 @@ def test_ready_line_comes_and_each_step_said_what_it_did(serving: tuple[str, lis
     url, said = serving
     assert said[-1] == f"ready: {url}", "\n".join(said)
     steps = [line for line in said if line.startswith("setup: installed ")]
-    assert [line.split()[2] for line in steps] == ["transformers.txt", "serve.txt", "openvino.txt", "pyproject.toml"]
+    assert [line.split()[2] for line in steps] == [
+        "transformers.txt", "serve.txt", "reference.txt", "openvino.txt", "pyproject.toml",
+    ]  # fmt: skip
 
 
 def test_photo_is_answered(serving: tuple[str, list[str]], pictures: Path) -> None:

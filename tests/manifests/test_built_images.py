@@ -94,7 +94,7 @@ def built(dockerfile: str, requirements: tuple[str, ...], image: str) -> Iterato
 @pytest.fixture(scope="module")
 def image(base: None) -> Iterator[Path]:
     """The transformer image's own file system."""
-    with built("transformers/Dockerfile", ("transformers.txt",), TRANSFORMER) as (_, folder):
+    with built("transformers/Dockerfile", ("transformers.txt", "reference.txt"), TRANSFORMER) as (_, folder):
         yield folder
 
 

@@ -20,8 +20,10 @@ from pathlib import Path
 import pytest
 
 from modelport import environment
+from modelport.environment import __main__ as entry
+from modelport.environment import machine, pytorch
 
-SERVES = ("transformers.txt", "serve.txt", "openvino.txt")
+SERVES = ("transformers.txt", "serve.txt", "reference.txt", "openvino.txt")
 FILES = (*SERVES, "dev.txt", "torch.txt", "torchvision.txt", "torch-build.txt", "torch-cuda.txt", "tensorflow.txt")
 # What hatchling does for the real project, without it: an editable wheel with nothing in it.
 BACKEND = """
@@ -50,9 +52,10 @@ SetUp = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout whose requirement files ask for nothing."""
-    (tmp_path / "modelport").mkdir()
     (tmp_path / "requirements").mkdir()
-    shutil.copy(environment.__file__, tmp_path / "modelport")
+    shutil.copytree(Path(environment.__file__).parent, tmp_path / "modelport" / "environment")
+    (tmp_path / "modelport" / "__init__.py").touch()
+    shutil.copy(environment.ROOT / "Makefile", tmp_path)
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / "backend.py").write_text(BACKEND)
     for name in FILES:
@@ -68,7 +71,7 @@ def set_up(checkout: Path) -> SetUp:
     others |= {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}  # nor PyTorch's index
 
     def run(*needs: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "modelport/environment.py", *needs]
+        command = [sys.executable, "-m", "modelport.environment", *needs]
         environ = {**others, **pip, **changes}
         return subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, check=False)
 
@@ -155,15 +158,15 @@ def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
 
 def test_index_that_accepts_a_connection_and_never_answers_is_passed_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert not environment._answers(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        assert not pytorch.answers(f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
 def test_index_that_answers_is_used(tmp_path: Path) -> None:
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert environment._answers(f"http://127.0.0.1:{server.server_port}/")
-        assert not environment._answers(f"http://127.0.0.1:{server.server_port}/missing/")
+        assert pytorch.answers(f"http://127.0.0.1:{server.server_port}/")
+        assert not pytorch.answers(f"http://127.0.0.1:{server.server_port}/missing/")
         server.shutdown()
 
 
@@ -197,15 +200,15 @@ def test_package_with_another_hash_is_refused_in_one_line(checkout: Path, set_up
 
 
 def test_this_python_fits() -> None:
-    assert environment.unfitness() is None
-    library = environment.shared_library()
+    assert machine.unfitness() is None
+    library = machine.shared_library()
     assert library is not None
     assert library.name == f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
 
 
 def test_other_version_of_python_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "SUPPORTED", ((3, 99),))
-    line = environment.unfitness()
+    monkeypatch.setattr(machine, "SUPPORTED", ((3, 99),))
+    line = machine.unfitness()
     assert line is not None
     assert "Python 3.11, 3.12 or 3.13 is needed" in line
     assert "PYTHON=/path/to/python3" in line
@@ -214,7 +217,7 @@ def test_other_version_of_python_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
 def test_missing_shared_library_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", lambda _: str(tmp_path))
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
-    line = environment.unfitness()
+    line = machine.unfitness()
     assert line is not None
     assert "no shared library" in line
     assert "apt install libpython" in line
@@ -222,7 +225,7 @@ def test_missing_shared_library_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_other_processor_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert "needs Linux on x86_64, this is linux on aarch64" in str(environment.unfitness())
+    assert "needs Linux on x86_64, this is linux on aarch64" in str(machine.unfitness())
 
 
 @pytest.mark.parametrize(
@@ -231,4 +234,60 @@ def test_other_processor_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_c_library_has_to_be_new_enough(monkeypatch: pytest.MonkeyPatch, library: str | None, fits: bool) -> None:
     monkeypatch.setattr(os, "confstr", lambda _: library)
-    assert (environment.unfitness() is None) == fits
+    assert (machine.unfitness() is None) == fits
+
+
+def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout: Path, tmp_path: Path) -> None:
+    for name in ("with space", "with:colon", "with'quote", "with$dollar"):
+        copied = shutil.copytree(checkout / "modelport", tmp_path / name / "modelport").parent
+        command = [sys.executable, "-m", "modelport.environment"]
+        run = subprocess.run(command, cwd=copied, capture_output=True, text=True, check=False)
+        assert run.returncode == 1
+        (line,) = run.stderr.splitlines()
+        assert "move the checkout to a path without spaces, colons or quotes" in line
+        assert not (copied / ".venv").exists()
+
+
+def test_checkout_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "ROOT", Path("/proc/1"))
+    line = machine.unusable_checkout()
+    assert line is not None
+    assert line.startswith("cannot write into /proc/1 (")
+
+
+OLD = """#!/bin/sh
+case "$*" in *version_info*) exit 1;; esac
+echo "  File steps.py, line 1 SyntaxError" >&2; exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        pytest.param(OLD, "is missing or older than 3.7", id="Python 2.7 or 3.6"),
+        pytest.param(None, "is missing or older than 3.7", id="no such program"),
+    ],
+)
+def test_python_that_cannot_read_the_code_is_told_so_by_make(checkout: Path, script: str | None, said: str) -> None:
+    python = checkout / "old-python"
+    if script:
+        python.write_text(script)
+        python.chmod(0o755)
+    command = ["make", "setup", f"PYTHON={python}"]
+    run = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert run.returncode
+    assert said in run.stdout
+    assert "SyntaxError" not in run.stdout + run.stderr
+
+
+def test_python_that_is_named_is_used_or_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(entry, "version_of", lambda _: "3.99.1")
+    assert entry.main(["--exactly"]) == 1
+    assert ".venv has Python 3.99.1" in capsys.readouterr().err
+    monkeypatch.setattr(entry, "version_of", lambda _: "")
+    monkeypatch.setattr(entry, "unfitness", lambda: "Python 3.11 is needed, this is 3.10: install one")
+    monkeypatch.setattr(entry, "other_python", lambda: pytest.fail("another Python was looked for"))
+    monkeypatch.setattr(entry, "set_up", lambda *_: 1)
+    assert entry.main(["--exactly"]) == 1

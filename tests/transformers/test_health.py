@@ -26,7 +26,7 @@ def model(**state):
 
 
 def report(one):
-    chain = SimpleNamespace(models=[one])
+    chain = SimpleNamespace(models=[one], reason_against=lambda model: model.unready_reason)
     service = SimpleNamespace(name="s", chain=chain, unready_reason=one.unready_reason)
     return Health({"s": service}).report()
 

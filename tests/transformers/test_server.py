@@ -1,39 +1,11 @@
 """The server's process, without a Triton behind it: honest about it, closed where it must be, and gone in time."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import httpx
 import orjson
 import pytest
-from waiting import wait_for
-
-OPTIONS = ["--host=127.0.0.1", "--predictor_host=127.0.0.1:9", "--drain_s=1.5", "--cors_origins=https://a.example"]
-
-
-@contextmanager
-def serving(log: Path, ports: list[int], *options: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    command = [sys.executable, "-m", "kserve_transformers", *OPTIONS, *options]
-    command += [f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
-        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=20) as client:
-            wait_for(lambda: alive(client), log)
-            yield process, client
-        process.kill()
-
-
-def alive(client: httpx.Client) -> bool:
-    try:
-        return client.get("/v2/health/live").json() == {"live": True}
-    except httpx.TransportError:
-        return False
+from transformer import serving
 
 
 @pytest.fixture(scope="module")

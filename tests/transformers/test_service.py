@@ -18,7 +18,8 @@ from kserve_transformers.tasks import build_task
 def model(room, trained=True, ready=True):
     """As much of a model as admission looks at."""
     declaration = SimpleNamespace(trained=trained)
-    return SimpleNamespace(name="m", room=room, ready=ready, declaration=declaration, known_declaration=None)
+    reason = None if ready else "not loaded"
+    return SimpleNamespace(name="m", room=room, unready_reason=reason, declaration=declaration, known_declaration=None)
 
 
 def digits(models, threads):

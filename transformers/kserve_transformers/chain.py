@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kserve_transformers.metrics import FALLBACKS
 from kserve_transformers.predictor import Declaration, TritonModel
@@ -14,17 +14,33 @@ class Chain:
     Args:
         service: the service's name, for metrics.
         models: in order of preference.
+        misfit: why a model cannot serve the service's task, from what it declares; None where it can.
     """
 
-    def __init__(self, service: str, models: Sequence[TritonModel]) -> None:
+    def __init__(
+        self, service: str, models: Sequence[TritonModel], misfit: Callable[[Declaration], str | None]
+    ) -> None:
         self._service = service
+        self._misfit = misfit
+        self._judged: dict[str, tuple[Declaration, str | None]] = {}
         self.models = tuple(models)
 
     @property
     def unready_reason(self) -> str | None:
         """Why no model can answer; None where one can."""
-        reasons = [(model.name, model.unready_reason) for model in self.models]
+        reasons = [(model.name, self.reason_against(model)) for model in self.models]
         return None if any(reason is None for _, reason in reasons) else "; ".join(f"{n}: {r}" for n, r in reasons)
+
+    def reason_against(self, model: TritonModel) -> str | None:
+        """Why a model cannot answer for this service; None where it can."""
+        declared = model.known_declaration
+        if declared is None:
+            return model.unready_reason
+        judged, misfit = self._judged.get(model.name, (None, None))
+        if judged is not declared:
+            misfit = self._misfit(declared)
+            self._judged[model.name] = declared, misfit
+        return f"does not fit {self._service}: {misfit}" if misfit else model.unready_reason
 
     @property
     def known(self) -> Declaration | None:
@@ -34,7 +50,7 @@ class Chain:
     @property
     def ready_declarations(self) -> list[Declaration]:
         """The declarations of the models that are ready."""
-        known = [model.known_declaration for model in self.models if model.ready]
+        known = [model.known_declaration for model in self.models if self.reason_against(model) is None]
         return [declaration for declaration in known if declaration is not None]
 
     @property
@@ -66,9 +82,10 @@ class Chain:
 
     def _standing(self) -> Iterator[tuple[TritonModel, str | None]]:
         """Each model with why it is passed over; untrained ones are while a trained one is ready."""
-        trained_ready = any(model.ready and model.declaration.trained for model in self.models)
+        ready = [model for model in self.models if self.reason_against(model) is None]
+        trained_ready = any(model.declaration.trained for model in ready)
         for model in self.models:
-            if not model.ready:
+            if model not in ready:
                 yield model, "not ready"
             else:
                 yield model, "untrained" if trained_ready and not model.declaration.trained else None

@@ -2,6 +2,7 @@
 
 ServingError                      base, never raised itself
 ├── BadRequestError           400 the request is malformed: it says which part
+├── UnauthenticatedError      401 no API key, or one that is not known
 ├── NotFoundError             404 no such service, model or version
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
@@ -34,6 +35,21 @@ class BadRequestError(ServingError):
 
     status = 400
     grpc_code = "INVALID_ARGUMENT"
+
+
+class UnauthenticatedError(ServingError):
+    """The server requires an API key, and the request has none that is known."""
+
+    status = 401
+    grpc_code = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("an API key is required: send it as Authorization: Bearer KEY")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What RFC 9110, 11.6.1, demands; browsers ask for a password."""
+        return {"WWW-Authenticate": 'Bearer realm="modelport", Basic realm="modelport"'}
 
 
 class NotFoundError(ServingError):

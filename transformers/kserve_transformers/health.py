@@ -43,9 +43,10 @@ class Health:
         """The models of a service: ready or why not, version, and what their weights are."""
         models: dict[str, ModelState] = {}
         for model in service.chain.models:
-            entry: ModelState = {"ready": model.ready, "condition": model.condition}
-            if model.unready_reason:
-                entry["reason"] = model.unready_reason
+            reason = service.chain.reason_against(model)
+            entry: ModelState = {"ready": reason is None, "condition": model.condition}
+            if reason:
+                entry["reason"] = reason
             if model.release:
                 entry["release"] = model.release
             if model.draining:

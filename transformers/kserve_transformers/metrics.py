@@ -26,6 +26,9 @@ REFUSED_BYTES = Counter(
 REFUSED_PIXELS = Counter(
     "modelport_refused_pixels_total", "Pixels of images over the limit, as their headers declare", ["service"]
 )
+KEY_REQUESTS = Counter(
+    "modelport_key_requests_total", "Requests by the name of their API key; none: refused without one", ["key"]
+)
 MODEL_READY = Gauge("modelport_model_ready", "1 where the model is ready", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])

@@ -37,8 +37,8 @@ def begin(headers: Mapping[str, str]) -> str:
     return request_id
 
 
-def record(service: str, protocol: str, outcome: str, seconds: float, request_id: str) -> None:
-    """Count a request that ended, and log it."""
+def record(service: str, protocol: str, outcome: str, seconds: float, request_id: str, key: str | None = None) -> None:
+    """Count a request that ended, and log it, with the name of its API key where it has one."""
     REQUESTS.labels(service, protocol, outcome).inc()
     SECONDS.labels(service, protocol).observe(seconds)
     logger.info(
@@ -50,6 +50,7 @@ def record(service: str, protocol: str, outcome: str, seconds: float, request_id
                 "protocol": protocol,
                 "outcome": outcome,
                 "ms": round(seconds * 1000, 1),
+                **({"key": key} if key else {}),
             }
         },
     )

@@ -20,6 +20,7 @@ from kserve_transformers.health import Health
 from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.sdk.grpc import GRPCServer, Servicer
+from kserve_transformers.sdk.keys import KeyRequiredInterceptor
 from kserve_transformers.sdk.model import ServiceModel
 from kserve_transformers.sdk.rest import GRACE_S, RestServer
 from kserve_transformers.service import Service, Services
@@ -72,6 +73,7 @@ async def _serve_services(settings: Settings, services: Services) -> None:
         Servicer(server.dataplane, server.model_repository_extension, services, health),
         settings.limits.body_bytes,
         GRACE_S,
+        [KeyRequiredInterceptor(settings.api_keys)] if settings.api_keys else [],
     )
     drain = _Drain(rest.uvicorn_server, health, settings.drain_s)
     rest.uvicorn_server.handle_exit = drain.on_signal  # type: ignore[method-assign]

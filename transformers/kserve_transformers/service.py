@@ -110,7 +110,7 @@ class Service:
         self.name = spec.name
         self.spec = spec
         self.task = task
-        self.chain = Chain(spec.name, models)
+        self.chain = Chain(spec.name, models, task.misfit)
         self._limits = limits
         self._threads = threads
         self._decoding = 0  # requests whose instances are being decoded: each will need a place in a model's queue

@@ -12,6 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.api_keys import ApiKeys
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
 
@@ -33,6 +34,13 @@ def _number(kind: type, minimum: float, maximum: float = float("inf")) -> Callab
         return number
 
     return check
+
+
+def _keys(text: str) -> ApiKeys:
+    try:
+        return ApiKeys(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 _COUNT = _number(int, 1)
@@ -80,6 +88,7 @@ class Settings:
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds for which requests are still served after SIGTERM", float)
+    api_keys: ApiKeys | None = _option(None, "file of API keys: only callers that have one are answered", _keys)  # noqa: RUF009
     log_requests: bool = _option(False, "log a line of JSON for each request")
     no_page: bool = _option(False, "answer JSON instead of a page to browsers at / and /SERVICE/")
 
@@ -94,30 +103,38 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     add = parser.add_argument
     add("--service", type=_service, action="append", default=[], metavar="SERVICE", help=f"{FORM}; repeatable")
     add("--model_name", help="added by KServe's controller; the services are those that --service declares")
-    for name, option in number_options().items():
-        check = _number(float, option.minimum, option.maximum)
-        add(f"--{name}", type=check, default=option.default, help=f"{option.description} (default: %(default)s)")
-    for flag, one in (*_flags(Settings), *_flags(Limits)):
-        if isinstance(one.default, bool):
-            add(f"--{flag}", action="store_true", help=one.metadata["help"])
-        else:
-            text = f"{one.metadata['help']} (default: %(default)s)"
-            add(f"--{flag}", type=one.metadata["parse"], default=one.default, help=text)
-    options = vars(parser.parse_args(arguments))
-    names = [spec.name for spec in options["service"]]
+    for flag, how in options():
+        add(f"--{flag}", **how)
+    told = vars(parser.parse_args(arguments))
+    names = [spec.name for spec in told["service"]]
     if not names:
         parser.error(f"declare what to serve: --service {FORM}, once for each service")
     if len(set(names)) < len(names):
         parser.error(f"two services are called {next(name for name in names if names.count(name) > 1)}")
-    repository = options["model_repository"]
+    repository = told["model_repository"]
     if repository is not None and not repository.is_dir():
         parser.error(f"--model_repository {repository}: no such folder")
     return Settings(
-        tuple(options["service"]),
-        {name: options[name] for name in number_options()},
-        Limits(**{one.name: options[flag] for flag, one in _flags(Limits)}),
-        **{one.name: options[flag] for flag, one in _flags(Settings)},
+        tuple(told["service"]),
+        {name: told[name] for name in number_options()},
+        Limits(**{one.name: told[flag] for flag, one in _flags(Limits)}),
+        **{one.name: told[flag] for flag, one in _flags(Settings)},
     )
+
+
+def options() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The server's options beside its services: the flag of each, and the keywords of argparse's add_argument."""
+    for name, option in number_options().items():
+        check = _number(float, option.minimum, option.maximum)
+        text = f"{option.description} (default: {option.default})"
+        yield name, {"type": check, "default": option.default, "help": text}
+    for flag, one in (*_flags(Settings), *_flags(Limits)):
+        default, text = one.default, one.metadata["help"]
+        if isinstance(default, bool):
+            yield flag, {"action": "store_true", "help": text}
+        else:
+            shown = f" (default: {default})" if default or default == 0 else ""
+            yield flag, {"type": one.metadata["parse"], "default": default, "help": text + shown}
 
 
 def _flags(kind: type) -> Iterator[tuple[str, Field[Any]]]:

@@ -9,7 +9,7 @@ import sys
 import time
 
 from modelport.environment import ROOT, say
-from modelport.measure.prometheus.prometheus import Pod, Prometheus
+from modelport.measure.prometheus.prometheus import Pod, Prometheus, check_port
 from modelport.stack.errors import StackError
 
 
@@ -23,10 +23,11 @@ def main() -> None:
     pod = Pod("local-0", "local", options.stack_port, options.triton_port + 2)
     prometheus = Prometheus(pod, ROOT / "build" / "prometheus" / str(os.getpid()), options.port)
     try:
+        check_port(options.port)
         prometheus.start()
     except StackError as error:
         sys.exit(f"error: {error}")
-    say(f"{prometheus.url}/graph scrapes port {pod.http_port}; alerts: {prometheus.url}/alerts; Ctrl-C ends")
+    say(f"{prometheus.url}/graph scrapes port {pod.http_port}; alerts: {prometheus.alerts_page()}; Ctrl-C ends")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

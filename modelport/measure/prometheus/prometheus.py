@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,6 +156,11 @@ class Prometheus:
         self._process.stop()
         raise StartError(f"Prometheus did not start: {log[-500:]}")
 
+    def alerts_page(self) -> str:
+        """The address of its page of alerts, which Debian's package 2.42 has at another path."""
+        paths = ("/alerts", "/classic/alerts")
+        return self.url + next((path for path in paths if self._client.get(path).is_success), paths[0])
+
     def stop(self) -> None:
         """Stop it."""
         self._client.close()
@@ -184,6 +190,22 @@ class Prometheus:
             raise ValueError(f"{parameters.get('query', what)}: {answer['error']}")
         data: dict[str, Any] = answer["data"]
         return data
+
+
+def check_port(port: int) -> None:
+    """Look whether a port is free: another Prometheus may be there, as Debian's package starts one.
+
+    Raises:
+        StartError: it is not.
+    """
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except (OSError, OverflowError) as error:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "it must be below 65536"
+        raise StartError(
+            f"port {port} cannot be used ({why}): end what listens there, or choose another: "
+            f'make prometheus ARGS="--port {port + 1}"'
+        ) from error
 
 
 def executable(name: str = "prometheus") -> str:

@@ -20,7 +20,9 @@ from modelport.measure.soak.slopes import Slope, slope
 from modelport.measure.torture.outcome import HONEST, Outcome, judge, tally
 from modelport.measure.torture.served import RECOVER_S, STUB, TRANSFORMER, TRITON, Served, wait_for
 from modelport.measure.torture.traffic import LIGHT, begin, requests
-from modelport.stack.control import ask, run_folder
+from modelport.stack.control import ask
+from modelport.stack.running
+modelport.stack.stack import run_folder
 from modelport.stack.errors import StackError
 from modelport.stack.triton_server import MAX_ZOMBIES
 

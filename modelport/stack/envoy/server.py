@@ -35,6 +35,7 @@ class Envoy(Server):
         port: where callers come in.
         admin_port: where Envoy tells about itself.
         folder: for its configuration and its log.
+        host: address that callers reach.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Envoy(Server):
         port: int,
         admin_port: int,
         folder: Path,
+        host: str = LOOPBACK,
     ) -> None:
         # named by the port: Envoys of several stacks may have one folder, and each follows its files while it runs
         self._bootstrap_file, self._clusters_file, self._routes_file = (
@@ -51,7 +53,7 @@ class Envoy(Server):
         )
         self._bootstrap = envoy_config.bootstrap(
             buffer_bytes(documents),
-            (LOOPBACK, port),
+            (host, port),
             (LOOPBACK, admin_port),
             self._clusters_file,
             self._routes_file,

@@ -204,11 +204,6 @@ def _document(hosted: Hosted, name: str | None) -> Operation:
     return {"summary": "This document.", "responses": {"200": _answer("OpenAPI 3.1.", _json({"type": "object"}))}}
 
 
-def _docs(hosted: Hosted, name: str | None) -> Operation:
-    content = {"text/html": {"schema": {"type": "string"}}}
-    return {"summary": "This document as a page.", "responses": {"200": _answer("HTML.", content)}}
-
-
 # By the route's tag and the function that answers; "own" is a service's own router.
 OPERATIONS: Mapping[str, Describe] = {
     "own_post": _post("Infer by {service}'s legacy route.", "own", _own_body, _own_answer),
@@ -234,5 +229,4 @@ OPERATIONS: Mapping[str, Describe] = {
     "server_index": _get("Where each service takes requests.", answers.Index),
     "server_metrics": _metrics,
     "server_document": _document,
-    "server_docs": _docs,
 }

@@ -1,4 +1,4 @@
-"""/openapi.json, and the API reference at /docs."""
+"""/openapi.json: the API document, of which the API reference is made in the browser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from fastapi.routing import APIRoute
 
 from kserve_transformers.openapi.document import build_document
 from kserve_transformers.openapi.operations import Hosted
-from kserve_transformers.openapi.page import SECURITY_POLICY, render_page
 from kserve_transformers.openapi.schemas import window_length
 
 
@@ -23,33 +22,23 @@ def answer_head(router: APIRouter) -> None:
             route.methods.add("HEAD")
 
 
-def documents_router(routers: Sequence[APIRouter], hosted: Hosted, page: bool) -> APIRouter:
-    """The routes of the API document and the API reference, which describe all routes.
+def documents_router(routers: Sequence[APIRouter], hosted: Hosted) -> APIRouter:
+    """The route of the API document, which describes all routes.
 
     Args:
         routers: all others.
         hosted: services and limits.
-        page: whether there is an API reference.
     """
     router = APIRouter(tags=["server"])
 
     @lru_cache(maxsize=2)
-    def built(window_lengths: tuple[int | None, ...]) -> tuple[bytes, bytes]:
-        """Both forms; what models say of themselves is all that may change."""
-        made = build_document((*routers, router), hosted)
-        return orjson.dumps(made), render_page(made).encode()
-
-    def current() -> tuple[bytes, bytes]:
-        return built(tuple(window_length(service) for service in hosted.services.values()))
+    def built(window_lengths: tuple[int | None, ...]) -> bytes:
+        """What models say of themselves is all that may change."""
+        return orjson.dumps(build_document((*routers, router), hosted))
 
     @router.get("/openapi.json")
     async def document() -> Response:
-        return Response(current()[0], media_type="application/json")
-
-    if page:
-
-        @router.get("/docs")
-        async def docs() -> Response:
-            return Response(current()[1], headers={"content-security-policy": SECURITY_POLICY}, media_type="text/html")
+        lengths = tuple(window_length(service) for service in hosted.services.values())
+        return Response(built(lengths), media_type="application/json")
 
     return router

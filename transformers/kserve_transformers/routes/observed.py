@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kserve_transformers.observe import REQUEST_ID, begin, record
 from kserve_transformers.routes.table import Target, keep_target
 
+KEY_NAME = "modelport.key"  # in the scope of a request whose caller has one
+
 
 class Observed:
     """ASGI middleware around everything else.
@@ -46,4 +48,4 @@ class Observed:
             await self._app(scope, receive, observed)
         finally:
             service = target.service.name if target.service else "none"
-            record(service, target.protocol, outcome, time.perf_counter() - started, request_id)
+            record(service, target.protocol, outcome, time.perf_counter() - started, request_id, scope.get(KEY_NAME))

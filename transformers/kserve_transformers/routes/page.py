@@ -1,4 +1,4 @@
-"""The page on which services can be tried: browsers get it at / and /SERVICE/, other clients get JSON there."""
+"""What browsers get: the page on which services can be tried, at / and /SERVICE/, and the API reference at /docs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from kserve_transformers.service import Services
 from kserve_transformers.settings import Limits
 
 FOLDER = Path(__file__).parents[1] / "page"
+_REFERENCE = FOLDER.parent / "reference"
+_SWAGGER_UI = "drf_spectacular_sidecar/static/drf_spectacular_sidecar/swagger-ui-dist"
 _INDEX = "index.html"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -49,7 +52,7 @@ class _File:
 
 
 class Page:
-    """ASGI middleware that answers browsers with the page, and passes on all other requests.
+    """ASGI middleware that answers browsers with the pages, and passes on all other requests.
 
     The page names its files relative to its own address, so that it works behind a gateway that passes on /SERVICE/
     alone.
@@ -67,6 +70,7 @@ class Page:
         self._index = files.pop(_INDEX)
         self._addresses = {"/", *(f"/{name}/" for name in services)}
         self._files = {f"{address}page/{name}": file for address in self._addresses for name, file in files.items()}
+        self._files |= _reference()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a browser, or pass the request on."""
@@ -92,6 +96,14 @@ def _read(path: Path, settings: str) -> _File:
     if path.name == _INDEX:
         content = content.replace(b"{{settings}}", html.escape(settings).encode())
     return _File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _reference() -> dict[str, _File]:
+    """The API reference: Swagger UI, as its package brings it, on /openapi.json."""
+    swagger_ui = Path(str(distribution("drf-spectacular-sidecar").locate_file(_SWAGGER_UI)))
+    folders = {"swagger-ui.css": swagger_ui, "swagger-ui-bundle.js": swagger_ui, "start.js": _REFERENCE}
+    files = {f"/docs/{name}": _read(folder / name, "") for name, folder in folders.items()}
+    return files | dict.fromkeys(("/docs", "/docs/"), _read(_REFERENCE / _INDEX, ""))
 
 
 def _settings(services: Services, limits: Limits) -> dict[str, Any]:

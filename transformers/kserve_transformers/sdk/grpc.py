@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -162,9 +162,18 @@ class GRPCServer:
         servicer: what answers.
         max_message_bytes: largest request.
         grace_s: how long running requests may take after `stop`.
+        interceptors: before our own.
     """
 
-    def __init__(self, address: str, servicer: Servicer, max_message_bytes: int, grace_s: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        servicer: Servicer,
+        max_message_bytes: int,
+        grace_s: float,
+        interceptors: Sequence[aio.ServerInterceptor] = (),
+    ) -> None:
+        self._interceptors = interceptors
         self._address = address
         self._servicer = servicer
         self._max_message_bytes = max_message_bytes
@@ -175,7 +184,10 @@ class GRPCServer:
         """Serve until stopped."""
         self._server = aio.server(
             ThreadPoolExecutor(max_workers=1),
-            interceptors=(Interceptor(BODIES_HELD * self._max_message_bytes),),
+            interceptors=(
+                *self._interceptors,
+                Interceptor(BODIES_HELD * self._max_message_bytes),
+            ),
             maximum_concurrent_rpcs=_MAX_CALLS,
             options=[("grpc.max_receive_message_length", self._max_message_bytes + _ENVELOPE_BYTES)],
         )

@@ -25,6 +25,7 @@ from kserve_transformers.routes.targets import legacy_prefixes, post_targets
 from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
 from kserve_transformers.sdk.errors import add_error_handlers
+from kserve_transformers.sdk.keys import KeyRequired
 from kserve_transformers.sdk.model import infer_through
 from kserve_transformers.service import Services
 from kserve_transformers.settings import Settings
@@ -67,7 +68,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         routers = [v2_router(self._services, infer, self._health, version), v1_router(self._services, infer)]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits), not self._settings.no_page)
+        documents = documents_router(routers, Hosted(self._services, self._settings.limits))
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)
@@ -78,6 +79,8 @@ class RestServer(RESTServer):  # type: ignore[misc]
         app.add_middleware(Admission)  # the innermost
         if not self._settings.no_page:
             app.add_middleware(Page, services=self._services, limits=self._settings.limits)
+        if self._settings.api_keys:
+            app.add_middleware(KeyRequired, keys=self._settings.api_keys)
         if self._settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,

@@ -68,6 +68,8 @@ class AnomalyTask(Task[Window, Verdict]):
         "anomaly": ("BOOL", [-1]),
     }
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {"reconstruction": ("FP32", [-1, -1])}
+    model_input = ("FP32", [-1])
+    model_outputs: ClassVar[Mapping[str | None, OutputType]] = {"mae": ("FP32", [1]), "reconstruction": ("FP32", [-1])}
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "reconstruction": Flag("Whether the answer carries what the model made of each window."),
     }
@@ -75,6 +77,14 @@ class AnomalyTask(Task[Window, Verdict]):
         None: Presentation("/predict", AnomalyPrediction, _predictions)
     }
     example = "window.json"
+
+    def misfit(self, model: Declaration) -> str | None:
+        """Its config must have the threshold, too."""
+        try:
+            float(model.parameters.get("threshold", "missing"))
+        except ValueError:
+            return super().misfit(model) or "its config.pbtxt has no parameter threshold that is a number"
+        return super().misfit(model)
 
     def input_type(self, model: Declaration | None) -> dict[str, Any]:
         """With the window's length, once the model is known."""

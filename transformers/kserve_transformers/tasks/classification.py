@@ -103,12 +103,27 @@ class ClassificationTask(ImageTask[TopK]):
         "model": ("BYTES", [-1]),
         "fallback": ("BOOL", [-1]),
     }
+    model_input = ("UINT8", [-1, -1, 3])
+    model_outputs: ClassVar[Mapping[str | None, OutputType]] = {None: ("FP32", [-1])}
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
         None: Presentation("/classify", ClassifierPrediction, _by_label),
         "cars": Presentation("/predict", CarsPrediction, _in_per_cent, outputs=("label", "score")),
     }
     example = "image.webp"
     takes_photos = True
+
+    def misfit(self, model: Declaration) -> str | None:
+        """It must have as many classes as are answered, and a resize rule that is known."""
+        reason = super().misfit(model)
+        if reason is None:
+            (output,) = model.outputs.values()
+            try:
+                _resize_rule(model)
+            except BadAnswerError as error:
+                return str(error)
+            if output.shape[0] < TOP_K:
+                return f"it has {output.shape[0]} classes; {TOP_K} are answered"
+        return reason
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """As the model's resize rule needs it."""

@@ -89,6 +89,12 @@ class DetectionTask(ImageTask[Detections]):
         "label": ("BYTES", [-1]),
         "image_index": ("INT32", [-1]),
     }
+    model_input = ("UINT8", [-1, -1, 3])
+    model_outputs: ClassVar[Mapping[str | None, OutputType]] = {
+        "boxes": ("FP32", [-1, 4]),
+        "scores": ("FP32", [-1]),
+        "classes": ("INT32", [-1]),
+    }
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "score_threshold": Number(0, 1, "Lowest confidence of a detection.", 0.3),
         "iou_threshold": Number(0, 1, "Overlap above which the weaker of two boxes of a class is dropped.", 0.45),

@@ -52,6 +52,8 @@ class DigitsTask(ImageTask[Digit]):
         "digit": ("INT32", [-1]),
         "confidence": ("FP32", [-1]),
     }
+    model_input = ("UINT8", [28, 28, 1])
+    model_outputs: ClassVar[Mapping[str | None, OutputType]] = {"probabilities": ("FP32", [10])}
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
         None: Presentation("/predict", DigitsPrediction, _predictions)
     }

@@ -19,6 +19,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from kserve_transformers.predictor import Declaration, Outputs
+from kserve_transformers.predictor.declaration import TensorSpec
 from kserve_transformers.protocol.requests import InstanceKind, Window
 from kserve_transformers.protocol.v2 import input_type
 from kserve_transformers.tasks.parameters import Parameter, check_parameters
@@ -110,6 +111,8 @@ class Task(ABC, Generic[Decoded, Answer]):
         outputs: V2 outputs by name.
         optional_outputs: V2 outputs that a parameter requests.
         parameters: options that a request may name.
+        model_input: datatype and shape, without the batch dimension, of the input that a model must have.
+        model_outputs: likewise of the outputs that the task reads, by name; None stands for a model's only output.
         presentations: by name; None is the task's own.
         example: file of an instance, in this package's folder `examples`.
         takes_photos: whether any photo is a fair instance.
@@ -124,6 +127,8 @@ class Task(ABC, Generic[Decoded, Answer]):
     outputs: ClassVar[Mapping[str, OutputType]]
     optional_outputs: ClassVar[Mapping[str, OutputType]] = {}
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    model_input: ClassVar[OutputType]
+    model_outputs: ClassVar[Mapping[str | None, OutputType]]
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]]
     example: ClassVar[str]
     takes_photos: ClassVar[bool] = False
@@ -165,6 +170,25 @@ class Task(ABC, Generic[Decoded, Answer]):
     @abstractmethod
     def tensors(self, answered: Answered[Answer]) -> Tensors:
         """The answers as V2 outputs; BYTES as object arrays of bytes."""
+
+    def misfit(self, model: Declaration) -> str | None:
+        """Why a model cannot serve this task, from what it declares; None where it can."""
+        only = next(iter(model.outputs.values())) if len(model.outputs) == 1 else None
+        checks: list[tuple[str, OutputType, TensorSpec | None]] = [("input", self.model_input, model.input)]
+        for name, output in self.model_outputs.items():
+            checks.append(
+                (f"output {name}", output, model.outputs.get(name)) if name else ("single output", output, only)
+            )
+        for what, (datatype, shape), found in checks:
+            wanted = f"{datatype} [{', '.join('?' if size == -1 else str(size) for size in shape)}]"
+            if found is None:
+                return f"it has no {what}, {wanted}"
+            fits = len(shape) == len(found.shape) and all(
+                size in (-1, own) for size, own in zip(shape, found.shape, strict=True)
+            )
+            if found.datatype != datatype or not fits:
+                return f"its {what} is {found.datatype} {list(found.shape)}, not {wanted}"
+        return None
 
     def is_light(self, instance: bytes | Window) -> bool:
         """Whether array work on the instance takes less time than handing it to a thread."""

@@ -1,0 +1,23 @@
+"""The checkout, what is said to the person at the terminal, and the error of set-up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the message is the one line that a person reads."""
+
+
+def say(text: str, end: str = "\n", error: bool = False) -> None:
+    """Tell the person at the terminal; where nobody reads any more (`| head`), the command ends."""
+    try:
+        print(text, end=end, flush=True, file=sys.stderr if error else sys.stdout)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would complain at the exit
+        sys.exit(128 + signal.SIGPIPE)

@@ -1,0 +1,85 @@
+"""What a running stack tells other processes of the same checkout about itself: build/run/PORT/stack.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from exporters.files import replace_file
+from exporters.repository import versions
+from modelport.environment import ROOT
+
+FOLDER = ROOT / "build" / "run"
+FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stack that serves.
+
+    Attributes:
+        port: where callers reach it.
+        repository: its model repository.
+        overlay: that it serves; empty without one.
+        transformers: REST port of each transformer server, by name.
+        logs: files of the servers.
+        exported: when the artefact of each model was written, in nanoseconds, as the stack found it.
+        pid: of the stack's process.
+        started: in seconds since the epoch.
+    """
+
+    port: int
+    repository: str
+    overlay: str
+    transformers: Mapping[str, int]
+    logs: Sequence[str]
+    exported: Mapping[str, int]
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=time.time)
+
+    def write(self) -> None:
+        """Write it, in a folder that only this user can enter."""
+        folder = run_folder(self.port)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        replace_file(folder / FILE, json.dumps(dataclasses.asdict(self)).encode())
+
+    def newer(self) -> list[str]:
+        """The models whose artefacts have been exported since the stack started."""
+        now = exported(Path(self.repository))
+        return [model for model, written in self.exported.items() if now.get(model, written) > written]
+
+
+def run_folder(port: int) -> Path:
+    """What belongs to the stack on a port while it runs."""
+    return FOLDER / str(port)
+
+
+def exported(repository: Path) -> dict[str, int]:
+    """When the newest version of each model of a repository was written, in nanoseconds since the epoch."""
+    found = {}
+    for config in repository.glob("*/config.pbtxt"):
+        version = config.parent / str(max(versions(config.parent), default=0))
+        written = [file.stat().st_mtime_ns for file in version.rglob("*") if file.is_file()]
+        if written:
+            found[config.parent.name] = max(written)
+    return found
+
+
+def running(port: int | None = None) -> Iterator[Running]:
+    """The stacks of this checkout that run now, or the one on a port."""
+    for file in sorted(FOLDER.glob(f"{port or '*'}/{FILE}")):
+        try:
+            found = Running(**json.loads(file.read_text()))
+            began = psutil.Process(found.pid).create_time()
+        except (OSError, ValueError, TypeError, psutil.NoSuchProcess):
+            continue
+        if began <= found.started:  # else another process has the number now
+            yield found
