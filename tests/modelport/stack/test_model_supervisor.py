@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -95,7 +96,7 @@ def test_pauses_between_replacements_grow(setting):
     setting.triton.states["m"] = "Z"
     setting.look(400)
     times = [at for at, _, _ in setting.triton.replaced]
-    pauses = [later - at for at, later in zip(times, times[1:], strict=False)]
+    pauses = [later - at for at, later in pairwise(times)]
     assert pauses[:4] == pytest.approx([FIRST_PAUSE_S, 10, 20, 40], abs=1.5)
     assert max(pauses) == pytest.approx(MAX_PAUSE_S, abs=1.5)
     setting.triton.states["m"] = "S"
