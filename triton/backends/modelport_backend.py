@@ -46,9 +46,9 @@ def yielding() -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in os.listdir("/proc/self/task"):  # those that began meanwhile have inherited it
+        for thread in Path("/proc/self/task").iterdir():  # those that began meanwhile have inherited it
             with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, int(thread), usual)
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), usual)
 
 
 class BackendError(Exception):
