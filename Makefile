@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve status logs test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ demo: setup  ## send the sample images to a running stack, draw the detections i
 
 torture: setup  ## inject faults into a stack of its own under load, and print what callers saw (ARGS=--short)
 	@$(RUN) torture $(ARGS)
+
+soak: setup  ## send mixed traffic, faults, updates and hostile files for MINUTES=60, and measure what must not grow
+	@$(RUN) soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 bench: setup  ## measure beside the raw models and the legacy servers: tables and plots in build/bench (ARGS="--only memory")
 	@$(RUN) bench $(ARGS)

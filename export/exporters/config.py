@@ -100,6 +100,9 @@ def to_pbtxt(config: Config, gpu: bool = False) -> str:
 
 def _tensor(kind: Any, tensor: Tensor) -> Any:
     message = kind(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    # an image, as NVIDIA's image clients look for it
+    if kind is model_config_pb2.ModelInput and tensor.data_type == "TYPE_UINT8" and len(tensor.dims) == 3:
+        message.format = model_config_pb2.ModelInput.FORMAT_NHWC
     if tensor.labels:
         message.label_filename = "labels.txt"
     return message

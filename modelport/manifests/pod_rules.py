@@ -28,6 +28,7 @@ NOT_IN_KNATIVE = (
     "nodeSelector",
 )
 TRITON_EXIT_S = 5
+LIVENESS_S = 120  # what a busy node delays is not restarted
 Rule = Iterator[tuple[str, str, str]]
 
 
@@ -117,6 +118,17 @@ def _probes(pod: Pod) -> Rule:
             "Triton is restarted while the transformer, which liveness asks, still starts",
             "Probe the golden samples here too: httpGet /v2/health/ready on 8080",
         )
+    for container in (pod.transformer, pod.triton):
+        probe = container.get("livenessProbe")
+        patience_s = at(container, "livenessProbe.periodSeconds", 10) * at(
+            container, "livenessProbe.failureThreshold", 3
+        )
+        if probe and patience_s < LIVENESS_S:
+            yield (
+                f"containers.{container['name']}.livenessProbe",
+                f"restarts it after {patience_s} s: a busy node would restart all replicas",
+                f"Raise periodSeconds or failureThreshold, to {LIVENESS_S} s together",
+            )
     for name in ("livenessProbe", "readinessProbe"):
         if pod.mode == "Knative" and pod.triton.get(name):
             yield f"containers.{TRITON}.{name}", "is rejected beside the container with the port", "Remove it"

@@ -39,6 +39,7 @@ def test_a_written_config_is_read_as_it_was_meant(tmp_path: Path) -> None:
         [224, 224, 3],
     )
     assert (probabilities.data_type, list(probabilities.dims)) == (model_config_pb2.TYPE_FP32, [1000])
+    assert images.format == images.FORMAT_NHWC
     assert (dtype(images), dtype(probabilities)) == (np.uint8, np.float32)
     assert probabilities.label_filename == "labels.txt"
     assert found.dynamic_batching.default_queue_policy.allow_timeout_override
@@ -68,6 +69,14 @@ def test_a_config_that_cannot_be_read_is_named(content: bytes | None, message: s
         path.write_bytes(content)
     with pytest.raises(ConfigInvalidError, match=message):
         read_config(path)
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, *REPOSITORY.glob(f"*/{GPU_CONFIG}")], ids=lambda path: path.parts[-2])
+def test_inputs_of_images_say_so_to_nvidias_clients(path: Path) -> None:
+    for tensor in read_config(path).input:
+        image = len(tensor.dims) == 3
+        assert (tensor.format == tensor.FORMAT_NHWC) == image
+        assert (tensor.data_type == model_config_pb2.TYPE_UINT8) == image
 
 
 def test_there_are_configs_to_check() -> None:

@@ -6,18 +6,14 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
+import heif_files
 from corpus import chunk, encode
+from heif_files import Item, box, coded, grid, ispe
 from PIL import Image
+from tiff_files import tiff
 
 SHORT, LONG, BYTE = 3, 4, 1
 _SMALL = Image.new("RGB", (8, 8), (200, 30, 40))
-
-
-def tiff(entries: Sequence[tuple[int, int, int, int]], blob: bytes = b"", mark: str = "<") -> bytes:
-    """A TIFF file of one directory: entries are tag, type, count and value or offset; the blob stands at 8."""
-    head = (b"II*\0" if mark == "<" else b"MM\0*") + struct.pack(mark + "I", 8 + len(blob))
-    body = b"".join(struct.pack(mark + "HHII", *entry) for entry in entries)
-    return head + blob + struct.pack(mark + "H", len(entries)) + body + bytes(4)
 
 
 def _grey(side: int = 8, length: int = 64) -> list[tuple[int, int, int, int]]:
@@ -123,6 +119,32 @@ def _loop() -> bytes:
     return bytes(data)
 
 
+def _heif(fmt: str, **changes: object) -> bytes:
+    """An AVIF or HEIC of one small image, with another size, other bytes, or more properties and items."""
+    item = coded(_SMALL.resize((64, 64)), fmt)
+    if "size" in changes:
+        item.properties = [one for one in item.properties if one[0] != b"ispe"] + [ispe(*changes["size"])]  # type: ignore[misc]
+    item.data = item.data * int(changes.get("times", 1))  # type: ignore[call-overload]
+    item.properties += changes.get("properties", [])  # type: ignore[operator]
+    items = {1: item, **changes.get("items", {})}  # type: ignore[dict-item]
+    return heif_files.write(items, 1, heif_files.BRANDS[fmt])
+
+
+def _tiled(fmt: str, side: int) -> bytes:
+    """An image of one tile, many times."""
+    tile = coded(_SMALL.resize((64, 64)), fmt)
+    whole = grid(side, side, 64 * side, 64 * side, [2] * side**2)
+    return heif_files.write({1: whole, 2: tile}, 1, heif_files.BRANDS[fmt])
+
+
+def _overlapping_extents(fmt: str) -> bytes:
+    """An item whose places in the file are the same twenty megabytes, again and again."""
+    data = bytearray(_heif(fmt))
+    at = data.index(b"iloc") + 4 + 4 + 2 + 2 + 2 + 2
+    data[at : at + 2] = struct.pack(">H", 60_000)
+    return bytes(data) + bytes(19_000_000)
+
+
 ZEROS = zlib.compress(bytes(50_000_000))
 
 BOMBS: Mapping[str, Callable[[], bytes]] = {
@@ -163,4 +185,36 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
     "JPEG/EXIF tags": lambda: _in_jpeg(_segment(0xE1, b"Exif\0\0" + _exif(400)[-5000:] + bytes(60_000))),
     "JPEG/EXIF of 18 megabytes": lambda: _in_jpeg(_segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 280),
     "JPEG/ICC of 18 megabytes": lambda: _in_jpeg(_segment(0xE2, b"ICC_PROFILE\0\1\xff" + bytes(65_000)) * 280),
+    **{
+        f"{fmt}/{name}": (lambda make=make, fmt=fmt: make(fmt))  # type: ignore[misc]
+        for fmt in ("AVIF", "HEIC")
+        for name, make in {
+            "huge header": lambda fmt: _heif(fmt, size=(2**31 - 1, 2**31 - 1)),
+            "header over the limit": lambda fmt: _heif(fmt, size=(40_000, 40_000)),
+            "header of a smaller image": lambda fmt: _heif(fmt, size=(1, 1)),
+            "header of a larger image": lambda fmt: _heif(fmt, size=(6000, 6000)),
+            "a hundred thousand images in one": lambda fmt: _heif(fmt, times=100_000),
+            "one tile sixty thousand times": lambda fmt: _tiled(fmt, 250),
+            "extents that share their data": _overlapping_extents,
+            "sixty thousand properties": lambda fmt: (
+                _heif(fmt, properties=[(b"free", b"")] * 120) + box(b"free") * 2_000_000
+            ),
+            "items without end": lambda fmt: _heif(
+                fmt, items={n: Item(b"mime", b"x", [], {b"cdsc": [1]}) for n in range(2, 20_000)}
+            ),
+            "an overlay of overlays": lambda fmt: heif_files.write(
+                {1: Item(b"iovl", bytes(40), [ispe(64, 64)], {b"dimg": [1] * 1000})}, 1, heif_files.BRANDS[fmt]
+            ),
+        }.items()
+    },
+    "TIFF/strips that share their data": lambda: tiff(
+        [*_grey(8000)[:5], (273, LONG, 8000, 8), (277, SHORT, 1, 1), (278, LONG, 1, 1), (279, LONG, 8000, 8)],
+        struct.pack("<I", 2_000_000) * 2_000_000,
+    ),
+    "TIFF/pages that lead in circles": lambda: (
+        tiff([*_grey(), (254, LONG, 1, 1)], bytes(64))[:-4] + struct.pack("<I", 72)
+    ),
+    "JPEG/a profile of 18 megabytes": lambda: _in_jpeg(
+        b"".join(_segment(0xE2, b"ICC_PROFILE\0" + bytes([n, 255]) + bytes(65_000)) for n in range(1, 256))
+    ),
 }

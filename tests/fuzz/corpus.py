@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 SIZE_WH = (60, 44)
@@ -38,7 +39,15 @@ class Sample:
 def encode(image: Image.Image, fmt: str, **options: object) -> bytes:
     """An image file."""
     buffer = io.BytesIO()
-    image.save(buffer, fmt, **options)
+    if fmt == "HEIC":  # Pillow does not write it
+        if "exif" in options:  # the container says it, too, as cameras write it
+            image.info["exif"] = options["exif"].tobytes()  # type: ignore[attr-defined]
+        file = pillow_heif.from_pillow(image)
+        for more in options.pop("append_images", ()):  # type: ignore[attr-defined]
+            file.add_from_pillow(more)
+        file.save(buffer, **options)
+    else:
+        image.save(buffer, fmt, **options)
     return buffer.getvalue()
 
 
@@ -80,6 +89,9 @@ FORMS: tuple[tuple[str, str, tuple[str, ...], dict[str, object]], ...] = (
     ("TIFF", "lzw", ("L", "RGB", "I;16"), {"compression": "tiff_lzw"}),
     ("TIFF", "deflate", ("RGB", "RGBA", "CMYK"), {"compression": "tiff_adobe_deflate"}),
     ("TIFF", "packbits", ("RGB",), {"compression": "packbits"}),
+    ("TIFF", "jpeg", ("L", "RGB"), {"compression": "jpeg", "quality": 95}),
+    ("AVIF", "", ("L", "RGB", "RGBA"), {"quality": 90}),
+    ("HEIC", "", ("L", "RGB", "RGBA"), {"quality": 90}),
 )
 
 
@@ -95,7 +107,7 @@ def whole(rgb: Image.Image | None = None) -> list[Sample]:
 
 def turned() -> Iterator[Sample]:
     """EXIF 1 to 8 in each format that has EXIF; 5 to 8 change the sides; and values that mean nothing."""
-    for fmt in ("JPEG", "PNG", "WEBP", "TIFF"):
+    for fmt in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIC"):  # the last two say it in their container
         for orientation in range(10):
             exif = Image.Exif()
             exif[0x0112] = orientation
@@ -108,7 +120,7 @@ def animated() -> list[Sample]:
     frames = [scene(), *[Image.new("RGB", SIZE_WH, MAGENTA)] * 3]
     return [
         Sample(f"{fmt}/frames", encode(frames[0], fmt, save_all=True, append_images=frames[1:]))
-        for fmt in ("GIF", "PNG", "WEBP", "TIFF", "MPO")
+        for fmt in ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF", "HEIC")
     ]
 
 
@@ -158,7 +170,7 @@ def foreign() -> list[tuple[str, bytes]]:
     pictures = {
         fmt.lower(): encode(scene(), fmt) for fmt in ("PPM", "ICO", "TGA", "PCX", "DDS", "JPEG2000", "PDF", "EPS")
     }
-    tiffs = {f"tiff {name}": encode(scene(), "TIFF", compression=name) for name in ("jpeg", "zstd")}
+    tiffs = {f"tiff {name}": encode(scene(), "TIFF", compression=name) for name in ("zstd", "lzma")}
     return [
         *pictures.items(),
         *tiffs.items(),

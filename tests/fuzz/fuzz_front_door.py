@@ -19,7 +19,7 @@ import corpus
 
 with atheris.instrument_imports(include=["kserve_transformers"]):
     from kserve_transformers.arrays.decoding import decode_image
-    from kserve_transformers.arrays.headers import orientation
+    from kserve_transformers.arrays.images.exif import orientation
     from kserve_transformers.errors import ServingError
     from kserve_transformers.protocol import grpc, v2
     from kserve_transformers.protocol.base64 import decode_base64

@@ -23,8 +23,6 @@ REFUSALS = (BadRequestError, TooLargeError, UnsupportedMediaError)
 # Of processor time: far more than any of these takes, far less than what they declare.
 BOUND_S = 10.0
 
-_LIBTIFF = re.compile(r"(LZW|ZIP|PackBits)Decode\w*: |_?TIFF\w+: |tempfile\.tif: ")
-
 WHOLE = corpus.whole()
 
 
@@ -35,12 +33,7 @@ def as_in_the_server(capfd, caplog):
         warnings.filterwarnings("ignore", module=r"PIL\.")
         caplog.set_level(logging.WARNING)
         yield
-    printed, complaints = capfd.readouterr()
-    assert printed == ""
-    # libtiff has lines of its own for a damaged strip, which Pillow gives no way to silence: a few for each decoding.
-    lines = complaints.splitlines()
-    assert all(_LIBTIFF.match(line) for line in lines), complaints
-    assert len(lines) < 300
+    assert capfd.readouterr() == ("", "")
     assert caplog.records == []
 
 
@@ -104,7 +97,7 @@ def test_what_is_no_picture_of_the_list_is_refused(name, data):
 @pytest.mark.parametrize("name", bombs.BOMBS)
 def test_a_bomb_is_refused_or_harmless(name):
     # Where a bomb is only in what goes beside the pixels, the small image is what comes out.
-    assert outcome(bombs.BOMBS[name]())[0] in (*REFUSALS, (8, 8))
+    assert outcome(bombs.BOMBS[name]())[0] in (*REFUSALS, (8, 8), (64, 64))
 
 
 def test_the_tests_would_see_another_pictures_pixels():

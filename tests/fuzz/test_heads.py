@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 
 import pytest
-import uvicorn
-from wire import read_answer, request, send
+from wire import read_answer, request, running, send
 
 from kserve_transformers import http1
-from kserve_transformers.http1 import MAX_HEAD_BYTES, MAX_URL_BYTES, BoundedHead
+from kserve_transformers.http1 import MAX_HEAD_BYTES, MAX_URL_BYTES
 
 
 async def app(scope, receive, send):
@@ -26,33 +24,10 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": scope["raw_path"]})
 
 
-class Running:
-    def __init__(self, port):
-        config = uvicorn.Config(
-            app,
-            host="127.0.0.1",
-            port=port,
-            http=BoundedHead,
-            lifespan="off",
-            log_config=None,
-            loop="uvloop",
-        )
-        self.uvicorn, self.port = uvicorn.Server(config), port
-        self.thread = threading.Thread(target=self.uvicorn.run)
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
-
-
 @pytest.fixture
 def server(free_ports):
-    running = Running(*free_ports(1))
-    running.thread.start()
-    while not running.uvicorn.started:
-        time.sleep(0.01)
-    yield running
-    running.uvicorn.should_exit = True
-    running.thread.join(30)
+    with running(app, *free_ports(1)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -89,8 +64,7 @@ def test_ordinary_requests_on_one_connection(server):
 )
 def test_a_head_without_end_is_refused(server, head):
     answer = ask(server, head)
-    # The server may have closed before the client could read: what counts is that it did not go on reading.
-    assert answer is None or (answer.status == 400 and str(MAX_HEAD_BYTES) in answer.error) or answer.status == 414
+    assert (answer.status == 400 and str(MAX_HEAD_BYTES) in answer.error) or answer.status == 414
 
 
 @pytest.mark.parametrize(("length", "status"), [(MAX_URL_BYTES, 200), (MAX_URL_BYTES + 1, 414)])

@@ -9,13 +9,14 @@ import sys
 import bombs
 import numpy as np
 import pytest
+import tiff_files
 from corpus import encode
 from PIL import Image
 
 pytestmark = pytest.mark.slow
 
 PIXELS = 40_000_000
-# WebP's decoder keeps two canvases, and Pillow copies twice, 4 bytes a pixel each; everything else needs less.
+# WebP's decoder keeps two canvases, and Pillow copies twice, 4 bytes a pixel each; nothing needs more.
 WORST_BYTES_PER_PIXEL = 16
 SLACK_BYTES = 48 * 2**20  # bands, the file itself, the allocator
 
@@ -72,7 +73,26 @@ def measured(tmp_path, data, scale):
             10,
             id="TIFF",
         ),
+        pytest.param(
+            lambda: tiff_files.write(np.full((5000, 8000, 4), 9, np.uint16), 16, 2, compression=8, rows=5000),
+            1.0,
+            16,
+            id="TIFF 16 bits in one strip",
+        ),
         pytest.param(lambda: encode(rgb().convert("RGBA"), "WEBP", lossless=True, method=0), 1.0, 16, id="WEBP"),
+        pytest.param(
+            lambda: encode(rgb().convert("RGBA"), "AVIF", speed=10, subsampling="4:4:4", **turned()), 1.0, 16, id="AVIF"
+        ),
+        pytest.param(lambda: encode(rgb(), "AVIF", speed=10), 0.1, 16, id="AVIF reduced"),
+        pytest.param(
+            lambda: encode(rgb().convert("RGBA"), "HEIC", quality=50, chroma=444, enc_params={"preset": "ultrafast"}),
+            1.0,
+            16,
+            id="HEIC",
+        ),
+        pytest.param(
+            lambda: encode(rgb(), "HEIC", quality=50, enc_params={"preset": "ultrafast"}), 0.1, 16, id="HEIC reduced"
+        ),
     ],
 )
 def test_the_largest_allowed_picture(tmp_path, make, scale, bytes_per_pixel):

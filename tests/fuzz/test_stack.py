@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ V1 = "/v1/models/digits:predict"
 PNG = encode(scene((28, 28)), "PNG")
 INSTANCES = {"instances": [base64.b64encode(PNG).decode()]}
 JSON, PICTURE = {"content-type": "application/json"}, {"content-type": "image/png"}
+GZIP = {"content-encoding": "gzip"}
 EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "x", "ce-type": "t"}
 
 
@@ -45,11 +47,14 @@ def server(stack):
 @pytest.mark.parametrize(
     ("status", "path", "content", "headers"),
     [
-        pytest.param(405, "/v1/models/digits:explain", PNG, PICTURE, id="explain"),
+        pytest.param(404, "/v1/models/digits:explain", PNG, PICTURE, id="explain"),
         pytest.param(200, V1, PNG, PICTURE | EVENT, id="a picture with a CloudEvent's headers"),
         pytest.param(200, V1, json.dumps(INSTANCES), JSON | EVENT | {"ce-contenttype": "application/json"}, id="event"),
         pytest.param(400, V1, b"", JSON | EVENT | {"ce-contenttype": "application/json"}, id="an empty event"),
-        pytest.param(415, V1, PNG, PICTURE | {"content-encoding": "gzip"}, id="compressed"),
+        pytest.param(200, V1, gzip.compress(PNG), PICTURE | GZIP, id="gzip"),
+        pytest.param(400, V1, PNG, PICTURE | GZIP, id="not the gzip that it is said to be"),
+        pytest.param(413, V1, gzip.compress(bytes(50_000_000)), PICTURE | GZIP, id="gzip bomb"),
+        pytest.param(415, V1, PNG, PICTURE | {"content-encoding": "br"}, id="another coding"),
         pytest.param(400, V1, b'{"instances":["QUJD"],"' + b"k" * 5000 + b'":1}', JSON, id="a long key"),
         pytest.param(413, V1, b'{"instances":[' + b"[]," * 6_000_000 + b"[]]}", JSON, id="six million lists"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[1e400]]}', JSON, id="infinite"),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from waiting import wait_for
+
+from kserve_transformers.http1 import BoundedHead
 
 # Of the server that the tests start.
 MAX_BODY_BYTES = 2 * 2**20
@@ -67,3 +76,30 @@ def send(connection: socket.socket, data: bytes) -> None:
         connection.sendall(data)
     except (BrokenPipeError, ConnectionResetError):
         return
+
+
+@dataclass(frozen=True)
+class Running:
+    """An ASGI application behind our HTTP/1.1."""
+
+    port: int
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+
+@contextlib.contextmanager
+def running(app: Any, port: int) -> Iterator[Running]:
+    """Serve an ASGI application within the block."""
+    config = uvicorn.Config(app, port=port, http=BoundedHead, lifespan="off", log_config=None, loop="uvloop")
+    config.server_header = False
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started)
+        yield Running(port)
+    finally:
+        server.should_exit = True
+        thread.join(60)

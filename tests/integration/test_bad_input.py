@@ -1,6 +1,7 @@
 """Every kind of bad input, on every route, gives the answer of the table: a status, and what to do."""
 
 import base64
+import gzip
 import io
 
 import numpy as np
@@ -12,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 V1, V2, OWN = "/v1/models/detector:predict", "/v2/models/detector/infer", "/detector/api/"
 JSON, FORM = {"content-type": "application/json"}, {"content-type": "multipart/form-data"}
-GZIP, LATE = {"content-encoding": "gzip"}, "x-request-timeout-ms"
+GZIP, BROTLI, LATE = {"content-encoding": "gzip"}, {"content-encoding": "br"}, "x-request-timeout-ms"
 JPEG, TEXT = {"content-type": "image/jpeg"}, {"content-type": "text/plain"}
 
 
@@ -51,7 +52,17 @@ BOMB = png((20_000, 20_000))  # 400 megapixels in 50 KB
         pytest.param(404, "/v2/models/boats/infer", {"json": {"inputs": []}}, id="V2 no such service"),
         pytest.param(400, V2, {"json": {"inputs": []}}, id="V2 no input"),
         pytest.param(400, V2, {"content": b"\x00" * 10}, id="V2 rubbish"),
-        pytest.param(415, V2, {"content": b"{}", "headers": GZIP}, id="V2 compressed"),
+        pytest.param(400, V2, {"content": b"{}", "headers": GZIP}, id="V2 not the gzip that it is said to be"),
+        pytest.param(413, V2, {"content": gzip.compress(bytes(21 * 2**20)), "headers": GZIP}, id="V2 gzip bomb"),
+        pytest.param(415, V2, {"content": b"{}", "headers": BROTLI}, id="V2 in another coding"),
+        pytest.param(404, "/v2/models/detector/versions/9/infer", {"json": {"inputs": []}}, id="V2 no such version"),
+        pytest.param(400, V2, {"json": {"inputs": [], "score_threshold": 0.5}}, id="V2 option in the wrong place"),
+        pytest.param(400, f"{OWN}?treshold=0.5", {"content": SMALL, "headers": JPEG}, id="misspelt in the query"),
+        pytest.param(400, f"{V1}?score_threshold=2", {"content": SMALL, "headers": JPEG}, id="threshold in the query"),
+        pytest.param(400, OWN, {"json": {"image": PICTURE, "treshold": 0.5}}, id="misspelt option"),
+        pytest.param(400, OWN, {"json": {"image": PICTURE, "parameters": {"nms": 1}}}, id="nested option"),
+        pytest.param(400, OWN, {"files": [("file", SMALL), ("file", SMALL)]}, id="form with two files"),
+        pytest.param(404, "/v1/models/detector:explain", {"json": {}}, id="explain"),
         pytest.param(400, OWN, {"json": {"id": "1"}}, id="legacy route without image"),
         pytest.param(400, OWN, {"json": {"id": "1", "image": 5}}, id="legacy route with a number"),
         pytest.param(415, OWN, {"json": {"id": "1", "image": NO_PICTURE}}, id="legacy route with base64 of a text"),

@@ -32,6 +32,7 @@ from kserve_transformers.errors import (
     ServingError,
     TooLargeError,
     TooLateError,
+    UnauthenticatedError,
     UnsupportedMediaError,
 )
 from kserve_transformers.openapi import examples
@@ -43,6 +44,9 @@ pytestmark = pytest.mark.stack
 
 SERVICES = load()
 TIMEOUT = "x-request-timeout-ms"
+# No caller can provoke the first, since a chain is checked before it is ready: tests/transformers/predictor does. The
+# second needs a server with API keys: tests/transformers/test_api_keys.py.
+UNMET = (BadAnswerError, UnauthenticatedError)
 KEYS = {"own_post": "own", "V1_predict": "v1", "V2_infer": "v2"}
 
 
@@ -112,14 +116,17 @@ def test_every_example_is_answered_as_shown(operations, kind):
             assert close(found, shown), (found, shown)
 
 
-def test_every_get_answers_as_documented(operations, document):
+def test_every_get_answers_as_documented(operations, document, client):
     asked = 0
     for path, methods in document["paths"].items():
         if "get" in methods:
-            response = operations[methods["get"]["operationId"]].Case().call_and_validate()
-            assert response.status_code == 200, path
+            parameters = {"version": "1"} if "{version}" in path else {}
+            case = operations[methods["get"]["operationId"]].Case(path_parameters=parameters)
+            assert case.call_and_validate().status_code == 200, path
+            for form in (path.rstrip("/"), f"{path.rstrip('/')}/"):
+                assert client.get(form.format(**parameters)).status_code == 200, form
             asked += 1
-    assert asked == 9 + 5 * len(SERVICES)
+    assert asked == 8 + 9 * len(SERVICES)
 
 
 @pytest.mark.parametrize("service", [name for name, spec in SERVICES.items() if spec.task != "anomaly"])
@@ -128,16 +135,15 @@ def test_every_documented_picture_type_is_read(operations, client, service):
     for kind in ("own_post", "V1_predict"):
         operation = operations[f"{service}_{kind}"]
         for media_type in operation.definition.raw["requestBody"]["content"]:
-            if media_type not in ("application/json", "multipart/form-data"):
+            if media_type.startswith(("image/", "application/octet-stream")):
                 response = client.post(operation.path, content=picture, headers={"content-type": media_type})
                 operation.validate_response(response)
                 assert response.status_code == 200, media_type
 
 
-@pytest.mark.parametrize("field", ["file", "image"])
-def test_the_documented_form_is_read(operations, field):
+def test_the_documented_form_is_read(operations):
     operation = operations["digits_own_post"]
-    case = operation.Case(body={field: image_for("digits")}, media_type="multipart/form-data")
+    case = operation.Case(body={"file": image_for("digits")}, media_type="multipart/form-data")
     assert case.call_and_validate().json()["predicted_digit"] == 5
 
 
@@ -174,11 +180,10 @@ def test_the_reconstruction_is_documented_where_it_is_asked_for(operations, kind
 
 @pytest.fixture(scope="module")
 def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
-    """A server that cannot do what is asked: a model of another service's, one place in a queue, no classifier."""
+    """A server that cannot do what is asked: one place in a queue, no classifier."""
     http_port, grpc_port = free_ports(2)
     command = [sys.executable, "-m", "kserve_transformers", "--queue_size=1", "--drain_s=0", "--host=127.0.0.1"]
-    troubles = [replace(SERVICES["cars"], models=("mnist",)), SERVICES["detector"]]
-    troubles.append(replace(SERVICES["classifier"], models=("nothing",)))
+    troubles = [SERVICES["detector"], replace(SERVICES["classifier"], models=("nothing",))]
     command += [f"--service={spec.argument()}" for spec in troubles]
     command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
     with (
@@ -186,7 +191,7 @@ def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
         subprocess.Popen(command, stderr=log) as process,
     ):
         with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as client:
-            wait_for(lambda: ready(client, "cars", "detector"))
+            wait_for(lambda: ready(client, "detector"))
             yield client
         process.terminate()
 
@@ -210,7 +215,7 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
     def send(**headers: str) -> dict[str, Any]:
         return {"content": image_for("detector"), "headers": {"content-type": "image/webp", **headers}}
 
-    picture, _compressed = send(), send(**{"content-encoding": "gzip"})
+    picture = send()
     ask = {
         BadRequestError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "soon"}))),
         NotFoundError: lambda: ("detector_V1_predict", client.post("/v1/models/boats:predict", **picture)),
@@ -220,9 +225,8 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
         ),
         UnsupportedMediaError: lambda: (
             "cars_own_post",
-            client.post("/cars/predict", **send(**{"content-encoding": "gzip"})),
+            client.post("/cars/predict", **send(**{"content-encoding": "br"})),
         ),
-        BadAnswerError: lambda: ("cars_own_post", troubled.post("/cars/predict", **picture)),
         NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **picture)),
         TooLateError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "1"}))),
     }
@@ -233,7 +237,9 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
     return "detector_own_post", next(answer for answer in answers if answer.status_code == 429)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error.status))
+@pytest.mark.parametrize(
+    "error", [error for error in ERRORS if error not in UNMET], ids=lambda error: str(error.status)
+)
 def test_every_documented_error_can_be_met(operations, document, client, troubled, error):
     key, response = provoke(error, client, troubled)
     assert response.status_code == error.status

@@ -166,12 +166,12 @@ async def main():
     v1 = InferenceRESTClient(RESTConfig(protocol="v1", timeout=60))
     answer = await v1.infer(url, {"instances": [{"b64": picture}]}, model_name="classifier")
     assert answer["predictions"][0]["predictions"][0]["label"] == "espresso", answer
-    assert await v1.is_model_ready(url, "classifier")
+    assert await v1.is_server_live(url) and await v1.is_model_ready(url, "classifier")
     v2 = InferenceRESTClient(RESTConfig(protocol="v2", timeout=60))
     request = InferRequest("classifier", [InferInput("image", [1], "BYTES", data=[picture])])
     answer = await v2.infer(url, request, model_name="classifier")
     assert answer.get_output_by_name("label").data[0] == "espresso", answer
-    assert await v2.is_server_ready(url) and await v2.is_model_ready(url, "classifier")
+    assert await v2.is_server_live(url) and await v2.is_server_ready(url) and await v2.is_model_ready(url, "classifier")
     await v1.close()
     await v2.close()
     print("both answered espresso")

@@ -179,6 +179,8 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         "liveness",
     ),
     ("a late transformer", PVC, lambda d: triton(d)["startupProbe"]["httpGet"].update(port=8002), "startupProbe"),
+    ("impatient", PVC, lambda d: triton(d)["livenessProbe"].update(failureThreshold=3), "liveness"),
+    ("impatient by default", PVC, lambda d: transformer(d)["livenessProbe"].pop("failureThreshold"), "liveness"),
     ("model control", PVC, lambda d: argument(triton(d), "--model-control-mode", "poll"), "args"),
     ("Triton outside", PVC, lambda d: argument(triton(d), "--http-address", "0.0.0.0"), "args"),
     ("Triton open", PVC, lambda d: argument(triton(d), "--grpc-restricted-protocol", None), "args"),

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import grpc
@@ -107,6 +108,12 @@ def test_grpc_is_the_same(server, ports, key):
         assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60).live
         with pytest.raises(grpc.RpcError) as refused:
             stub.ModelMetadata(pb.ModelMetadataRequest(name="digits"), timeout=60)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        over = threading.Event()
+        silent = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError) as refused:  # no message is waited for
+            silent((over.wait() for _ in range(1)), timeout=60)
+        over.set()
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         told = stub.ModelMetadata(
             pb.ModelMetadataRequest(name="digits"), timeout=60, metadata=[("authorization", f"Bearer {key}")]

@@ -123,3 +123,13 @@ async def test_it_knows_what_the_server_hosts_and_takes(client):
         "maxBodyBytes": Limits.body_bytes,
         "maxInstances": Limits.instances,
     }
+
+
+async def test_its_file_dialogues_offer_what_the_server_reads():
+    limits = Limits(refused_formats=("HEIC",))
+    transport = ASGITransport(Page(programs, build_services(SETTINGS, None, None), limits))
+    async with AsyncClient(transport=transport, base_url="http://page.example") as client:
+        page = (await client.get("/", headers=BROWSER)).text
+    types = re.search(r'class="choose" accept="(.*?)"', page)[1].split(",")
+    assert {"image/jpeg", "image/tiff", "image/avif"} < set(types)
+    assert "image/heic" not in types

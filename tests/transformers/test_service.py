@@ -22,9 +22,9 @@ def model(room, trained=True, ready=True):
     return SimpleNamespace(name="m", room=room, unready_reason=reason, declaration=declaration, known_declaration=None)
 
 
-def digits(models, threads):
+def digits(models, threads, limits=None):
     spec = ServiceSpec.parse("digits=digits:mnist")
-    return Service(spec, build_task(spec), models, Limits(), threads)
+    return Service(spec, build_task(spec), models, limits or Limits(), threads)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,16 @@ def digits(models, threads):
 async def test_full_queues(error, chain):
     with ThreadPoolExecutor(1) as threads, pytest.raises(error):
         await digits(chain, threads).preprocess(ServiceRequest((b"no image",)), {})
+
+
+async def test_formats_that_are_switched_off_are_refused():
+    avif = io.BytesIO()
+    Image.new("L", (28, 28)).save(avif, "AVIF")
+    with ThreadPoolExecutor(1) as threads:
+        request = ServiceRequest((avif.getvalue(),))
+        assert len((await digits([], threads).preprocess(request, {})).decoded) == 1
+        with pytest.raises(UnsupportedMediaError, match="AVIF images are switched off"):
+            await digits([], threads, Limits(refused_formats=("AVIF",))).preprocess(request, {})
 
 
 async def test_small_digits_need_no_thread():

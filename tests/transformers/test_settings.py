@@ -29,6 +29,11 @@ def test_a_server_has_its_own_defaults_of_the_tasks_options():
     assert parse_settings([DIGITS, "--score_threshold=0.6"]).defaults["score_threshold"] == 0.6
 
 
+def test_formats_that_are_switched_off():
+    assert parse_settings([DIGITS]).limits.refused_formats == ()
+    assert parse_settings([DIGITS, "--refuse_formats=avif, HEIC"]).limits.refused_formats == ("AVIF", "HEIC")
+
+
 def test_a_server_without_services_says_how_to_declare_them(capsys):
     with pytest.raises(SystemExit):
         parse_settings([])
@@ -44,6 +49,7 @@ def test_a_server_without_services_says_how_to_declare_them(capsys):
         (["--model_repository", "/nowhere/at/all"], "no such folder"),
         (["--score_threshold", "1.5"], "between 0 and 1"),
         (["--max_pixels", "0"], "must be positive"),
+        (["--refuse_formats", "avif,png"], "'PNG' cannot be refused: name some of AVIF, HEIC"),
         (["--max_pixel", "5"], "unrecognized arguments"),
     ],
 )

@@ -1,7 +1,9 @@
-"""One deadline for a whole request, passed to everything that works on it."""
+"""One deadline for a whole request, from its first byte, passed to everything that works on it."""
 
 from __future__ import annotations
 
+import contextvars
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +11,19 @@ from dataclasses import dataclass
 from kserve_transformers.errors import BadRequestError, TooLateError
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
+# When a request's first byte came, on the clock of `time.monotonic`: a key of its ASGI scope.
+BEGAN = "modelport.began"
+_span: contextvars.ContextVar[tuple[float, float] | None] = contextvars.ContextVar("span", default=None)
+
+
+def count_from(began: float, latest: float = math.inf) -> None:
+    """Tell what the transport knows of the running request's time, on the clock of `time.monotonic`.
+
+    Args:
+        began: when its first byte came.
+        latest: its end, where the protocol itself sets one.
+    """
+    _span.set((began, latest))
 
 
 @dataclass(frozen=True)
@@ -24,17 +39,19 @@ class Deadline:
 
     @classmethod
     def of_request(cls, headers: Mapping[str, str], limit_s: float) -> Deadline:
-        """The deadline that a request sets, capped by the server's.
+        """The deadline that a request sets, capped by the server's; `count_from` told when the request began.
 
         Raises:
             BadRequestError: the header is not a positive number of milliseconds.
         """
+        began, latest = _span.get() or (time.monotonic(), math.inf)
         value = headers.get(TIMEOUT_HEADER)
-        if value is None:
-            return cls.after(limit_s)
-        if not (value.isascii() and value.isdigit() and int(value[:12]) > 0):
-            raise BadRequestError(f"{TIMEOUT_HEADER} must be a positive number of milliseconds")
-        return cls.after(min(limit_s, int(value[:12]) / 1000))
+        seconds = limit_s
+        if value is not None:
+            if not (value.isascii() and value.isdigit() and int(value[:12]) > 0):
+                raise BadRequestError(f"{TIMEOUT_HEADER} must be a positive number of milliseconds")
+            seconds = min(limit_s, int(value[:12]) / 1000)
+        return cls(min(began + seconds, latest))
 
     def remaining_s(self) -> float:
         """Seconds left.

@@ -4,8 +4,11 @@ ServingError                      base, never raised itself
 ├── BadRequestError           400 the request is malformed: it says which part
 ├── UnauthenticatedError      401 no API key, or one that is not known
 ├── NotFoundError             404 no such service, model or version
+├── LateBodyError             408 the request's body did not come in time
 ├── TooLargeError             413 a limit on bytes, pixels or instances is exceeded
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
+│   └── UnsupportedCodingError  the body has a content coding that we do not read
+├── UnprocessableError        422 the instance is well-formed, but does not show what the service reads
 ├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
 ├── BadAnswerError            502 the model answered, but not what it declares
 ├── NotReadyError             503 the model, or everything in the service's chain, is not ready
@@ -59,6 +62,13 @@ class NotFoundError(ServingError):
     grpc_code = "NOT_FOUND"
 
 
+class LateBodyError(ServingError):
+    """The request's body did not come in time."""
+
+    status = 408
+    grpc_code = "DEADLINE_EXCEEDED"
+
+
 class TooLargeError(ServingError):
     """A limit on bytes, pixels or instances is exceeded.
 
@@ -79,6 +89,22 @@ class UnsupportedMediaError(ServingError):
     """Not an image, or not a kind of body, that we read."""
 
     status = 415
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class UnsupportedCodingError(UnsupportedMediaError):
+    """The body has a content coding that we do not read."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The codings that are read: RFC 9110, section 15.5.16."""
+        return {"Accept-Encoding": "gzip, deflate"}
+
+
+class UnprocessableError(ServingError):
+    """The instance is well-formed, but does not show what the service reads, such as an image without ink."""
+
+    status = 422
     grpc_code = "INVALID_ARGUMENT"
 
 

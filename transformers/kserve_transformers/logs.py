@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import os
 from datetime import UTC, datetime
 
 
@@ -31,6 +32,9 @@ def configure_logging(log_requests: bool) -> None:
     Args:
         log_requests: whether every request is a line; errors and changes of state always are.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines are no JSON, and callers cause them
+    # An answer to a call that is gone is no fault: the caller left, or gRPC itself has refused the message.
+    logging.getLogger("grpc._cython.cygrpc").addFilter(lambda record: "ExecuteBatchError" not in record.msg)
     logging.config.dictConfig(
         {
             "version": 1,
@@ -40,6 +44,7 @@ def configure_logging(log_requests: bool) -> None:
             "root": {"handlers": ["stderr"], "level": "INFO"},
             "loggers": {
                 "kserve": {"level": "WARNING"},
+                "python_multipart": {"level": "CRITICAL"},  # it logs the errors of callers, who read them in the answer
                 "kserve_transformers.requests": {"level": "INFO" if log_requests else "WARNING"},
                 "uvicorn.access": {"level": "WARNING"},
             },

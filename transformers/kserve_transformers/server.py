@@ -71,7 +71,7 @@ async def _serve_services(settings: Settings, services: Services) -> None:
     grpc = GRPCServer(
         f"{settings.host}:{settings.grpc_port}",
         Servicer(server.dataplane, server.model_repository_extension, services, health),
-        settings.limits.body_bytes,
+        settings.limits,
         GRACE_S,
         [KeyRequiredInterceptor(settings.api_keys)] if settings.api_keys else [],
     )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kserve_transformers.arrays.decoding import refuse_formats
 from kserve_transformers.chain import Chain
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import (
@@ -116,6 +117,11 @@ class Service:
         self._decoding = 0  # requests whose instances are being decoded: each will need a place in a model's queue
 
     @property
+    def max_instances(self) -> int:
+        """How many instances a request may have."""
+        return self._limits.instances
+
+    @property
     def unready_reason(self) -> str | None:
         """Why no model of the chain can answer; None where one can."""
         return self.chain.unready_reason
@@ -140,7 +146,8 @@ class Service:
             ServingError: the request cannot be carried out.
         """
         self.check_room()
-        deadline = Deadline.of_request(headers, self._limits.timeout_s)
+        limit_s = self._limits.timeout_s
+        deadline = Deadline.of_request(headers, min(limit_s, request.timeout_s or limit_s))
         started = time.perf_counter()
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
@@ -149,7 +156,8 @@ class Service:
         light = all(map(self.task.is_light, request.instances))
         self._decoding += 1
         try:
-            done = await self._each(partial(self._decode_and_prepare, model=first), request.instances, deadline, light)
+            decode = partial(self._decode_and_prepare, of=len(request.instances), model=first)
+            done = await self._each(decode, list(enumerate(request.instances)), deadline, light)
         finally:
             self._decoding -= 1
         prepared = [one.prepared for one in done if one.prepared is not None]
@@ -215,15 +223,21 @@ class Service:
             return dict(parts[0].outputs), queued_s
         return {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}, queued_s
 
-    def _decode_and_prepare(self, instance: bytes | Window, model: Declaration | None) -> _Decoded:
-        """Both at once, so that a request waits for a thread once."""
+    def _decode_and_prepare(self, numbered: tuple[int, bytes | Window], of: int, model: Declaration | None) -> _Decoded:
+        """Both at once, so that a request waits for a thread once; of several instances, an error names the one."""
+        number, instance = numbered
         try:
+            if isinstance(instance, bytes):
+                refuse_formats(instance, self._limits.refused_formats)
             decoded = self.task.decode(instance, self.chain.ready_declarations, self._limits.pixels)
-        except TooLargeError as error:
-            REFUSED_PIXELS.labels(self.name).inc(error.pixels)
+            began = time.perf_counter()
+            prepared = self.task.prepare(decoded, model) if model else None
+        except ServingError as error:
+            if isinstance(error, TooLargeError):
+                REFUSED_PIXELS.labels(self.name).inc(error.pixels)
+            if of > 1:
+                error.args = (f"instance {number} of 0 to {of - 1}: {error}",)
             raise
-        began = time.perf_counter()
-        prepared = self.task.prepare(decoded, model) if model else None
         return _Decoded(decoded, prepared, time.perf_counter() - began)
 
     async def _each(
@@ -256,7 +270,7 @@ def find_service(services: Services, name: str) -> Service:
     try:
         return services[name]
     except KeyError:
-        raise NotFoundError("no such service here: GET /v2/models lists them") from None
+        raise NotFoundError(f"no such service here: there are {', '.join(services)}") from None
 
 
 async def _all(awaitables: Sequence[Any]) -> list[Any]:

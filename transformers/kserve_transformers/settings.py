@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kserve_transformers.api_keys import ApiKeys
+from kserve_transformers.arrays.images.formats import OPTIONAL
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
 
@@ -36,6 +37,14 @@ def _number(kind: type, minimum: float, maximum: float = float("inf")) -> Callab
     return check
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(name.upper() for name in _names(text))
+    for name in names:
+        if name not in OPTIONAL:
+            raise argparse.ArgumentTypeError(f"{name!r} cannot be refused: name some of {', '.join(OPTIONAL)}")
+    return names
+
+
 def _keys(text: str) -> ApiKeys:
     try:
         return ApiKeys(Path(text))
@@ -57,6 +66,9 @@ class Limits:
 
     body_bytes: int = _option(20 * 1024 * 1024, "bytes of a body, at most", _COUNT, "max_body_bytes")
     pixels: int = _option(40_000_000, "pixels of an image, at most", _COUNT, "max_pixels")
+    refused_formats: tuple[str, ...] = _option(
+        (), f"comma-separated image formats that are not read, of {', '.join(OPTIONAL)}", _formats, "refuse_formats"
+    )
     instances: int = _option(32, "instances of a request, at most", _COUNT, "max_instances")
     timeout_s: float = _option(
         30.0, "seconds that a request may take, at most", _number(float, 0.001), "request_timeout_s"

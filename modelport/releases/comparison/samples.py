@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kserve_transformers.arrays.images.formats import SUFFIXES
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import TASKS
@@ -17,7 +18,6 @@ from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
 
 PHOTOS = ROOT / "tests" / "data" / "pictures"
-SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True)

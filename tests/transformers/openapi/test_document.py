@@ -75,6 +75,20 @@ async def test_only_what_is_hosted_is_named():
     assert {"/predict", "/digits/predict"} <= document["paths"].keys()
 
 
+@pytest.mark.parametrize("keys", [False, True])
+async def test_api_keys_are_told_of_where_they_are_needed(keys, tmp_path):
+    (tmp_path / "keys").write_text(f"alice {'0' * 64}\n")
+    options = [f"--api_keys={tmp_path / 'keys'}"] if keys else []
+    with TestClient(await app_of(settings_of("digits", options=options))) as client:
+        document = client.get("/openapi.json").json()
+    validate(document)
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            needed = keys and path not in ("/v2/health/live", "/v2/health/ready", "/metrics")
+            assert ("401" in operation["responses"]) == ("security" in operation) == needed
+    assert ("Unauthenticated" in document["components"]["responses"]) == keys
+
+
 async def test_references_lead_somewhere():
     with TestClient(await app_of(settings_of())) as client:
         text = client.get("/openapi.json").text
@@ -90,15 +104,21 @@ def test_every_error_has_an_example():
 
 
 async def test_every_description_is_used():
-    with TestClient(await app_of(settings_of())) as client:
-        document = client.get("/openapi.json").json()
-    used = {operation["operationId"] for methods in document["paths"].values() for operation in methods.values()}
+    used = set()
+    for services in ((), ("digits",)):
+        with TestClient(await app_of(settings_of(*services))) as client:
+            document = client.get("/openapi.json").json()
+        for methods in document["paths"].values():
+            used |= {operation["operationId"].replace("_root_", "_own_") for operation in methods.values()}
     for key in OPERATIONS:
         assert any(name.endswith(key) for name in used), key
 
 
 async def test_head_is_answered_and_other_methods_name_the_right_one():
     with TestClient(await app_of(settings_of())) as client:
+        predict = client.get("/v1/models/detector:predict")
+        assert (predict.status_code, predict.headers["allow"]) == (405, "POST")
+        assert client.post("/v1/models/detector:explain", json={}).status_code == 404
         assert client.head("/v2").status_code == 200
         assert client.get("/detector", follow_redirects=False).json()["service"] == "detector"
         assert client.get("/nowhere/", follow_redirects=False).status_code == 404

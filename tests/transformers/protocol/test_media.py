@@ -31,7 +31,6 @@ def test_the_kind_of_a_body(content_type, taken, kind):
         pytest.param({"content-type": "text/html"}, ALL, id="html"),
         pytest.param({"content-type": "application/xml"}, ALL, id="xml"),
         pytest.param({"content-type": "image/png"}, JSON, id="a picture where JSON is read"),
-        pytest.param({"content-type": "application/json", "content-encoding": "gzip"}, ALL, id="compressed"),
     ],
 )
 def test_others_are_refused(headers, taken):

@@ -40,6 +40,19 @@ def test_windows(instance):
     assert window.tolist() == [1, 2.5, -3]
 
 
+def test_null_is_absent():
+    payload = {"instances": [B64], "parameters": None, "signature_name": None}
+    assert parse_v1(InstanceKind.IMAGE, payload, {}).parameters == {}
+
+
+@pytest.mark.parametrize(
+    "instance", [{"b64": B64, "nms": 1}, {"image": {"b64": B64, "nms": 1}}, {"image": B64, "nms": 1}]
+)
+def test_an_option_in_an_instance_is_refused_by_name(instance):
+    with pytest.raises(BadRequestError, match="'nms' in an instance"):
+        parse_v1(InstanceKind.IMAGE, {"instances": [instance]}, {})
+
+
 @pytest.mark.parametrize(
     ("kind", "payload"),
     [

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from kserve_transformers.errors import BadRequestError
+from kserve_transformers.errors import BadRequestError, NotFoundError
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest
 from kserve_transformers.protocol.v2 import InferRequest, OutputChoice, parse_infer_request, render_infer_response
 
@@ -67,6 +67,66 @@ def test_options_are_passed_on_and_the_protocols_own_parameters_are_not():
     parsed = parse_infer_request(IMAGE, body, None)
     assert parsed.request.parameters == {"score_threshold": 0.1}
     assert parsed.outputs.default_binary
+
+
+def changed(**keys):
+    return orjson.dumps(orjson.loads(document()) | keys)
+
+
+def test_null_is_absent():
+    body = changed(id=None, parameters=None, outputs=None, model_name=None, model_version=None)
+    nulls = orjson.loads(document(parameters=None))["inputs"]
+    parsed = parse_infer_request(IMAGE, orjson.dumps(orjson.loads(body) | {"inputs": nulls}), None, "digits")
+    assert parsed == parse_infer_request(IMAGE, document(), None, "digits")
+    assert parsed.outputs == OutputChoice({}, default_binary=False)
+
+
+@pytest.mark.parametrize("version", ["", "1", 1])
+def test_the_body_may_repeat_the_service_and_its_version(version):
+    body = changed(model_name="digits", model_version=version)
+    assert parse_infer_request(IMAGE, body, None, "digits").request.instances == PICTURES[:1]
+
+
+def test_another_version():
+    with pytest.raises(NotFoundError, match="no version '9'"):
+        parse_infer_request(IMAGE, changed(model_version="9"), None, "digits")
+
+
+def test_the_timeout_of_the_body():
+    assert parse_infer_request(IMAGE, changed(parameters={"timeout": 2500}), None).request.timeout_s == 0.0025
+
+
+@pytest.mark.parametrize("prefix", [b"", len(PICTURES[0]).to_bytes(4, "little")], ids=["bare", "with its length"])
+def test_a_raw_binary_request_of_an_image(prefix):
+    parsed = parse_infer_request(IMAGE, prefix + PICTURES[0], "0")
+    assert parsed.request.instances == PICTURES[:1]
+    assert parsed.outputs.default_binary
+
+
+def test_a_raw_binary_request_of_a_window():
+    window = np.arange(5, dtype="<f4")
+    np.testing.assert_array_equal(parse_infer_request(WINDOW, window.tobytes(), "0").request.instances, [window])
+    with pytest.raises(BadRequestError, match="no multiple of 4"):
+        parse_infer_request(WINDOW, window.tobytes()[:-1], "0")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(changed(score_threshold=0.5), "'score_threshold' in the body: .*\"parameters\"", id="option"),
+        pytest.param(changed(paramters={}), "'paramters' in the body", id="misspelt"),
+        pytest.param(document(score_threshold=0.5), "'score_threshold' in the input", id="option of an input"),
+        pytest.param(changed(outputs=[{"name": "label", "classification": 3}]), "in an output", id="misplaced"),
+        pytest.param(
+            changed(outputs=[{"name": "a", "parameters": {"classification": 3}}]), "not offered", id="classes"
+        ),
+        pytest.param(document(parameters={"shared_memory_region": "r"}), "shared memory", id="shared memory"),
+        pytest.param(changed(model_name="cars"), "the route is of digits", id="another service"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(body, message):
+    with pytest.raises(BadRequestError, match=message):
+        parse_infer_request(IMAGE, body, None, "digits")
 
 
 @pytest.mark.parametrize(

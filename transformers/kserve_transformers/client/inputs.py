@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from kserve_transformers.arrays.images.formats import SUFFIXES
 from kserve_transformers.client.storage import StoreFolder, is_url
 
 STDIN = "-"
-IMAGES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
-)
+IMAGES = SUFFIXES
 SERIES = frozenset((".csv", ".tsv", ".json"))
 
 

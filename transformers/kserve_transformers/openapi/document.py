@@ -8,16 +8,30 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from kserve_transformers import __version__
+from kserve_transformers.arrays.images.formats import listed
 from kserve_transformers.deadline import TIMEOUT_HEADER
+from kserve_transformers.errors import UnauthenticatedError
 from kserve_transformers.http1 import MAX_HEAD_BYTES
 from kserve_transformers.observe import REQUEST_ID
 from kserve_transformers.openapi import schemas
-from kserve_transformers.openapi.operations import ANSWER_TYPES, ERRORS, OPERATIONS, Hosted, error_example, error_name
+from kserve_transformers.openapi.operations import (
+    ANSWER_TYPES,
+    ERRORS,
+    OPERATIONS,
+    Hosted,
+    error_example,
+    error_name,
+    named_schemas,
+)
+from kserve_transformers.protocol.codings import MAX_RATIO
 from kserve_transformers.protocol.documents import MAX_CONTAINERS, MAX_VALUES
-from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER
+from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER, MODEL_VERSION
 from kserve_transformers.settings import Limits
 
 _SERVICE = "{service}"
+_VERSION = "{version}"
+_KEY = "key"
 
 
 def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, Any]:
@@ -31,14 +45,21 @@ def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, An
         tag = str(route.tags[0])
         own = tag in hosted.services
         describe = OPERATIONS[f"{'own' if own else tag}_{route.name}"]
-        for name in hosted.services if _SERVICE in route.path else [tag if own else None]:
-            path = route.path.replace(_SERVICE, name or "")
+        for name in hosted.services if _SERVICE in route.path_format else [tag if own else None]:
+            path = route.path_format.replace(_SERVICE, name or "")
             operation = describe(hosted, name) | {"tags": [name or "server"]}
+            if _VERSION in path:
+                parameters = [{"$ref": "#/components/parameters/version"}, *operation.get("parameters", [])]
+                missing = {"404": {"$ref": "#/components/responses/NotFound"}}
+                operation |= {"parameters": parameters, "responses": operation["responses"] | missing}
+            if hosted.open_paths is not None and path not in hosted.open_paths:
+                refused = {"401": {"$ref": "#/components/responses/Unauthenticated"}}
+                operation |= {"security": [{_KEY: []}], "responses": operation["responses"] | refused}
             operation["operationId"] = _operation_id(tag, route, name, path)
             paths.setdefault(path, {})[_method(route).lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Modelport", "version": "1", "description": _description(hosted.limits)},
+        "info": {"title": "Modelport", "version": __version__, "description": _description(hosted.limits)},
         "servers": [{"url": "/"}],
         "tags": [{"name": "server"}, *({"name": name} for name in hosted.services)],
         "paths": paths,
@@ -62,16 +83,18 @@ def _operation_id(tag: str, route: APIRoute, name: str | None, path: str) -> str
     if name is None:
         return f"{tag}_{route.name}"
     own = "own" if path.startswith(f"/{name}/") else "root"
-    return f"{name}_{own if tag == name else tag}_{route.name}"
+    version = "_version" if _VERSION in path else ""
+    return f"{name}_{own if tag == name else tag}_{route.name}{version}"
 
 
 def _components(hosted: Hosted) -> dict[str, Any]:
+    keyed = hosted.open_paths is not None
     presentations = [service.task.presentation for service in hosted.services.values()]
     answers: list[type] = [one.prediction for one in presentations]
     answers += [one.legacy_answer for one in presentations if one.legacy_answer]
     return {
-        "schemas": schemas.typed_schemas(dict.fromkeys([*ANSWER_TYPES, *answers])),
-        "parameters": {header["name"]: header for header in _request_headers(hosted.limits)},
+        "schemas": schemas.typed_schemas(dict.fromkeys([*ANSWER_TYPES, *answers])) | named_schemas(hosted),
+        "parameters": {one["name"]: one for one in (_VERSION_PARAMETER, *_request_headers(hosted.limits))},
         "headers": _ANSWER_HEADERS,
         "responses": {
             error_name(error): {
@@ -85,7 +108,9 @@ def _components(hosted: Hosted) -> dict[str, Any]:
                 },
             }
             for error in ERRORS
+            if keyed or error is not UnauthenticatedError
         },
+        **({"securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}}} if keyed else {}),
     }
 
 
@@ -102,10 +127,17 @@ def _request_headers(limits: Limits) -> Sequence[dict[str, Any]]:
         header(REQUEST_ID, {"type": "string"}, "Up to 128 printable characters that logs and the answer repeat."),
         header("traceparent", {"type": "string"}, "W3C trace context, handed on to the models' server."),
         header("tracestate", {"type": "string"}, "Beside traceparent."),
-        header(JSON_LENGTH_HEADER, {"type": "integer", "minimum": 0}, "Of the binary form: bytes that are JSON."),
+        header(JSON_LENGTH_HEADER, {"type": "integer", "minimum": 0}, "Of the binary form: bytes that are JSON, or 0."),
     )
 
 
+_VERSION_PARAMETER: dict[str, Any] = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "enum": [MODEL_VERSION]},
+    "description": "One of those that the metadata names.",
+}
 _ANSWER_HEADERS: dict[str, Any] = {
     REQUEST_ID: {"schema": {"type": "string"}, "description": "As it was sent, or made up; of every POST."},
     "server-timing": {"required": True, "schema": {"type": "string"}, "description": "Milliseconds by stage."},
@@ -117,7 +149,15 @@ def _description(limits: Limits) -> str:
     return f"""\
 Images and series in, answers out. Errors are {{"error": "..."}} and say what to do. A path that is not listed,
 and is not of the page that browsers get at /, is 404, another method 405 with Allow;
-GET routes answer HEAD, too. Bodies are read uncompressed.
+GET routes answer HEAD, too. Every path may end in a slash.
+Bodies are read in the content codings gzip and deflate, and large answers are coded for those who accept it; the limits
+count decoded bytes, and a body that unfolds to more than {MAX_RATIO} times its size is 413.
+
+Options of a service stand in the query of every inference route, or in its body: as `parameters` of V1 and V2, beside
+the image on the service's own route. One that is not known is 400.
+V1 takes CloudEvents in structured and binary mode and answers in the same mode.
+
+Images: {listed(limits.refused_formats)}.
 
 Limits: body {limits.body_bytes} bytes, image {limits.pixels} pixels, {limits.instances} instances a request,
 {limits.timeout_s:g} s, path and headers {MAX_HEAD_BYTES} bytes, JSON of {MAX_CONTAINERS} lists and objects and \

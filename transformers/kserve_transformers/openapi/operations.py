@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kserve_transformers.arrays.images.formats import media_types
 from kserve_transformers.deadline import TIMEOUT_HEADER
 from kserve_transformers.errors import (
     BadAnswerError,
     BadRequestError,
     BusyError,
+    LateBodyError,
     NotFoundError,
     NotReadyError,
     ServingError,
     TooLargeError,
     TooLateError,
     UnauthenticatedError,
+    UnprocessableError,
     UnsupportedMediaError,
 )
 from kserve_transformers.observe import REQUEST_ID
 from kserve_transformers.openapi import examples, schemas
 from kserve_transformers.openapi.schemas import Schema, ref
 from kserve_transformers.protocol import answers
+from kserve_transformers.protocol.events import STRUCTURED
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v2 import JSON_LENGTH_HEADER
 from kserve_transformers.service import Service, Services
@@ -33,15 +37,17 @@ from kserve_transformers.tasks import samples
 ERRORS: Mapping[type[ServingError], str] = {
     BadRequestError: f"{TIMEOUT_HEADER} must be a positive number of milliseconds",
     UnauthenticatedError: str(UnauthenticatedError()),
-    NotFoundError: "no such service here: GET /v2/models lists them",
+    NotFoundError: "no such service here: there are {services}",
+    LateBodyError: "the body did not come within {timeout_s:g} s",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
-    UnsupportedMediaError: "compressed bodies are not read: send it without Content-Encoding",
+    UnsupportedMediaError: "the body has the content coding 'br': send it in one of gzip, deflate, or uncoded",
+    UnprocessableError: "no digit in the image: nothing stands out from its ground",
     BusyError: "{service} is busy: its queue is full, try again shortly",
     BadAnswerError: "model {model} answered an error: the request was not carried out",
     NotReadyError: "{service} is not ready: no model of its chain can answer yet, try again shortly",
     TooLateError: "the request's deadline passed before an answer was there",
 }
-_INFER_ERRORS = tuple(error for error in ERRORS if error is not NotFoundError)
+_INFER_ERRORS = tuple(error for error in ERRORS if error not in (UnauthenticatedError, NotFoundError))
 # Answers that are not predictions.
 ANSWER_TYPES = (
     answers.Error,
@@ -51,23 +57,42 @@ ANSWER_TYPES = (
     answers.ServerMetadata,
     answers.Readiness,
     answers.ServiceMetadata,
+    answers.ServiceConfig,
+    answers.OwnIndex,
     answers.OwnState,
     answers.OwnHealth,
     answers.Index,
 )
+EVENT = "CloudEvent"
 
 
 @dataclass(frozen=True)
 class Hosted:
-    """What the document is about."""
+    """What the document is about.
+
+    Attributes:
+        services: by name.
+        limits: of a request.
+        open_paths: those that need no API key; None where none does.
+    """
 
     services: Services
     limits: Limits
+    open_paths: Collection[str] | None = None
 
     def service(self, name: str | None) -> Service:
         """The service that a route belongs to."""
         assert name is not None  # noqa: S101  (the route's path or tag names one)
         return self.services[name]
+
+
+def named_schemas(hosted: Hosted) -> dict[str, Schema]:
+    """What several operations refer to, beside the types of answers."""
+    made = {EVENT: schemas.event()}
+    for name, service in hosted.services.items():
+        made[f"{name}_v2_request"] = schemas.v2_request(service, hosted.limits.instances)
+        made[f"{name}_v2_answer"] = schemas.v2_answer(service)
+    return made
 
 
 Operation = dict[str, Any]
@@ -81,8 +106,15 @@ def error_name(error: type[ServingError]) -> str:
 
 def error_example(error: type[ServingError], hosted: Hosted) -> dict[str, str]:
     """What a caller of the first service reads."""
-    service, limit = next(iter(hosted.services.values())), hosted.limits.instances
-    names = {"service": service.name, "model": service.chain.models[0].name, "instances": limit, "too_many": limit + 1}
+    service, limits = next(iter(hosted.services.values())), hosted.limits
+    names = {
+        "service": service.name,
+        "services": ", ".join(hosted.services),
+        "model": service.chain.models[0].name,
+        "timeout_s": limits.timeout_s,
+        "instances": limits.instances,
+        "too_many": limits.instances + 1,
+    }
     return {"error": ERRORS[error].format_map(names)}
 
 
@@ -124,7 +156,7 @@ def _post(
         common = (TIMEOUT_HEADER, REQUEST_ID, "traceparent", "tracestate", *headers)
         return {
             "summary": summary.format(service=name),
-            "parameters": [{"$ref": f"#/components/parameters/{header}"} for header in common],
+            "parameters": [*({"$ref": f"#/components/parameters/{header}"} for header in common), *_query(service)],
             "requestBody": {"required": True, "content": body(hosted, service)},
             "responses": {
                 "200": _answer("The answer.", answer(service, recorded), (REQUEST_ID, "server-timing")),
@@ -138,16 +170,29 @@ def _post(
     return describe
 
 
-def _images() -> dict[str, Any]:
+def _query(service: Service) -> list[dict[str, Any]]:
+    """The options, which every inference route takes in the query, too."""
+    known = schemas.parameters(service).items()
+    described = {name: (schema.pop("description"), {**schema, "type": schema["type"][0]}) for name, schema in known}
+    return [
+        {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+        for name, (text, schema) in described.items()
+    ]
+
+
+def _images(hosted: Hosted) -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
-    return {media_type: {"schema": file} for media_type in (*schemas.IMAGE_TYPES, "application/octet-stream")}
+    return {
+        media_type: {"schema": file}
+        for media_type in (*media_types(hosted.limits.refused_formats), "application/octet-stream")
+    }
 
 
 def _own_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     content = _json(schemas.own_request(service, hosted.limits.instances), _example(samples.legacy_document, service))
     if service.task.kind is InstanceKind.IMAGE:
-        content["multipart/form-data"] = {"schema": schemas.form_request()}
-        content |= _images()
+        content["multipart/form-data"] = {"schema": schemas.form_request(service)}
+        content |= _images(hosted)
     return content
 
 
@@ -159,27 +204,35 @@ def _own_answer(service: Service, recorded: object) -> dict[str, Any]:
 
 
 def _v1_body(hosted: Hosted, service: Service) -> dict[str, Any]:
-    content = _json(schemas.v1_request(service, hosted.limits.instances), _example(samples.v1_document, service))
-    return content | (_images() if service.task.kind is InstanceKind.IMAGE else {})
+    request = schemas.v1_request(service, hosted.limits.instances)
+    content = _json(request, _example(samples.v1_document, service))
+    content[STRUCTURED] = {"schema": ref(EVENT)}
+    return content | (_images(hosted) if service.task.kind is InstanceKind.IMAGE else {})
+
+
+def _v1_answer(service: Service, recorded: object) -> dict[str, Any]:
+    answer = _predictions(ref(service.task.presentation.prediction.__name__))
+    return {**_json(answer, recorded), STRUCTURED: {"schema": ref(EVENT)}}
 
 
 def _v2_body(hosted: Hosted, service: Service) -> dict[str, Any]:
     binary = {"type": "string", "format": "binary", "description": _BINARY}
     return {
-        **_json(schemas.v2_request(service, hosted.limits.instances), _example(samples.v2_document, service)),
+        **_json(ref(f"{service.name}_v2_request"), _example(samples.v2_document, service)),
         "application/octet-stream": {"schema": binary},
     }
 
 
 _BINARY = (
     f"The JSON, then the tensors' raw data; {JSON_LENGTH_HEADER} says how many bytes are JSON, each tensor's parameter"
-    " binary_data_size how many are its own. BYTES elements follow their length in 4 bytes, little-endian."
+    " binary_data_size how many are its own. BYTES elements follow their length in 4 bytes, little-endian. If the"
+    " header is 0, the body is the raw data of the input alone: one image, or one window."
 )
 
 
 def _v2_answer(service: Service, recorded: object) -> dict[str, Any]:
     binary = {"schema": {"type": "string", "format": "binary", "description": _BINARY}}
-    return {**_json(schemas.v2_answer(service), recorded), "application/octet-stream": binary}
+    return {**_json(ref(f"{service.name}_v2_answer"), recorded), "application/octet-stream": binary}
 
 
 def _predictions(prediction: Schema) -> Schema:
@@ -210,6 +263,7 @@ def _document(hosted: Hosted, name: str | None) -> Operation:
 OPERATIONS: Mapping[str, Describe] = {
     "own_post": _post("Infer by {service}'s legacy route.", "own", _own_body, _own_answer),
     "own_state": _get("Whether {service} is ready, and where it takes requests.", answers.OwnState, answers.OwnState),
+    "own_index": _get("That the server is alive, and where {service} takes requests.", answers.OwnIndex),
     "own_health": _get("Whether {service} is ready.", answers.OwnHealth, answers.OwnHealth),
     "V1_models": _get("The services of this server.", answers.ModelList),
     "V1_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
@@ -217,13 +271,14 @@ OPERATIONS: Mapping[str, Describe] = {
         "Infer with {service} by KServe's V1 protocol.",
         "v1",
         _v1_body,
-        lambda service, recorded: _json(_predictions(ref(service.task.presentation.prediction.__name__)), recorded),
+        _v1_answer,
     ),
     "V2_server_metadata": _get("What this server is.", answers.ServerMetadata),
     "V2_live": _get("Whether the event loop answers.", answers.Live),
     "V2_ready": _get("Whether every service is ready, by its golden sample.", answers.Readiness, answers.Readiness),
     "V2_models": _get("The services of this server.", answers.ModelList),
     "V2_model_metadata": _get("Inputs, outputs and models of {service}.", answers.ServiceMetadata),
+    "V2_model_config": _get("{service} in the terms of Triton's model configuration.", answers.ServiceConfig),
     "V2_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
     "V2_infer": _post(
         "Infer with {service} by the Open Inference Protocol (V2).", "v2", _v2_body, _v2_answer, (JSON_LENGTH_HEADER,)

@@ -9,18 +9,16 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from kserve_transformers.arrays.decoding import FORMATS
-from kserve_transformers.protocol.forms import FIELDS
+from kserve_transformers.protocol import parameters as protocol_parameters
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v1 import ALLOWED_KEYS
-from kserve_transformers.protocol.v2 import PROTOCOL_PARAMETERS, input_type
+from kserve_transformers.protocol.v2 import MODEL_VERSION, REQUEST_KEYS, input_type
 from kserve_transformers.service import Service
 from kserve_transformers.tasks.task import OutputType
 
 Schema = dict[str, Any]
 
-IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
-# `image` is a format of our own: base64 of a file in one of FORMATS, as a data: URL or without.
+# `image` is a format of our own: base64 of a file in one of the formats that are read, as a data: URL or without.
 IMAGE: Schema = {"type": "string", "format": "image", "contentEncoding": "base64"}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NUMBER: Schema = {"type": "number", "minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX}
@@ -72,67 +70,90 @@ def parameters(service: Service) -> dict[str, Schema]:
 
 
 def own_request(service: Service, max_instances: int) -> Schema:
-    """The JSON that the service's own route takes; other keys are ignored, as the legacy servers did."""
-    if service.task.kind is InstanceKind.WINDOW:
-        rows = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)}
-        return {"type": "object", "required": ["data"], "properties": {"data": rows}}
-    properties = {"image": instance(service), **parameters(service)}
+    """The JSON that the service's own route takes; texts that older clients send beside it are ignored."""
+    properties = parameters(service)
     if service.task.presentation.repeats_id:
         properties["id"] = {"description": "Anything: the answer repeats it."}
-    return {"type": "object", "required": ["image"], "properties": properties}
+    if service.task.kind is InstanceKind.WINDOW:
+        key, one = "data", {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)}
+    else:
+        key, one = "image", instance(service)
+    others = {"type": ["string", "null"], "description": "Ignored, unless its name or value is that of an option."}
+    return {"type": "object", "required": [key], "properties": {key: one, **properties}, "additionalProperties": others}
 
 
-def form_request() -> Schema:
-    """The form that browsers send: an image in one of two fields."""
-    file = {"type": "string", "format": "binary", "contentMediaType": "image/*"}
-    return {
-        "type": "object",
-        "properties": dict.fromkeys(FIELDS, file),
-        "anyOf": [{"required": [name]} for name in FIELDS],
-    }
+def form_request(service: Service) -> Schema:
+    """The form that browsers send."""
+    text = "The image, with or without a filename. The field may be called `image`, too."
+    file = {"type": "string", "format": "binary", "contentMediaType": "image/*", "description": text}
+    properties = {name: {**one, "type": one["type"][0]} for name, one in parameters(service).items()}
+    if service.task.presentation.repeats_id:
+        properties["id"] = {"type": "string", "description": "The answer repeats it."}
+    return {"type": "object", "required": ["file"], "properties": {"file": file, **properties}}
 
 
 def v1_request(service: Service, max_instances: int) -> Schema:
     """KServe's V1."""
     known: dict[str, Schema] = {
         "instances": {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)},
-        "parameters": {"type": "object", "properties": parameters(service), "additionalProperties": False},
+        "parameters": {"type": ["object", "null"], "properties": parameters(service), "additionalProperties": False},
         "signature_name": {"description": "Ignored: TensorFlow's clients send it."},
     }
     return {
         "type": "object",
         "required": ["instances"],
-        "properties": {key: known[key] for key in sorted(ALLOWED_KEYS)},
+        "properties": {key: known[key] for key in ALLOWED_KEYS},
         "additionalProperties": False,
     }
 
 
+def event() -> Schema:
+    """A CloudEvent in structured mode."""
+    attributes: dict[str, Schema] = {name: {"type": "string", "minLength": 1} for name in ("id", "source", "type")}
+    attributes["specversion"] = {"type": "string", "enum": ["0.3", "1.0"]}
+    attributes["data"] = {"type": "object", "description": "What the route takes, or answers, as plain JSON."}
+    return {"type": "object", "required": [*attributes], "properties": attributes}
+
+
 def v2_request(service: Service, max_instances: int) -> Schema:
     """V2's JSON: the shape must fit the data."""
-    options: dict[str, Schema] = {name: {} for name in sorted(PROTOCOL_PARAMETERS)}
-    options["binary_data_output"] = {"type": "boolean", "description": "Answer all outputs in the binary form."}
+    options = {name: dict(one.schema) for name, one in protocol_parameters.REQUEST.items()}
     wanted = {
         "type": "object",
         "required": ["name"],
         "properties": {
             "name": {"enum": [*_outputs(service)]},
-            "parameters": {"type": ["object", "null"], "properties": {"binary_data": {"type": "boolean"}}},
+            "parameters": _tensor_parameters(protocol_parameters.OUTPUT),
         },
+        "additionalProperties": False,
+    }
+    known: dict[str, Schema] = {
+        "id": {"type": ["string", "null"], "description": "The answer repeats it."},
+        "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _v2_input(service, max_instances)},
+        "outputs": {
+            "type": ["array", "null"],
+            "items": wanted,
+            "description": "Those that are answered; all if empty.",
+        },
+        "parameters": {
+            "type": ["object", "null"],
+            "properties": options | parameters(service),
+            "additionalProperties": False,
+        },
+        "model_name": {"enum": [service.name, None]},
+        "model_version": {"enum": ["", MODEL_VERSION, None]},
     }
     return {
         "type": "object",
         "required": ["inputs"],
-        "properties": {
-            "id": {"type": "string"},
-            "parameters": {
-                "type": ["object", "null"],
-                "properties": options | parameters(service),
-                "additionalProperties": False,
-            },
-            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _v2_input(service, max_instances)},
-            "outputs": {"type": ["array", "null"], "items": wanted},
-        },
+        "properties": {key: known[key] for key in REQUEST_KEYS},
+        "additionalProperties": False,
     }
+
+
+def _tensor_parameters(known: Mapping[str, protocol_parameters.ProtocolParameter]) -> Schema:
+    properties = {name: dict(one.schema) for name, one in known.items()}
+    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
 
 
 def v2_answer(service: Service) -> Schema:
@@ -180,8 +201,9 @@ def _v2_input(service: Service, max_instances: int) -> Schema:
                 "items": {"anyOf": [element, {"type": "array", "items": element}]},
                 "description": "All elements in order, flat or in rows.",
             },
-            "parameters": {"type": ["object", "null"]},
+            "parameters": {"type": ["object", "null"], "additionalProperties": False},
         },
+        "additionalProperties": False,
     }
 
 

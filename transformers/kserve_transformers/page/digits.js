@@ -85,6 +85,7 @@ export function startDigits(root, service) {
   pad.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     pad.setPointerCapture(event.pointerId);
+    answer.stop(); // what is under way belongs to an earlier drawing
     last = placeOf(event);
     line(last, last);
     readSoon();

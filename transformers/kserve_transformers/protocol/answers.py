@@ -52,6 +52,10 @@ class ModelState(TypedDict):
     """One model of a service's chain."""
 
     ready: bool
+    condition: Annotated[
+        Literal["starting", "well", "slow", "stalled", "dead", "wrong"],
+        Field(description="What golden checks found last. A slow model is ready; a replacement cures the last three."),
+    ]
     reason: NotRequired[str]
     release: NotRequired[Annotated[str, Field(description="What answers now, where a release took over.")]]
     draining: NotRequired[Annotated[list[str], Field(description="Releases that still have requests.")]]
@@ -104,9 +108,51 @@ class ServiceMetadata(TypedDict):
     parameters: ServiceParameters
 
 
-class OwnState(TypedDict):
-    """Whether a service is ready, and where it takes requests."""
+class ConfigTensor(TypedDict):
+    """An input or output in Triton's terms: -1 where a size varies."""
 
+    name: str
+    data_type: str
+    dims: list[int]
+
+
+class Versions(TypedDict):
+    """The versions of a service."""
+
+    versions: list[int]
+
+
+class VersionPolicy(TypedDict):
+    """Which versions of a service there are."""
+
+    specific: Versions
+
+
+class ServiceConfig(TypedDict):
+    """A service as Triton's model configuration extension tells of a model."""
+
+    name: str
+    platform: str
+    backend: str
+    version_policy: VersionPolicy
+    max_batch_size: int
+    input: list[ConfigTensor]
+    output: list[ConfigTensor]
+
+
+class OwnIndex(TypedDict):
+    """The root of a server that hosts one service alone: `status` is what KServe's V1 clients look for."""
+
+    status: Literal["alive"]
+    message: NotRequired[str]
+    service: str
+    post: str
+
+
+class OwnState(TypedDict):
+    """Whether a service is ready, and where it takes requests; `message` is what the older project's root said."""
+
+    message: NotRequired[str]
     service: str
     status: Literal["ready", "not ready"]
     post: str
@@ -120,6 +166,7 @@ class OwnHealth(TypedDict):
 
 
 class Index(TypedDict):
-    """Where each service takes requests."""
+    """Where each service takes requests; `status` is what KServe's V1 clients look for."""
 
+    status: Literal["alive"]
     services: dict[str, str]

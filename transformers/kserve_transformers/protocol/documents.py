@@ -1,7 +1,8 @@
-"""Parses JSON bodies, and refuses those with far more lists, objects or values than any request needs."""
+"""Parses JSON bodies, and refuses those with unknown keys, or far more values than any request needs."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -28,3 +29,21 @@ def load_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise BadRequestError(f"the body is not JSON ({exc})") from None
+
+
+def check_keys(document: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    """Check that an object has no other keys.
+
+    Args:
+        document: the object.
+        known: its possible keys.
+        place: names it in errors: "the body".
+
+    Raises:
+        BadRequestError: it has another key.
+    """
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise BadRequestError(
+            f'unknown key {unknown[0][:40]!r} in {place}: there are {", ".join(known)}; options go into "parameters"'
+        )

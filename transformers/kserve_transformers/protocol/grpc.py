@@ -11,22 +11,23 @@ import numpy.typing as npt
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from kserve_transformers.errors import BadRequestError
+from kserve_transformers.protocol.parameters import INPUT, OUTPUT, split_parameters, tensor_parameters, timeout_s
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
 from kserve_transformers.protocol.v2 import (
     MODEL_VERSION,
     check_outputs,
     check_shape,
+    check_version,
     datatype_of,
-    service_options,
     split_bytes,
     split_windows,
     to_raw,
 )
 
-# InferParameter.double_param in Triton's grpc_service.proto.
-_DOUBLE_PARAM = 4
-# The wire type of a double: others are integers of any size, or bytes.
-_FIXED_64 = 1
+# InferParameter's fields in Triton's grpc_service.proto that KServe's does not have, with their wire types: a double is
+# 64 bits, an unsigned integer a varint.
+_DOUBLE_PARAM, _FIXED_64 = 4, 1
+_UINT64_PARAM, _VARINT = 5, 0
 
 
 def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
@@ -38,13 +39,22 @@ def parse_infer_request(kind: InstanceKind, request: Any) -> ServiceRequest:
 
     Raises:
         BadRequestError: it is not a request for this service.
+        NotFoundError: it is for another version.
     """
+    check_version(request.model_version)
     if len(request.inputs) != 1:
         raise BadRequestError(f"the request must have exactly one input, {kind.value!r}")
     tensor = request.inputs[0]
     shape = check_shape(kind, tensor.name, tensor.datatype, list(tensor.shape))
-    options = {name: _parameter(name, value) for name, value in service_options(request.parameters).items()}
-    return ServiceRequest(_instances(kind, request, shape), options)
+    own, options = split_parameters(_parameters(request))
+    _check_raw_outputs(own.get("binary_data_output"))
+    size = tensor_parameters(f"input {kind.value!r}", _parameters(tensor), INPUT).get("binary_data_size")
+    if size is not None and size != sum(map(len, request.raw_input_contents)):
+        raise BadRequestError(f"binary_data_size is {size}, which is not the size of raw_input_contents")
+    for output in request.outputs:
+        known = tensor_parameters(f"output {output.name[:40]!r}", _parameters(output), OUTPUT)
+        _check_raw_outputs(known.get("binary_data"))
+    return ServiceRequest(_instances(kind, request, shape), options, timeout_s(own))
 
 
 def render_infer_response(
@@ -73,14 +83,26 @@ def render_infer_response(
     return response
 
 
+def _check_raw_outputs(binary: bool | None) -> None:
+    if binary is False:
+        raise BadRequestError("outputs are raw_output_contents over gRPC: leave binary_data_output and binary_data out")
+
+
+def _parameters(message: Any) -> dict[str, Any]:
+    """The parameters of a request, an input or an output."""
+    return {name: _parameter(name, value) for name, value in message.parameters.items()}
+
+
 def _parameter(name: str, value: Any) -> Any:
-    """A parameter's value; KServe's proto is older than `double_param`, which comes as an unknown field."""
+    """A parameter's value; KServe's proto is older than two of its types, which come as unknown fields."""
     choice = value.WhichOneof("parameter_choice")
     if choice is not None:
         return getattr(value, choice)
     for field in UnknownFieldSet(value):
-        if field.field_number == _DOUBLE_PARAM and field.wire_type == _FIXED_64:
+        if (field.field_number, field.wire_type) == (_DOUBLE_PARAM, _FIXED_64):
             return struct.unpack("<d", field.data.to_bytes(8, "little"))[0]
+        if (field.field_number, field.wire_type) == (_UINT64_PARAM, _VARINT):
+            return field.data
     raise BadRequestError(f"parameter {name[:40]!r} has no value of a known type")
 
 
@@ -90,7 +112,12 @@ def _instances(kind: InstanceKind, request: Any, shape: list[int]) -> tuple[Any,
         if len(request.raw_input_contents) != 1 or request.inputs[0].HasField("contents"):
             raise BadRequestError("an input has either raw_input_contents or contents, once")
         raw = request.raw_input_contents[0]
-        return split_bytes(raw, shape[0]) if kind is InstanceKind.IMAGE else split_windows(raw, shape)
+        if kind is InstanceKind.WINDOW:
+            return split_windows(raw, shape)
+        try:
+            return split_bytes(raw, shape[0])
+        except BadRequestError as exc:
+            raise BadRequestError(f"raw_input_contents: {exc}") from None
     values = contents.bytes_contents if kind is InstanceKind.IMAGE else contents.fp32_contents
     if len(values) != int(np.prod(shape)):
         raise BadRequestError(f"the input has {len(values)} elements, shape {shape} needs {int(np.prod(shape))}")

@@ -33,11 +33,13 @@ class ServiceRequest:
 
     Attributes:
         instances: encoded images (bytes), or windows of a series (float32 [L]).
-        parameters: options by name, as they came; the service checks them.
+        parameters: options by name, as they came; the service checks them. None is absent.
+        timeout_s: seconds that the request allows in its body, where it does.
     """
 
     instances: tuple[bytes | Window, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
 
 
 def image_from_json(value: object) -> bytes:
@@ -47,8 +49,7 @@ def image_from_json(value: object) -> bytes:
         BadRequestError: none of these, or damaged base64.
     """
     for key in ("image", "b64"):
-        if isinstance(value, dict) and len(value) == 1 and key in value:
-            value = value[key]
+        value = _only(value, key)
     if not isinstance(value, str):
         raise BadRequestError('an instance must be {"image": {"b64": "..."}}, {"b64": "..."} or the base64 text')
     return decode_base64(value)
@@ -60,8 +61,7 @@ def window_from_json(value: object) -> Window:
     Raises:
         BadRequestError: not a flat list of finite numbers.
     """
-    if isinstance(value, dict) and set(value) == {"window"}:
-        value = value["window"]
+    value = _only(value, "window")
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
         raise BadRequestError('an instance must be a list of numbers, or {"window": [...]}')
     return finite_window(_to_float32(value))
@@ -83,6 +83,20 @@ def finite_window(window: npt.NDArray[Any]) -> Window:
 def instance_from_json(kind: InstanceKind, value: object) -> bytes | Window:
     """One instance of the kind that the service takes."""
     return image_from_json(value) if kind is InstanceKind.IMAGE else window_from_json(value)
+
+
+def _only(value: object, key: str) -> object:
+    """What an object holds under its only key; any other value as it is.
+
+    Raises:
+        BadRequestError: the object has other keys, too.
+    """
+    if not isinstance(value, dict) or key not in value:
+        return value
+    others = [name for name in value if name != key]
+    if others:
+        raise BadRequestError(f"unknown key {others[0][:40]!r} in an instance: options belong to the whole request")
+    return value[key]
 
 
 def _to_float32(numbers: list[float]) -> npt.NDArray[np.float32]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kserve_transformers.errors import BadRequestError
-from kserve_transformers.protocol.documents import load_json
+from kserve_transformers.protocol.documents import check_keys, load_json
+from kserve_transformers.protocol.events import unwrapped
 from kserve_transformers.protocol.media import Body, declared_body, seen_body
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, instance_from_json
 
-ALLOWED_KEYS = {"instances", "parameters", "signature_name"}
+ALLOWED_KEYS = ("instances", "parameters", "signature_name")
 BODIES = {InstanceKind.IMAGE: (Body.JSON, Body.IMAGE), InstanceKind.WINDOW: (Body.JSON,)}
 
 
@@ -19,23 +20,21 @@ def parse_v1(kind: InstanceKind, payload: object, headers: Mapping[str, str]) ->
 
     Args:
         kind: of the instances that the service takes.
-        payload: the parsed JSON body, or the body's bytes where its content type is not JSON.
+        payload: the body's bytes, or what a CloudEvent held as JSON.
         headers: of the request, names in lower case.
 
     Raises:
         BadRequestError: the JSON is not a V1 request.
-        UnsupportedMediaError: a body of another kind than the service reads, or a compressed one.
+        UnsupportedMediaError: a body of another kind than the service reads.
     """
     if isinstance(payload, bytes):
         if (declared_body(headers, BODIES[kind]) or seen_body(payload)) is Body.IMAGE:
             return ServiceRequest((payload,))
-        payload = parse_json(payload, kind)
+        payload = unwrapped(parse_json(payload, kind))
     if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
         raise BadRequestError(f'the body must be {{"instances": [...]}}, each one {_example(kind)}')
-    unknown = set(payload) - ALLOWED_KEYS
-    if unknown:
-        raise BadRequestError(f'unknown key {sorted(unknown)[0]!r}: options go into "parameters"')
-    parameters = payload.get("parameters", {})
+    check_keys(payload, ALLOWED_KEYS, "the body")
+    parameters = {} if payload.get("parameters") is None else payload["parameters"]
     if not isinstance(parameters, dict):
         raise BadRequestError('"parameters" must be an object')
     if not payload["instances"]:

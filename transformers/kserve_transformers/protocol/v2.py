@@ -11,16 +11,24 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from kserve_transformers.errors import BadRequestError
+from kserve_transformers.errors import BadRequestError, NotFoundError
 from kserve_transformers.protocol.base64 import decode_base64
-from kserve_transformers.protocol.documents import load_json
+from kserve_transformers.protocol.documents import check_keys, load_json
+from kserve_transformers.protocol.parameters import (
+    INPUT,
+    OUTPUT,
+    split_parameters,
+    tensor_parameters,
+    timeout_s,
+)
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
 
 JSON_LENGTH_HEADER = "inference-header-content-length"
 # Of every service: its models' versions are in its metadata.
 MODEL_VERSION = "1"
-# Parameters of the protocol itself, and of Triton's clients: not options of a service.
-PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
+REQUEST_KEYS = ("id", "inputs", "outputs", "parameters", "model_name", "model_version")
+INPUT_KEYS = ("name", "datatype", "shape", "data", "parameters")
+OUTPUT_KEYS = ("name", "parameters")
 _DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "INT32": np.dtype("<i4"),
@@ -28,6 +36,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "BYTES": np.dtype(np.object_),
 }
 _DATATYPES = {dtype: datatype for datatype, dtype in _DTYPES.items()}
+_PREFIXED = "each element must follow its length, an integer of 4 bytes, little-endian"
 _LENGTH = re.compile(r"[0-9]{1,12}", re.ASCII)
 _INPUTS = {InstanceKind.IMAGE: ("BYTES", [-1]), InstanceKind.WINDOW: ("FP32", [-1, -1])}
 
@@ -65,35 +74,51 @@ def datatype_of(array: npt.NDArray[Any]) -> str:
     return _DATATYPES[array.dtype]
 
 
-def parse_infer_request(kind: InstanceKind, body: bytes, json_length: str | None) -> InferRequest:
+def check_version(version: str) -> None:
+    """Check that a service has a version; an empty one means the default.
+
+    Raises:
+        NotFoundError: it has not.
+    """
+    if version not in ("", MODEL_VERSION):
+        raise NotFoundError(f"no version {version[:40]!r} of the service: there is {MODEL_VERSION}")
+
+
+def parse_infer_request(
+    kind: InstanceKind, body: bytes, json_length: str | None, service: str | None = None
+) -> InferRequest:
     """Take V2's wire format off.
 
     Args:
         kind: of the instances that the service takes.
         body: JSON, followed by the inputs' binary data where the binary form is used.
-        json_length: the header `Inference-Header-Content-Length`, None in the JSON form.
+        json_length: the header `Inference-Header-Content-Length`, None in the JSON form; "0" says that the body is the
+            raw data of the only input: one image, or one window.
+        service: its name, which the body may repeat; None: any.
 
     Raises:
         BadRequestError: the body is not a V2 request for this service.
+        NotFoundError: it is for another version.
         TooLargeError: the JSON has more lists, objects or values than any request needs.
     """
     header, binary = _split(body, json_length)
+    if not header and json_length is not None:
+        return InferRequest("", ServiceRequest((_raw_instance(kind, binary),)), OutputChoice({}, default_binary=True))
     document = load_json(header)
     if not isinstance(document, dict):
         raise BadRequestError("the body must be a JSON object with inputs")
-    parameters = _object(document, "parameters")
+    check_keys(document, REQUEST_KEYS, "the body")
+    if service is not None and document.get("model_name") not in (None, service):
+        raise BadRequestError(f'"model_name" is {str(document["model_name"])[:40]!r}, but the route is of {service}')
+    if document.get("model_version") is not None:
+        check_version(str(document["model_version"]))
+    own, options = split_parameters(_object(document, "parameters"))
     tensor = _only_input(kind, document.get("inputs"))
-    instances = _instances(kind, tensor, binary)
-    request_id = document.get("id", "")
+    request = ServiceRequest(_instances(kind, tensor, binary), options, timeout_s(own))
+    request_id = "" if document.get("id") is None else document["id"]
     if not isinstance(request_id, str):
         raise BadRequestError('"id" must be a string')
-    request = ServiceRequest(instances, service_options(parameters))
-    return InferRequest(request_id, request, _output_choice(document, parameters))
-
-
-def service_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a request that are options of the service, not of the protocol."""
-    return {name: value for name, value in parameters.items() if name not in PROTOCOL_PARAMETERS}
+    return InferRequest(request_id, request, _output_choice(document, own.get("binary_data_output", False)))
 
 
 def check_outputs(wanted: Collection[str], tensors: Mapping[str, Any]) -> None:
@@ -135,11 +160,13 @@ def split_bytes(raw: bytes, count: int) -> tuple[bytes, ...]:
     while at < len(raw) and len(elements) < count:
         end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
         if at + 4 > len(raw) or end > len(raw):
-            raise BadRequestError("a BYTES element is longer than the data that came")
+            raise BadRequestError(f"a BYTES element is longer than the data that came: {_PREFIXED}")
         elements.append(raw[at + 4 : end])
         at = end
     if at != len(raw) or len(elements) != count:
-        raise BadRequestError(f"the BYTES data does not hold exactly the {count} elements that the shape says")
+        raise BadRequestError(
+            f"the BYTES data does not hold exactly the {count} elements that the shape says: {_PREFIXED}"
+        )
     return tuple(elements)
 
 
@@ -217,17 +244,28 @@ def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
     return body[:length], body[length:]
 
 
+def _raw_instance(kind: InstanceKind, raw: bytes) -> bytes | npt.NDArray[np.float32]:
+    """The only instance of a raw binary request; an image may follow its length, as in the binary form."""
+    if kind is InstanceKind.WINDOW:
+        if len(raw) % 4:
+            raise BadRequestError(f"the FP32 data has {len(raw)} bytes, which is no multiple of 4")
+        return split_windows(raw, [1, len(raw) // 4])[0]
+    return raw[4:] if int.from_bytes(raw[:4], "little") == len(raw) - 4 else raw
+
+
 def _only_input(kind: InstanceKind, inputs: object) -> dict[str, Any]:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise BadRequestError(f'"inputs" must hold exactly one input, {kind.value!r}')
+    check_keys(inputs[0], INPUT_KEYS, "the input")
     return inputs[0]
 
 
 def _instances(kind: InstanceKind, tensor: dict[str, Any], binary: bytes) -> tuple[Any, ...]:
     shape = check_shape(kind, tensor.get("name"), tensor.get("datatype"), tensor.get("shape"))
-    size = _object(tensor, "parameters").get("binary_data_size")
+    given = _object(tensor, "parameters")
+    size = tensor_parameters(f"input {kind.value!r}", given, INPUT).get("binary_data_size")
     if size is not None:
-        if "data" in tensor:
+        if tensor.get("data") is not None:
             raise BadRequestError('an input has either "data" or binary_data_size, not both')
         if size != len(binary):
             raise BadRequestError(f"binary_data_size is {str(size)[:20]}, but {len(binary)} bytes follow the JSON")
@@ -256,15 +294,18 @@ def _flatten(data: object) -> list[Any]:
     return [value for row in data for value in (row if isinstance(row, list) else [row])]
 
 
-def _output_choice(document: dict[str, Any], parameters: dict[str, Any]) -> OutputChoice:
-    default = _flag(parameters, "binary_data_output", False)
+def _output_choice(document: dict[str, Any], default_binary: bool) -> OutputChoice:
     outputs = [] if document.get("outputs") is None else document["outputs"]
     if not isinstance(outputs, list) or not all(
         isinstance(output, dict) and isinstance(output.get("name"), str) for output in outputs
     ):
         raise BadRequestError('"outputs" must be a list of {"name": "..."}')
-    binary = {output["name"]: _flag(_object(output, "parameters"), "binary_data", default) for output in outputs}
-    return OutputChoice(binary, default)
+    binary = {}
+    for output in outputs:
+        check_keys(output, OUTPUT_KEYS, "an output")
+        given = tensor_parameters(f"output {output['name'][:40]!r}", _object(output, "parameters"), OUTPUT)
+        binary[output["name"]] = given.get("binary_data", default_binary)
+    return OutputChoice(binary, default_binary)
 
 
 def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
@@ -272,10 +313,3 @@ def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict | None):
         raise BadRequestError(f'"{key}" must be an object')
     return value or {}
-
-
-def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        raise BadRequestError(f'"{name}" must be true or false')
-    return value

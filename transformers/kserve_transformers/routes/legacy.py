@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -13,29 +14,35 @@ from kserve_transformers.protocol.media import Body, declared_body
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, window_from_json
 from kserve_transformers.protocol.v1 import parse_json
 from kserve_transformers.routes.infer import Infer
+from kserve_transformers.routes.options import with_query
 from kserve_transformers.routes.table import Handler
 from kserve_transformers.service import Service
+from kserve_transformers.tasks.parameters import options_beside_image
 
 
 async def post_image(infer: Infer, service: Service, request: Request) -> Response:
-    """One image in any of the forms that are read; options stand beside it in the JSON form."""
+    """One image in any of the forms that are read; options stand beside it, or in the query."""
     form = await read_image_form(request)
     task = service.task
-    parameters = {name: form.extra[name] for name in task.parameters if name in form.extra}
-    answered, headers = await infer(service, ServiceRequest((form.image,), parameters), request.headers)
+    options = options_beside_image(service.name, task.parameters, form.values, form.texts)
+    parsed = with_query(service, request, ServiceRequest((form.image,), options))
+    answered, headers = await infer(service, parsed, request.headers)
     (prediction,) = task.predictions(answered)
-    document = {"id": form.extra.get("id"), **prediction} if task.presentation.repeats_id else prediction
+    request_id = {**form.texts, **form.values}.get("id")
+    document = {"id": request_id, **prediction} if task.presentation.repeats_id else prediction
     return JSONResponse(document, headers=headers)
 
 
 async def post_windows(infer: Infer, service: Service, request: Request) -> Response:
-    """{"data": [[...], ...]}, one list of numbers a window."""
+    """{"data": [[...], ...]}, one list of numbers a window; options stand beside it, or in the query."""
     declared_body(request.headers, (Body.JSON,))
-    document = parse_json(await request.body())
+    document = parse_json(await request.body(), service.task.kind)
     if not isinstance(document, dict) or not isinstance(document.get("data"), list) or not document["data"]:
         raise BadRequestError('the body must be {"data": [[...], ...]}: one list of numbers a window')
-    windows = tuple(window_from_json(row) for row in document["data"])
-    answered, headers = await infer(service, ServiceRequest(windows), request.headers)
+    windows = tuple(window_from_json(row) for row in document.pop("data"))
+    options = options_beside_image(service.name, service.task.parameters, document, {})
+    parsed = with_query(service, request, ServiceRequest(windows, options))
+    answered, headers = await infer(service, parsed, request.headers)
     return JSONResponse({"predictions": service.task.predictions(answered)}, headers=headers)
 
 
@@ -62,20 +69,24 @@ def legacy_router(service: Service, infer: Infer, prefix: str) -> APIRouter:
     async def post(request: Request) -> Response:
         return await handler(request)
 
+    welcome = service.task.presentation.welcome
+    named = {**({"message": welcome} if welcome else {}), "service": service.name}
+
+    async def index() -> dict[str, Any]:
+        return {"status": "alive", **named, "post": path}
+
     async def state() -> Response:
         reason = service.unready_reason
-        document = {"service": service.name, "status": "not ready" if reason else "ready", "post": f"{prefix}{path}"}
+        document = {**named, "status": "not ready" if reason else "ready", "post": f"{prefix}{path}"}
         return JSONResponse(document | ({"reason": reason} if reason else {}), 503 if reason else 200)
 
     async def health() -> Response:
         reason = service.unready_reason
         return JSONResponse({"status": "unhealthy" if reason else "healthy"}, 503 if reason else 200)
 
-    router.add_api_route(path, post, methods=["POST"])
-    if path.endswith("/"):
-        router.add_api_route(path.removesuffix("/"), post, methods=["POST"], include_in_schema=False)
-    router.add_api_route("/", state, methods=["GET"])
-    if prefix:
-        router.add_api_route("", state, methods=["GET"], include_in_schema=False)
+    for route, answers, method in ((path, post, "POST"), ("/", state if prefix else index, "GET")):
+        router.add_api_route(route, answers, methods=[method])
+        if (prefix + route).removesuffix("/") not in ("", prefix + route):
+            router.add_api_route(route.removesuffix("/"), answers, methods=[method], include_in_schema=False)
     router.add_api_route("/health", health, methods=["GET"])
     return router

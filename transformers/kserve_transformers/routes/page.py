@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kserve_transformers.arrays.images.formats import media_types
 from kserve_transformers.service import Services
 from kserve_transformers.settings import Limits
 
@@ -65,8 +66,11 @@ class Page:
 
     def __init__(self, app: ASGIApp, services: Services, limits: Limits) -> None:
         self._app = app
-        settings = orjson.dumps(_settings(services, limits)).decode()
-        files = {path.name: _read(path, settings) for path in FOLDER.iterdir() if path.suffix in _TYPES}
+        values = {
+            "settings": orjson.dumps(_settings(services, limits)).decode(),
+            "image_types": ",".join(media_types(limits.refused_formats)),
+        }
+        files = {path.name: _read(path, values) for path in FOLDER.iterdir() if path.suffix in _TYPES}
         self._index = files.pop(_INDEX)
         self._addresses = {"/", *(f"/{name}/" for name in services)}
         self._files = {f"{address}page/{name}": file for address in self._addresses for name, file in files.items()}
@@ -91,10 +95,11 @@ class Page:
             await Response(status_code=307, headers={"Location": f"{scope['path']}/", **_VARY})(scope, receive, send)
 
 
-def _read(path: Path, settings: str) -> _File:
+def _read(path: Path, values: Mapping[str, str]) -> _File:
     content = path.read_bytes()
     if path.name == _INDEX:
-        content = content.replace(b"{{settings}}", html.escape(settings).encode())
+        for name, value in values.items():
+            content = content.replace(f"{{{{{name}}}}}".encode(), html.escape(value).encode())
     return _File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
@@ -102,8 +107,8 @@ def _reference() -> dict[str, _File]:
     """The API reference: Swagger UI, as its package brings it, on /openapi.json."""
     swagger_ui = Path(str(distribution("drf-spectacular-sidecar").locate_file(_SWAGGER_UI)))
     folders = {"swagger-ui.css": swagger_ui, "swagger-ui-bundle.js": swagger_ui, "start.js": _REFERENCE}
-    files = {f"/docs/{name}": _read(folder / name, "") for name, folder in folders.items()}
-    return files | dict.fromkeys(("/docs", "/docs/"), _read(_REFERENCE / _INDEX, ""))
+    files = {f"/docs/{name}": _read(folder / name, {}) for name, folder in folders.items()}
+    return files | dict.fromkeys(("/docs", "/docs/"), _read(_REFERENCE / _INDEX, {}))
 
 
 def _settings(services: Services, limits: Limits) -> dict[str, Any]:

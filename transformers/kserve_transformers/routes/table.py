@@ -6,15 +6,31 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kserve_transformers.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 _KEY = "modelport.target"
+
+
+class _ServiceConvertor(Convertor[str]):
+    """A service's name in a route: without the colon that precedes a verb of V1."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("service", _ServiceConvertor())
 
 
 @dataclass(frozen=True)
@@ -32,9 +48,14 @@ class Target:
     handler: Handler | None = None
 
 
+def without_slash(path: str) -> str:
+    """A path without a slash at its end: every route is there with and without one."""
+    return path.removesuffix("/") or "/"
+
+
 def resolve(path: str, targets: Mapping[str, Target]) -> Target:
     """The target of a path."""
-    found = targets.get(path)
+    found = targets.get(without_slash(path))
     if found is not None:
         return found
     return Target(path[1:3] if path.startswith(("/v1/", "/v2/")) else "own")
@@ -50,6 +71,25 @@ def keep_target(scope: Scope, targets: Mapping[str, Target]) -> Target:
 def kept_target(scope: Scope) -> Target | None:
     """The target that was resolved for a request; None for what is no POST."""
     return scope.get(_KEY)
+
+
+class EitherSlash:
+    """ASGI middleware, next to the routes, that answers a path with a slash at its end as the one without.
+
+    A redirect would lose the body of a POST with many clients, and repeat the Host that the caller made up.
+
+    Args:
+        app: the routes; each is there without the slash.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": without_slash(scope["path"])}
+        await self._app(scope, receive, send)
 
 
 class InferenceRoute(BaseRoute):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from kserve_transformers.protocol.v2 import MODEL_VERSION
 from kserve_transformers.routes.infer import Infer
 from kserve_transformers.routes.legacy import legacy_handler
-from kserve_transformers.routes.table import Target
+from kserve_transformers.routes.table import Target, without_slash
 from kserve_transformers.routes.v1 import predict_v1
 from kserve_transformers.routes.v2 import infer_v2
 from kserve_transformers.service import Service, Services
@@ -19,13 +20,14 @@ def legacy_prefixes(services: Services) -> list[tuple[str, Service]]:
 
 
 def post_targets(services: Services, infer: Infer) -> dict[str, Target]:
-    """By path."""
+    """By path, without a slash at its end."""
     targets = {}
     for name, service in services.items():
         targets[f"/v1/models/{name}:predict"] = Target("v1", service, partial(predict_v1, infer, service))
-        targets[f"/v2/models/{name}/infer"] = Target("v2", service, partial(infer_v2, infer, service))
+        infer_target = Target("v2", service, partial(infer_v2, infer, service))
+        targets[f"/v2/models/{name}/infer"] = infer_target
+        targets[f"/v2/models/{name}/versions/{MODEL_VERSION}/infer"] = infer_target
     for prefix, service in legacy_prefixes(services):
-        path = prefix + service.task.presentation.route
-        target = Target("own", service, legacy_handler(service, infer))
-        targets |= {path: target, path.rstrip("/"): target}
+        path = without_slash(prefix + service.task.presentation.route)
+        targets[path] = Target("own", service, legacy_handler(service, infer))
     return targets

@@ -27,7 +27,7 @@ def translate(exc: Exception) -> ServingError | None:
     if isinstance(exc, ServingError):
         return exc
     if isinstance(exc, ModelNotFound):
-        return NotFoundError("no such service here: GET /v2/models lists them")
+        return NotFoundError("no such service here")
     if isinstance(exc, ModelNotReady):
         return NotReadyError("the service is not ready: try again shortly")
     if isinstance(exc, ClientDisconnect):

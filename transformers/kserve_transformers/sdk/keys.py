@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, unary_unary_rpc_method_handler
+from grpc import HandlerCallDetails, RpcMethodHandler, ServicerContext, StatusCode, aio, stream_unary_rpc_method_handler
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -54,8 +54,8 @@ class KeyRequiredInterceptor(aio.ServerInterceptor):  # type: ignore[misc]
         if is_open or self._keys.name_of(metadata.get("authorization")) is not None:
             return await continuation(details)
 
-        async def refuse(_: bytes, context: ServicerContext) -> None:
+        async def refuse(_: object, context: ServicerContext) -> None:
             error = UnauthenticatedError()
             await context.abort(StatusCode[error.grpc_code], str(error))
 
-        return unary_unary_rpc_method_handler(refuse)
+        return stream_unary_rpc_method_handler(refuse)  # one that waits for no message

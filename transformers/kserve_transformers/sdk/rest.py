@@ -16,16 +16,17 @@ from kserve_transformers.health import Health
 from kserve_transformers.http1 import BoundedHead
 from kserve_transformers.openapi.operations import Hosted
 from kserve_transformers.routes.admission import Admission
+from kserve_transformers.routes.coded import Coded
 from kserve_transformers.routes.documents import answer_head, documents_router
 from kserve_transformers.routes.legacy import legacy_router
 from kserve_transformers.routes.observed import Observed
 from kserve_transformers.routes.page import Page
-from kserve_transformers.routes.table import InferenceRoute
+from kserve_transformers.routes.table import EitherSlash, InferenceRoute
 from kserve_transformers.routes.targets import legacy_prefixes, post_targets
 from kserve_transformers.routes.v1 import v1_router
 from kserve_transformers.routes.v2 import v2_router
 from kserve_transformers.sdk.errors import add_error_handlers
-from kserve_transformers.sdk.keys import KeyRequired
+from kserve_transformers.sdk.keys import OPEN_PATHS, KeyRequired
 from kserve_transformers.sdk.model import infer_through
 from kserve_transformers.service import Services
 from kserve_transformers.settings import Settings
@@ -48,6 +49,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         self.config.host = settings.host  # the SDK listens on all addresses
         self.config.http = BoundedHead  # uvicorn's own does not limit a request's head
         self.config.proxy_headers = False  # nothing here uses the caller's address
+        self.config.server_header = False  # the library's name
         self._services = services
         self._health = health
         self._settings = settings
@@ -64,11 +66,11 @@ class RestServer(RESTServer):  # type: ignore[misc]
         app.router.default_response_class = JSONResponse  # the SDK's is deprecated
         app.router.redirect_slashes = False  # a redirect repeats the Host that the caller made up
         infer = infer_through(self.dataplane)
-        version = self.dataplane.metadata()["version"]
-        routers = [v2_router(self._services, infer, self._health, version), v1_router(self._services, infer)]
+        routers = [v2_router(self._services, infer, self._health), v1_router(self._services, infer)]
         routers += [legacy_router(service, infer, prefix) for prefix, service in legacy_prefixes(self._services)]
         routers.append(_server_router(self._services))
-        documents = documents_router(routers, Hosted(self._services, self._settings.limits))
+        hosted = Hosted(self._services, self._settings.limits, OPEN_PATHS if self._settings.api_keys else None)
+        documents = documents_router(routers, hosted)
         app.router.routes.append(InferenceRoute())
         for router in (*routers, documents):
             answer_head(router)
@@ -76,7 +78,8 @@ class RestServer(RESTServer):  # type: ignore[misc]
 
     def _add_middlewares(self, app: FastAPI) -> None:
         """The SDK's own prints timings, and limits nothing."""
-        app.add_middleware(Admission)  # the innermost
+        app.add_middleware(EitherSlash)  # the innermost
+        app.add_middleware(Admission)
         if not self._settings.no_page:
             app.add_middleware(Page, services=self._services, limits=self._settings.limits)
         if self._settings.api_keys:
@@ -90,6 +93,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
             )
         limits = self._settings.limits
         app.add_middleware(BodyLimit, max_bytes=limits.body_bytes, max_s=limits.timeout_s)
+        app.add_middleware(Coded)  # outside of what counts bytes
         app.add_middleware(Observed, targets=post_targets(self._services, infer_through(self.dataplane)))
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
@@ -105,6 +109,7 @@ def _server_router(services: Services) -> APIRouter:
 
         @router.get("/")
         async def index() -> dict[str, Any]:
-            return {"services": {n: f"POST /{n}{one.task.presentation.route}" for n, one in services.items()}}
+            posts = {name: f"POST /{name}{service.task.presentation.route}" for name, service in services.items()}
+            return {"status": "alive", "services": posts}
 
     return router

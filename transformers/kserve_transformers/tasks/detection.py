@@ -112,7 +112,13 @@ class DetectionTask(ImageTask[Detections]):
         "iou_threshold": Number(0, 1, "Overlap above which the weaker of two boxes of a class is dropped.", 0.45),
     }
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
-        None: Presentation("/api/", DetectorPrediction, _predictions, legacy_answer=DetectorAnswer)
+        None: Presentation(
+            "/api/",
+            DetectorPrediction,
+            _predictions,
+            legacy_answer=DetectorAnswer,
+            welcome="Welcome to the object detection API",
+        )
     }
     example = "image.webp"
     takes_photos = True

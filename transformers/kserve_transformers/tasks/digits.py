@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from kserve_transformers.arrays import ink
-from kserve_transformers.arrays.decoding import DecodedImage
-from kserve_transformers.arrays.headers import is_small
+from kserve_transformers.arrays.decoding import DECODING, DecodedImage
+from kserve_transformers.arrays.images.png import is_small
+from kserve_transformers.arrays.opacity import lay_on_contrast
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
 from kserve_transformers.tasks.images import ImageTask
@@ -55,7 +56,7 @@ class DigitsTask(ImageTask[Digit]):
     model_input = ("UINT8", [28, 28, 1])
     model_outputs: ClassVar[Mapping[str | None, OutputType]] = {"probabilities": ("FP32", [10])}
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
-        None: Presentation("/predict", DigitsPrediction, _predictions)
+        None: Presentation("/predict", DigitsPrediction, _predictions, welcome="MNIST Classification API")
     }
     example = "digit.png"
 
@@ -67,8 +68,17 @@ class DigitsTask(ImageTask[Digit]):
         """Enough for the ink, which is then cropped."""
         return ink.needed_scale(size_wh)
 
+    def decode(self, instance: bytes, models: Sequence[Declaration], max_pixels: int) -> DecodedImage:
+        """As every image; light strokes on a transparent canvas are laid on black."""
+        decoded = super().decode(instance, models, max_pixels)
+        return replace(decoded, rgb=lay_on_contrast(decoded.rgb, instance, DECODING))
+
     def prepare(self, decoded: DecodedImage, model: Declaration) -> Prepared:
-        """White ink on black, centred by mass, [28, 28, 1]."""
+        """White ink on black, centred by mass, [28, 28, 1].
+
+        Raises:
+            UnprocessableError: there is no ink in the image.
+        """
         return Prepared(ink.to_mnist(decoded.rgb)[..., np.newaxis])
 
     def answer(self, outputs: Outputs, context: None, options: Mapping[str, Any], model: Declaration) -> Digit:

@@ -89,6 +89,7 @@ class Presentation(Generic[Answer]):
         predictions: makes them, one for each instance.
         outputs: the V2 outputs that are answered; None: all that the task has.
         legacy_answer: what the legacy route answers instead of `prediction`: the request's `id` besides.
+        welcome: what the older project's `GET /` said.
     """
 
     route: str
@@ -96,6 +97,7 @@ class Presentation(Generic[Answer]):
     predictions: Callable[[Answered[Answer]], Sequence[Prediction]]
     outputs: tuple[str, ...] | None = None
     legacy_answer: type[Prediction] | None = None
+    welcome: str | None = None
 
     @property
     def repeats_id(self) -> bool:
@@ -195,13 +197,13 @@ class Task(ABC, Generic[Decoded, Answer]):
         return False
 
     def options(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A request's options: its own parameters, and defaults for the rest.
+        """A request's options: its own parameters, and defaults for the rest; None is absent.
 
         Raises:
             BadRequestError: a parameter is unknown or has a value that it does not take.
         """
         check_parameters(self.name, self.parameters, parameters)
-        return {**self.defaults, **parameters}
+        return {**self.defaults, **{name: value for name, value in parameters.items() if value is not None}}
 
     def input_type(self, model: Declaration | None) -> dict[str, Any]:
         """The V2 input; `model` is None while no model of the chain is known."""
