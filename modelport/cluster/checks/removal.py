@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from modelport.cluster.checks import Check
 from modelport.cluster.kubectl import wait_until
+from modelport.cluster.store import Store
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.rendering import dump
 
-# What Kubernetes itself keeps in every namespace, and what says what happened there.
-_KEPT = ("configmap/kube-root-ca.crt", "serviceaccount/default")
+# What Kubernetes itself keeps in every namespace, the test's own, and what says what happened there.
+_KEPT = ("configmap/kube-root-ca.crt", "serviceaccount/default", f"secret/{Store.secret_name}")
 _PASSING = ("events", "podmetrics")
 DELETE_TIMEOUT_S = 240.0
 
