@@ -16,7 +16,9 @@ DELETE_TIMEOUT_S = 240.0
 
 
 def _undeploy(trial: Trial, service: str) -> str:
-    documents = [one for one in trial.documents if one["kind"] != "Namespace"]
+    documents = [
+        one for one in trial.documents if one["kind"] not in ("Namespace", "PersistentVolume")
+    ]  # the end removes them
     options = ["--ignore-not-found", f"--timeout={DELETE_TIMEOUT_S:g}s", "-f", "-"]
     trial.cluster.run("delete", *options, stdin=dump(documents), timeout_s=DELETE_TIMEOUT_S + 30)
     left: list[str] = []
