@@ -25,6 +25,16 @@ POLICY_CONTROLLERS = (
     "aws-node",
     "azure-npm",
 )
+# The controllers of groups of custom resources, by a part of the name or image of their Deployment.
+CONTROLLERS = {
+    "serving.kserve.io": "kserve-controller",
+    "serving.knative.dev": "knative.dev/serving/cmd/controller",
+    "keda.sh": "keda-operator",
+    "monitoring.coreos.com": "prometheus-operator",
+    "autoscaling.k8s.io": "vpa-recommender",
+    "cert-manager.io": "cert-manager",
+}
+NOT_IN_A_POD = "not in a pod"
 _CRD_GROUPS = re.compile(r"^[^.]+\.(?P<group>.+)$")
 
 
@@ -99,9 +109,11 @@ class Observations:
             return None
 
     def version_of(self, part: str) -> str:
-        """The tag of the image of a controller whose name contains `part`; "not in a pod" where there is none."""
-        found = next((image for name, image in self.images.items() if part in name), "")
-        return found.rpartition(":")[2].partition("@")[0] or "not in a pod"
+        """The tag of the image of the controller whose name or image contains `part`, or NOT_IN_A_POD."""
+        found = next((image for name, image in self.images.items() if part in name or part in image), None)
+        if found is None:
+            return NOT_IN_A_POD
+        return found.partition("@")[0].rpartition("/")[2].partition(":")[2] or "of an unknown version"
 
     def lines(self) -> Iterable[str]:
         """The cluster, one thing a line."""
@@ -115,11 +127,11 @@ class Observations:
         yield f"Gateway API      {installed}; classes: {classes}"
         switch = f"{self.version_of('envoy-gateway')}, Backend API {'on' if self.backend_api else 'off'}"
         yield f"Envoy Gateway    {'not installed' if self.backend_api is None else switch}"
-        yield f"cert-manager     {self._installed('cert-manager.io', 'cert-manager')}"
+        yield f"cert-manager     {self._installed('cert-manager.io')}"
         yield f"metrics API      {'answers' if self.metrics else 'missing'}"
-        yield f"KEDA             {self._installed('keda.sh', 'keda-operator')}"
-        yield f"Prometheus       {self._installed('monitoring.coreos.com', 'prometheus-operator')}"
-        yield f"Knative          {self._installed('serving.knative.dev', 'controller')}"
+        yield f"KEDA             {self._installed('keda.sh')}"
+        yield f"Prometheus       {self._installed('monitoring.coreos.com')}"
+        yield f"Knative          {self._installed('serving.knative.dev')}"
         yield f"storage classes  {storage or 'none'}"
         yield f"network policy   {self.policy_controller or 'no known controller enforces it'}"
         yield f"quotas           {', '.join(self.quotas) or 'none'}"
@@ -149,8 +161,8 @@ class Observations:
         mode = self.kserve_setting("deploy", "defaultDeploymentMode")
         return f"{self.version_of('kserve-controller')}, mode {mode}, Gateway API {gateway}"
 
-    def _installed(self, group: str, controller: str) -> str:
-        return self.version_of(controller) if group in self.groups else "not installed"
+    def _installed(self, group: str) -> str:
+        return self.version_of(CONTROLLERS[group]) if group in self.groups else "not installed"
 
 
 def observe(cluster: Kubectl) -> Observations:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from modelport.cluster.observation import Observations, quantity
+from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, Observations, quantity
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER, MODE, pods
 
 MINOR, IMAGE_VOLUMES_MINOR = 32, 35
 KSERVE_RELEASE = (0, 21)
 VISIBILITY = "networking.kserve.io/visibility"
+OCI_SWITCHES = ("enableOciModelSupport", "enableModelcar", "ociModelMode")
+SETTINGS = "the ConfigMap inferenceservice-config of the namespace kserve"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -77,6 +79,7 @@ INSTALL = {
 # What brings a group of custom resources.
 _GROUPS = {
     "serving.kserve.io": "KServe",
+    "serving.knative.dev": "Knative",
     "gateway.networking.k8s.io": "Gateway API",
     "gateway.envoyproxy.io": "Envoy Gateway",
     "keda.sh": "KEDA",
@@ -107,8 +110,17 @@ def _kubernetes(documents: Sequence[Document], cluster: Observations) -> Lacks:
 
 def _custom_resources(documents: Sequence[Document], cluster: Observations) -> Lacks:
     for group in dict.fromkeys(str(one.get("apiVersion", "")).rpartition("/")[0] for one in documents):
-        if group in _GROUPS and group not in cluster.groups:
-            yield Lack(f"{_GROUPS[group]} (the API group {group})", INSTALL[_GROUPS[group]])
+        yield from _group(group, cluster)
+
+
+def _group(group: str, cluster: Observations) -> Lacks:
+    """What brings a group of custom resources, and the controller that acts on them."""
+    name = _GROUPS.get(group, "")
+    if name and group not in cluster.groups:
+        yield Lack(f"{name} (the API group {group})", INSTALL[name])
+    elif group in CONTROLLERS and cluster.version_of(CONTROLLERS[group]) == NOT_IN_A_POD:
+        fix = f"{INSTALL[name]} (nothing to do where it runs outside of the cluster's pods)"
+        yield Lack(f"no pod runs the controller of {name}: its objects may have no effect", fix, required=False)
 
 
 def _kserve(documents: Sequence[Document], cluster: Observations) -> Lacks:
@@ -120,10 +132,26 @@ def _kserve(documents: Sequence[Document], cluster: Observations) -> Lacks:
         yield Lack(f"KServe 0.21 or newer: this is {tag}", INSTALL["KServe"])
 
 
+def _models(documents: Sequence[Document], cluster: Observations) -> Lacks:
+    """KServe's switches for models in OCI images, by any of which it takes them, and for models on the nodes' disks."""
+    switches = [cluster.kserve_setting("storageInitializer", name) for name in OCI_SWITCHES]
+    if any(address.startswith("oci") for address in _addresses(documents)) and cluster.kserve and not any(switches):
+        yield Lack(
+            "KServe takes no models from OCI images",
+            f'set "{OCI_SWITCHES[0]}": true at storageInitializer in {SETTINGS}',
+        )
+    caches = any(one["kind"] == "LocalModelCache" for one in documents)
+    if caches and cluster.kserve and not cluster.kserve_setting("localModel", "enabled"):
+        yield Lack(
+            "KServe's local model cache is switched off",
+            f'install its chart kserve-localmodel-resources, and set "enabled": true at localModel in {SETTINGS}',
+        )
+
+
 def _knative(documents: Sequence[Document], cluster: Observations) -> Lacks:
     modes = {at(one, "metadata.annotations", {}).get(MODE) for one in _services(documents)}
-    if "Knative" in modes and "serving.knative.dev" not in cluster.groups:
-        yield Lack("Knative (the API group serving.knative.dev)", INSTALL["Knative"])
+    if "Knative" in modes:
+        yield from _group("serving.knative.dev", cluster)
 
 
 def _routes(documents: Sequence[Document], cluster: Observations) -> Lacks:
@@ -168,8 +196,8 @@ def _scaling(documents: Sequence[Document], cluster: Observations) -> Lacks:
     scalers = {at(one, "metadata.annotations", {}).get(AUTOSCALER) for one in _services(documents)}
     if "hpa" in scalers and not cluster.metrics:
         yield Lack("the metrics API, which the HPA reads", INSTALL["metrics-server"])
-    if "keda" in scalers and "keda.sh" not in cluster.groups:
-        yield Lack("KEDA (the API group keda.sh)", INSTALL["KEDA"])
+    if "keda" in scalers:
+        yield from _group("keda.sh", cluster)
     if "keda" in scalers and "monitoring.coreos.com" not in cluster.groups:
         yield Lack("a Prometheus that KEDA reads", INSTALL["Prometheus operator"], required=False)
 
@@ -243,6 +271,7 @@ _RULES: Sequence[Callable[[Sequence[Document], Observations], Lacks]] = (
     _kubernetes,
     _custom_resources,
     _kserve,
+    _models,
     _knative,
     _routes,
     _gateway,

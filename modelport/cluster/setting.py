@@ -40,8 +40,8 @@ class Setting:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """All of the test's: of the overlay, of the callers, of those who may not call."""
-        return (self.namespace, self.callers, self.outside)
+        """All of the test's: of the overlay, of monitoring, of those who may not call, of the callers."""
+        return (self.namespace, self.monitoring, self.outside, self.callers)
 
     @property
     def callers(self) -> str:
@@ -49,8 +49,13 @@ class Setting:
         return f"{self.namespace}-caller"
 
     @property
+    def monitoring(self) -> str:
+        """The namespace of the pod that reads metrics, labelled as Prometheus's."""
+        return f"{self.namespace}-monitoring"
+
+    @property
     def outside(self) -> str:
-        """A namespace without that label."""
+        """A namespace without such a label."""
         return f"{self.namespace}-outside"
 
 
@@ -118,7 +123,8 @@ def _namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]
     moved = relocate(declared, Fit(setting.namespace), ())
     own = next((one for one in moved if one["kind"] == "Namespace"), namespace(setting.namespace, {}))
     try:
-        cluster.apply([own, namespace(setting.callers, {ACCESS: "gateway"}), namespace(setting.outside, {})])
+        labels = {setting.callers: {ACCESS: "gateway"}, setting.monitoring: {ACCESS: "monitoring"}, setting.outside: {}}
+        cluster.apply([own, *(namespace(name, access) for name, access in labels.items())])
         yield
     finally:
         interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind

@@ -18,7 +18,8 @@ from modelport.manifests.findings import Document, at
 
 WATCHED_S = 20.0  # a bad pod gets no traffic for this long, once it runs
 SETTLED_S = 3.0  # of traffic before and after what is done
-NO_ROOM = "1Ki"
+# The volume that KServe copies models into. A limit on a disk would be enforced only after the pod is Ready.
+NO_ROOM = {"name": "kserve-provision-location", "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}}
 
 
 def _rolling_restart(trial: Trial, service: str) -> str:
@@ -95,14 +96,13 @@ def _wrong_release(trial: Trial, service: str) -> str:
 
 
 def _full_disk(trial: Trial, service: str) -> str:
-    """The new pod may store less than a release needs: it is evicted, or its storage initializer fails."""
+    """The new pod has no room for a release: its storage initializer fails, as on a node whose disk is full."""
 
     def full(documents: list[dict[str, Any]]) -> None:
         for one in _services(documents, service):
-            for box in (one["spec"]["predictor"]["model"], *one["spec"]["predictor"]["containers"]):
-                box.setdefault("resources", {}).setdefault("limits", {})["ephemeral-storage"] = NO_ROOM
+            one["spec"]["predictor"].setdefault("volumes", []).append(NO_ROOM)
 
-    return _refused(trial, service, lambda: trial.deploy(change=full), lambda pod: at(pod, "status.phase") == "Failed")
+    return _refused(trial, service, lambda: trial.deploy(change=full), _failed_to_start)
 
 
 def _refused(trial: Trial, service: str, deploy: Callable[[], None], tried: Callable[[Document], bool]) -> str:
@@ -159,6 +159,11 @@ def _runs(pod: Document) -> bool:
 def _waits_for_image(pod: Document) -> bool:
     states = at(pod, "status.containerStatuses", [])
     return any(at(one, "state.waiting.reason") in ("ErrImagePull", "ImagePullBackOff") for one in states)
+
+
+def _failed_to_start(pod: Document) -> bool:
+    states = at(pod, "status.initContainerStatuses", [])
+    return any(one["restartCount"] or at(one, "state.terminated.exitCode", 0) for one in states)
 
 
 def _no_download(trial: Trial, service: str) -> str:

@@ -125,4 +125,7 @@ def _document(records: list[Record], seconds: float, used: Used, pace: float) ->
 if __name__ == "__main__":
     given = Load.from_json(sys.stdin.readline())
     runner = asyncio.run if any(request.over_grpc for request in given.requests) else uvloop.run
-    print(json.dumps(runner(send(sys.argv[1], given))))
+    report = json.dumps(runner(send(sys.argv[1], given)))
+    # where PYTHONUNBUFFERED is set, as in images, sys.stdout drops what an interrupted write leaves
+    with open(sys.stdout.fileno(), "w", closefd=False) as output:
+        print(report, file=output)

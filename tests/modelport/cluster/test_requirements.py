@@ -24,6 +24,12 @@ CRDS = (
     "certificates.cert-manager.io",
 )
 INGRESS = {"enableGatewayApi": True, "kserveIngressGateway": "kserve/kserve-ingress-gateway"}
+SETTINGS = {
+    "ingress": INGRESS,
+    "deploy": {"defaultDeploymentMode": "Standard"},
+    "storageInitializer": {"enableOciModelSupport": True},
+    "localModel": {"enabled": True},
+}
 FULL = Observations(
     "v1.35.4",
     nodes=20,
@@ -31,8 +37,16 @@ FULL = Observations(
     memory_gib=400,
     gpus=8,
     crds=frozenset(CRDS),
-    images={"kserve-controller-manager": "kserve/controller:v0.21.0", "envoy-gateway": "envoyproxy/gateway:v1.8.2"},
-    kserve={"ingress": json.dumps(INGRESS), "deploy": json.dumps({"defaultDeploymentMode": "Standard"})},
+    images={
+        "kserve-controller-manager": "kserve/controller:v0.21.0",
+        "envoy-gateway": "envoyproxy/gateway:v1.8.2",
+        "controller": "gcr.io/knative-releases/knative.dev/serving/cmd/controller@sha256:0f",
+        "keda-operator": "ghcr.io/kedacore/keda:2.21.0",
+        "kube-prometheus-stack-operator": "quay.io/prometheus-operator/prometheus-operator:v0.85.0",
+        "vertical-pod-autoscaler-recommender": "localhost:5000/autoscaling/vpa-recommender:1.5.1",
+        "cert-manager": "quay.io/jetstack/cert-manager-controller:v1.19.2@sha256:0f",
+    },
+    kserve={key: json.dumps(value) for key, value in SETTINGS.items()},
     envoy_gateway="extensionApis:\n  enableBackend: true\n",
     gateway_classes={"envoy": "gateway.envoyproxy.io/gatewayclass-controller"},
     gateways=("kserve/kserve-ingress-gateway",),
@@ -42,6 +56,10 @@ FULL = Observations(
     policy_controller="cilium",
     access={"gateway": ["envoy-gateway-system"], "monitoring": ["monitoring"]},
 )
+
+
+def settings(key: str, **values: Any) -> dict[str, Any]:
+    return {"kserve": {name: json.dumps(value) for name, value in {**SETTINGS, key: values}.items()}}
 
 
 def without(group: str) -> dict[str, Any]:
@@ -55,7 +73,21 @@ def rendered() -> Callable[[str], list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    "overlay", ["local", "gateway", "fallback", "cors-jwt", "keda", "knative", "gpu", "vpa", "gke"]
+    "overlay",
+    [
+        "local",
+        "gateway",
+        "fallback",
+        "cors-jwt",
+        "keda",
+        "knative",
+        "gpu",
+        "vpa",
+        "gke",
+        "storage-oci",
+        "model-cache",
+        "production",
+    ],
 )
 def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], list[dict[str, Any]]]) -> None:
     assert lacks(rendered(overlay), FULL) == []
@@ -71,6 +103,14 @@ def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], li
         ("local", {"kubernetes": "v1.31.9"}, "Kubernetes 1.32", "upgrade"),
         ("local", {"kubernetes": "v1.31.9-gke.1200"}, "Kubernetes 1.32", "upgrade"),
         ("storage-oci", {"kubernetes": "v1.34.0"}, "Kubernetes 1.35 or newer (image volumes)", "upgrade"),
+        ("storage-oci", settings("storageInitializer"), "KServe takes no models from OCI", "enableOciModelSupport"),
+        (
+            "storage-oci-fetch",
+            settings("storageInitializer", ociModelMode=""),
+            "KServe takes no models from OCI",
+            "true",
+        ),
+        ("model-cache", settings("localModel", enabled=False), "local model cache is switched off", "localmodel-res"),
         ("local", {"architectures": ("arm64",)}, "amd64", "x86-64"),
         ("local", {"cpu": 0.1}, "room: the pods request 0.75 CPUs", "`small`"),
         ("gateway", without("gateway.networking.k8s.io"), "Gateway API", "gateway-api"),
@@ -147,6 +187,47 @@ def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(
     assert lacks(rendered("gateway"), replace(FULL, gateways=())) == []
     off = {"ingress": json.dumps({"enableGatewayApi": False})}
     assert lacks(rendered("local"), replace(FULL, gateways=(), kserve=off)) == []
+
+
+@pytest.mark.parametrize("switch", [{"enableModelcar": True}, {"ociModelMode": "modelcar"}])
+def test_any_of_kserves_switches_admits_oci_images(
+    switch: dict[str, Any], rendered: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    assert lacks(rendered("storage-oci"), replace(FULL, **settings("storageInitializer", **switch))) == []
+
+
+@pytest.mark.parametrize(
+    ("overlay", "controller", "name"),
+    [
+        ("local", "kserve-controller-manager", "KServe"),
+        ("knative", "controller", "Knative"),
+        ("keda", "keda-operator", "KEDA"),
+        ("monitoring", "kube-prometheus-stack-operator", "Prometheus operator"),
+        ("vpa", "vertical-pod-autoscaler-recommender", "Vertical Pod Autoscaler"),
+        ("cors-jwt", "cert-manager", "cert-manager"),
+    ],
+)
+def test_custom_resources_without_their_controller_are_a_warning(
+    overlay: str, controller: str, name: str, rendered: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    images = {key: image for key, image in FULL.images.items() if key != controller}
+    (lack,) = lacks(rendered(overlay), replace(FULL, images=images))
+    assert not lack.required
+    assert lack.what.startswith(f"no pod runs the controller of {name}:")
+
+
+@pytest.mark.parametrize(
+    ("part", "version"),
+    [
+        ("vpa-recommender", "1.5.1"),
+        ("cert-manager", "v1.19.2"),
+        ("cmd/controller", "of an unknown version"),
+        ("prometheus-operator", "v0.85.0"),
+        ("istiod", "not in a pod"),
+    ],
+)
+def test_the_version_of_a_controller_is_its_images_tag(part: str, version: str) -> None:
+    assert FULL.version_of(part) == version
 
 
 def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:
