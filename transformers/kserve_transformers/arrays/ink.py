@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from kserve_transformers.arrays.sheet import Page, largest, pages
+from kserve_transformers.arrays.sheet import Outline, Page, cut_out, largest, outlines
 from kserve_transformers.errors import UnprocessableError
 
 Grey = npt.NDArray[np.uint8]
@@ -43,6 +43,10 @@ _MIN_EDGE = 0.2
 # The share of a rectangle's sides that a frame covers.
 _MIN_FRAME = 0.9
 _MIN_FRAME_SIDE = 24
+# A blank sheet takes up this share of a page at least; what is smaller may be a stamp or a box.
+_MIN_BLANK = 0.2
+# Ink that is as wide and as high as this share of another page may be its frame.
+_MIN_COVERED = 0.8
 
 
 class _NoDigitError(Exception):
@@ -99,23 +103,29 @@ def to_mnist(rgb: RGB) -> Grey:
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         if np.ptp(grey) >= _MIN_CONTRAST and _border(grey) <= 127:
             return grey.astype(np.uint8)
-    blank_sheet = False
-    cut_off: list[tuple[Page, _Digit]] = []
-    for page in pages(rgb):
-        if page.whole and blank_sheet and not cut_off:
-            break
+    found = outlines(rgb)
+    # A cell's lines are known on its sheet; where they hide the digit, the cell itself is looked at.
+    places = [*(one for one in found if one.sheet), None, *(one for one in found if not one.sheet)]
+    blank: list[Outline] = []
+    doubtful: list[_Digit] = []
+    for place in places:
+        page = cut_out(rgb, place) if place else Page(rgb, whole=True)
+        if page is None:
+            continue
         try:
             digit = _digit(page)
         except _NoDigitError:
-            blank_sheet |= page.sheet
+            if place and place.sheet:
+                blank.append(place)
             continue
-        if page.whole and cut_off:
-            digit = _more_likely(digit, cut_off)
-        if page.whole or not digit.reaches_out:
-            return _normalised(_nearer(page, digit).cover)
-        cut_off.append((page, digit))
-    if cut_off:
-        return _normalised(cut_off[0][1].cover)
+        if any(_is_beside(page, digit, sheet) for sheet in blank):
+            continue
+        if digit.reaches_out or any(_covers(page, digit, other) for other in found if other is not place):
+            doubtful.append(digit)
+            continue
+        return _normalised(_nearer(page, digit).cover)
+    if doubtful:
+        return _normalised(doubtful[0].cover)
     raise UnprocessableError(
         "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
     )
@@ -137,19 +147,38 @@ def _nearer(page: Page, digit: _Digit) -> _Digit:
     return digit if nearer.reaches_out else nearer
 
 
-def _more_likely(digit: _Digit, cut_off: list[tuple[Page, _Digit]]) -> _Digit:
-    """The digit of the whole image, or one that only just touches its page's edge where that of the image is no digit.
+def _seen_from(page: Page, digit: _Digit, outline: Outline) -> npt.NDArray[np.float32]:
+    """Another page's outline, [n, 2] xy in pixels of a digit's cover."""
+    on_page = cv2.perspectiveTransform(outline.hull, page.matrix)[:, 0]
+    height, width = page.rgb.shape[:2]
+    size = np.array(digit.cover.shape[::-1])
+    return np.asarray((on_page / (width, height) - digit.at) / digit.share * size, np.float32)
 
-    A line that is seen as a page's edge, such as that of a shadow, cuts digits off; but without their pages, the lines
-    of a form or a sheet on a table are taken for ink.
+
+def _is_beside(page: Page, digit: _Digit, blank: Outline) -> bool:
+    """Whether a page holds a blank sheet, so that what stands out from it is the sheet's edge or the table's grain.
+
+    A thick stroke may be taken for a sheet too: that is one that the digit's ink covers.
     """
-    touching = [(page, other) for page, other in cut_off if max(other.share) > 0.5]
-    if touching and digit.reaches_out:
-        return touching[0][1]
-    for page, other in cut_off:
-        if page.sheet and all(own > 0.75 * its for own, its in zip(digit.share, page.share, strict=True)):
-            return other
-    return digit
+    sheet = _seen_from(page, digit, blank)
+    area = cv2.contourArea(sheet)
+    height, width = digit.cover.shape
+    left, top = -np.array(digit.at) / digit.share * (width, height)
+    right, bottom = np.array([left, top]) + np.array([width, height]) / digit.share
+    around = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+    common, _ = cv2.intersectConvexConvex(around, sheet)
+    if common < max(0.9 * area, _MIN_BLANK * cv2.contourArea(around)):
+        return False
+    mask = cv2.fillConvexPoly(np.zeros(digit.cover.shape, np.uint8), sheet.round().astype(np.int32), 1)
+    return float(digit.cover[mask > 0].sum()) < 0.5 * area
+
+
+def _covers(page: Page, digit: _Digit, outline: Outline) -> bool:
+    """Whether a digit is as wide and as high as another page: it may be its frame."""
+    corners = _seen_from(page, digit, outline)
+    height, width = digit.cover.shape
+    shown = np.clip(corners, 0, (width, height))
+    return bool((np.ptp(shown, axis=0) > _MIN_COVERED * np.ptp(corners, axis=0)).all())
 
 
 def _within(rgb: RGB, side: int) -> RGB:
