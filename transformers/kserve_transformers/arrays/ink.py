@@ -45,8 +45,6 @@ _MIN_FRAME = 0.9
 _MIN_FRAME_SIDE = 24
 # A blank sheet takes up this share of a page at least; what is smaller may be a stamp or a box.
 _MIN_BLANK = 0.2
-# Ink that is as wide and as high as this share of another page may be its frame.
-_MIN_COVERED = 0.8
 
 
 class _NoDigitError(Exception):
@@ -105,27 +103,30 @@ def to_mnist(rgb: RGB) -> Grey:
             return grey.astype(np.uint8)
     found = outlines(rgb)
     # A cell's lines are known on its sheet; where they hide the digit, the cell itself is looked at.
-    places = [*(one for one in found if one.sheet), None, *(one for one in found if not one.sheet)]
+    sheets = sorted((one for one in found if one.sheet), key=lambda one: one.cut_off)
+    places = [*sheets, None, *(one for one in found if not one.sheet)]
     blank: list[Outline] = []
     doubtful: list[_Digit] = []
     for place in places:
+        if blank and place and place.cut_off and place.sheet:
+            continue  # a part of the table
         page = cut_out(rgb, place) if place else Page(rgb, whole=True)
         if page is None:
             continue
         try:
             digit = _digit(page)
         except _NoDigitError:
-            if place and place.sheet:
+            if place and place.sheet and cv2.contourArea(place.hull) > _MIN_BLANK * rgb.shape[0] * rgb.shape[1]:
                 blank.append(place)
             continue
         if any(_is_beside(page, digit, sheet) for sheet in blank):
             continue
-        if digit.reaches_out or any(_covers(page, digit, other) for other in found if other is not place):
+        if digit.reaches_out or any(_surrounds(page, digit, other) for other in found if other is not place):
             doubtful.append(digit)
             continue
         return _normalised(_nearer(page, digit).cover)
     if doubtful:
-        return _normalised(doubtful[0].cover)
+        return _normalised(min(doubtful, key=lambda one: one.reaches_out).cover)
     raise UnprocessableError(
         "no digit in the image: nothing stands out from its ground; write darker, or take the photo from nearer"
     )
@@ -173,12 +174,10 @@ def _is_beside(page: Page, digit: _Digit, blank: Outline) -> bool:
     return float(digit.cover[mask > 0].sum()) < 0.5 * area
 
 
-def _covers(page: Page, digit: _Digit, outline: Outline) -> bool:
-    """Whether a digit is as wide and as high as another page: it may be its frame."""
+def _surrounds(page: Page, digit: _Digit, outline: Outline) -> bool:
+    """Whether a digit lies around another page on all sides: it may be its frame."""
     corners = _seen_from(page, digit, outline)
-    height, width = digit.cover.shape
-    shown = np.clip(corners, 0, (width, height))
-    return bool((np.ptp(shown, axis=0) > _MIN_COVERED * np.ptp(corners, axis=0)).all())
+    return bool((corners >= 0).all() and (corners <= digit.cover.shape[::-1]).all())
 
 
 def _within(rgb: RGB, side: int) -> RGB:

@@ -67,10 +67,12 @@ class Outline:
     Attributes:
         hull: its convex outline, [n, 1, 2] xy in pixels of the image.
         sheet: whether it has another colour than what is around it, as a sheet on a table has and a cell has not.
+        cut_off: whether it goes on beyond the image.
     """
 
     hull: npt.NDArray[np.float32]
     sheet: bool
+    cut_off: bool
 
 
 def outlines(rgb: RGB) -> list[Outline]:
@@ -79,7 +81,11 @@ def outlines(rgb: RGB) -> list[Outline]:
     if min(rgb.shape[:2]) * scale < 2 * _MIN_SIDE:
         return []
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    return [Outline(hull.astype(np.float32) / scale, _is_sheet(small, hull)) for hull in _hulls(small.astype(np.uint8))]
+    found = []
+    for hull in _hulls(small.astype(np.uint8)):
+        cut_off = _touches_border(hull, small.shape)
+        found.append(Outline(hull.astype(np.float32) / scale, _is_sheet(small[::2, ::2], hull // 2, cut_off), cut_off))
+    return found
 
 
 def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
@@ -125,19 +131,19 @@ def _touches_border(hull: npt.NDArray[Any], shape: tuple[int, ...]) -> bool:
     return left <= 3 or top <= 3 or left + width >= shape[1] - 3 or top + height >= shape[0] - 3
 
 
-def _is_sheet(small: npt.NDArray[Any], hull: npt.NDArray[np.int32]) -> bool:
+def _is_sheet(small: npt.NDArray[Any], hull: npt.NDArray[np.int32], cut_off: bool) -> bool:
     """Whether a region has another colour than what is around it, and is not just the sunny or shady part of it."""
     inside = cv2.fillConvexPoly(np.zeros(small.shape[:2], np.uint8), hull, 1)
-    near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (21, 35))
+    near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (11, 17))
     around = far > near
     if not around.any():
         return False
-    own, other = np.median(small[inside > 0][::5], axis=0), np.median(small[around], axis=0)
+    own, other = np.median(small[inside > 0][::3], axis=0), np.median(small[around], axis=0)
     if float(np.abs(own - other).max()) <= _MIN_DIFFERENCE:
         return False
     ratios = (own + 8) / (other + 8)
     shade = 1 / _DEEPEST_SHADE > ratios.max() > ratios.min() > _DEEPEST_SHADE and ratios.max() < 1.15 * ratios.min()
-    return not (shade and _touches_border(hull, small.shape))
+    return not (shade and cut_off)
 
 
 def cut_out(rgb: RGB, outline: Outline) -> Page | None:
