@@ -38,8 +38,11 @@ _GRAINY = 60
 _MIN_EXTENT = 0.05
 # Twice the distance from the middle of a stroke to its edge, as a share of the digit's longer side.
 _MAX_WIDTH = 0.5
-# What a pixel at a stroke's edge changes by, as a share of the stroke's own contrast.
-_MIN_EDGE = 0.2
+# What a pixel at a stroke's edge changes by, as a share of the stroke's own contrast; from the ground to the middle of
+# a wide stroke, which may be a small one enlarged, it takes at most this many such steps.
+_MIN_EDGE, _MIN_EDGE_OF_WIDE = 0.2, 4.0
+# The share of its outline along which a digit that reaches out of a page may lie at the page's edge; a shade's is more.
+_MAX_CONTACT = 0.35
 # The share of a rectangle's sides that a frame covers.
 _MIN_FRAME = 0.9
 _MIN_FRAME_SIDE = 24
@@ -322,11 +325,14 @@ def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
     extent = max(stats[best, cv2.CC_STAT_WIDTH], stats[best, cv2.CC_STAT_HEIGHT])
     if extent < max(4, (_MIN_EXTENT if whole else 3 * _MIN_EXTENT) * max(cover.shape)):
         raise _NoDigitError
+    outline = cv2.arcLength(cv2.convexHull(cv2.findNonZero(own)), True)
+    if not found.inside[best] and np.count_nonzero(own & edges) > _MAX_CONTACT * outline:
+        raise _NoDigitError
     solid = np.pad(own, 4)
     if extent > _GRAINY:  # a pencil leaves the paper's grain bare
         solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(np.uint8)
     stroke = 2 * float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max())
-    if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own)):
+    if not small and (stroke > _MAX_WIDTH * extent + 2 or not _has_edges(cover, own, stroke)):
         raise _NoDigitError
     near = (_gaps(stats, best) <= 0.25 * extent) & ~_around(stats, best)
     kept = near & (found.mass >= 0.04 * found.mass[best]) & (found.inside | ~found.inside[best])
@@ -339,11 +345,12 @@ def _strokes(cover: Cover, edges: npt.NDArray[np.bool_], whole: bool) -> _Digit:
     return _Digit(cropped, at_xy, share_wh, stroke, not found.inside[best])
 
 
-def _has_edges(cover: Cover, own: Grey) -> bool:
+def _has_edges(cover: Cover, own: Grey, stroke: float) -> bool:
     """Whether ink ends at a line, as strokes do and shades do not."""
     outline = cv2.morphologyEx(own, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     steps = cv2.morphologyEx(cover, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))[outline]
-    return float(np.median(steps)) > _MIN_EDGE * float(np.percentile(cover[own > 0], 90))
+    least = min(_MIN_EDGE, _MIN_EDGE_OF_WIDE / stroke)
+    return float(np.median(steps)) > least * float(np.percentile(cover[own > 0], 90))
 
 
 def _frame(own: Grey) -> Grey | None:
