@@ -42,8 +42,8 @@ def to_mnist(rgb: RGB) -> Grey:
 
     A 28x28 image of light ink on a dark ground is MNIST's own form and stays untouched. In anything else, the sheet is
     found first (on a table, or the whole image; in doubt a cell of a form), then the ink on it: what is narrow and
-    darker, or lighter, than the paper around it. Beside a blank sheet there is no ink. The ink is cropped, scaled so that the longer side has 20 pixels,
-    and centred by mass in 28x28, as MNIST was made.
+    darker, or lighter, than the paper around it. Beside a blank sheet there is no ink. The ink is cropped, scaled so
+    that the longer side has 20 pixels, and centred by mass in 28x28, as MNIST was made.
 
     Args:
         rgb: [h, w, 3], any size.
