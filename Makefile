@@ -2,11 +2,10 @@
 PYTHON ?= python3
 PORT ?= 8080
 TAG ?= 0.1.0
-KUBECTL := .venv/bin/kubectl
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve status logs test test-slow check export train demo torture bench load prometheus release publish manifests lint-manifests render deploy undeploy canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback releases compare update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +20,7 @@ setup: python
 setup-%: python
 	@$(SET_UP) $*
 
-serve: setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
+serve: $(if $(OVERLAY),overlay) setup  ## set everything up and serve on 127.0.0.1 (PORT=8080, TRITON_PORT=8000, SERVICES=cars, OVERLAY=fallback)
 	@exec $(RUN) serve --die-with-parent --port $(PORT) $(if $(SERVICES),--services $(SERVICES)) $(if $(OVERLAY),--overlay $(OVERLAY)) $(ARGS)
 
 status: setup  ## what runs on this machine, since when, ready or why not, which release, requests so far
@@ -53,6 +52,9 @@ demo: setup  ## send the sample images to a running stack, draw the detections i
 torture: setup  ## inject faults into a stack of its own under load, and print what callers saw (ARGS=--short)
 	@$(RUN) torture $(ARGS)
 
+soak: setup  ## send mixed traffic, faults, updates and hostile files for MINUTES=60, and measure what must not grow
+	@$(RUN) soak --minutes $(or $(MINUTES),60) $(ARGS)
+
 bench: setup  ## measure beside the raw models and the legacy servers: tables and plots in build/bench (ARGS="--only memory")
 	@$(RUN) bench $(ARGS)
 
@@ -71,19 +73,27 @@ publish: setup  ## upload a release to storage: SERVICE=detector TO=s3://bucket|
 manifests: setup  ## write what services.yaml declares into manifests/, after a change of it
 	@$(RUN) manifests
 
-lint-manifests: setup  ## render and check all overlays, or OVERLAY=name
+# Before anything is installed.
+overlay:
+	@test -n "$(OVERLAY)" && test -f "manifests/overlays/$(OVERLAY)/kustomization.yaml" || { echo "error: there is no overlay \"$(OVERLAY)\": write OVERLAY=name with one of: $$(ls manifests/overlays | tr '\n' ' ')" >&2; exit 1; }
+
+lint-manifests: $(if $(OVERLAY),overlay) setup  ## render and check all overlays, or OVERLAY=name as it would be deployed
 	@$(RUN) lint $(OVERLAY)
 
-render: setup  ## print what an overlay declares: OVERLAY=name
+render: overlay setup  ## print what an overlay declares: OVERLAY=name
 	@$(RUN) render $(OVERLAY)
 
-deploy: setup-manifests  ## apply an overlay, after a dry run on the server: OVERLAY=name
-	@$(KUBECTL) apply --server-side -f manifests/base/namespace.yaml
-	@$(KUBECTL) apply --server-side --dry-run=server -k manifests/overlays/$(OVERLAY)
-	@$(KUBECTL) apply --server-side -k manifests/overlays/$(OVERLAY)
+deploy: overlay setup-manifests  ## apply an overlay, after checks and a dry run on the server: OVERLAY=name (PRUNE=1)
+	@$(RUN) deploy $(OVERLAY) $(if $(PRUNE),--prune)
 
-undeploy: setup-manifests  ## remove an overlay from the cluster: OVERLAY=name
-	@$(KUBECTL) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
+undeploy: overlay setup-manifests  ## remove an overlay from the cluster: OVERLAY=name
+	@$(RUN) undeploy $(OVERLAY)
+
+check-cluster: $(if $(OVERLAY),overlay) setup-manifests  ## say what KUBECONFIG's cluster lacks for overlays, or for OVERLAY=name, and what installs it
+	@$(RUN) check-cluster $(OVERLAY)
+
+test-cluster: overlay setup  ## try an overlay on KUBECONFIG's cluster, in a namespace of its own: OVERLAY=name (ARGS="--cpu 50m")
+	@$(RUN) test-cluster $(OVERLAY) $(ARGS)
 
 canary: setup  ## give a release a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
 	@$(RUN) canary "$(SERVICE)" "$(RELEASE)" "$(PERCENT)" $(if $(WHY),--why "$(WHY)") \

@@ -33,6 +33,10 @@ def _release(name: str, summary: str, *needs: str) -> Command:
     return Command("modelport.releases", summary, ("manifests", *needs), (name,))
 
 
+def _cluster(module: str, name: str, summary: str) -> Command:
+    return Command(f"modelport.manifests.{module}", summary, ("manifests",), (name,))
+
+
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("modelport.stack", "serve on this machine until Ctrl-C"),
     "status": Command("modelport.stack.status", "what runs, since when, ready or why not, releases, requests"),
@@ -54,6 +58,19 @@ COMMANDS: Mapping[str, Command] = {
     "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
     "render": Command("modelport.manifests", "print what an overlay declares", ("manifests",), ("--render",)),
+    "check-cluster": Command(
+        "modelport.cluster.preflight", "say what KUBECONFIG's cluster lacks for overlays", ("manifests",)
+    ),
+    "test-cluster": Command(
+        "modelport.cluster",
+        "try an overlay on KUBECONFIG's cluster, in a namespace of its own",
+        ("manifests", "releases"),
+    ),
+    "init-cluster": Command("modelport.manifests.init_cluster", "write an overlay of your own", ("manifests",)),
+    "deploy": _cluster("deploying", "deploy", "apply an overlay to the cluster"),
+    "undeploy": _cluster("deploying", "undeploy", "remove an overlay from the cluster"),
+    "stop": _cluster("stopping", "stop", "take a service's pods away from the cluster"),
+    "start": _cluster("stopping", "start", "bring a stopped service's pods back"),
     "images": Command(
         "modelport.manifests.images", "write the names of published images into manifests/images", ("manifests",)
     ),
@@ -61,6 +78,7 @@ COMMANDS: Mapping[str, Command] = {
         "modelport.measure.bench", "measure beside raw models and legacy servers", ("test", "bench", *FRAMEWORKS)
     ),
     "load": Command("modelport.measure.load", "run load studies on a running server", ("bench",)),
+    "soak": Command("modelport.measure.soak", "mixed traffic and faults for an hour: nothing may grow", ("test",)),
     "torture": Command("modelport.measure.torture", "inject faults into a stack under load", ("test",)),
     "prometheus": Command(
         "modelport.measure.prometheus", "run a real Prometheus with our alerts beside a running stack"
@@ -78,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in ("help", "-h", "--help"):
         say("usage: modelport COMMAND [OPTION ...]\n")
         for known, command in COMMANDS.items():
-            say(f"  {known:<12}{command.summary}")
+            say(f"  {known:<14}{command.summary}")
         say("\nmodelport COMMAND --help tells the options of a command.")
         return 0
     if name not in COMMANDS:

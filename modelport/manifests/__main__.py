@@ -9,13 +9,19 @@ from modelport.manifests.generation import stale
 from modelport.manifests.lint import lint
 from modelport.manifests.release_file import ReleaseFileError
 from modelport.manifests.rendering import MANIFESTS, RenderError, documents, dump, overlays, render
+from modelport.manifests.storage_rules import placeholders
 from modelport.services import DeclarationError
 
 
 def main() -> int:
     """Exit status 1 where anything was found."""
     parser = argparse.ArgumentParser(prog="modelport lint", description=__doc__)
-    parser.add_argument("overlays", nargs="*", help="names under manifests/overlays (default: all), or - for stdin")
+    parser.add_argument(
+        "overlays",
+        nargs="*",
+        help="names under manifests/overlays, or - for stdin: checked as they would be deployed, without placeholders "
+        "(default: all, which may have placeholders)",
+    )
     parser.add_argument("--render", action="store_true", help="print the documents, do not check them")
     options = parser.parse_args()
     found = 0
@@ -31,7 +37,7 @@ def main() -> int:
             if options.render:
                 print(dump(rendered), end="")
                 continue
-            findings = lint(rendered)
+            findings = [*lint(rendered), *(placeholders(rendered) if options.overlays else ())]
             found += len(findings)
             for finding in findings:
                 print(f"{name}: {finding}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Document = Mapping[str, Any]
+UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,21 @@ def at(document: Document, path: str, default: Any = None) -> Any:
         if value is None:
             return default
     return value
+
+
+def of(documents: Sequence[Document], *kinds: str) -> Iterator[Document]:
+    """The documents of some kinds."""
+    return (document for document in documents if document.get("kind") in kinds)
+
+
+def names(documents: Sequence[Document], *kinds: str) -> set[str]:
+    """The names of the documents of some kinds."""
+    return {at(document, "metadata.name") for document in of(documents, *kinds)}
+
+
+def bytes_of(quantity: str | int) -> int:
+    """A Kubernetes quantity in bytes: 21Mi is 22020096; 0 where it is none."""
+    match = re.fullmatch(r"(\d+)([A-Za-z]*)", str(quantity))
+    if match is None or match[2] not in UNITS:
+        return 0
+    return int(match[1]) * UNITS[match[2]]

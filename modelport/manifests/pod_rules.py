@@ -20,8 +20,15 @@ CLOSED = {
     "--disable-auto-complete-config": ("", "true"),
 }
 LOOPBACK = ("127.0.0.1", "localhost")
-NOT_IN_KNATIVE = ("securityContext", "terminationGracePeriodSeconds", "topologySpreadConstraints", "affinity")
+NOT_IN_KNATIVE = (
+    "securityContext",
+    "terminationGracePeriodSeconds",
+    "topologySpreadConstraints",
+    "affinity",
+    "nodeSelector",
+)
 TRITON_EXIT_S = 5
+LIVENESS_S = 120  # what a busy node delays is not restarted
 Rule = Iterator[tuple[str, str, str]]
 
 
@@ -29,7 +36,7 @@ def check_pod(pod: Pod) -> Findings:
     """All rules of this file for one InferenceService with its runtime."""
     if pod.runtime is None:
         return
-    for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _knative):
+    for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _placement, _knative):
         for field, problem, fix in rule(pod):
             yield Finding(title(pod.service), field, problem, fix)
     if pod.mode == "Standard":
@@ -105,6 +112,23 @@ def _probes(pod: Pod) -> Rule:
             "Triton reports itself live while a backend process is dead",
             "Probe the golden samples, through the transformer: httpGet /v2/health/ready on 8080",
         )
+    if pod.mode == "Standard" and at(pod.triton, "startupProbe.httpGet.port") != 8080:
+        yield (
+            f"containers.{TRITON}.startupProbe",
+            "Triton is restarted while the transformer, which liveness asks, still starts",
+            "Probe the golden samples here too: httpGet /v2/health/ready on 8080",
+        )
+    for container in (pod.transformer, pod.triton):
+        probe = container.get("livenessProbe")
+        patience_s = at(container, "livenessProbe.periodSeconds", 10) * at(
+            container, "livenessProbe.failureThreshold", 3
+        )
+        if probe and patience_s < LIVENESS_S:
+            yield (
+                f"containers.{container['name']}.livenessProbe",
+                f"restarts it after {patience_s} s: a busy node would restart all replicas",
+                f"Raise periodSeconds or failureThreshold, to {LIVENESS_S} s together",
+            )
     for name in ("livenessProbe", "readinessProbe"):
         if pod.mode == "Knative" and pod.triton.get(name):
             yield f"containers.{TRITON}.{name}", "is rejected beside the container with the port", "Remove it"
@@ -155,6 +179,20 @@ def _memory(pod: Pod) -> Rule:
             f"containers.{TRITON}.volumeMounts",
             f"{SHARED_MEMORY} is the container engine's 64 MiB, too small for the Python backend",
             "Mount an emptyDir with medium Memory and a sizeLimit there",
+        )
+
+
+def _placement(pod: Pod) -> Rule:
+    if pod.mode != "Standard":
+        return
+    if (pod.predictor.get("nodeSelector") or {}).get("kubernetes.io/arch") is None:
+        yield "spec.predictor.nodeSelector", "pods may land on nodes of another architecture", "Name kubernetes.io/arch"
+    surge = at(pod.predictor, "deploymentStrategy.rollingUpdate.maxSurge")
+    if at(pod.triton, "resources.limits", {}).get("nvidia.com/gpu") and surge != 0:
+        yield (
+            "spec.predictor.deploymentStrategy",
+            "an update waits for one more GPU than there are pods",
+            "Write maxSurge 0 and maxUnavailable 1",
         )
 
 

@@ -26,6 +26,11 @@ def overlays() -> list[str]:
     return sorted(path.parent.name for path in OVERLAYS.glob("*/kustomization.yaml"))
 
 
+def serving() -> list[str]:
+    """Names of the overlays that declare services; the others use those that run."""
+    return [name for name in overlays() if "../base" in (OVERLAYS / name / "kustomization.yaml").read_text()]
+
+
 def render(overlay: str, manifests: Path = MANIFESTS) -> list[dict[str, Any]]:
     """The documents of an overlay, as `kubectl apply -k` would send them.
 

@@ -11,6 +11,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "GatewayClass": {"spec.": "controllerName"},
     "Gateway": {
         "spec.": "gatewayClassName",
+        "spec.infrastructure.parametersRef.": "group kind name",
         "spec.listeners[].": "name port protocol hostname allowedRoutes.namespaces.from tls.mode",
         "spec.listeners[].tls.certificateRefs[].": "name kind",
     },
@@ -18,12 +19,25 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.": "hostnames[]",
         "spec.parentRefs[].": "name namespace sectionName",
         "spec.rules[].": "timeouts.request timeouts.backendRequest",
+        "spec.rules[].filters[].": "type requestRedirect.scheme requestRedirect.statusCode",
         "spec.rules[].matches[].": "path.type path.value",
         "spec.rules[].backendRefs[].": "group kind name port weight",
     },
-    "Backend": {"spec.": "fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
+    "GRPCRoute": {
+        "spec.": "hostnames[]",
+        "spec.parentRefs[].": "name namespace sectionName",
+        "spec.rules[].matches[].": "method.service headers[].name headers[].value",
+        "spec.rules[].backendRefs[].": "group kind name port weight",
+    },
+    "Backend": {"spec.": "appProtocols[] fallback endpoints[].fqdn.hostname endpoints[].fqdn.port"},
+    "EnvoyProxy": {
+        "spec.": "mergeType",
+        "spec.provider.": "type kubernetes.envoyDeployment.replicas kubernetes.envoyPDB.maxUnavailable",
+        "spec.provider.kubernetes.envoyService.": "loadBalancerSourceRanges[]",
+    },
     "BackendTrafficPolicy": {
         "spec.targetRefs[].": "group kind name",
+        "spec.": "mergeType dns.dnsRefreshRate dns.respectDnsTtl",
         "spec.timeout.": "http.requestTimeout tcp.connectTimeout",
         "spec.circuitBreaker.": "maxParallelRetries",
         "spec.retry.": "numRetries numAttemptsPerPriority retryOn.triggers[] retryOn.httpStatusCodes[]",
@@ -31,19 +45,27 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.healthCheck.": "panicThreshold",
         "spec.healthCheck.passive.": "baseEjectionTime interval maxEjectionPercent consecutive5XxErrors "
         "consecutiveGatewayErrors consecutiveLocalOriginFailures splitExternalLocalOriginErrors",
+        "spec.rateLimit.": "type local.rules[].limit.requests local.rules[].limit.unit",
+        "spec.rateLimit.local.rules[].clientSelectors[].sourceCIDR.": "type value",
+        "spec.responseOverride[].": "source match.statusCodes[].type match.statusCodes[].value response.contentType "
+        "response.body.type response.body.inline response.header.set[].name response.header.set[].value",
     },
     "ClientTrafficPolicy": {
         "spec.targetRefs[].": "group kind name",
-        "spec.": "connection.bufferLimit timeout.http.requestReceivedTimeout",
+        "spec.": "connection.bufferLimit timeout.http.requestReceivedTimeout "
+        "http2.initialStreamWindowSize http2.initialConnectionWindowSize",
     },
     "SecurityPolicy": {
         "spec.targetRefs[].": "group kind name",
         "spec.cors.": "allowOrigins[] allowMethods[] allowHeaders[] exposeHeaders[] maxAge allowCredentials",
         "spec.jwt.providers[].": "name issuer audiences[] remoteJWKS.uri",
     },
+    "Issuer": {"spec.": "selfSigned"},
+    "Certificate": {"spec.": "secretName dnsNames[] issuerRef.kind issuerRef.name"},
     "PodMonitor": {
-        "spec.": "podTargetLabels[]",
-        "spec.selector.matchLabels.": "app.kubernetes.io/part-of",
+        "spec.": "podTargetLabels[] namespaceSelector.matchNames[]",
+        "spec.selector.matchLabels.": "app.kubernetes.io/part-of gateway.envoyproxy.io/owning-gateway-name "
+        "gateway.envoyproxy.io/owning-gateway-namespace",
         "spec.podMetricsEndpoints[].": "port path interval",
         "spec.podMetricsEndpoints[].relabelings[].": "sourceLabels[] targetLabel regex replacement action",
     },
@@ -51,6 +73,14 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.groups[].": "name",
         "spec.groups[].rules[].": "alert record expr for labels.severity",
         "spec.groups[].rules[].annotations.": "summary description runbook",
+    },
+    "LocalModelCache": {"spec.": "sourceModelUri modelSize nodeGroups[] serviceAccountName"},
+    "LocalModelNodeGroup": {
+        "spec.": "storageLimit",
+        "spec.persistentVolumeSpec.": "accessModes[] capacity.storage storageClassName volumeMode local.path",
+        "spec.persistentVolumeSpec.nodeAffinity.required.nodeSelectorTerms[].": "matchExpressions[].key "
+        "matchExpressions[].operator matchExpressions[].values[]",
+        "spec.persistentVolumeClaimSpec.": "accessModes[] resources.requests.storage storageClassName volumeMode",
     },
     "VerticalPodAutoscaler": {
         "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",

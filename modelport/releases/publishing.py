@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.files import sha256
+from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.archive import tar_chunks
 from modelport.releases.errors import NotFoundError, StoreError
 from modelport.releases.release import DIGITS, NAME, RELEASE_FILE, SIGNATURE_FILE, Release
@@ -83,6 +84,35 @@ def publish(folder: Path, to: str, progress: Progress = lambda size: None) -> Pu
     if listed != {*release.files, RELEASE_FILE}:  # clients download what is listed
         raise StoreError(f"{target.address} lists {len(listed)} files, not {len(release.files) + 1}: run it again")
     return Published(target.address, sent, len(release.files) + len(signature) - sent, new=True)
+
+
+def publish_initial(folder: Path, service: str, to: str, progress: Progress = lambda size: None) -> Published:
+    """Upload models as SERVICE/initial, the place of what serves before anything was released; it may change.
+
+    Args:
+        folder: of models; it has no release.json.
+        service: first part of the path.
+        to: the storage's URL.
+        progress: called with numbers of bytes, once as they are sent and once as they are read back.
+
+    Raises:
+        StoreError: the storage cannot be used.
+    """
+    source, address = Folder(folder), f"{to.rstrip('/')}/{service}/{FIRST_RELEASE}"
+    target = Stored(open_store(to), f"{service}/{FIRST_RELEASE}", address)
+    there, sent = target.sizes(), 0
+    if foreign := sorted(there.keys() - source.sizes().keys()):
+        raise StoreError(f"{address}/{foreign[0]} is no file of these models: remove it there first")
+    for path, size in source.sizes().items():
+        wanted = sha256(source.chunks(path))
+        if there.get(path) == size and sha256(target.chunks(path)) == wanted:
+            progress(2 * size)
+            continue
+        target.put(path, counted(source.chunks(path), progress), size)
+        if sha256(counted(target.chunks(path), progress)) != wanted:
+            raise StoreError(f"{address}/{path} was read back with another content: run it again")
+        sent += 1
+    return Published(address, sent, len(source.sizes()) - sent, new=sent > 0)
 
 
 def publish_archive(folder: Path, to: str, progress: Progress = lambda size: None) -> Published:

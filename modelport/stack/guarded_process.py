@@ -45,6 +45,7 @@ class GuardedProcess:
         self._shm_prefix = shm_prefix
         self._guard: subprocess.Popen[bytes] | None = None
         self._log_start = 0
+        self._pid: int | None = None
 
     def start(self, more: Sequence[str] = ()) -> None:
         """Start it, once what a former start left is gone. Its session is its own, so that Ctrl-C reaches us alone.
@@ -53,6 +54,7 @@ class GuardedProcess:
             more: arguments that are added this time.
         """
         self.stop()
+        self._pid = None
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
@@ -69,6 +71,14 @@ class GuardedProcess:
     def is_alive(self) -> bool:
         """Whether it was started and runs."""
         return self._guard is not None and self._guard.poll() is None
+
+    def pid(self) -> int | None:
+        """Of the command itself; None where it does not run."""
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            if self.is_alive() and self._guard is not None:
+                self._pid = self._pid or psutil.Process(self._guard.pid).children()[0].pid
+                return self._pid
+        return None
 
     def exit_code(self) -> int | None:
         """Exit code, 128 + N after signal N; None while it runs and before it is started."""

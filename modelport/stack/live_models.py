@@ -10,9 +10,12 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from kserve_transformers.assignment import ASSIGNMENTS_FILE, triton_name
+from kserve_transformers.assignment import ASSIGNMENTS_FILE, REPLACEMENTS_FILE, triton_name
 from modelport.stack.errors import UpdateError
 
 NAME_LINE = re.compile(r'^name:[ \t]*"[^"]*"', re.MULTILINE)
@@ -30,6 +33,7 @@ class LiveModels:
         self.folder = folder
         self._repository = repository
         self._assigned: dict[str, str] = {}
+        self._replaced: Counter[str] = Counter()
 
     def create(self) -> None:
         """Make it anew."""
@@ -50,9 +54,17 @@ class LiveModels:
         """Say which release shall answer for models; transformers follow within a second."""
         others = {model: other for model, other in self._assigned.items() if model not in models}
         self._assigned = {**others, **(dict.fromkeys(models, release) if release else {})}
-        temporary = self.folder / f".{ASSIGNMENTS_FILE}"
-        temporary.write_text(json.dumps(self._assigned))
-        temporary.replace(self.folder / ASSIGNMENTS_FILE)
+        self._say(ASSIGNMENTS_FILE, self._assigned)
+
+    def replaced(self, name: str) -> None:
+        """Say that the processes of a model, called so in Triton, are replaced; transformers probe it soon."""
+        self._replaced[name] += 1
+        self._say(REPLACEMENTS_FILE, self._replaced)
+
+    def _say(self, file: str, content: Mapping[str, Any]) -> None:
+        temporary = self.folder / f".{file}"
+        temporary.write_text(json.dumps(content))
+        temporary.replace(self.folder / file)
 
     def add(self, model: str, release: str, source: Path) -> None:
         """Bring a release's model in: its files are linked where the file system allows it, and copied elsewhere.

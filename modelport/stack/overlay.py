@@ -65,7 +65,7 @@ class Predictor:
         """What a person calls it."""
         return self.endpoint if self.release == FIRST_RELEASE else f"{self.endpoint}@{self.release}"
 
-    def transformer(self, logs: Path, triton_port: int, port: int, options: Sequence[str]) -> TransformerSettings:
+    def transformer(self, logs: Path, triton_port: int, port: int, options: Sequence[str] = ()) -> TransformerSettings:
         """Its transformer, with REST on a port and gRPC on the next one; `options` come after the declared ones."""
         return TransformerSettings(
             services=(),

@@ -10,13 +10,14 @@ import signal
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from modelport.environment import say
+from modelport.stack.diagnosis import Sight
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
+from modelport.stack.sight import see
 
 LOOPBACK = "127.0.0.1"
 READY_PATH = "/v2/health/ready"
@@ -94,19 +95,29 @@ class Server(ABC):
         """Whether the process runs."""
         return self._process.is_alive()
 
-    def is_stalled(self) -> bool:
-        """Whether it takes connections and says nothing. One that takes none is starting, or finishing what runs."""
+    def answers(self) -> bool:
+        """False where it takes a connection and says nothing. One that takes none is starting, or about to end."""
         connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=LIVE_TIMEOUT_S)
         try:
             connection.request("GET", LIVE_PATH)
             connection.getresponse().read()
         except TimeoutError:
-            return True
-        except (OSError, http.client.HTTPException):
             return False
+        except (OSError, http.client.HTTPException):
+            return True
         finally:
             connection.close()
-        return False
+        return True
+
+    def process_sight(self, owes: bool) -> Sight:
+        """What is seen of its process; `owes`: an answer is overdue."""
+        pid = self._process.pid()
+        seen = see(pid, closely=owes) if pid else None
+        return Sight(time.monotonic(), (seen,) if seen else (), 0, owes)
+
+    def worn(self) -> str | None:
+        """What speaks for a new start of a server that answers; None where nothing does."""
+        return None
 
     def ending(self) -> str:
         """How the process ended."""
@@ -136,16 +147,9 @@ class Server(ABC):
 
     def get(self, path: str) -> tuple[int | None, Any]:
         """Status and JSON document of a path; None for what does not answer or is no JSON."""
-        return self._ask("GET", path, {}, 5)
-
-    def post(self, path: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int | None, Any]:
-        """Likewise, of an empty POST."""
-        return self._ask("POST", path, headers, timeout_s)
-
-    def _ask(self, method: str, path: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int | None, Any]:
-        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=timeout_s)
+        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=5)
         try:
-            connection.request(method, path, headers=dict(headers))
+            connection.request("GET", path)
             response = connection.getresponse()
             body = response.read()
             return response.status, json.loads(body) if body else None

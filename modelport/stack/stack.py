@@ -99,7 +99,7 @@ class Stack(Supervisor):
         )
         self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
         self.servers = (self.triton, *self.transformers)
-        self.model_supervisors = (ModelSupervisor(self.triton, self.transformers),)
+        self.model_supervisors = (ModelSupervisor(self.triton, self.transformers, self._live.replaced),)
         chains = {spec.name: spec.models for spec in settings.services}
         self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
         self._control = Control(settings.run_folder, self._carry_out)

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 from modelport.environment import say
+from modelport.stack.diagnosis import Diagnosis, Verdict
 from modelport.stack.errors import StackError, StartError
 from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.running import Running, exported
@@ -17,12 +18,11 @@ from modelport.stack.server import Server
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_server import TritonServer
 
-CHECK_INTERVAL_S = 0.5
+CHECK_INTERVAL_S = 1.0
 FALLBACKS_S = 10.0
 MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
 MAX_FAILURES = 5
-STALLED_CHECKS = 2  # a busy machine may be late once
 
 
 class Supervisor(ABC):
@@ -43,7 +43,7 @@ class Supervisor(ABC):
         self._exported: dict[str, int] = {}
         self._failures: dict[str, int] = {}
         self._started: dict[str, float] = {}
-        self._stalled: dict[str, int] = {}
+        self._diagnoses: dict[str, Diagnosis] = {}
 
     @abstractmethod
     def triton_of(self, transformer: TransformerServer) -> TritonServer:
@@ -103,6 +103,9 @@ class Supervisor(ABC):
             elif self._is_stalled(server):
                 server.kill()
                 self._revive(server, "stopped answering")
+            elif worn := server.worn():
+                server.stop()
+                self._revive(server, worn)
         for model_supervisor in self.model_supervisors:
             model_supervisor.check()
 
@@ -113,8 +116,8 @@ class Supervisor(ABC):
             server.stop(number)
 
     def _is_stalled(self, server: Server) -> bool:
-        self._stalled[server.name] = self._stalled.get(server.name, 0) + 1 if server.is_stalled() else 0
-        return self._stalled[server.name] >= STALLED_CHECKS
+        diagnosis = self._diagnoses.setdefault(server.name, Diagnosis())
+        return diagnosis.judge(server.process_sight(owes=not server.answers())) is Verdict.STALLED
 
     def _revive(self, server: Server, why: str) -> None:
         steady = time.monotonic() - self._started[server.name] > STEADY_S
@@ -134,7 +137,7 @@ class Supervisor(ABC):
             say(str(error), error=True)
             server.stop()
         self._started[server.name] = time.monotonic()
-        self._stalled[server.name] = 0
+        self._diagnoses.pop(server.name, None)
         for model_supervisor in self.model_supervisors:
             model_supervisor.settle()
 

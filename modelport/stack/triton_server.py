@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 import secrets
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
+from typing import Literal
 
 import psutil
+from tritonclient.utils import InferenceServerException
 
 from exporters.conversion import CONVERTED
 from modelport.environment import SetupError, shared_library
 from modelport.exporting import convert_missing
+from modelport.stack.diagnosis import Sight
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.sight import runs
+from modelport.stack.stubs import Stubs
 from modelport.stack.triton_distribution import Distribution
 
-STUB = "triton_python_backend_stub"
 DRAIN_S = 5
 REPLACE_TIMEOUT_S = 120.0
 UNLOAD_S = 20.0  # after which a process that does not end is killed
 # what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
 RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
+GRPC_HEADER = "triton-grpc-protocol-"  # before the names of secrets in gRPC metadata
 STUB_TIMEOUT_S = 120  # Triton's 30 s are few for several frameworks that import at once on two cores
-ENDED_OR_STOPPED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
+MAX_ZOMBIES = 20
 LOADED = re.compile(r"successfully loaded '([\w.-]+)'")
 HARMLESS = ("CudaDriverHelper has not been initialized.",)  # said by every start without a GPU
 ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^error: (?P<fatal>.*)', re.MULTILINE)
@@ -80,53 +83,56 @@ class TritonServer(Server):
         )
         super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
         self._models = settings.models
-        self._stubs_seen: Counter[str] = Counter()
+        self._stubs = Stubs(self._shm_prefix)
         self._control = RLock()  # what is replaced is not unloaded at the same time
 
     def start(self) -> None:
         """Start the process with the models that it had, or was told to have; returns before it is ready."""
         self._convert(self._models or [path.name for path in self.settings.repository.iterdir()])
-        self._stubs_seen.clear()
+        self._stubs.forget_all()
         self._process.start([f"--load-model={model}" for model in self._models])
 
-    def crippled_models(self) -> list[str]:
-        """Models that have fewer running backend processes than they had: Triton goes on giving those their share."""
-        running = Counter(model for model, process in self._stubs(self._models) if _runs(process))
-        self._stubs_seen |= running
-        return [model for model in self._models if running[model] < self._stubs_seen[model]]
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it was told to serve."""
+        return self._models
 
-    def seconds_worked(self, model: str) -> float:
-        """Processor time that a model's processes have used."""
-        total = 0.0
-        for _, process in self._stubs([model]):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                total += times.user + times.system
-        return total
+    def model_sight(self, model: str, owes: bool = False, wrong: bool = False) -> Sight:
+        """What is seen of a model's processes.
 
-    def _stubs(self, models: Sequence[str]) -> Iterator[tuple[str, psutil.Process]]:
-        """The backend processes of models."""
-        for process in psutil.process_iter(["cmdline"]):
-            command = " ".join(process.info["cmdline"] or [])
-            if STUB in command and self._shm_prefix in command:
-                for model in models:
-                    if f"/{model}/" in command:
-                        yield model, process
+        Args:
+            model: one of `models`.
+            owes: whether its answer is overdue.
+            wrong: whether its golden check fails by anything but lateness.
+        """
+        return self._stubs.sight(self._models, model, owes, wrong)
 
-    def replace_model(self, model: str) -> None:
+    def worn(self) -> str | None:
+        """What speaks for a new start: Triton keeps the threads, and the zombie, of each process that died busy."""
+        zombies = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(pid).children() if (pid := self._process.pid()) else []
+            zombies = sum(child.status() == psutil.STATUS_ZOMBIE for child in children)
+        return f"has {zombies} dead processes of models" if zombies >= MAX_ZOMBIES else None
+
+    def replace_model(self, model: str, kill: bool = True) -> None:
         """Load a model anew, beside the others, which go on serving.
 
-        Its backend process is killed first: unloading waits for a stalled one for ever.
+        Args:
+            model: which; one that was unloaded meanwhile is left alone.
+            kill: end its processes first: unloading waits for a stalled one for ever. Triton keeps something of each
+                process that was killed, see `worn`; it keeps nothing of those that it ends itself.
 
         Raises:
             StartError: Triton could not load it.
         """
         with self._control:
             if model not in self._models:
-                return  # unloaded meanwhile
-            self._kill_stubs(model)
-            self._stubs_seen.pop(model, None)
-            self._tell(model, "unload")
+                return
+            if kill:
+                self._stubs.kill(model)
+            self._stubs.forget(model)
+            self._unload(model)
             self._tell(model, "load")
 
     def load_model(self, model: str) -> None:
@@ -147,12 +153,16 @@ class TritonServer(Server):
         """
         with self._control:
             self._models = tuple(name for name in self._models if name != model)
-            self._stubs_seen.pop(model, None)
-            self._tell(model, "unload")
-            deadline = time.monotonic() + UNLOAD_S
-            while any(self._stubs([model])) and time.monotonic() < deadline:  # Triton answers before they have ended
-                time.sleep(0.05)
-            self._kill_stubs(model)
+            self._stubs.forget(model)
+            self._unload(model)
+
+    def _unload(self, model: str) -> None:
+        pids = self._stubs.scan([model])[model]
+        self._tell(model, "unload")
+        deadline = time.monotonic() + UNLOAD_S
+        while any(map(runs, pids)) and time.monotonic() < deadline:  # Triton answers before they have ended
+            time.sleep(0.05)
+        self._stubs.kill(model)
 
     def _convert(self, models: Sequence[str]) -> None:
         """What our PyTorch backend reads has to be there before Triton loads it."""
@@ -161,16 +171,17 @@ class TritonServer(Server):
         except SetupError as error:
             raise StartError(str(error)) from error
 
-    def _kill_stubs(self, model: str) -> None:
-        for _, process in self._stubs([model]):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+    def _tell(self, model: str, step: Literal["load", "unload"]) -> None:
+        """Over gRPC: in the HTTP server, a load takes one of the threads that carry requests to all models."""
+        from tritonclient.grpc import InferenceServerClient  # not at import: KServe's generated code has the same names
 
-    def _tell(self, model: str, step: str) -> None:
-        headers = {SECRET_HEADER: self.settings.secret}
-        status, answer = self.post(f"/v2/repository/models/{model}/{step}", headers, REPLACE_TIMEOUT_S)
-        if status != http.client.OK:
-            raise StartError(f"Triton could not {step} {model}: {answer}")
+        headers = {f"{GRPC_HEADER}{SECRET_HEADER}": self.settings.secret}
+        with InferenceServerClient(f"{LOOPBACK}:{self.settings.grpc_port}") as client:
+            call = client.load_model if step == "load" else client.unload_model
+            try:
+                call(model, headers=headers, client_timeout=REPLACE_TIMEOUT_S)
+            except InferenceServerException as error:
+                raise StartError(f"Triton could not {step} {model}: {error.message()}") from error
 
     def progress(self) -> list[str]:
         """The models that it has loaded."""
@@ -181,12 +192,6 @@ class TritonServer(Server):
         messages = [match["message"] or match["fatal"] for match in ERROR_LINE.finditer(self.log())]
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         return list(dict.fromkeys(message for message in messages if message not in HARMLESS))[-last:] or lines[-1:]
-
-
-def _runs(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() not in ENDED_OR_STOPPED
-    return False
 
 
 def environment(distribution: Distribution) -> dict[str, str]:

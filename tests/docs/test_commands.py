@@ -19,15 +19,17 @@ from documents import DOCUMENTS, ROOT, blocks, name, words
 from kserve_transformers.predictor import Declaration
 from kserve_transformers.predictor.declaration import TensorSpec
 from modelport.cli import COMMANDS
-from modelport.services import load
 
 # What is not run here, by its first words, and why.
 NOT_RUN = {
     **dict.fromkeys(("cd", "git", "source"), "a clone and a shell"),
-    **dict.fromkeys(("kubectl", "helm", "kind", "minikube", "make deploy", "make undeploy"), "a cluster"),
-    **dict.fromkeys(("gcloud", "sed", "PROJECT=", "REGISTRY=", "NUMBER=", "ADDRESS="), "a cloud"),
+    **dict.fromkeys(
+        ("kubectl", "helm", "kind", "minikube", "make deploy", "make undeploy", "modelport init-cluster"), "a cluster"
+    ),
+    **dict.fromkeys(
+        ("gcloud", "sed", "PROJECT=", "REGISTRY=", "NUMBER=", "ADDRESS=", "for s in", "docker buildx"), "a cloud"
+    ),
     **dict.fromkeys(("make images", "make publish-images", "make move-images"), "Docker"),
-    "place": "test_models_are_placed_by_service",
     "make serve": "tests/integration/test_stack_lifecycle.py and test_overlay.py",
     "make export": "tests/export, and the stack of this session",
     "make train": "tests/export",
@@ -195,17 +197,3 @@ def test_the_example_of_a_task_is_one() -> None:
     model = Declaration("m", "1", {"images": image}, {}, 1, rule, ())
     decoded = task.decode(task.example_instance(), [model], 10**6)
     assert task.prepare(decoded, model).row.shape == (8, 8, 3)
-
-
-def test_models_are_placed_by_service(tmp_path: Path) -> None:
-    """The shell function of the deployment, on empty folders, places what services.yaml declares."""
-    declared = {service: set(spec.models) for service, spec in load().items()}
-    for model in set().union(*declared.values()):
-        (tmp_path / "model_repository" / model).mkdir(parents=True)
-    (block,) = [block for block in blocks(ROOT / "docs" / "deploy.md") if block.text.startswith("place()")]
-    subprocess.run(["bash", "-e"], input=block.text, text=True, cwd=tmp_path, check=True)
-    placed = {
-        folder.name: {model.name for model in (folder / "initial").iterdir()}
-        for folder in (tmp_path / "build" / "models").iterdir()
-    }
-    assert placed == declared

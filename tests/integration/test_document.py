@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,18 +22,21 @@ import pytest
 import schemathesis
 import tritonclient.http as triton
 from openapi_spec_validator import validate
+from PIL import Image
 from waiting import wait_for
 
 from kserve_transformers.errors import (
     BadAnswerError,
     BadRequestError,
     BusyError,
+    LateBodyError,
     NotFoundError,
     NotReadyError,
     ServingError,
     TooLargeError,
     TooLateError,
     UnauthenticatedError,
+    UnprocessableError,
     UnsupportedMediaError,
 )
 from kserve_transformers.openapi import examples
@@ -46,7 +50,7 @@ SERVICES = load()
 TIMEOUT = "x-request-timeout-ms"
 # No caller can provoke the first, since a chain is checked before it is ready: tests/transformers/predictor does. The
 # second needs a server with API keys: tests/transformers/test_api_keys.py.
-UNMET = (BadAnswerError, UnauthenticatedError)
+UNMET = (BadAnswerError, UnauthenticatedError, LateBodyError)
 KEYS = {"own_post": "own", "V1_predict": "v1", "V2_infer": "v2"}
 
 
@@ -209,6 +213,13 @@ def nameless(text: str) -> str:
     return re.sub("|".join([*SERVICES, "yolov3_tiny", "mnist"]), "_", text)
 
 
+def blank() -> bytes:
+    """An image without ink."""
+    data = io.BytesIO()
+    Image.new("RGB", (200, 200), "white").save(data, "PNG")
+    return data.getvalue()
+
+
 def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Client) -> tuple[str, httpx.Response]:
     """The operation that was asked, and its answer."""
 
@@ -226,6 +237,10 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
         UnsupportedMediaError: lambda: (
             "cars_own_post",
             client.post("/cars/predict", **send(**{"content-encoding": "br"})),
+        ),
+        UnprocessableError: lambda: (
+            "digits_own_post",
+            client.post("/digits/predict", content=blank(), headers={"content-type": "image/png"}),
         ),
         NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **picture)),
         TooLateError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "1"}))),

@@ -21,7 +21,7 @@ from waiting import wait_for
 
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT
-from modelport.manifests.rendering import overlays
+from modelport.manifests.rendering import serving
 from modelport.services import load
 from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
@@ -130,7 +130,7 @@ def test_no_request_fails_when_the_primary_models_process_dies(
     assert "wide_resnet50_2" not in {answer.json()["predictions"][0]["model"] for answer in answers}
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_what_an_overlay_declares_reaches_its_processes(
     overlay: str, overlay_settings: Callable[..., OverlaySettings], tmp_path: Path
 ) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from processes import matching
+from serving import served
 
-from modelport.stack.triton_server import STUB
+from modelport.stack.stubs import STUB
 
 GIB = 1024**3
 
@@ -56,3 +58,19 @@ def test_every_port_is_on_loopback(processes: list[psutil.Process]) -> None:
         if connection.status == psutil.CONN_LISTEN
     }
     assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_an_idle_stack_takes_less_than_five_percent_of_a_core(stack: Any, tmp_path: Path) -> None:
+    """With its supervisor; processor time, so that other processes of the machine do not count."""
+    with served(tmp_path / "log") as (process, _):
+        whole = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+
+        def used_s() -> float:
+            return sum(one.cpu_times().user + one.cpu_times().system for one in whole)
+
+        time.sleep(10)  # the first checks of a start
+        before, began = used_s(), time.monotonic()
+        time.sleep(60)
+        assert used_s() - before < 0.05 * (time.monotonic() - began)

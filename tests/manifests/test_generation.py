@@ -13,7 +13,7 @@ import yaml
 from modelport.manifests.generation import generate, stale, write
 from modelport.manifests.lint import lint
 from modelport.manifests.release_file import Choice, ReleaseFileError, completed, parse, read
-from modelport.manifests.rendering import MANIFESTS, overlays, render
+from modelport.manifests.rendering import MANIFESTS, render, serving
 from modelport.services import FILE, DeclarationError
 
 HELMETS = {"task": "detection", "models": ["yolov3_tiny_helmets"]}
@@ -52,7 +52,7 @@ def test_the_committed_files_are_what_services_yaml_declares() -> None:
     assert stale() == [], "run `make manifests`"
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_a_second_detector_is_deployed_as_the_first(overlay: str, declared: Path) -> None:
     documents = render(overlay, declared)
     first, second = sorted(about(documents, "detector")), sorted(about(documents, "helmets"))

@@ -10,6 +10,7 @@ import yaml
 
 from modelport.manifests.lint import lint
 from modelport.manifests.rendering import MANIFESTS, overlays
+from modelport.manifests.storage_rules import placeholders
 
 Documents = list[dict[str, Any]]
 Change = Callable[[Documents], object]
@@ -44,8 +45,24 @@ def canary(documents: Documents) -> dict[str, Any]:
     return detector(documents)["spec"]["canary"][0]
 
 
+def claim(documents: Documents) -> dict[str, Any]:
+    return of(documents, "PersistentVolumeClaim")
+
+
+def light(documents: Documents) -> dict[str, Any]:
+    return of(documents, "InferenceService", "classifier-light")["spec"]["predictor"]
+
+
 def policy(documents: Documents) -> dict[str, Any]:
-    return of(documents, "BackendTrafficPolicy")["spec"]
+    return of(documents, "BackendTrafficPolicy", "classifier-fallback")["spec"]
+
+
+def everywhere(documents: Documents) -> dict[str, Any]:
+    return of(documents, "BackendTrafficPolicy", "modelport")["spec"]
+
+
+def endpoint(documents: Documents, name: str = "classifier") -> dict[str, Any]:
+    return of(documents, "Backend", name)["spec"]["endpoints"][0]["fqdn"]
 
 
 def annotate(documents: Documents, key: str, value: str | None) -> None:
@@ -161,6 +178,9 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: triton(d)["livenessProbe"]["httpGet"].update(path="/v2/health/live"),
         "liveness",
     ),
+    ("a late transformer", PVC, lambda d: triton(d)["startupProbe"]["httpGet"].update(port=8002), "startupProbe"),
+    ("impatient", PVC, lambda d: triton(d)["livenessProbe"].update(failureThreshold=3), "liveness"),
+    ("impatient by default", PVC, lambda d: transformer(d)["livenessProbe"].pop("failureThreshold"), "liveness"),
     ("model control", PVC, lambda d: argument(triton(d), "--model-control-mode", "poll"), "args"),
     ("Triton outside", PVC, lambda d: argument(triton(d), "--http-address", "0.0.0.0"), "args"),
     ("Triton open", PVC, lambda d: argument(triton(d), "--grpc-restricted-protocol", None), "args"),
@@ -191,6 +211,60 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         "env",
     ),
     ("a strategy", KNATIVE, lambda d: predictor(d).update(deploymentStrategy={"type": "Recreate"}), "Strategy"),
+    # --- placement, access
+    ("any architecture", PVC, lambda d: predictor(d).pop("nodeSelector"), "spec.predictor.nodeSelector"),
+    ("one GPU too many", "gpu", lambda d: predictor(d).pop("deploymentStrategy"), "deploymentStrategy"),
+    ("no queue-proxy", KNATIVE, lambda d: of(d, "NetworkPolicy")["spec"]["ingress"][0]["ports"].pop(3), "spec.ingress"),
+    (
+        "a node selector in Knative",
+        KNATIVE,
+        lambda d: predictor(d).update(nodeSelector={"kubernetes.io/arch": "amd64"}),
+        "spec.predictor.nodeSelector",
+    ),
+    (
+        "a colon in an Exact path",
+        "ingress",
+        lambda d: of(d, "Ingress")["spec"]["rules"][0]["http"]["paths"][1].update(pathType="Exact"),
+        "http.paths",
+    ),
+    (
+        "a public load balancer",
+        "load-balancer",
+        lambda d: of(d, "Service", "cars-http")["spec"].pop("loadBalancerSourceRanges"),
+        "loadBalancerSourceRanges",
+    ),
+    (
+        "a public gateway",
+        "gke",
+        lambda d: of(d, "Gateway")["spec"].pop("infrastructure"),
+        "envoyService.loadBalancerSourceRanges",
+    ),
+    ("Envoy's settings lost", "gateway", lambda d: of(d, "EnvoyProxy")["spec"].pop("mergeType"), "spec.mergeType"),
+    (
+        "tokens in plain HTTP",
+        "cors-jwt",
+        lambda d: of(d, "HTTPRoute", "modelport-cars")["spec"]["parentRefs"][0].pop("sectionName"),
+        "spec.parentRefs.sectionName",
+    ),
+    (
+        "gRPC tokens in plain HTTP",
+        "production",
+        lambda d: of(d, "GRPCRoute", "modelport-cars")["spec"]["parentRefs"][0].update(sectionName="http"),
+        "spec.parentRefs.sectionName",
+    ),
+    *(
+        (
+            f"{kind} that nobody reads",
+            "monitoring",
+            lambda d, kind=kind: of(d, kind)["metadata"].pop("labels"),
+            "release",
+        )
+        for kind in ("PodMonitor", "PrometheusRule")
+    ),
+    # --- storage
+    ("a claim that nothing fills", PVC, lambda d: claim(d)["spec"].update(accessModes=["ReadOnlyMany"]), "accessModes"),
+    ("no claim", PVC, lambda d: d.remove(claim(d)), "model.storageUri"),
+    ("two nodes, one volume", FALLBACK, lambda d: light(d).pop("affinity"), "spec.predictor.affinity.podAffinity"),
     # --- gateway
     ("no buffer", FALLBACK, lambda d: of(d, "ClientTrafficPolicy")["spec"].pop("connection"), "bufferLimit"),
     (
@@ -203,7 +277,31 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
     ("no time for a try", FALLBACK, lambda d: policy(d)["retry"].pop("perRetry"), "perRetry"),
     ("the same pods again", FALLBACK, lambda d: policy(d)["retry"].update(numAttemptsPerPriority=2), "Attempts"),
     ("three at a time", FALLBACK, lambda d: policy(d).pop("circuitBreaker"), "maxParallelRetries"),
-    ("panic", FALLBACK, lambda d: policy(d)["healthCheck"].pop("panicThreshold"), "panicThreshold"),
+    ("panic in a fallback", FALLBACK, lambda d: policy(d)["healthCheck"].pop("panicThreshold"), "panicThreshold"),
+    ("panic", "gateway", lambda d: everywhere(d).pop("healthCheck"), "panicThreshold"),
+    ("no time to try again", "gateway", lambda d: everywhere(d).pop("responseOverride"), "responseOverride"),
+    ("of pods only", "gateway", lambda d: everywhere(d)["responseOverride"][0].update(source="Backend"), "Override"),
+    ("a policy not merged", FALLBACK, lambda d: policy(d).pop("mergeType"), "responseOverride"),
+    (
+        "a ClusterIP as a Backend",
+        FALLBACK,
+        lambda d: of(d, "Service", "classifier-light-pods")["spec"].pop("clusterIP"),
+        "spec.endpoints.0.fqdn",
+    ),
+    ("a Service's port at a pod", FALLBACK, lambda d: endpoint(d).update(port=80), "spec.endpoints.0.fqdn"),
+    (
+        "a Backend in another namespace",
+        FALLBACK,
+        lambda d: endpoint(d).update(hostname="classifier-pods.other.svc.cluster.local"),
+        "spec.endpoints.0.fqdn",
+    ),
+    ("a small window", FALLBACK, lambda d: of(d, "ClientTrafficPolicy")["spec"].pop("http2"), "StreamWindowSize"),
+    (
+        "a gRPC backend that is not",
+        "gateway",
+        lambda d: of(d, "GRPCRoute", "modelport-cars")["spec"]["rules"][0]["backendRefs"][0].update(name="x"),
+        "backendRefs",
+    ),
     ("no ejection", FALLBACK, lambda d: policy(d)["healthCheck"].pop("passive"), "passive"),
     (
         "a Service beside it",
@@ -249,6 +347,25 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_overlay_is_clean(overlay: str, rendered: Callable[[str], Documents]) -> None:
     assert [str(finding) for finding in lint(rendered(overlay))] == []
+
+
+@pytest.mark.parametrize(
+    ("overlay", "values"),
+    [
+        pytest.param(
+            "cors-jwt", {"app.example.com", "issuer.example.com", "modelport.example.com"}, id="host, origin and issuer"
+        ),
+        pytest.param("storage-oci", {"registry.example.com"}, id="registry"),
+        pytest.param("storage-s3", {"s3://modelport-models"}, id="s3 bucket"),
+        pytest.param("storage-gcs", {"gs://modelport-models"}, id="gcs bucket"),
+        pytest.param("local", set(), id="none"),
+    ],
+)
+def test_what_the_user_must_replace_is_named(
+    overlay: str, values: set[str], rendered: Callable[[str], Documents]
+) -> None:
+    found = {finding.problem.split("'")[1] for finding in placeholders(rendered(overlay))}
+    assert found == values
 
 
 @pytest.mark.parametrize(("overlay", "change", "field"), [pytest.param(*m[1:], id=m[0]) for m in MUTATIONS])

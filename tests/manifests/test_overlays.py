@@ -15,7 +15,7 @@ import yaml
 
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.pods import flag, pods
-from modelport.manifests.rendering import documents, kubectl, overlays
+from modelport.manifests.rendering import documents, kubectl, serving
 from modelport.services import load
 
 Documents = list[dict[str, Any]]
@@ -23,8 +23,10 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 COMPONENTS = {path.parent.name for path in (MANIFESTS / "components").glob("*/kustomization.yaml")}
 
 
-def render_with(tmp_path: Path, overlay: str, **releases: str) -> dict[str, dict[str, Any]]:
-    """InferenceServices of an overlay after the release file was edited."""
+def render_with(
+    tmp_path: Path, overlay: str, kinds: tuple[str, ...] = ("InferenceService",), **releases: str
+) -> dict[str, dict[str, Any]]:
+    """The specs of an overlay's InferenceServices, or other kinds, after the release file was edited."""
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     file = tmp_path / "manifests" / "releases" / "releases.yaml"
     content = yaml.safe_load(file.read_text())
@@ -32,7 +34,7 @@ def render_with(tmp_path: Path, overlay: str, **releases: str) -> dict[str, dict
     file.write_text(yaml.safe_dump(content))
     folder = tmp_path / "manifests" / "overlays" / overlay
     text = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
-    return {d["metadata"]["name"]: d["spec"] for d in documents(text) if d["kind"] == "InferenceService"}
+    return {d["metadata"]["name"]: d["spec"] for d in documents(text) if d["kind"] in kinds}
 
 
 def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_p
     assert during == before
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
     found = {pod.name: pod for pod in pods(rendered(overlay))}
     assert set(load()) <= set(found)
@@ -76,30 +78,27 @@ def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> 
     assert all(off.values())
 
 
-@pytest.mark.parametrize("overlay", overlays())
+@pytest.mark.parametrize("overlay", serving())
 def test_callers_from_outside_come_in_where_they_are_meant_to(
     overlay: str, rendered: Callable[[str], Documents]
 ) -> None:
     documents = rendered(overlay)
     outside = {d["spec"].get("type") for d in documents if d["kind"] == "Service"} & {"NodePort", "LoadBalancer"}
-    (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy"]
+    (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy" and "ingress" in d["spec"]]
     open_rules = [rule for rule in policy["ingress"] if "from" not in rule]
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
 
 
-def test_deploy_has_one_field_manager() -> None:
-    plan = subprocess.run(
-        ["make", "-n", "deploy", "OVERLAY=local"], cwd=MANIFESTS.parent, capture_output=True, text=True, check=True
-    ).stdout
-    applied = re.findall(r"(?m)^\S*kubectl apply (.*)$", plan)
-    assert len(applied) == 3
-    assert all("--server-side" in arguments for arguments in applied)  # kubectl warns where both ways are mixed
+def test_each_release_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    edited = render_with(tmp_path, "model-cache", cars_stable="r1", kinds=("LocalModelCache",))
+    assert edited["cars.r1"]["sourceModelUri"] == "s3://modelport-models/cars/r1"
+    assert set(edited) == {"cars.r1", *(f"{name}.initial" for name in load() if name != "cars")}
 
 
 def test_each_component_is_used_and_has_its_line() -> None:
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
-    parts = {"canary", "http-services", "every-service", "storage-bucket"}
+    parts = {"canary", "http-services", "every-service", "storage-bucket", "storage-registry", "pull-secret"}
     assert set(lines) == COMPONENTS
     assert len(lines) == len(set(lines))
     assert set(used) | parts >= COMPONENTS

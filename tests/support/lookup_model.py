@@ -171,13 +171,13 @@ def distribution() -> Distribution:
 @pytest.fixture(scope="module")
 def new_triton(
     distribution: Distribution, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Path], TritonServer]]:
+) -> Iterator[Callable[..., TritonServer]]:
     """Makes a TritonServer over a repository, not started; whatever a test started is stopped after the module."""
     servers = []
 
-    def build(repository: Path) -> TritonServer:
+    def build(repository: Path, models: tuple[str, ...] = ()) -> TritonServer:
         log_file = tmp_path_factory.mktemp("log") / "triton.log"
-        servers.append(TritonServer(distribution, TritonSettings(repository, log_file, *free_ports(3))))
+        servers.append(TritonServer(distribution, TritonSettings(repository, log_file, *free_ports(3), models=models)))
         return servers[-1]
 
     yield build

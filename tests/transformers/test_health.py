@@ -13,7 +13,14 @@ DECLARED = SimpleNamespace(version="2", parameters=PARAMETERS)
 
 
 def model(**state):
-    known = {"unready_reason": None, "release": None, "draining": [], "refused": None, "known_declaration": None}
+    known = {
+        "unready_reason": None,
+        "condition": "well",
+        "release": None,
+        "draining": [],
+        "refused": None,
+        "known_declaration": None,
+    }
     fields = {**known, **state}
     return SimpleNamespace(name="m", ready=fields["unready_reason"] is None, **fields)
 
@@ -27,10 +34,16 @@ def report(one):
 @pytest.mark.parametrize(
     ("one", "fields"),
     [
-        pytest.param(model(unready_reason="not asked yet"), {"ready", "reason"}, id="not ready"),
-        pytest.param(model(known_declaration=DECLARED), {"ready", "version", "weights", "warning"}, id="ready"),
-        pytest.param(model(release="r2", draining=[None]), {"ready", "release", "draining"}, id="a release took over"),
-        pytest.param(model(refused=("r3", "wrong")), {"ready", "refused"}, id="a release was refused"),
+        pytest.param(model(unready_reason="not asked yet"), {"ready", "condition", "reason"}, id="not ready"),
+        pytest.param(
+            model(known_declaration=DECLARED), {"ready", "condition", "version", "weights", "warning"}, id="ready"
+        ),
+        pytest.param(
+            model(release="r2", draining=[None]),
+            {"ready", "condition", "release", "draining"},
+            id="a release took over",
+        ),
+        pytest.param(model(refused=("r3", "wrong")), {"ready", "condition", "refused"}, id="a release was refused"),
     ],
 )
 def test_every_state_is_documented(one, fields):

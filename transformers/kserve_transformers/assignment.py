@@ -1,15 +1,20 @@
-"""Which of Triton's models answers for a model of a chain: a small file in the repository names it during an update.
+"""What a supervisor beside this server says about Triton's models, in small files at the root of the repository.
 
-serving.json at the repository's root: {"mnist": "2026-11-21-3f9c2a51b0de"} says that mnist.2026-11-21-3f9c2a51b0de
-answers for mnist. Without the file, or an entry in it, that is the model of the same name.
+serving.json names which of them answers for a model of a chain during an update:
+{"mnist": "2026-11-21-3f9c2a51b0de"} says that mnist.2026-11-21-3f9c2a51b0de answers for mnist. Without the file, or an
+entry in it, that is the model of the same name.
+
+replaced.json counts how often the processes of a model were replaced: {"mnist": 2}.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 ASSIGNMENTS_FILE = "serving.json"
+REPLACEMENTS_FILE = "replaced.json"
 
 
 def assigned_release(repository: Path | None, model: str) -> str | None:
@@ -19,16 +24,33 @@ def assigned_release(repository: Path | None, model: str) -> str | None:
         OSError: the file cannot be read.
         ValueError: it is not well-formed.
     """
-    if repository is None:
-        return None
-    try:
-        assignments = json.loads((repository / ASSIGNMENTS_FILE).read_bytes())
-    except FileNotFoundError:
-        return None
-    release = assignments.get(model) if isinstance(assignments, dict) else None
-    if not isinstance(assignments, dict) or not isinstance(release, str | None):
+    release = _read(repository, ASSIGNMENTS_FILE).get(model)
+    if not isinstance(release, str | None):
         raise ValueError(f"{ASSIGNMENTS_FILE} must be an object of model and release")
     return release
+
+
+def replacements(repository: Path | None, name: str) -> int:
+    """How often a supervisor replaced the processes of a model, called so in Triton.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not well-formed.
+    """
+    count = _read(repository, REPLACEMENTS_FILE).get(name, 0)
+    if not isinstance(count, int):
+        raise ValueError(f"{REPLACEMENTS_FILE} must be an object of model and number")
+    return count
+
+
+def _read(repository: Path | None, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((repository / name).read_bytes()) if repository else {}
+    except FileNotFoundError:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} must be an object")
+    return content
 
 
 def triton_name(model: str, release: str | None) -> str:

@@ -44,7 +44,7 @@ class Health:
         models: dict[str, ModelState] = {}
         for model in service.chain.models:
             reason = service.chain.reason_against(model)
-            entry: ModelState = {"ready": reason is None}
+            entry: ModelState = {"ready": reason is None, "condition": model.condition}
             if reason:
                 entry["reason"] = reason
             if model.release:

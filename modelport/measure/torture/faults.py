@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from modelport.measure.torture import artefacts, callers, loads, processes, shared_memory
+from modelport.measure.torture import artefacts, busy, callers, loads, processes, shared_memory
 from modelport.measure.torture.outcome import Outcome
 from modelport.measure.torture.served import Served
 
@@ -30,6 +30,13 @@ SERVED: Mapping[str, Fault] = {
     "flood": callers.flood,
     "overloaded": loads.overloaded,
     "too-late": loads.too_late,
+    "busy-1": busy.pressed(busy.neighbours(1)),
+    "busy-5": busy.pressed(busy.neighbours(5), seconds=300.0),
+    "busy-12": busy.pressed(busy.neighbours(12), rate=0.5),
+    "throttled": busy.pressed(busy.throttled, rate=0.4),
+    "no-cache": busy.pressed(busy.without_cache, seconds=30.0),
+    "replaced": busy.pressed(busy.replacement, seconds=30.0, replaced=1),
+    "slow-disk": busy.pressed(busy.slow_disk, seconds=30.0, replaced=1),
     "sigterm": processes.terminated,
 }
 # A second one is given these.

@@ -71,6 +71,7 @@ class Served:
     ) -> None:
         self.port, _, self.triton_port, *_ = free_ports(5)
         self.url = f"http://{LOOPBACK}:{self.port}"  # gRPC has the next port
+        self.repository = repository
         self.log_file = log_file
         options = [f"--services={','.join(services)}", f"--port={self.port}", f"--triton-port={self.triton_port}"]
         options += [f"--chain=classifier={','.join(CHAIN)}", "--die-with-parent"]
@@ -152,9 +153,10 @@ class Served:
         models = self.models() or {}
         return bool(models) and all(models.values())
 
-    def get(self, path: str, port: int | None = None) -> tuple[int | None, Any]:
+    def get(self, path: str, port: int | None = None, timeout_s: float = 1.0) -> tuple[int | None, Any]:
         """GET a path; returns status and JSON, each None without an answer."""
-        return self._send(http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=1), "GET", path, b"", {})
+        connection = http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=timeout_s)
+        return self._send(connection, "GET", path, b"", {})
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, Any]:
         """POST to a path; returns status and JSON, each None without an answer."""

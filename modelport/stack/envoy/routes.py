@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelport.manifests.findings import Document, at
-from modelport.manifests.gateway_rules import bytes_of
+from modelport.manifests.findings import Document, at, bytes_of
 
 INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 GATEWAY_BUFFER_BYTES = 32 * 1024  # what Envoy Gateway sets where nobody says more
@@ -116,7 +115,9 @@ def _routes(route: Document, documents: Sequence[Document]) -> Iterator[Route]:
     for rule in at(route, "spec.rules", []):
         shares: list[Share] = []
         fallback: list[str] = []
-        for reference in rule.get("backendRefs", []):
+        if not rule.get("backendRefs"):  # a redirect to HTTPS, which is not served here
+            continue
+        for reference in rule["backendRefs"]:
             weight = reference.get("weight", 1)
             if reference.get("kind") == "Backend":
                 backend = _find(documents, "Backend", reference["name"])
@@ -135,7 +136,8 @@ def _routes(route: Document, documents: Sequence[Document]) -> Iterator[Route]:
 
 
 def _targets(policy: Document, route: str) -> bool:
-    return any(target.get("name") == route for target in at(policy, "spec.targetRefs", []))
+    targets = [(target.get("kind"), target.get("name")) for target in at(policy, "spec.targetRefs", [])]
+    return ("HTTPRoute", route) in targets
 
 
 def _service_of(hostname: str, documents: Sequence[Document]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kserve_transformers.assignment import assigned_release
+from kserve_transformers.assignment import assigned_release, replacements
 from modelport.stack.errors import UpdateError
 from modelport.stack.live_models import LiveModels
 
@@ -58,11 +59,19 @@ def test_who_serves_is_told_and_taken_back(live: LiveModels) -> None:
     assert live.release_of("other") == "r2"
 
 
-@pytest.mark.parametrize("content", ["[]", '{"mnist": 1}', "{"], ids=["a list", "a number", "cut off"])
-def test_a_damaged_assignment_is_found(live: LiveModels, content: str) -> None:
-    (live.folder / "serving.json").write_text(content)
+def test_replacements_are_counted(live: LiveModels) -> None:
+    assert replacements(live.folder, "mnist") == 0
+    for name in ("mnist", "mnist.r1", "mnist"):
+        live.replaced(name)
+    assert [replacements(live.folder, name) for name in ("mnist", "mnist.r1", "other")] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("content", ["[]", '{"mnist": 1.5}', "{"], ids=["a list", "a number", "cut off"])
+@pytest.mark.parametrize(("file", "read"), [("serving.json", assigned_release), ("replaced.json", replacements)])
+def test_a_damaged_file_is_found(live: LiveModels, file: str, read: Callable[..., object], content: str) -> None:
+    (live.folder / file).write_text(content)
     with pytest.raises(ValueError, match=r"."):
-        assigned_release(live.folder, "mnist")
+        read(live.folder, "mnist")
 
 
 def test_a_folder_that_is_no_model_is_refused(live: LiveModels, tmp_path: Path) -> None:

@@ -9,19 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+import toy_model
 import tritonclient.grpc as triton_grpc
 from processes import STUB, TRITON, matching
 from tritonclient.utils import InferenceServerException
 from waiting import wait_for
 
-from modelport.stack import guard
+from modelport.stack import guard, triton_server
+from modelport.stack.diagnosis import Diagnosis, Verdict
 from modelport.stack.errors import StartError
-from modelport.stack.triton_distribution import Distribution
-from modelport.stack.triton_server import SECRET_HEADER, TritonServer, TritonSettings
+from modelport.stack.triton_server import SECRET_HEADER, TritonServer
 
 SERVING = Path(guard.__file__).parents[1]
 STACK = """
@@ -173,26 +175,110 @@ def test_start_that_fails_says_why(new_triton: Callable[[Path], TritonServer], t
         server.wait_until_ready()
 
 
-@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+@pytest.mark.parametrize(
+    ("harm", "verdict"),
+    [(signal.SIGKILL, Verdict.DEAD), (signal.SIGSTOP, Verdict.STALLED)],
+    ids=["killed", "stopped"],
+)
 def test_one_of_a_models_processes_that_is_gone_is_seen(
     add_model: Callable[..., Path],
-    distribution: Distribution,
-    free_ports: Callable[[int], list[int]],
+    new_triton: Callable[..., TritonServer],
     tmp_path: Path,
     harm: signal.Signals,
+    verdict: Verdict,
 ) -> None:
     add_model(tmp_path / "models", "onnxruntime_onnx", "pair", ("count: 1", "count: 2"))
-    settings = TritonSettings(tmp_path / "models", tmp_path / "triton.log", *free_ports(3), models=("pair",))
-    server = TritonServer(distribution, settings)
+    server = new_triton(tmp_path / "models", models=("pair",))
     server.start()
-    try:
-        server.wait_until_ready()
-        assert server.crippled_models() == []
-        stubs = matching(STUB, "/pair/", f"modelport-{os.getpid()}-{settings.http_port}-")
-        assert len(stubs) == 2
-        stubs[0].send_signal(harm)
-        wait_for(lambda: server.crippled_models() == ["pair"])
-        server.replace_model("pair")
-        assert server.crippled_models() == []
-    finally:
-        server.stop()
+    server.wait_until_ready()
+    diagnosis = Diagnosis()
+    assert diagnosis.judge(server.model_sight("pair")) is Verdict.WELL
+    stubs = matching(STUB, "/pair/", f"modelport-{os.getpid()}-{server.settings.http_port}-")
+    assert len(stubs) == 2
+    stubs[0].send_signal(harm)
+    wait_for(lambda: diagnosis.judge(server.model_sight("pair")) is verdict)
+    server.replace_model("pair")
+    assert Diagnosis().judge(server.model_sight("pair")) is Verdict.WELL
+
+
+@pytest.fixture
+def two(new_triton: Callable[..., TritonServer], tmp_path: Path) -> TritonServer:
+    """A Triton with a model whose load waits for the fixture's pipe, and another one."""
+    toy_model.add_model(tmp_path, name="other")
+    toy_model.add_model(tmp_path, name="slow")
+    server = new_triton(tmp_path, models=("other", "slow"))
+    server.start()
+    server.wait_until_ready()
+    return server
+
+
+def infer(server: TritonServer, model: str = "other") -> int:
+    tensor = {"name": "x__0", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
+    url = f"http://127.0.0.1:{server.settings.http_port}/v2/models/{model}/infer"
+    return httpx.post(url, json={"inputs": [tensor]}, timeout=300).status_code
+
+
+def test_a_model_that_loads_for_long_holds_up_no_other(two: TritonServer, tmp_path: Path) -> None:
+    """Its artefact is a pipe: the load lasts until the test opens it, after all others have their answers."""
+    artefact = tmp_path / "slow" / "1" / "model.onnx"
+    content = artefact.read_bytes()
+    artefact.unlink()
+    os.mkfifo(artefact)
+    with ThreadPoolExecutor() as pool:
+        replacing = pool.submit(two.replace_model, "slow")
+        wait_for(lambda: infer(two, "slow") != 200)
+        # More than Triton's HTTP server has threads, each on a connection of its own.
+        assert [infer(two) for _ in range(40)] == [200] * 40
+        assert two.answers()
+        assert not replacing.done()
+        artefact.open("wb").close()
+        with pytest.raises(StartError, match="could not load slow"):  # nothing came through the pipe
+            replacing.result()
+    artefact.unlink()
+    artefact.write_bytes(content)
+    two.replace_model("slow")
+    assert infer(two, "slow") == 200
+
+
+def footprint(server: TritonServer) -> dict[str, int]:
+    """What could grow with each replacement."""
+    (process,) = matching(TRITON, f"--http-port={server.settings.http_port}")
+    children = process.children()
+    return {
+        "threads": process.num_threads(),
+        "files": process.num_fds(),
+        "children": len(children),
+        "zombies": sum(child.status() == "zombie" for child in children),
+        "regions": len(list(guard.SHARED_MEMORY.glob(f"modelport-{os.getpid()}-{server.settings.http_port}-*"))),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_nothing_grows_over_200_replacements(two: TritonServer) -> None:
+    before = footprint(two)
+    for _ in range(200):
+        two.replace_model("other", kill=False)
+        assert infer(two) == 200
+    grown = {what: count - before[what] for what, count in footprint(two).items()}
+    assert max(grown.values()) <= 5, grown  # not one per replacement; a thread may just be ending
+    assert two.worn() is None
+
+
+def test_what_piles_up_of_killed_processes_is_ended_by_a_new_start(
+    two: TritonServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton does not release what died with a request."""
+    monkeypatch.setattr(triton_server, "MAX_ZOMBIES", 2)
+    while two.worn() is None:
+        for stub in matching(STUB, "/other/", f"modelport-{os.getpid()}-{two.settings.http_port}-"):
+            stub.kill()
+        wait_for(lambda: infer(two) != 200)
+        two.replace_model("other")
+    assert footprint(two)["zombies"] >= 2
+    assert "dead processes" in str(two.worn())
+    two.stop()
+    two.start()
+    two.wait_until_ready()
+    assert two.worn() is None
+    assert footprint(two)["zombies"] == 0

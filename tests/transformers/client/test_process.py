@@ -14,9 +14,16 @@ import pytest
 from kserve_transformers.client.formats import Parquet
 
 
+def _as_on_a_terminal() -> None:
+    """Ctrl-C ends a program, which is not so where the tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(fake, *arguments, **options) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "kserve_transformers.client", "detector", *map(str, arguments)]
-    return subprocess.Popen([*command, "--url", fake.url], stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        [*command, "--url", fake.url], stderr=subprocess.PIPE, text=True, preexec_fn=_as_on_a_terminal, **options
+    )
 
 
 def answered(out: Path) -> list[str]:

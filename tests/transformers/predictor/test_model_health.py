@@ -1,7 +1,9 @@
 """The health of a model, event by event and by random sequences of events; no sockets, no sleeps, no real clock."""
 
+import dataclasses
 import math
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -77,32 +79,87 @@ def test_a_probe_that_is_not_merely_late_takes_the_model_out_at_once(health, clo
     assert health.unready_reason is None
 
 
-def test_a_first_late_probe_is_repeated_at_once_with_more_time(health):
-    assert probe(health, LATE) == LIMITS.probe_timeouts_s[0]
-    assert (health.unready_reason, health.probe_due_in_s()) == (None, 0.0)
-    assert probe(health, LATE) == LIMITS.probe_timeouts_s[1]
-    assert (health.unready_reason, health.probe_due_in_s()) == (LATE.reason, LIMITS.probe_retry_s)
+def late(health, clock, pressure=0.0, times=100):
+    """Probes that all are late, until the model is taken out; returns the seconds and the timeouts."""
+    began, timeouts = clock.now, []
+    while len(timeouts) < times and health.unready_reason is None:
+        assert health.probe_due_in_s() == 0.0 or not timeouts
+        timeouts.append(health.start_probe())
+        clock.now += timeouts[-1]
+        health.probe_ended(dataclasses.replace(LATE, pressure=pressure))
+    return clock.now - began, timeouts
 
 
-def test_late_probes_count_only_in_a_row(health):
-    for _ in range(3):
-        probe(health, LATE)
-        assert probe(health, RIGHT) == LIMITS.probe_timeouts_s[1]
-        assert health.unready_reason is None
+def test_late_probes_are_repeated_at_once_with_more_time_until_patience_is_over(health, clock):
+    took, timeouts = late(health, clock, times=1)
+    assert (health.unready_reason, health.condition) == (None, "slow")
+    more, longer = late(health, clock)
+    assert (health.unready_reason, health.condition) == (LATE.reason, "stalled")
+    assert took + more == pytest.approx(LIMITS.patience_s)
+    assert longer[-1] > timeouts[0]
+    assert health.probe_due_in_s() == LIMITS.probe_retry_s
+
+
+@pytest.mark.parametrize(
+    ("slowest_s", "pressure", "patience_s"),
+    [
+        pytest.param(0.01, 0.0, 4.0, id="a fast model on an idle machine"),
+        pytest.param(1.0, 0.0, 10.0, id="a slow model on an idle machine"),
+        pytest.param(0.01, 0.5, 18.0, id="half of the time others are in the way"),
+        pytest.param(0.01, 1.0, 60.0, id="others are always in the way"),
+        pytest.param(30.0, 1.0, 60.0, id="the bound"),
+    ],
+)
+def test_patience_follows_what_the_model_took_and_the_pressure(health, clock, slowest_s, pressure, patience_s):
+    probe(health, Observation(Finding.RIGHT, took_s=slowest_s))
+    took, timeouts = late(health, clock, pressure)
+    assert patience_s <= took < 2 * patience_s
+    assert took <= LIMITS.patience_max_s + max(LIMITS.probe_timeout_s, 0.4 * LIMITS.patience(slowest_s, 0.0))
+    assert len(timeouts) <= 8
+
+
+def test_a_model_that_is_not_ready_gets_more_time_with_each_probe(clock):
+    """On a machine so slow that its first answers take half a minute, it becomes ready nevertheless."""
+    health, timeouts = ModelHealth(LIMITS, clock), []
+    for _ in range(8):
+        timeouts.append(health.start_probe())
+        clock.now += timeouts[-1]
+        health.probe_ended(LATE)
+        assert health.condition == "starting"
+    assert timeouts == sorted(timeouts)
+    assert timeouts[-1] == LIMITS.patience_max_s
+    health.start_probe()
+    health.probe_ended(Observation(Finding.RIGHT, took_s=30.0))
+    assert health.unready_reason is None
+
+
+def test_one_slow_answer_does_not_make_patient_for_ever(health, clock):
+    probe(health, Observation(Finding.RIGHT, took_s=5.0))
+    for _ in range(10):
+        probe(health, RIGHT)
+    assert late(health, clock)[0] == pytest.approx(LIMITS.patience_s)
+
+
+def test_late_probes_count_only_in_a_row(health, clock):
+    for _ in range(5):
+        late(health, clock, times=1)
+        probe(health, RIGHT)
+        assert (health.unready_reason, health.condition) == (None, "well")
 
 
 def test_late_probes_are_excused_while_callers_get_answers(health, clock):
-    for _ in range(4):
+    for _ in range(20):
         health.start_probe()
         clock.now += 1
         health.request_ended(RIGHT)
+        clock.now += 1
         health.probe_ended(LATE)
-        assert health.unready_reason is None
+        assert (health.unready_reason, health.condition) == (None, "well")
     assert health.probe_due_in_s() > 0
 
 
-def test_another_failure_after_a_late_probe_does_not_probe_without_a_pause(health):
-    probe(health, LATE)
+def test_another_failure_after_a_late_probe_does_not_probe_without_a_pause(health, clock):
+    late(health, clock, times=1)
     for _ in range(3):
         probe(health, LOST)
         assert health.probe_due_in_s() == LIMITS.probe_retry_s
@@ -137,77 +194,118 @@ def test_what_serves_is_learned_again_when_a_probe_fails_twice(health):
     assert (health.serving, health.refusal) == ("r1, version 2", None)
 
 
-def test_the_breaker_opens_after_failures_in_a_row_only(health):
-    for _ in range(5):
-        for _ in range(LIMITS.failures_to_open - 1):
-            health.request_ended(ERROR)
-        health.request_ended(RIGHT)
-    assert not health.breaker_open
-    for _ in range(LIMITS.failures_to_open):
-        assert health.refusal is None
-        health.request_ended(LATE)
-    assert health.breaker_open
-    assert health.unready_reason == "failed repeatedly and is being checked"
+FAILURES = [ERROR, LATE]
 
 
-def test_a_half_open_breaker_is_closed_by_a_right_golden_answer_alone(health, clock):
-    for _ in range(LIMITS.failures_to_open):
-        health.request_ended(ERROR)
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda seen: seen.finding.name)
+def test_failed_requests_are_tried_against_the_golden_sample_and_refuse_nobody(health, clock, failure):
+    clock.now += LIMITS.probe_retry_s
+    assert health.probe_due_in_s() > 0
+    for _ in range(100):
+        health.request_began()
+        health.request_ended(failure)
+        assert (health.refusal, health.breaker_open) == (None, False)
+    assert health.probe_due_in_s() == 0.0
+    probe(health, RIGHT)
+    assert (health.refusal, health.condition) == (None, "well")
+
+
+@pytest.mark.parametrize("seen", [WRONG, ERROR, LOST], ids=lambda seen: seen.finding.name)
+def test_the_breaker_follows_the_golden_answer_alone(health, clock, seen):
+    health.request_ended(ERROR)
+    probe(health, seen)
+    assert (health.breaker_open, health.refusal, health.unready_reason) == (True, seen.reason, seen.reason)
     health.request_ended(RIGHT)  # one that was under way
     assert health.breaker_open
     clock.now += LIMITS.probe_retry_s
-    assert health.probe_due_in_s() == 0.0
     health.start_probe()
     assert (health.breaker_open, health.probe_due_in_s()) == (True, math.inf)
     with pytest.raises(RuntimeError, match="under way"):
         health.start_probe()
-    health.probe_ended(WRONG)
-    assert (health.breaker_open, health.refusal) == (True, WRONG.reason)
-    probe(health, RIGHT)
+    health.probe_ended(RIGHT)
     assert (health.breaker_open, health.refusal) == (False, None)
 
 
-def test_short_timeouts_are_not_counted_as_failures(health):
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda seen: seen.finding.name)
+def test_who_sends_failing_requests_for_ever_causes_few_probes(clock, failure):
+    """Pauses grow to that of the regular golden checks."""
+    health = ModelHealth(LIMITS, clock, watched=True)  # or it would be probed because it is idle
+    probe(health, RIGHT)
+    began, probes = clock.now, []
+    while clock.now - began < 600:
+        clock.now += 0.1
+        health.request_began()
+        health.request_ended(failure)
+        if health.probe_due_in_s() == 0:
+            probes.append(clock.now)
+            probe(health, RIGHT)
+        assert health.refusal is None
+    assert probes[0] - began <= 2 * LIMITS.probe_retry_s
+    assert len(probes) < 600 / LIMITS.golden_check_s + 10
+    assert max(later - at for at, later in pairwise(probes)) <= LIMITS.golden_check_s + 0.2
+
+
+def test_short_timeouts_cause_no_probe(health, clock):
+    clock.now += LIMITS.probe_retry_s
     for _ in range(10):
         health.request_ended(Observation(Finding.LATE, "late", timeout_s=LIMITS.blame_timeout_s - 0.1))
     assert health.refusal is None
+    assert health.probe_due_in_s() > 0
 
 
-def test_a_model_that_answers_nothing_is_not_ready_but_refuses_nothing(health, clock):
-    clock.now += LIMITS.fresh_s + 0.1
-    assert health.unready_reason == "has not answered for 10 s"
+@pytest.mark.parametrize(("took_s", "due_s"), [(0.01, LIMITS.owed_s), (1.0, 10.0)], ids=["fast", "slow"])
+def test_a_model_that_owes_answers_is_probed_soon(health, clock, took_s, due_s):
+    probe(health, Observation(Finding.RIGHT, took_s=took_s))
+    clock.now += 1
+    health.request_began()
+    assert health.probe_due_in_s() == pytest.approx(due_s)
+    clock.now += 1
+    health.request_began()
+    health.request_ended(RIGHT)
+    assert health.probe_due_in_s() == pytest.approx(due_s)
+    health.request_ended(None)  # the caller left
+    assert health.probe_due_in_s() > due_s or took_s > 0.5
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_model_that_answers_nothing_is_not_ready_but_refuses_nothing(clock, watched):
+    health = ModelHealth(LIMITS, clock, watched)
+    probe(health, RIGHT)
+    clock.now += LIMITS.fresh_s(watched) + 0.1
+    assert health.unready_reason.startswith("has not answered for")
     assert health.refusal is None
     health.request_ended(RIGHT)
     assert health.unready_reason is None
 
 
-def test_idle_models_are_probed_and_busy_ones_only_for_their_golden_answer(health, clock):
-    assert health.probe_due_in_s() == LIMITS.idle_min_s
+@pytest.mark.parametrize("watched", [False, True])
+def test_busy_models_are_probed_only_for_their_golden_answer(clock, watched):
+    health = ModelHealth(LIMITS, clock, watched)
+    probe(health, RIGHT)
     probes = 0
-    for _ in range(120):
+    for _ in range(1200):
         clock.now += 0.5
+        health.request_began()
         health.request_ended(RIGHT)
         if health.probe_due_in_s() == 0:
             probe(health, RIGHT)
             probes += 1
-    assert probes == 60 / LIMITS.golden_check_s
+    assert probes == 600 / LIMITS.golden_check_s
 
 
 @pytest.mark.parametrize(
-    ("took_s", "due_s"),
+    ("took_s", "watched", "due_s"),
     [
-        pytest.param(0.001, LIMITS.idle_min_s, id="fast"),
-        pytest.param(0.1, 0.1 / LIMITS.probe_share, id="its share of the time"),
-        pytest.param(1.4, LIMITS.idle_max_s, id="slow"),
+        pytest.param(0.001, False, LIMITS.idle_min_s, id="fast"),
+        pytest.param(0.1, False, 0.1 / LIMITS.probe_share, id="its share of the time"),
+        pytest.param(1.4, False, LIMITS.idle_max_s, id="slow"),
+        pytest.param(0.001, True, LIMITS.watched_idle_s, id="its processes are watched"),
     ],
 )
-def test_slow_models_are_probed_less_often(health, took_s, due_s):
+def test_idle_models_are_probed_seldom(clock, took_s, watched, due_s):
+    health = ModelHealth(LIMITS, clock, watched)
     probe(health, Observation(Finding.RIGHT, took_s=took_s))
     assert health.probe_due_in_s() == pytest.approx(due_s)
-
-
-def test_all_timeouts_fit_before_an_idle_model_stops_being_fresh():
-    assert LIMITS.idle_max_s + sum(LIMITS.probe_timeouts_s) < LIMITS.fresh_s
 
 
 def test_a_release_takes_over_after_enough_right_answers(health):
@@ -242,8 +340,6 @@ def test_a_probe_says_nothing_about_the_release_that_took_over_meanwhile(health,
 
 
 def test_a_release_that_takes_over_cures_what_served_before(health):
-    for _ in range(LIMITS.failures_to_open):
-        health.request_ended(ERROR)
     probe(health, WRONG)
     health.took_over(proven("r2"))
     assert (health.serving, health.unready_reason, health.breaker_open) == ("r2", None, False)
@@ -265,10 +361,10 @@ def test_an_end_without_a_beginning_is_an_error(health):
 class AnyHistory(RuleBasedStateMachine):
     """Events in any order that a driver could produce; `proven` is what a naive reader of the history would trust."""
 
-    @initialize(learned=st.booleans())
-    def start(self, learned):
-        self.clock = Clock()
-        self.health = ModelHealth(LIMITS, self.clock)
+    @initialize(learned=st.booleans(), watched=st.booleans())
+    def start(self, learned, watched):
+        self.clock, self.watched = Clock(), watched
+        self.health = ModelHealth(LIMITS, self.clock, watched)
         self.proven = False  # whether what serves gave its golden answer and did not lose that trust since
         self.doubt = False  # whether a process was lost during the probe under way
         self.void = False  # whether another release took over during it
@@ -286,7 +382,7 @@ class AnyHistory(RuleBasedStateMachine):
     @precondition(lambda self: not self.probing and self.health.probe_due_in_s() == 0)
     @rule()
     def probe_starts(self):
-        assert self.health.start_probe() in LIMITS.probe_timeouts_s
+        assert LIMITS.probe_timeout_s <= self.health.start_probe() <= LIMITS.patience_max_s
         self.probing, self.doubt, self.void = True, False, False
 
     @precondition(lambda self: self.probing)
@@ -307,9 +403,14 @@ class AnyHistory(RuleBasedStateMachine):
             self.proven = False
 
     @precondition(lambda self: self.health.serving is not None)
-    @rule(seen=st.sampled_from([LOST, ERROR, LATE, RIGHT]))
-    def request_ends(self, seen):
+    @rule(seen=st.sampled_from([LOST, ERROR, LATE, RIGHT, None]), began=st.booleans())
+    def request_ends(self, seen, began):
+        before = self.health.refusal, self.health.breaker_open
+        if began:
+            self.health.request_began()
         self.health.request_ended(seen)
+        if seen is not LOST:  # whatever a caller sent and got, nobody else is refused because of it
+            assert (self.health.refusal, self.health.breaker_open) == before
         if seen is RIGHT:
             self.good_at = self.clock.latest
         if seen is LOST:
@@ -345,13 +446,14 @@ class AnyHistory(RuleBasedStateMachine):
     def ready_means_that_nothing_is_refused_and_the_last_answer_is_fresh(self):
         if self.health.unready_reason is None:
             assert self.health.refusal is None
-            assert self.clock.latest - self.good_at <= LIMITS.fresh_s
+            assert self.clock.latest - self.good_at <= LIMITS.fresh_s(self.watched)
 
     @invariant()
     def what_is_refused_has_a_reason(self):
         assert self.health.refusal != ""
         assert self.health.unready_reason != ""
         assert not self.health.breaker_open or self.health.refusal
+        assert (self.health.condition in ("well", "slow")) == (self.health.refusal is None)
 
     @invariant()
     def one_probe_at_a_time_and_always_a_next_one(self):
@@ -359,7 +461,8 @@ class AnyHistory(RuleBasedStateMachine):
         if self.probing:
             assert due_s == math.inf
         else:
-            longest_s = LIMITS.probe_retry_s if self.health.refusal else LIMITS.idle_max_s
+            idle_s = LIMITS.watched_idle_s if self.watched else LIMITS.idle_max_s
+            longest_s = LIMITS.probe_retry_s if self.health.refusal else idle_s
             assert 0 <= due_s <= longest_s + 1e-9  # rounding
 
 

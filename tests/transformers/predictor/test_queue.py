@@ -1,6 +1,7 @@
 """The queue in front of a model: its order, its bounds, and how many batches run at once."""
 
 import asyncio
+import dataclasses
 from contextlib import suppress
 
 import pytest
@@ -119,3 +120,63 @@ async def test_a_failure_is_not_measured():
         async with queue.turn(Deadline.after(1)):
             raise ValueError("no")
     assert (len(queue), queue.running_limit) == (0, LEAST)
+
+
+async def test_who_would_wait_beyond_the_deadline_is_rejected_at_once(monkeypatch):
+    """Four run at once and each takes 4 s, that is one a second: the ninth would wait for 8 s."""
+    queue, now = Queue("m", 32, DEFAULT_LIMITS), 0.0
+    monkeypatch.setattr("kserve_transformers.predictor.queue.time.monotonic", lambda: now)
+    end = asyncio.Event()
+    running = await start(queue, LEAST, end, deadline_s=1e9)
+    now += LEAST
+    end.set()
+    await asyncio.gather(*running)
+    never = asyncio.Event()
+    tasks = await start(queue, 8, never, deadline_s=1e9)
+    with pytest.raises(BusyError, match="longer than the request's deadline"):
+        await hold(queue, never, deadline_s=9.0)
+    tasks += await start(queue, 1, never, deadline_s=15.0)
+    assert len(queue) == 9
+    never.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_an_empty_queue_takes_every_batch_whatever_was_measured(monkeypatch):
+    queue, now = Queue("m", 32, DEFAULT_LIMITS), 0.0
+    monkeypatch.setattr("kserve_transformers.predictor.queue.time.monotonic", lambda: now)
+    with suppress(TooLateError):
+        async with queue.turn(Deadline.after(1e9)):
+            now += 1000.0
+            raise TooLateError("the model did not answer in time")
+    async with queue.turn(Deadline.after(0.1)) as waited_s:
+        assert waited_s == 0.0
+
+
+async def test_four_times_the_load_does_not_make_all_answers_late(monkeypatch):
+    """A model that completes one batch a second, deadlines of 10 s, four requests a second: the goodput stays."""
+    queue, now, good = Queue("m", 32, dataclasses.replace(DEFAULT_LIMITS, queue_concurrency=1)), 0.0, 0
+    monkeypatch.setattr("kserve_transformers.predictor.queue.time.monotonic", lambda: now)
+    monkeypatch.setattr("kserve_transformers.deadline.time.monotonic", lambda: now)
+    finish = asyncio.Event()
+
+    async def request():
+        nonlocal good
+        deadline = Deadline.after(10.0)
+        with suppress(BusyError, TooLateError):
+            async with queue.turn(deadline):
+                await finish.wait()
+            good += deadline.remaining_s() > 0
+
+    tasks = []
+    for _ in range(120):
+        for _ in range(4):
+            tasks.append(asyncio.create_task(request()))
+            await asyncio.sleep(0)
+        now += 1.0
+        done, finish = finish, asyncio.Event()
+        done.set()
+        for _ in range(6):
+            await asyncio.sleep(0)
+    assert good >= 0.8 * 120
+    for task in tasks:
+        task.cancel()

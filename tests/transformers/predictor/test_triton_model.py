@@ -6,12 +6,15 @@ import dataclasses
 import json
 from collections import Counter
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.deadline import Deadline
-from kserve_transformers.errors import BadAnswerError, NotReadyError
+from kserve_transformers.errors import BadAnswerError, NotReadyError, TooLateError
 from kserve_transformers.predictor import follower
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS
 from kserve_transformers.predictor.transport import Transport
@@ -28,11 +31,12 @@ FAILED = InferenceServerException("in graph: division by zero")
 class Triton:
     """What the client of a Triton would answer whose models double their input; `answers` says otherwise by model.
 
-    An answer is a factor, an exception, or an event that is awaited first.
+    An answer is a factor, a function of the input, an exception, or an event that is awaited first. `to_input` says
+    otherwise for all inputs that begin with a number.
     """
 
     def __init__(self):
-        self.answers = {}
+        self.answers, self.to_input = {}, {}
         self.inferences = Counter()
 
     async def get_model_metadata(self, name):
@@ -44,13 +48,14 @@ class Triton:
 
     async def infer(self, name, inputs, outputs, **options):
         self.inferences[name] += 1
-        answer = self.answers.get(name, 2)
+        batch = np.frombuffer(inputs[0]._get_binary_data(), np.float32).reshape(inputs[0].shape())
+        answer = self.to_input.get(float(batch.flat[0]), self.answers.get(name, 2))
         if isinstance(answer, asyncio.Event):
             await answer.wait()
             answer = 2
         if isinstance(answer, Exception):
             raise answer
-        return Result(np.frombuffer(inputs[0]._get_binary_data(), np.float32).reshape(inputs[0].shape()) * answer)
+        return Result(answer(batch) if callable(answer) else (batch * answer).astype(np.float32))
 
 
 class Result:
@@ -134,19 +139,66 @@ async def test_a_request_that_was_not_carried_out_is_repeated_after_recovery(tri
 
 
 async def test_an_open_breaker_sends_nothing_but_the_golden_sample(triton, repository):
-    async with watched(triton, repository, limits=dataclasses.replace(QUICK, idle_min_s=60.0)) as model:
+    async with watched(triton, repository) as model:
         await until(lambda: model.ready)
         triton.answers["m"] = FAILED
-        for _ in range(DEFAULT_LIMITS.failures_to_open):
-            with pytest.raises(BadAnswerError):
-                await infer(model)
-        before = triton.inferences["m"]
-        with pytest.raises(NotReadyError, match="failed repeatedly"):
+        await until(lambda: not model.ready)
+        with pytest.raises(NotReadyError, match="failed its golden check"):
             await infer(model)
-        assert triton.inferences["m"] == before
         triton.answers["m"] = 2
         await until(lambda: model.ready)
         assert await infer(model) == [[2.0, 2.0]]
+
+
+# What a model can answer to one caller's input, or Triton in its place.
+BAD_ANSWERS = {
+    "an error": FAILED,
+    "infinity": np.inf,
+    "not a number": np.nan,
+    "too many rows": lambda x: np.repeat(x, 2, axis=0),
+    "too few columns": lambda x: x[:, :1],
+    "another type": lambda x: x.astype(np.float64),
+    "no such output": lambda x: None,
+    "cut off": ValueError("buffer size must be a multiple of element size"),
+    "no JSON of V2": KeyError("outputs"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+async def test_a_bad_answer_to_one_input_is_tried_against_the_golden_sample(triton, repository, bad):
+    """The neighbour never notices; the golden sample, sent soon, acquits the model."""
+    async with watched(triton, repository, limits=dataclasses.replace(QUICK, idle_min_s=60.0)) as model:
+        await until(lambda: model.ready)
+        triton.to_input[666.0] = bad
+        probes = triton.inferences["m"]
+        for _ in range(20):
+            with pytest.raises(BadAnswerError):
+                await model.infer(model.declaration, BATCH * 666, Deadline.after(30))
+            assert await infer(model) == [[2.0, 2.0]]
+            assert model.ready
+        await until(lambda: triton.inferences["m"] - probes > 40)
+        assert model.ready
+
+
+@hypothesis.given(st.lists(st.sampled_from(["good", *BAD_ANSWERS, "late"]), max_size=30), st.sampled_from([1, 3]))
+@hypothesis.settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_sequence_of_one_callers_inputs_is_noticed_by_a_neighbour(repository, sequence, at_once):
+    async def run():
+        triton = Triton()
+        limits = dataclasses.replace(QUICK, blame_timeout_s=0.0)
+        async with watched(triton, repository, limits=limits) as model:
+            await until(lambda: model.ready)
+            for kind in sequence:
+                triton.to_input[666.0] = asyncio.Event() if kind == "late" else BAD_ANSWERS.get(kind, 2)
+                timeout_s = 0.002 if kind == "late" else 30
+                bad = [model.infer(model.declaration, BATCH * 666, Deadline.after(timeout_s)) for _ in range(at_once)]
+                *results, neighbour = await asyncio.gather(*bad, infer(model), return_exceptions=True)
+                assert neighbour == [[2.0, 2.0]]
+                assert model.ready
+                expected = {"good": type(results[0]), "late": TooLateError}.get(kind, BadAnswerError)
+                assert {type(result) for result in results} == {expected}
+
+    asyncio.run(run())
 
 
 async def test_the_assigned_release_takes_over_while_the_other_drains(triton, repository):

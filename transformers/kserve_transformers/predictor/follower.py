@@ -1,4 +1,6 @@
-"""Follows which release is assigned to a model while the server runs: on a laptop, where `modelport update` changes it.
+"""Follows what a supervisor says about a model while the server runs: its release, and replaced processes.
+
+On a laptop, `modelport update` changes the release.
 
 A server in a pod has one release for its whole life and no follower: only `--follow_releases` starts one.
 """
@@ -10,7 +12,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from kserve_transformers.assignment import assigned_release
+from kserve_transformers.assignment import assigned_release, replacements, triton_name
 from kserve_transformers.predictor.limits import PredictorLimits
 from kserve_transformers.predictor.model_health import ModelHealth, Trial
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
@@ -52,13 +54,22 @@ class ReleaseFollower:
         self._health = health
         self._limits = limits
         self._changed = changed
+        self._replaced: tuple[str, int] | None = None  # which model in Triton serves, and how often it was replaced
 
     def read(self) -> None:
-        """Read which release is assigned; an assignment that cannot be read changes nothing."""
+        """Read which release is assigned, and what was replaced; a file that cannot be read changes nothing."""
         try:
             self.assigned = assigned_release(self._repository, self._model)
+            serving = self._health.serving
+            name = triton_name(self._model, serving.release if serving else self.assigned)
+            replaced = name, replacements(self._repository, name)
         except (OSError, ValueError) as exc:
             logger.warning("model %s keeps its release: %s", self._model, exc)
+            return
+        if self._replaced and self._replaced[0] == name and self._replaced != replaced:
+            self._health.process_lost()
+            self._changed()
+        self._replaced = replaced
 
     async def learn(self) -> Served:
         """Learn what the assigned release declares.

@@ -10,18 +10,22 @@ class PredictorLimits:
     """Limits of one model's health, releases and queue.
 
     Attributes:
-        probe_timeouts_s: timeouts of late probes in a row. When all of them passed without an answer, the model is not
-            ready. There are two because a full queue can make a single probe late.
-        probe_retry_s: pause between two probes, except after the first late one.
-        idle_min_s: a model that answered within this time is not probed.
-        idle_max_s: a model that has not answered for this time is probed, however long its probes take. It must leave
-            time for all `probe_timeouts_s` within `fresh_s`.
-        probe_share: largest share of all time that probes of an idle model take, between the two limits above.
-        golden_check_s: the golden sample is checked at least this often, also while callers get answers: a wrong
-            answer is not an error to Triton.
-        fresh_s: a model is ready for this time after its last good answer.
-        failures_to_open: failed requests in a row that open the circuit breaker. Only a right golden answer closes it.
-        blame_timeout_s: timeouts below this are not counted as failures of the model.
+        probe_timeout_s: timeout of the first probe that is late, at least. The next one has all the patience that is
+            left, but no less than this.
+        patience_s: a model that answers nothing for this time, while it is probed, is stalled. It is stretched by what
+            the model took of late and by the pressure on the machine, up to `patience_max_s`.
+        patience_max_s: the longest patience.
+        patience_factor: patience as a multiple of the longest probe of late.
+        probe_retry_s: pause between two probes, except after a late one.
+        owed_s: a model that owes requests an answer for this time, and gives none to anybody, is probed.
+        idle_min_s: an idle model is probed when it has answered nobody for this time,
+        idle_max_s: and for this time where its probes take long.
+        watched_idle_s: the same, however long they take, where a supervisor watches its processes.
+        probe_share: largest share of all time that probes of an idle model take, between these limits. Probes of a
+            model that is suspected or owes answers may take ten times this share.
+        golden_check_s: the golden sample is checked at least this often while callers get answers: a wrong answer is
+            not an error to Triton. It also bounds the growing pauses between probes that failed requests cause.
+        blame_timeout_s: timeouts of callers below this are no reason for a probe.
         recovery_s: how long a request waits for a model that lost its process before the request was carried out.
         learn_timeout_s: timeout of reading a declaration; the first inference after a model was loaded takes longer.
         follow_interval_s: how often the follower of releases reads which release is assigned.
@@ -30,17 +34,22 @@ class PredictorLimits:
         queue_target_s: how long the batches that were handed to the model may take together. A probe and a request with
             a short timeout wait this long behind them.
         queue_concurrency: batches that may always run at once, so that neither of two instances waits for the next one.
+        queue_deadline_share: a batch is rejected if its answer is expected later than after this share of the time that
+            its deadline leaves.
         queue_smoothing: weight of the newest measurement of the throughput, between 0 and 1.
     """
 
-    probe_timeouts_s: tuple[float, float] = (1.5, 2.5)
+    probe_timeout_s: float = 1.5
+    patience_s: float = 4.0
+    patience_max_s: float = 60.0
+    patience_factor: float = 10.0
     probe_retry_s: float = 0.5
-    idle_min_s: float = 2.0
-    idle_max_s: float = 5.0
-    probe_share: float = 0.03
+    owed_s: float = 2.0
+    idle_min_s: float = 5.0
+    idle_max_s: float = 15.0
+    watched_idle_s: float = 120.0
+    probe_share: float = 0.01
     golden_check_s: float = 30.0
-    fresh_s: float = 10.0
-    failures_to_open: int = 3
     blame_timeout_s: float = 2.0
     recovery_s: float = 5.0
     learn_timeout_s: float = 20.0
@@ -49,7 +58,23 @@ class PredictorLimits:
     warm_up_timeout_s: float = 10.0
     queue_target_s: float = 0.2
     queue_concurrency: int = 4
+    queue_deadline_share: float = 0.8
     queue_smoothing: float = 0.1
+
+    def patience(self, slowest_s: float, pressure: float) -> float:
+        """How long a model may answer nothing before it counts as stalled.
+
+        Args:
+            slowest_s: the longest right probe of late.
+            pressure: the share of the time, 0 to 1, in which processes of this machine had to wait for it.
+        """
+        unhurried_s = max(self.patience_s, self.patience_factor * slowest_s)
+        stretch = 1 + (self.patience_max_s / self.patience_s - 1) * pressure**2
+        return min(self.patience_max_s, unhurried_s * stretch)
+
+    def fresh_s(self, watched: bool) -> float:
+        """A model is ready for this time after its last right answer: the longest idle time, and all patience."""
+        return (self.watched_idle_s if watched else self.idle_max_s) + self.patience_max_s + self.owed_s
 
 
 DEFAULT_LIMITS = PredictorLimits()

@@ -3,17 +3,18 @@
 It does no input or output, never sleeps, and reads no clock but the one it is given: any history can be replayed.
 
     event                               effect
-    request_ended: RIGHT                fresh; failures are counted from zero
-    request_ended: ERROR or LATE        after several in a row: not ready, breaker open
+    request_began                       an answer is owed: where none comes to anybody, a probe is due soon
+    request_ended: RIGHT                fresh
+    request_ended: ERROR or LATE        probe soon; nothing is refused, because the cause may be that request's input
     request_ended: LOST                 not ready; probe at once
-    probe_ended: RIGHT                  ready, breaker closed, unless a process was lost during the probe
-    probe_ended: LATE                   the first: probe again at once with more time; the second in a row: not ready
+    probe_ended: RIGHT                  ready, unless a process was lost during the probe
+    probe_ended: LATE                   slow: probe again at once with more time; not ready when patience has run out
     probe_ended: WRONG, ERROR, LOST     not ready
     any failed probe while not ready    what serves is forgotten, and learned again before the next probe
     took_over                           another release serves, ready; the result of a probe under way is ignored
 
-While the breaker is open, requests are refused. It is half-open while a probe is under way: one inference at a time,
-of the golden sample, so that no caller's request is risked.
+Only the golden sample decides about a model: whatever callers send, it is taken out by a failed probe or a lost process
+alone. While a probe has failed, the circuit breaker is open and requests are refused; a right probe closes it.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from kserve_transformers.predictor.limits import PredictorLimits
 
 # What answers for the model: a release and its declaration. The state machine only keeps it.
 Release = TypeVar("Release")
+
+Condition = Literal["starting", "well", "slow", "stalled", "dead", "wrong"]
+
+_FADING = 0.5  # how much of the longest duration of a probe the next right probe leaves
 
 
 class Finding(enum.Enum):
@@ -41,6 +46,14 @@ class Finding(enum.Enum):
     LOST = "the process, the connection or the version is gone"
 
 
+_CONDITIONS: dict[Finding, Condition] = {
+    Finding.WRONG: "wrong",
+    Finding.ERROR: "wrong",
+    Finding.LATE: "stalled",
+    Finding.LOST: "dead",
+}
+
+
 @dataclass(frozen=True)
 class Observation:
     """The end of one inference.
@@ -49,12 +62,14 @@ class Observation:
         reason: what is wrong, for display; empty where nothing is.
         timeout_s: how long the answer could take.
         took_s: how long it took, where it came.
+        pressure: the share of that time, 0 to 1, in which processes of this machine had to wait for it.
     """
 
     finding: Finding
     reason: str = ""
     timeout_s: float = math.inf
     took_s: float = 0.0
+    pressure: float = 0.0
 
 
 @dataclass
@@ -88,47 +103,74 @@ class ModelHealth(Generic[Release]):
     Args:
         limits: when to probe and whom to trust.
         clock: seconds, of any origin. A clock that goes backwards stands still here until it is ahead again.
+        watched: whether a supervisor watches the model's processes and reports by `process_lost` what it replaced.
 
     Attributes:
         serving: what answers; None while that must be learned.
-        refusal: why a request must not be sent now; None where it may be. A model that is not ready only because it
+        refusal: why a request must not be sent now; None where it may. A model that is not ready only because it
             has not answered for too long refuses nothing: the answer to a waiting request would prove it.
-        breaker_open: whether requests are refused because of failures in a row.
+        breaker_open: whether requests are refused because a golden check failed.
     """
 
-    def __init__(self, limits: PredictorLimits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: PredictorLimits, clock: Callable[[], float] = time.monotonic, watched: bool = False
+    ) -> None:
         self.serving: Release | None = None
         self.refusal: str | None = "has not been probed yet"
         self.breaker_open = False
+        self._condition: Condition = "starting"
         self._limits = limits
         self._clock = clock
+        self._watched = watched
         self._now_s = -math.inf
-        self._good_at = self._golden_at = self._probe_ended_at = -math.inf
+        self._good_at = self._golden_at = self._probe_ended_at = self._owed_at = -math.inf
         self._probe_began_at: float | None = None  # None while none is under way
-        self._probe_took_s = 0.0
+        self._late_at: float | None = None  # when the first of the late probes in a row began
+        self._lates = 0  # how many they are
+        self._probe_took_s = self._slowest_s = 0.0
         self._void = False  # another release took over during the probe under way
         self._suspected = False  # a process was lost since the last probe began
-        self._late_probes = 0
-        self._failures = 0
+        self._doubted = False  # a request failed since the last probe began
+        self._vain_doubts = 0  # right probes in a row that failed requests have caused
+        self._owed = 0  # requests under way
 
     @property
     def unready_reason(self) -> str | None:
         """Why the model is not ready; None where it is."""
-        if self.refusal is None and self._now() - self._good_at > self._limits.fresh_s:
-            return f"has not answered for {self._limits.fresh_s:g} s"
+        fresh_s = self._limits.fresh_s(self._watched)
+        if self.refusal is None and self._now() - self._good_at > fresh_s:
+            return f"has not answered for {fresh_s:g} s"
         return self.refusal
+
+    @property
+    def condition(self) -> Condition:
+        """What is known of the model: only dead, wrong and stalled ones are cured by a replacement."""
+        if self.refusal is None:
+            return "well" if self._late_at is None else "slow"
+        return self._condition
 
     def probe_due_in_s(self) -> float:
         """Seconds until the next probe is due: 0 if it is now, infinity while one is under way."""
         if self._probe_began_at is not None:
             return math.inf
-        if self._suspected or self._retry_late:
+        if self._suspected or (self.refusal is None and self._late_at is not None):
             return 0.0
-        due_at = self._probe_ended_at + self._limits.probe_retry_s
+        limits = self._limits
+        due_at = self._probe_ended_at + limits.probe_retry_s
         if self.refusal is None:
-            longest_s = min(self._probe_took_s / self._limits.probe_share, self._limits.idle_max_s)
-            idle_at = self._good_at + max(self._limits.idle_min_s, longest_s)
-            due_at = max(due_at, min(idle_at, self._golden_at + self._limits.golden_check_s))
+            urgent_s = self._probe_took_s / (10 * limits.probe_share)
+            idle_s = limits.watched_idle_s
+            if not self._watched:
+                idle_s = min(max(limits.idle_min_s, self._probe_took_s / limits.probe_share), limits.idle_max_s)
+            wanted = [self._good_at + idle_s]
+            if self._good_at > self._golden_at:
+                wanted.append(self._golden_at + limits.golden_check_s)
+            if self._owed:
+                wanted.append(max(self._owed_at, self._good_at) + max(limits.owed_s, urgent_s))
+            if self._doubted:
+                pause_s = max(limits.probe_retry_s * 2.0 ** min(self._vain_doubts, 20), urgent_s)
+                wanted.append(self._probe_ended_at + min(pause_s, limits.golden_check_s))
+            due_at = max(due_at, min(wanted))
         return max(0.0, due_at - self._now())
 
     def start_probe(self) -> float:
@@ -142,9 +184,15 @@ class ModelHealth(Generic[Release]):
         if self._probe_began_at is not None:
             raise RuntimeError("a probe is under way: report its end first")
         self._probe_began_at = self._now()
-        self._suspected = self._void = False
-        timeouts_s = self._limits.probe_timeouts_s
-        return timeouts_s[min(self._late_probes, len(timeouts_s) - 1)]
+        self._vain_doubts = self._vain_doubts + 1 if self._doubted else 0
+        self._suspected = self._void = self._doubted = False
+        patience_s = self._limits.patience(self._slowest_s, 0.0)
+        waited_s = 0.0 if self._late_at is None else self._now() - self._late_at
+        first_s = max(self._limits.probe_timeout_s, 0.4 * patience_s)
+        if self.refusal is not None:  # nobody waits for a verdict: a slow machine must be able to give an answer
+            return min(first_s * 2.0 ** min(self._lates, 20), self._limits.patience_max_s)
+        next_s = min(max(patience_s - waited_s, waited_s), self._limits.patience_max_s - waited_s)
+        return first_s if self._late_at is None else max(first_s, next_s)
 
     def learned(self, release: Release) -> Release:
         """Record what the probe under way has learned, and return what serves: this, or what took over meanwhile."""
@@ -165,35 +213,47 @@ class ModelHealth(Generic[Release]):
             return
         if seen.finding is Finding.RIGHT:
             self._probe_took_s = seen.took_s
-            self._late_probes = 0
+            self._slowest_s = max(seen.took_s, _FADING * self._slowest_s)
+            self._late_at, self._lates = None, 0
             if not self._suspected:
                 self._trust()
             return
-        self._late_probes = self._late_probes + 1 if seen.finding is Finding.LATE else 0
+        self._vain_doubts = 0
+        self._lates = self._lates + 1 if seen.finding is Finding.LATE else 0
+        if seen.finding is not Finding.LATE:
+            self._late_at = None
+        elif self.refusal is None:
+            # Under load a probe may wait in Triton's queue while callers get their answers.
+            self._late_at = None if self._good_at > began_at else began_at if self._late_at is None else self._late_at
+            if self._late_at is None or not self._patience_is_over(seen.pressure):
+                return
         if self.refusal is not None:
             self.serving = None  # Triton may come back with another version
-        # Under load a probe may wait in Triton's queue while callers get their answers.
-        answers_callers = self._good_at > began_at
-        if not self._retry_late and not (self._late_probes and answers_callers):
-            self.refusal = seen.reason
+        self._take_out(seen.reason, _CONDITIONS[seen.finding], breaker_open=True)
 
-    def request_ended(self, seen: Observation) -> None:
-        """Record the end of a caller's request to what serves."""
+    def request_began(self) -> None:
+        """A caller's request is sent to what serves."""
+        if not self._owed:
+            self._owed_at = self._now()
+        self._owed += 1
+
+    def request_ended(self, seen: Observation | None) -> None:
+        """Record the end of a caller's request to what serves; None: it shows nothing, such as a caller that left."""
+        self._owed = max(0, self._owed - 1)
+        if seen is None:
+            return
         if seen.finding is Finding.RIGHT:
-            self._failures = 0
             self._good_at = self._now()
-            return
-        if seen.finding is Finding.LOST:
-            # What is loaded again may be another network: it must be probed before it answers.
-            self._suspected = True
-            self.refusal = self.refusal or "lost a process and is being checked"
-            return
-        if seen.finding is Finding.LATE and seen.timeout_s < self._limits.blame_timeout_s:
-            return
-        self._failures += 1
-        if self._failures >= self._limits.failures_to_open:
-            self.breaker_open = True
-            self.refusal = "failed repeatedly and is being checked"
+        elif seen.finding is Finding.LOST:
+            self.process_lost()
+        elif seen.finding is not Finding.LATE or seen.timeout_s >= self._limits.blame_timeout_s:
+            self._doubted = True
+
+    def process_lost(self) -> None:
+        """A process of the model is gone: what is loaded again may be another network, and is probed first."""
+        self._suspected = True
+        if self.refusal is None:
+            self._take_out("lost a process and is being checked", "dead", breaker_open=False)
 
     def took_over(self, trial: Trial[Release]) -> None:
         """Another release serves from now on.
@@ -204,16 +264,22 @@ class ModelHealth(Generic[Release]):
         if not trial.proven:
             raise ValueError("only a release that gave its golden answer may take over")
         self.serving, self._void = trial.release, True
-        self._suspected, self._late_probes = False, 0
+        self._suspected, self._late_at, self._lates = False, None, 0
         self._trust()
 
-    @property
-    def _retry_late(self) -> bool:
-        return 0 < self._late_probes < len(self._limits.probe_timeouts_s)
+    def _patience_is_over(self, pressure: float) -> bool:
+        patience_s = self._limits.patience(self._slowest_s, pressure)
+        return self._late_at is not None and self._now() - self._late_at >= patience_s
+
+    def _take_out(self, reason: str, condition: Condition, breaker_open: bool) -> None:
+        if self._condition != "starting" or condition == "wrong":  # what is being loaded answers late, or not at all
+            self._condition = condition
+        self.refusal, self.breaker_open, self._late_at = reason, breaker_open, None
 
     def _trust(self) -> None:
         self._golden_at = self._good_at = self._now()
-        self._failures, self.breaker_open, self.refusal = 0, False, None
+        self._doubted = self.breaker_open = False
+        self.refusal, self._condition = None, "well"
 
     def _now(self) -> float:
         self._now_s = max(self._now_s, self._clock())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -18,7 +19,8 @@ class Queue:
 
     Only as many batches run at once as the model completes in `limits.queue_target_s` (Little's law: its throughput
     times that time), measured from its answers. The others wait here, where one whose deadline passes leaves without
-    any work having been done for it.
+    any work having been done for it. One that would wait for longer than its deadline is rejected at once: otherwise
+    all would be answered just too late while more arrive than the model completes.
 
     Args:
         name: of the model.
@@ -33,6 +35,7 @@ class Queue:
         self._running = 0
         self._least = float(min(size, limits.queue_concurrency))
         self._limit = self._least
+        self._rate = math.inf  # batches per second that the model completes
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -54,7 +57,7 @@ class Queue:
         """Wait for this batch's turn; the block runs the inference. Yields the seconds that were waited.
 
         Raises:
-            BusyError: the queue is full.
+            BusyError: the queue is full, or too long for the deadline.
             TooLateError: the deadline passed while it waited.
         """
         waited_s = await self._wait(deadline)
@@ -62,6 +65,9 @@ class Queue:
         try:
             yield waited_s
             self._measure(concurrency, time.monotonic() - began)
+        except TooLateError:
+            self._measure_rate(concurrency, time.monotonic() - began)
+            raise
         finally:
             self._leave()
 
@@ -71,6 +77,8 @@ class Queue:
         if not self._waiting and self._running < self.running_limit:
             self._running += 1
             return 0.0
+        if (len(self) + 1) / self._rate > self._limits.queue_deadline_share * deadline.remaining_s():
+            raise BusyError(f"model {self._name} is busy: its queue is longer than the request's deadline allows")
         began = time.monotonic()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
@@ -98,7 +106,14 @@ class Queue:
 
     def _measure(self, concurrency: int, seconds: float) -> None:
         """Learn the throughput from an answer that took so long while so many batches ran."""
+        self._measure_rate(concurrency, seconds)
         target_s = self._limits.queue_target_s
         if concurrency >= self.running_limit or seconds > target_s:
             sample = min(self._size, concurrency * target_s / max(seconds, 1e-6))
             self._limit = max(self._least, self._limit + self._limits.queue_smoothing * (sample - self._limit))
+
+    def _measure_rate(self, concurrency: int, seconds: float) -> None:
+        """Learn the rate likewise; others may have begun beside it, and a rate too high rejects nobody."""
+        sample = max(concurrency, self._running) / max(seconds, 1e-6)
+        known = math.isfinite(self._rate)
+        self._rate = self._rate + self._limits.queue_smoothing * (sample - self._rate) if known else sample

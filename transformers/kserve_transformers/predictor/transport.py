@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ Outputs = Mapping[str, npt.NDArray[Any]]
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 # Triton's words for a model that is being loaded or unloaded, or whose process is dead.
 _GONE = ("is not healthy", "unknown model", "not at ready state")
+# What the client raises on an answer that is not V2: JSON of another form, or tensors that end early.
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
 class NotExecutedError(NotReadyError):
@@ -78,9 +81,14 @@ class Transport:
         except aiohttp.ClientError as exc:
             kind = NotExecutedError if isinstance(exc, aiohttp.ClientConnectorError) else NotReadyError
             raise kind(f"model {name} cannot be reached: try again shortly") from exc
-        if result.get_response()["model_version"] != declaration.version:
-            raise NotReadyError(f"model {name} has a new version that is being checked: try again shortly")
-        return _checked(result, declaration, len(batch))
+        except _MALFORMED as exc:
+            raise _unreadable(name, exc) from exc
+        try:
+            if result.get_response()["model_version"] != declaration.version:
+                raise NotReadyError(f"model {name} has a new version that is being checked: try again shortly")
+            return _checked(result, declaration, len(batch))
+        except _MALFORMED as exc:
+            raise _unreadable(name, exc) from exc
 
     async def declaration(self, name: str) -> Declaration:
         """Read what a model declares: metadata, config, and labels.
@@ -136,6 +144,11 @@ def _translated(name: str, exc: InferenceServerException) -> ServingError:
         return NotExecutedError(f"model {name} is being loaded again: try again shortly")
     logger.warning("model %s answered %s: %s", name, exc.status(), text[:300])
     return BadAnswerError(f"model {name} answered an error: the request was not carried out")
+
+
+def _unreadable(name: str, exc: Exception) -> BadAnswerError:
+    logger.warning("the answer of model %s cannot be read: %s: %s", name, type(exc).__name__, exc)
+    return BadAnswerError(f"model {name} answered something that cannot be read")
 
 
 def _checked(result: InferResult, declaration: Declaration, count: int) -> Outputs:

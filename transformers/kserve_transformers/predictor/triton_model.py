@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections import Counter
@@ -21,7 +22,8 @@ from kserve_transformers.metrics import BREAKER_OPEN, GOLDEN_DRIFT, IN_FLIGHT, M
 from kserve_transformers.predictor.declaration import Declaration
 from kserve_transformers.predictor.follower import ReleaseFollower
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS, PredictorLimits
-from kserve_transformers.predictor.model_health import Finding, ModelHealth, Observation
+from kserve_transformers.predictor.model_health import Condition, Finding, ModelHealth, Observation
+from kserve_transformers.predictor.pressure import PressureMeter
 from kserve_transformers.predictor.queue import Queue
 from kserve_transformers.predictor.release import ReleaseFiles, release_of
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
@@ -52,7 +54,7 @@ class TritonModel:
         repository: the model repository, for golden samples; None where it cannot be read: then a probe checks only
             that an answer of the declared form comes.
         queue_size: how many batches may wait or run at once.
-        follow: whether to follow the assigned release while the server runs.
+        follow: whether a supervisor runs beside this server: it says which release is assigned, and watches processes.
         limits: when to probe and whom to trust.
     """
 
@@ -69,7 +71,7 @@ class TritonModel:
         self._repository = repository
         self._limits = limits
         self._transport = Transport(client)
-        self._health: ModelHealth[Served] = ModelHealth(limits)
+        self._health: ModelHealth[Served] = ModelHealth(limits, watched=follow)
         self._queue = Queue(name, queue_size, limits)
         self._files = ReleaseFiles(repository, name) if repository else None
         self._follow = follow
@@ -137,6 +139,11 @@ class TritonModel:
         return self._health.unready_reason
 
     @property
+    def condition(self) -> Condition:
+        """What is known of the model."""
+        return self._health.condition
+
+    @property
     def room(self) -> int:
         """How many more batches its queue takes at present."""
         return self._queue.room
@@ -180,24 +187,27 @@ class TritonModel:
 
     def _check_admission(self) -> None:
         if self._health.breaker_open:
-            raise NotReadyError(f"model {self.name} failed repeatedly and is being checked: try again shortly")
+            raise NotReadyError(f"model {self.name} failed its golden check: try again shortly")
         if self._health.refusal is not None:
             raise NotReadyError(f"model {self.name} is not ready: try again shortly")
 
     async def _infer_once(self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline) -> Outputs:
         timeout_s = deadline.remaining_s()
+        seen: Observation | None = None
+        self._health.request_began()
         try:
             outputs = await self._transport.infer(declaration, batch, deadline)
+            seen = Observation(Finding.RIGHT)
         except (BadAnswerError, NotReadyError, TooLateError) as exc:
-            self._request_ended(declaration, observed(exc, timeout_s))
+            seen = observed(exc, timeout_s)
             raise
-        self._request_ended(declaration, Observation(Finding.RIGHT))
-        return outputs
-
-    def _request_ended(self, declaration: Declaration, seen: Observation) -> None:
-        if self.known_declaration == declaration:  # a request to a previous release says nothing about this one
-            self._health.request_ended(seen)
+        finally:
+            # A request to a previous release says nothing about this one.
+            self._health.request_ended(seen if self.known_declaration == declaration else None)
+            if seen is not None and seen.finding is not Finding.RIGHT:
+                self._probe_sooner.set()
             self._changed()
+        return outputs
 
     async def _recovery(self, declaration: Declaration, deadline: Deadline) -> None:
         """Wait until a probe has found the model's answer right.
@@ -213,8 +223,9 @@ class TritonModel:
 
     async def _keep_probing(self) -> None:
         while True:
+            # A request that begins makes the next probe due sooner, and is not slowed down by saying so here.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._health.probe_due_in_s()):
+                async with asyncio.timeout(min(self._health.probe_due_in_s(), self._limits.owed_s / 2)):
                     await self._probe_sooner.wait()
             self._probe_sooner.clear()
             if self._health.probe_due_in_s() <= 0:
@@ -224,6 +235,7 @@ class TritonModel:
 
     async def _probe(self, timeout_s: float) -> Observation:
         """Check the golden sample's answer; where nothing serves, first the model's files and what it declares."""
+        meter = PressureMeter()
         try:
             serving = self._health.serving
             if serving is None:
@@ -235,6 +247,8 @@ class TritonModel:
                 self._changed()
             began = time.monotonic()
             drift = await serving.golden_check(self._transport, timeout_s)
+        except TooLateError as exc:
+            return dataclasses.replace(observed(exc, timeout_s), pressure=meter.share())
         except PROBE_ERRORS as exc:
             return observed(exc)
         if serving is self._health.serving and serving.golden is not None:

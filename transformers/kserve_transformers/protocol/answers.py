@@ -52,6 +52,10 @@ class ModelState(TypedDict):
     """One model of a service's chain."""
 
     ready: bool
+    condition: Annotated[
+        Literal["starting", "well", "slow", "stalled", "dead", "wrong"],
+        Field(description="What golden checks found last. A slow model is ready; a replacement cures the last three."),
+    ]
     reason: NotRequired[str]
     release: NotRequired[Annotated[str, Field(description="What answers now, where a release took over.")]]
     draining: NotRequired[Annotated[list[str], Field(description="Releases that still have requests.")]]

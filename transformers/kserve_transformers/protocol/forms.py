@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import Field, File, create_form_parser
+from python_multipart.multipart import Field, File, create_form_parser, parse_options_header
 from starlette.requests import Request
 
 from kserve_transformers.errors import BadRequestError
@@ -53,6 +53,8 @@ async def read_image_form(request: Request) -> ImageForm:
         UnsupportedMediaError: another content type.
     """
     declared = declared_body(request.headers, tuple(Body))
+    if declared is Body.FORM and b"boundary" not in parse_options_header(request.headers["content-type"])[1]:
+        raise BadRequestError(_MALFORMED)  # before the body is read
     body = await request.body()
     if declared is Body.FORM:
         return _from_parts(_parse_parts(body, request.headers["content-type"]))

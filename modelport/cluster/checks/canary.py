@@ -1,0 +1,121 @@
+"""A release is tried on a share of the traffic, given up, tried again, promoted and rolled back; no request is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from modelport.cluster.checks import NOT_PROMISED, Check
+from modelport.cluster.kubectl import wait_until
+from modelport.cluster.releases import NEXT
+from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.manifests.findings import Document, at
+from modelport.manifests.release_file import Choice
+
+PERCENT = 30
+MEASURED = 150  # requests, of which the canary's share is taken: its standard deviation is 4 of 100
+TOLERANCE = 15
+
+
+def _start(trial: Trial, service: str) -> str:
+    def share() -> str:
+        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        before = _by_release(trial, service)
+        wait_until(
+            lambda: sum((_minus(_by_release(trial, service), before)).values()) >= MEASURED, "traffic flows", 300
+        )
+        now = _minus(_by_release(trial, service), before)
+        percent = 100 * now.get(NEXT, 0) / sum(now.values())
+        if abs(percent - PERCENT) > TOLERANCE:
+            raise BrokenPromiseError(f"the canary got {percent:.0f} % of {sum(now.values())} requests, not {PERCENT} %")
+        return f"the canary got {percent:.0f} % for {PERCENT} %"
+
+    choice = replace(trial.choices[service], canary=NEXT, percent=PERCENT)
+    return _changed(trial, service, choice, share)
+
+
+def _end(trial: Trial, service: str) -> str:
+    if not _canaries(trial, service):
+        trial.deploy({service: replace(trial.choices[service], canary=NEXT, percent=PERCENT)})
+        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+    return _changed(trial, service, trial.choices[service], lambda: _gone(trial, service))
+
+
+def _promote(trial: Trial, service: str) -> str:
+    stable = trial.choices[service]
+    with trial.traffic(service) as traffic:
+        trial.deploy({service: replace(stable, canary=NEXT, percent=PERCENT)})
+        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        time.sleep(3)
+        trial.deploy({service: Choice(NEXT, NEXT, 0)})
+        _serves_only(trial, service, NEXT)
+        time.sleep(3)
+    return traffic.require_none_lost()
+
+
+def _roll_back(trial: Trial, service: str) -> str:
+    stable = trial.choices[service]
+    trial.deploy({service: Choice(NEXT, NEXT, 0)})
+    _serves_only(trial, service, NEXT)
+    return _changed(trial, service, stable, lambda: _serves_only(trial, service, stable.stable))
+
+
+def _changed(trial: Trial, service: str, choice: Choice, seen: Callable[[], str]) -> str:
+    with trial.traffic(service) as traffic:
+        time.sleep(3)
+        trial.deploy({service: choice})
+        what = seen()
+        time.sleep(3)
+    return f"{what}; {traffic.require_none_lost()}"
+
+
+def _gone(trial: Trial, service: str) -> str:
+    wait_until(lambda: not _canaries(trial, service), "the canary is gone", READY_TIMEOUT_S, trial.explain)
+    return "the canary is gone"
+
+
+def _serves_only(trial: Trial, service: str, release: str) -> str:
+    def settled() -> bool:
+        return trial.rolled_out(f"{service}-predictor") and {_release(pod) for pod in trial.pods(service)} == {release}
+
+    wait_until(settled, f"{release} alone serves", READY_TIMEOUT_S, trial.explain)
+    return f"{release} alone serves"
+
+
+def _canaries(trial: Trial, service: str) -> list[Document]:
+    return [pod for pod in trial.pods(service) if _release(pod) == NEXT]
+
+
+def _release(pod: Document) -> str:
+    """The release that a pod serves: the end of its volume's sub path, or of its storage initializer's address."""
+    mounts = [one for box in at(pod, "spec.containers", []) for one in box.get("volumeMounts", [])]
+    paths = [str(one["subPath"]) for one in mounts if "subPath" in one]
+    sources = [
+        str(box["args"][0]) for box in at(pod, "spec.initContainers", []) if box["name"] == "storage-initializer"
+    ]
+    return (sources or paths or [""])[0].rpartition("/")[2]
+
+
+def _by_release(trial: Trial, service: str) -> Mapping[str, int]:
+    pods = trial.pods(service)
+    answered, found = trial.answered(pods), dict[str, int]()
+    for pod in pods:
+        found[_release(pod)] = found.get(_release(pod), 0) + answered[at(pod, "metadata.name")]
+    return found
+
+
+def _minus(now: Mapping[str, int], before: Mapping[str, int]) -> Mapping[str, int]:
+    return {release: number - before.get(release, 0) for release, number in now.items()}
+
+
+def _no_canary(trial: Trial, service: str) -> str:
+    return "" if trial.splits(service) else NOT_PROMISED
+
+
+CHECKS = (
+    Check("canary-start", "a canary gets its share", _start, _no_canary, keeps=True),
+    Check("canary-end", "a canary is given up", _end, _no_canary),
+    Check("canary-promote", "a canary is promoted", _promote, _no_canary, keeps=True),
+    Check("canary-roll-back", "a promoted release is rolled back", _roll_back, _no_canary),
+)

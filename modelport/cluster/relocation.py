@@ -1,0 +1,175 @@
+"""An overlay's documents, moved into a namespace of the test's own and fitted to the cluster that it runs on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelport.manifests.findings import Document, at
+from modelport.manifests.pods import AUTOSCALER
+
+OWN_NAMESPACE = "modelport"
+OWNED = "modelport.io/acceptance-test"  # label of every namespace and volume that the test made
+NODE_FOLDER = "/var/tmp"  # noqa: S108 (of the node, for volumes that are folders of it)
+PREFIX = "modelport-"  # of the names of routes
+SCALED_REPLICAS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a cluster gets instead of what an overlay declares.
+
+    Attributes:
+        namespace: instead of `modelport`.
+        services: the documents of other services are left out; empty for all.
+        cpu: each container's requested CPU; None for the declared ones.
+        taken_ports: node ports that other Services of the cluster have; those of the overlay are then chosen by it.
+        node_folder: a folder of the node for claims that no storage class would provide; None where one does.
+        key_set: address of the key set that signs the test's tokens.
+        envoy_image: of the gateway's proxies, where nodes cannot pull Envoy Gateway's own choice.
+        store_secret: name of a Secret with the credentials of the test's own S3 store; empty without one.
+    """
+
+    namespace: str
+    services: tuple[str, ...] = ()
+    cpu: str | None = None
+    taken_ports: Collection[int] = ()
+    node_folder: str | None = None
+    key_set: str = ""
+    store_secret: str = ""
+    envoy_image: str = ""
+
+
+def relocate(documents: Iterable[Document], fit: Fit, declared_services: Collection[str]) -> list[dict[str, Any]]:
+    """Copies of the documents for the test's namespace; cluster-wide objects but volumes are left out.
+
+    Args:
+        documents: of a rendered overlay.
+        fit: what differs.
+        declared_services: names of all services, by which documents are told apart.
+    """
+    moved: list[dict[str, Any]] = []
+    for document in documents:
+        kind, name = document["kind"], str(at(document, "metadata.name"))
+        service = owner(name, declared_services)
+        if fit.services and service and service not in fit.services:
+            continue
+        if kind not in ("Namespace", "PersistentVolume") and "namespace" not in document["metadata"]:
+            continue
+        new = _replaced(copy.deepcopy(dict(document)), fit.namespace)
+        for change in _CHANGES.get(kind, ()):
+            change(new, fit)
+        moved.append(new)
+    return moved + _volumes(moved, fit)
+
+
+def owner(name: str, services: Iterable[str]) -> str | None:
+    """The service that a document of this name belongs to, None for what all have in common."""
+    bare = name.removeprefix(PREFIX)
+    return next((one for one in services if bare == one or bare.startswith(f"{one}-")), None)
+
+
+def _replaced(value: Any, namespace: str, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(one, namespace, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_replaced(one, namespace) for one in value]
+    if not isinstance(value, str):
+        return value
+    if (key == "namespace" or key.endswith("-namespace")) and value == OWN_NAMESPACE:
+        return namespace
+    return value.replace(f".{OWN_NAMESPACE}.svc", f".{namespace}.svc")
+
+
+def _namespace(document: dict[str, Any], fit: Fit) -> None:
+    document["metadata"]["name"] = fit.namespace
+    document["metadata"].setdefault("labels", {})[OWNED] = "true"
+
+
+def _service(document: dict[str, Any], fit: Fit) -> None:
+    for port in at(document, "spec.ports", []):
+        if port.get("nodePort") in fit.taken_ports:
+            del port["nodePort"]
+
+
+def _inference_service(document: dict[str, Any], fit: Fit) -> None:
+    if document["metadata"].get("annotations", {}).get(AUTOSCALER) in ("hpa", "keda"):
+        predictor = document["spec"]["predictor"]
+        predictor["minReplicas"], predictor["maxReplicas"] = SCALED_REPLICAS
+    if fit.cpu is None:
+        return
+    canaries = [canary["predictor"] for canary in document["spec"].get("canary") or []]
+    for predictor in (document["spec"]["predictor"], *canaries):
+        for container in (predictor.get("model") or {}, *predictor.get("containers", [])):
+            if "requests" in container.get("resources", {}):
+                container["resources"]["requests"]["cpu"] = fit.cpu
+
+
+def _security_policy(document: dict[str, Any], fit: Fit) -> None:
+    for provider in at(document, "spec.jwt.providers", []):
+        provider["remoteJWKS"] = {"uri": fit.key_set}
+
+
+def _envoy_proxy(document: dict[str, Any], fit: Fit) -> None:
+    if fit.envoy_image:
+        kubernetes = document["spec"]["provider"]["kubernetes"]
+        kubernetes.setdefault("envoyDeployment", {}).setdefault("container", {})["image"] = fit.envoy_image
+
+
+def _service_account(document: dict[str, Any], fit: Fit) -> None:
+    if fit.store_secret:
+        document["secrets"] = [{"name": fit.store_secret}]
+
+
+def _volume(document: dict[str, Any], fit: Fit) -> None:
+    document["metadata"]["name"] += f"-{fit.namespace}"
+    document["metadata"].setdefault("labels", {})[OWNED] = fit.namespace
+    if at(document, "spec.hostPath"):
+        document["spec"]["hostPath"] = _folder(document["metadata"]["name"], fit)
+
+
+def _folder(name: str, fit: Fit) -> dict[str, str]:
+    return {"path": f"{fit.node_folder or NODE_FOLDER}/{name}", "type": "DirectoryOrCreate"}
+
+
+def _claim(document: dict[str, Any], fit: Fit) -> None:
+    if at(document, "spec.volumeName"):
+        document["spec"]["volumeName"] += f"-{fit.namespace}"
+    elif fit.node_folder:
+        name = f"{document['metadata']['name']}-{fit.namespace}"
+        document["spec"] |= {"volumeName": name, "storageClassName": "modelport-host"}
+
+
+_CHANGES: Mapping[str, Sequence[Callable[[dict[str, Any], Fit], None]]] = {
+    "Namespace": (_namespace,),
+    "Service": (_service,),
+    "InferenceService": (_inference_service,),
+    "SecurityPolicy": (_security_policy,),
+    "EnvoyProxy": (_envoy_proxy,),
+    "ServiceAccount": (_service_account,),
+    "PersistentVolume": (_volume,),
+    "PersistentVolumeClaim": (_claim,),
+}
+
+
+def _volumes(documents: Sequence[Document], fit: Fit) -> list[dict[str, Any]]:
+    """A volume for each claim that names one which no document declares."""
+    declared = {at(one, "metadata.name") for one in documents if one["kind"] == "PersistentVolume"}
+    claims = [one for one in documents if one["kind"] == "PersistentVolumeClaim"]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": at(claim, "spec.volumeName"), "labels": {OWNED: fit.namespace}},
+            "spec": {
+                "storageClassName": "modelport-host",
+                "capacity": {"storage": at(claim, "spec.resources.requests.storage")},
+                "accessModes": at(claim, "spec.accessModes"),
+                "hostPath": _folder(at(claim, "spec.volumeName"), fit),
+            },
+        }
+        for claim in claims
+        if at(claim, "spec.volumeName") and at(claim, "spec.volumeName") not in declared
+    ]

@@ -1,0 +1,254 @@
+"""An overlay on trial: deployed into a namespace of the test's own, called from a pod, changed and removed again."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from modelport.cluster import entries
+from modelport.cluster.answers import Sample, sample_of
+from modelport.cluster.entries import Entry
+from modelport.cluster.kubectl import Kubectl, wait_until
+from modelport.cluster.pods import Caller, explain
+from modelport.cluster.relocation import Fit, relocate
+from modelport.manifests.canary_end import retire_canaries
+from modelport.manifests.cluster import ClusterError
+from modelport.manifests.findings import Document, at
+from modelport.manifests.release_file import Choice, edited, parse, release_file
+from modelport.manifests.rendering import MANIFESTS, render
+from modelport.measure.generator.load import Load
+from modelport.measure.generator.requests import Request
+from modelport.services import load
+
+READY_TIMEOUT_S = 600.0
+OWNING_GATEWAY = (
+    "gateway.envoyproxy.io/owning-gateway-name={name},gateway.envoyproxy.io/owning-gateway-namespace={namespace}"
+)
+_ANSWERED = re.compile(r'^modelport_requests_total\{[^}]*outcome="(?:200|OK)"[^}]*\} (\S+)$', re.MULTILINE)
+
+
+class BrokenPromiseError(Exception):
+    """The overlay does not do what it promises; the message says what was seen."""
+
+
+class NotPossibleError(Exception):
+    """The cluster cannot show whether the overlay keeps a promise; the message says why."""
+
+
+@dataclass
+class Traffic:
+    """What became of the requests of a load; complete once its block has ended."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def require_none_lost(self) -> str:
+        """How many requests were answered.
+
+        Raises:
+            BrokenPromiseError: some were not.
+        """
+        answered = self.outcomes["200"]
+        others = {outcome: number for outcome, number in self.outcomes.items() if outcome != "200"}
+        if others or not answered:
+            lost = ", ".join(f"{number} x {outcome}" for outcome, number in others.items()) or "no answer at all"
+            raise BrokenPromiseError(f"of {self.outcomes.total()} requests: {lost}")
+        return f"{answered} of {answered} requests answered"
+
+
+class Trial:
+    """A deployed overlay.
+
+    Args:
+        cluster: where.
+        overlay: its name.
+        fit: how its documents are fitted to the cluster.
+        caller: the pod that sends requests.
+        headers: of every request, as tokens are.
+        manifests: a folder of manifests that is the trial's own: its release file is edited.
+    """
+
+    def __init__(
+        self, cluster: Kubectl, overlay: str, fit: Fit, caller: Caller, headers: Mapping[str, str], manifests: Path
+    ) -> None:
+        self.cluster, self.overlay, self.fit, self.caller = cluster, overlay, fit, caller
+        self.headers, self._manifests = headers, manifests
+        self._declared = tuple(load())
+        self.choices = {
+            name: Choice(one.stable, one.stable, 0) for name, one in parse(self._release_file.read_text()).items()
+        }
+        self.documents = self.rendered(self.choices)
+        self._splitting: set[str] | None = None
+        self.specs = entries.services(self.documents)
+        self.samples: Mapping[str, Sample] = {name: sample_of(spec) for name, spec in self.specs.items()}
+
+    @property
+    def namespace(self) -> str:
+        """The test's own."""
+        return self.fit.namespace
+
+    @property
+    def _release_file(self) -> Path:
+        return release_file(self._manifests)
+
+    def rendered(self, choices: Mapping[str, Choice]) -> list[dict[str, Any]]:
+        """The documents with these releases."""
+        text = self._release_file.read_text()
+        for service, choice in choices.items():
+            text = edited(text, service, choice)
+        self._release_file.write_text(text)
+        return relocate(render(self.overlay, self._manifests), self.fit, self._declared)
+
+    def deploy(
+        self,
+        choices: Mapping[str, Choice] | None = None,
+        change: Callable[[list[dict[str, Any]]], None] | None = None,
+    ) -> None:
+        """Apply the overlay as declared, with other releases of some services, or with a change of its documents."""
+        documents = self.rendered({**self.choices, **(choices or {})})
+        if change:
+            change(documents)
+        if any(map(self.splits, self.specs)):  # as `modelport deploy` does
+            there = self.cluster.items("inferenceservice", self.namespace)
+            retire_canaries(documents, {str(at(one, "metadata.name")): one for one in there})
+        self.cluster.apply(documents)
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until every InferenceService is Ready and every rollout has ended.
+
+        Raises:
+            ClusterError: not in time; the message has the pods' states and events.
+        """
+        for name in self.specs:
+            wait_until(partial(self._is_ready, name), f"{name} is Ready", timeout_s, self.explain)
+        wait_until(self._is_reached, "the way to the services is open", timeout_s, self.explain)
+
+    def rolled_out(self, name: str) -> bool:
+        """Whether all replicas of a Deployment are of its newest revision, ready, and the only ones."""
+        found = self.cluster.get("deployment", name, self.namespace) or {}
+        state, wanted = found.get("status", {}), at(found, "spec.replicas", 1)
+        current = state.get("observedGeneration") == at(found, "metadata.generation")
+        numbers = [state.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+        return bool(found) and current and numbers == [wanted] * 4
+
+    def explain(self) -> str:
+        """Why pods are not ready."""
+        return explain(self.cluster, self.namespace)
+
+    def pods(self, service: str, ready: bool = True) -> list[Document]:
+        """The pods of an InferenceService that are not being deleted, canaries included."""
+        found = self.cluster.items("pod", self.namespace, f"{entries.SERVICE_LABEL}={service}")
+        alive = [one for one in found if "deletionTimestamp" not in one["metadata"]]
+        return [one for one in alive if not ready or is_ready(one)]
+
+    def entry(self, name: str) -> Entry:
+        """The way to a service that callers are meant to take, with its address."""
+        if self.splits(name):
+            return self._kserve_gateway(name)
+        return self.resolved(entries.entries(self.documents, name, self.namespace)[0])
+
+    def splits(self, name: str) -> bool:
+        """Whether a release can get a share of a service's traffic by KServe's own routes."""
+        if self._splitting is None:
+            halves = {service: replace(choice, percent=50) for service, choice in self.choices.items()}
+            split = [one for one in self.rendered(halves) if at(one, "spec.canary")]
+            self._splitting = {str(at(one, "metadata.name")) for one in split}
+        return name in self._splitting
+
+    def resolved(self, entry: Entry) -> Entry:
+        """An entry whose gateway's address is known."""
+        if entry.kind != entries.GATEWAY:
+            return replace(entry, headers={**entry.headers, **self.headers})
+        gateway = next(one for one in self.documents if one["kind"] == "Gateway")
+        url = self._gateway_url(str(at(gateway, "metadata.name")), self.namespace, at(gateway, "spec.listeners.0.port"))
+        return replace(
+            entry, url=url, grpc_url=url if entry.grpc_url else "", headers={**entry.headers, **self.headers}
+        )
+
+    def send(self, entry: Entry, service: str, protocol: str) -> dict[str, Any]:
+        """Send a service's sample."""
+        request = dict(self.samples[service].requests[protocol])
+        url = entry.grpc_url if "grpc" in request else entry.url + request["path"]
+        request |= {"url": url, "headers": {**request.get("headers", {}), **entry.headers}}
+        (answer,) = self.caller.send([request])
+        return answer
+
+    @contextmanager
+    def traffic(self, service: str, callers: int = 2, protocol: str = "V1") -> Iterator[Traffic]:
+        """Send a service's sample over and over, each time on a new connection, until the block ends."""
+        entry, one = self.entry(service), self.samples[service].requests[protocol]
+        request = Request(one["path"], base64.b64decode(one["body"]), {**one["headers"], **entry.headers})
+        file, traffic = self.caller.begin(entry.url, Load((request,), callers=callers)), Traffic()
+        try:
+            yield traffic
+        finally:
+            traffic.outcomes += self.caller.end(file)
+
+    def answered(self, pods: Sequence[Document]) -> Counter[str]:
+        """How many requests each pod has answered since it started, by its name."""
+        requests = [{"url": f"http://{at(pod, 'status.podIP')}:8080/metrics"} for pod in pods]
+        told = self.caller.send(requests)
+        return Counter({at(pod, "metadata.name"): _answered(answer) for pod, answer in zip(pods, told, strict=True)})
+
+    def signal(self, pod: Document, number: int, container: str = "kserve-container") -> None:
+        """Signal the first process of a pod's container."""
+        states = at(pod, "status.containerStatuses", [])
+        self.caller.signal(number, next(one["containerID"] for one in states if one["name"] == container))
+
+    def _is_ready(self, name: str) -> bool:
+        found = self.cluster.get("inferenceservice", name, self.namespace) or {}
+        conditions = {one["type"]: one["status"] for one in at(found, "status.conditions", [])}
+        if conditions.get("Ready") != "True":
+            return False
+        return self.rolled_out(f"{name}-predictor") or entries.mode(self.documents) == "Knative"
+
+    def _is_reached(self) -> bool:
+        """Whether something answers where callers begin: a gateway's proxies start later than its services."""
+        entry = self.entry(next(iter(self.specs)))
+        (answer,) = self.caller.send([{"url": f"{entry.url}/", "timeout_s": 5}])
+        return bool(answer["status"] != "unreachable")
+
+    def _kserve_gateway(self, name: str) -> Entry:
+        config = self.cluster.get("configmap", "inferenceservice-config", "kserve") or {}
+        found = re.search(r'"kserveIngressGateway"\s*:\s*"([^/"]+)/([^"]+)"', at(config, "data.ingress", ""))
+        if not found:
+            raise ClusterError("KServe's settings name no kserveIngressGateway")
+        service = self.cluster.get("inferenceservice", name, self.namespace) or {}
+        host = str(at(service, "status.url", "")).partition("://")[2]
+        return Entry(entries.KSERVE, self._gateway_url(found[2], found[1], 80), headers={"host": host, **self.headers})
+
+    def _gateway_url(self, name: str, namespace: str, port: int) -> str:
+        def address() -> str:
+            services = self.cluster.items("service", selector=OWNING_GATEWAY.format(name=name, namespace=namespace))
+            if services:
+                return str(at(services[0], "spec.clusterIP"))
+            gateway = self.cluster.get("gateway", name, namespace) or {}
+            return str(at(gateway, "status.addresses.0.value", ""))
+
+        return f"http://{wait_until(address, f'gateway {name} has an address', 120)}:{port}"
+
+
+@contextmanager
+def own_manifests() -> Iterator[Path]:
+    """A copy of manifests/, whose release file may be edited."""
+    with tempfile.TemporaryDirectory(prefix="modelport-manifests-") as scratch:
+        yield Path(shutil.copytree(MANIFESTS, Path(scratch) / "manifests"))
+
+
+def is_ready(pod: Document) -> bool:
+    """Whether a pod's condition Ready is true."""
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in at(pod, "status.conditions", []))
+
+
+def _answered(answer: Mapping[str, Any]) -> int:
+    if answer["status"] != "200":
+        raise BrokenPromiseError(f"a pod's metrics cannot be read: {answer['status']} {answer.get('error', '')}")
+    return round(sum(float(number) for number in _ANSWERED.findall(base64.b64decode(answer["body"]).decode())))

@@ -1,0 +1,147 @@
+"""What `make deploy` refuses, and what it does with what is in the cluster already."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelport.environment import ROOT
+from modelport.manifests import deploying, stopping
+from modelport.manifests.cluster import ClusterError
+from modelport.manifests.deploying import former_autoscalers, left_over, mode_changes, stable_first
+from modelport.manifests.release_file import Choice
+from modelport.services import load
+
+Documents = list[dict[str, Any]]
+Rendered = Callable[[str], Documents]
+
+
+@pytest.mark.parametrize("target", ["serve", "lint-manifests", "render", "deploy", "undeploy"])
+def test_an_unknown_overlay_is_refused_before_anything_is_installed(target: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["make", target, "OVERLAY=nonsense", "PYTHON=/no/python"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    first, *_ = ran.stderr.splitlines()
+    assert first.startswith('error: there is no overlay "nonsense": write OVERLAY=name with one of: canary-knative ')
+    assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("deploy", "local"), ("undeploy", "local"), ("stop", "cars")])
+def test_no_cluster_is_guessed(arguments: tuple[str, str], tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
+    ran = subprocess.run(
+        [f"{ROOT}/.venv/bin/modelport", *arguments],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.splitlines() == [
+        "error: no cluster is chosen: set KUBECONFIG to a kubeconfig file, or run `kubectl config use-context NAME`"
+    ]
+
+
+def test_placeholders_are_not_deployed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["modelport", "deploy", "cors-jwt"])
+    assert deploying.main() == 1
+    assert "'issuer.example.com' is a name that is reserved for examples" in capsys.readouterr().err
+
+
+def present(documents: Documents, mode: str) -> dict[str, dict[str, Any]]:
+    """The services of documents as a cluster has them in a mode."""
+    services = [d for d in documents if d["kind"] == "InferenceService"]
+    return {d["metadata"]["name"]: {**d, "status": {"deploymentMode": mode}} for d in services}
+
+
+def test_a_mode_is_not_changed_in_place(rendered: Rendered) -> None:
+    knative = rendered("knative")
+    assert list(mode_changes(knative, {})) == []
+    assert list(mode_changes(knative, present(knative, "Knative"))) == []
+    problems = list(mode_changes(knative, present(knative, "Standard")))
+    assert len(problems) == 5
+    assert "detector runs in Standard mode" in " ".join(problems)
+
+
+def test_what_the_former_overlay_declared_is_found(rendered: Rendered) -> None:
+    owned = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "detector-predictor", "ownerReferences": [{"kind": "InferenceService"}]},
+    }
+    found = left_over(rendered("storage-pvc"), [owned, *rendered("ingress")])
+    assert sorted(found) == ["ingress/modelport", *(f"service/{name}-http" for name in sorted(load()))]
+    assert left_over(rendered("ingress"), rendered("storage-pvc")) == []
+
+
+def autoscaler(kind: str, owner_kind: str, owner: str) -> dict[str, Any]:
+    """An autoscaler that something made."""
+    version = "keda.sh/v1alpha1" if kind == "ScaledObject" else "autoscaling/v2"
+    owners = [{"kind": owner_kind, "name": owner}]
+    return {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {"name": f"{owner}-predictor", "ownerReferences": owners},
+    }
+
+
+@pytest.mark.parametrize(
+    ("overlay", "found"),
+    [
+        pytest.param("keda", ["horizontalpodautoscaler/cars-predictor"], id="hpa to keda"),
+        pytest.param("standard-hpa", ["scaledobject/cars-predictor"], id="keda to hpa"),
+        pytest.param(
+            "storage-pvc", ["horizontalpodautoscaler/cars-predictor", "scaledobject/cars-predictor"], id="to none"
+        ),
+    ],
+)
+def test_the_autoscaler_of_the_former_class_goes(overlay: str, found: list[str], rendered: Rendered) -> None:
+    there = [
+        autoscaler("HorizontalPodAutoscaler", "InferenceService", "cars"),
+        autoscaler("ScaledObject", "InferenceService", "cars"),
+        autoscaler("HorizontalPodAutoscaler", "ScaledObject", "cars-predictor"),  # KEDA's own
+        autoscaler("HorizontalPodAutoscaler", "InferenceService", "another"),
+    ]
+    assert former_autoscalers(rendered(overlay), there) == found
+
+
+def test_a_knative_canary_does_not_come_first(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = rendered("canary-knative")
+    monkeypatch.setattr(deploying, "read", lambda: {"detector": Choice("r1", "r2", 10)})
+    (first,) = stable_first(documents, {})
+    assert first["metadata"]["name"] == "detector"
+    assert first["spec"]["predictor"]["model"]["storageUri"] == "s3://modelport-models/detector/r1"
+    assert "canaryTrafficPercent" not in first["spec"]["predictor"]
+
+    rolled_out = {"status": {"components": {"predictor": {"latestRolledoutRevision": "detector-1"}}}}
+    assert stable_first(documents, {"detector": rolled_out}) == []
+    assert stable_first(rendered("knative"), {}) == []
+
+
+def test_stop_takes_the_lighter_pods_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def kubectl(*arguments: str) -> str:
+        calls.append(arguments)
+        return "cars classifier classifier-light" if arguments[0] == "get" else ""
+
+    monkeypatch.setattr(stopping, "kubectl_text", kubectl)
+    annotation = "serving.kserve.io/stop=true"
+    assert stopping.annotate("classifier", "modelport", annotation) == ["classifier", "classifier-light"]
+    assert calls[-1][1:] == (
+        stopping.KIND,
+        "classifier",
+        "classifier-light",
+        "-n",
+        "modelport",
+        annotation,
+        "--overwrite",
+    )
+    with pytest.raises(ClusterError, match="has no service 'dogs': there are cars, classifier, classifier-light"):
+        stopping.annotate("dogs", "modelport", annotation)

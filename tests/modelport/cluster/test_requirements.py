@@ -1,0 +1,173 @@
+"""What a cluster lacks for the project's own overlays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelport.cluster.observation import Observations, StorageClass, quantity
+from modelport.cluster.requirements import lacks
+from modelport.manifests.rendering import render
+
+CRDS = (
+    "inferenceservices.serving.kserve.io",
+    "gateways.gateway.networking.k8s.io",
+    "backends.gateway.envoyproxy.io",
+    "scaledobjects.keda.sh",
+    "podmonitors.monitoring.coreos.com",
+    "verticalpodautoscalers.autoscaling.k8s.io",
+    "services.serving.knative.dev",
+    "certificates.cert-manager.io",
+)
+INGRESS = {"enableGatewayApi": True, "kserveIngressGateway": "kserve/kserve-ingress-gateway"}
+FULL = Observations(
+    "v1.35.4",
+    nodes=20,
+    cpu=200,
+    memory_gib=400,
+    gpus=8,
+    crds=frozenset(CRDS),
+    images={"kserve-controller-manager": "kserve/controller:v0.21.0", "envoy-gateway": "envoyproxy/gateway:v1.8.2"},
+    kserve={"ingress": json.dumps(INGRESS), "deploy": json.dumps({"defaultDeploymentMode": "Standard"})},
+    envoy_gateway="extensionApis:\n  enableBackend: true\n",
+    gateway_classes={"envoy": "gateway.envoyproxy.io/gatewayclass-controller"},
+    gateways=("kserve/kserve-ingress-gateway",),
+    ingress_classes=("nginx",),
+    storage_classes=(StorageClass("fast", "disk.example.com", default=True),),
+    metrics=True,
+    policy_controller="cilium",
+    access={"gateway": ["envoy-gateway-system"], "monitoring": ["monitoring"]},
+)
+
+
+def without(group: str) -> dict[str, Any]:
+    return {"crds": frozenset(name for name in CRDS if not name.endswith(f".{group}"))}
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Callable[[str], list[dict[str, Any]]]:
+    known: dict[str, list[dict[str, Any]]] = {}
+    return lambda name: known.setdefault(name, render(name))
+
+
+@pytest.mark.parametrize(
+    "overlay", ["local", "gateway", "fallback", "cors-jwt", "keda", "knative", "gpu", "vpa", "gke"]
+)
+def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], list[dict[str, Any]]]) -> None:
+    assert lacks(rendered(overlay), FULL) == []
+
+
+@pytest.mark.parametrize(
+    ("overlay", "change", "what", "fix"),
+    [
+        ("local", without("serving.kserve.io"), "KServe (the API group", "kserve-crd"),
+        ("local", {"kserve": None}, "KServe's settings", "kserve-resources"),
+        ("local", {"images": {"kserve-controller-manager": "kserve/controller:v0.20.1"}}, "KServe 0.21 or", "v0.21.0"),
+        ("local", {"gateways": ()}, "the Gateway kserve/kserve-ingress-gateway", "createGateway=true"),
+        ("local", {"kubernetes": "v1.31.9"}, "Kubernetes 1.32", "upgrade"),
+        ("local", {"kubernetes": "v1.31.9-gke.1200"}, "Kubernetes 1.32", "upgrade"),
+        ("storage-oci", {"kubernetes": "v1.34.0"}, "Kubernetes 1.35 or newer (image volumes)", "upgrade"),
+        ("local", {"architectures": ("arm64",)}, "amd64", "x86-64"),
+        ("local", {"cpu": 0.1}, "room: the pods request 0.75 CPUs", "`small`"),
+        ("gateway", without("gateway.networking.k8s.io"), "Gateway API", "gateway-api"),
+        ("gateway", without("gateway.envoyproxy.io"), "Envoy Gateway", "gateway-helm"),
+        ("gateway", {"gateway_classes": {}}, "the GatewayClass envoy", "gateway-class.yaml"),
+        ("gateway", {"access": {"gateway": [], "monitoring": []}}, "admits no gateway", "modelport/access=gateway"),
+        ("fallback", {"envoy_gateway": "provider: {}"}, "Backend API is switched off", "enableBackend=true"),
+        ("standard-hpa", {"metrics": False}, "the metrics API", "metrics-server"),
+        ("keda", without("keda.sh"), "KEDA", "kedacore"),
+        ("keda", without("monitoring.coreos.com"), "Prometheus operator", "kube-prometheus-stack"),
+        ("vpa", without("autoscaling.k8s.io"), "Vertical Pod Autoscaler", "vertical-pod-autoscaler"),
+        ("knative", without("serving.knative.dev"), "Knative", "knative"),
+        ("gpu", {"gpus": 0}, "GPUs (nvidia.com/gpu)", "device plugin"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_installs_it(
+    overlay: str, change: dict[str, Any], what: str, fix: str, rendered: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    found = lacks(rendered(overlay), replace(FULL, **change))
+    (lack,) = [one for one in found if what in one.what]
+    assert lack.required
+    assert fix in lack.fix
+
+
+@pytest.mark.parametrize(
+    ("claim", "classes", "missing"),
+    [
+        ({}, (), True),
+        ({}, (StorageClass("a", "disk.example.com", default=False),), True),
+        ({}, (StorageClass("a", "disk.example.com", default=True),), False),
+        ({"storageClassName": "a"}, (StorageClass("a", "disk.example.com", default=False),), False),
+        ({"storageClassName": "b"}, (StorageClass("a", "disk.example.com", default=True),), True),
+        ({"storageClassName": "a"}, (StorageClass("a", "kubernetes.io/no-provisioner", default=False),), True),
+        ({"volumeName": "mine", "storageClassName": "none"}, (), False),
+    ],
+)
+def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(
+    claim: dict[str, Any], classes: tuple[StorageClass, ...], missing: bool
+) -> None:
+    documents = [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim},
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "mine"}, "spec": {}},
+    ]
+    found = lacks(documents, replace(FULL, storage_classes=classes))
+    assert bool([one for one in found if "storage class" in one.what]) == missing
+
+
+@pytest.mark.parametrize(
+    ("settings", "gateways", "what"),
+    [
+        ({"enableGatewayApi": False}, (), "KServe's Gateway API routes"),
+        (INGRESS, (), "the Gateway kserve/kserve-ingress-gateway"),
+        (INGRESS, ("kserve/kserve-ingress-gateway",), None),
+    ],
+)
+def test_a_canary_needs_kserves_routes_and_their_gateway(
+    settings: dict[str, Any], gateways: tuple[str, ...], what: str | None
+) -> None:
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "digits"},
+        "spec": {"predictor": {"model": {}}, "canary": [{"trafficPercent": 10, "predictor": {"name": "canary"}}]},
+    }
+    cluster = replace(FULL, kserve={"ingress": json.dumps(settings)}, gateways=gateways)
+    found = [one.what for one in lacks([service], cluster)]
+    assert [one for one in found if "Gateway" in one] == [one for one in found if what and one.startswith(what)]
+    assert bool(found) == bool(what)
+
+
+def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(
+    rendered: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    assert lacks(rendered("gateway"), replace(FULL, gateways=())) == []
+    off = {"ingress": json.dumps({"enableGatewayApi": False})}
+    assert lacks(rendered("local"), replace(FULL, gateways=(), kserve=off)) == []
+
+
+def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:
+    (lack,) = lacks(rendered("local"), replace(FULL, policy_controller=None))
+    assert not lack.required
+    assert "NetworkPolicies" in lack.what
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("1Gi", 2**30), ("64Ki", 65536), ("1k", 1000), ("1e3", 1000), ("", 0)],
+)
+def test_quantities(text: str, number: float) -> None:
+    assert quantity(text) == number
+
+
+def test_the_lines_say_what_is_there_and_what_is_not() -> None:
+    bare = dict(line.split(maxsplit=1) for line in Observations("v1.35.4").lines())
+    assert bare["KServe"] == "not installed"
+    assert bare["KEDA"] == "not installed"
+    full = "\n".join(FULL.lines())
+    assert "v0.21.0, mode Standard, Gateway API on" in full
+    assert "v1.8.2, Backend API on" in full
+    assert "fast (default)" in full

@@ -1,0 +1,60 @@
+"""What the kernel tells of real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from waiting import wait_for
+
+from modelport.stack.diagnosis import ProcessSight
+from modelport.stack.sight import see
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts a Python program; it ends with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(program: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-c", program]))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def sight(process: subprocess.Popen[bytes]) -> ProcessSight:
+    seen = see(process.pid, closely=True)
+    assert seen is not None
+    return seen
+
+
+def test_a_process_that_works(start: Callable[[str], subprocess.Popen[bytes]]) -> None:
+    process = start("while True: pass")
+    first = sight(process)
+    wait_for(lambda: sight(process).worked_s > first.worked_s + 0.1)
+    assert sight(process).waited_s >= first.waited_s > 0
+
+
+def test_a_process_that_is_stopped_and_then_killed(start: Callable[[str], subprocess.Popen[bytes]]) -> None:
+    process = start("import time; time.sleep(1000)")
+    wait_for(lambda: sight(process).state == "S")
+    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: sight(process).state == "T")
+    process.kill()
+    wait_for(lambda: sight(process).state == "Z")
+    process.wait()
+    assert see(process.pid, closely=True) is None
+
+
+def test_threads_that_wait_count() -> None:
+    mine = see(os.getpid(), closely=True)
+    assert mine is not None
+    assert see(os.getpid(), closely=False).waited_s == 0.0
