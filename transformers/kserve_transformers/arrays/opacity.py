@@ -13,8 +13,8 @@ from kserve_transformers.arrays.budget import Budget
 
 _FORMATS = ("PNG", "WEBP", "GIF", "TIFF")
 _MODES = ("RGBA", "LA", "PA")
-# Bytes that PNG files without transparency have at the place of their colour type: grey and RGB.
-_OPAQUE_PNG = (0, 2)
+# Bytes that PNG files without transparency have at the place of their colour type: grey, RGB and palette.
+_OPAQUE_PNG = (0, 2, 3)
 _BYTES_PER_PIXEL = 16
 
 

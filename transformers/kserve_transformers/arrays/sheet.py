@@ -6,9 +6,8 @@ region counts as a page where it is about convex, as sheets and cells are, and w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, field
+from itertools import chain, combinations
 from typing import Any
 
 import cv2
@@ -30,6 +29,10 @@ _MAX_PAGES = 8
 _MIN_SIDE = 12
 # Grey levels between a sheet and the table.
 _MIN_DIFFERENCE = 25
+# How much of the light a shadow leaves at least.
+_DEEPEST_SHADE = 0.45
+# Pixels by which two outlines of the same page differ at most.
+_SAME = 4
 # Share of its convex hull that a page covers, its ink included.
 _MIN_SOLIDITY = 0.88
 # The same where the hull has four corners: a digit or a frame that touches the edge cuts a notch.
@@ -46,35 +49,43 @@ class Page:
 
     Attributes:
         rgb: [h, w, 3]; upright, where its four sides are known.
+        matrix: [3, 3], takes the image's xy to those of `rgb`.
         inside: [h, w], 0 where `rgb` shows what lies beside the page; None where it shows nothing else.
-        share: of the image's width and height that it takes up.
         whole: whether it is the image itself, so that ink may reach its edges.
-        sheet: whether it has another colour than what is around it, as a sheet on a table has and a cell has not.
     """
 
     rgb: RGB
+    matrix: npt.NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
     inside: npt.NDArray[np.uint8] | None = None
-    share: tuple[float, float] = (1.0, 1.0)
     whole: bool = False
-    sheet: bool = False
 
 
-def pages(rgb: RGB) -> Iterator[Page]:
-    """The parts of an image that look like a page, the smallest first and the image itself last.
+@dataclass(frozen=True)
+class Outline:
+    """Where a page may lie.
 
-    Args:
-        rgb: [h, w, 3].
+    Attributes:
+        hull: its convex outline, [n, 1, 2] xy in pixels of the image.
+        sheet: whether it has another colour than what is around it, as a sheet on a table has and a cell has not.
+        cut_off: whether it goes on beyond the image.
     """
+
+    hull: npt.NDArray[np.float32]
+    sheet: bool
+    cut_off: bool
+
+
+def outlines(rgb: RGB) -> list[Outline]:
+    """What looks like a page in an image, [h, w, 3]; the smallest first."""
     scale = min(1.0, _SEARCH_SIDE / max(rgb.shape[:2]))
-    if min(rgb.shape[:2]) * scale >= 2 * _MIN_SIDE:
-        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-        for hull in _hulls(small.astype(np.uint8)):
-            part, inside = _cut_out(rgb, hull.astype(np.float32) / scale)
-            if min(part.shape[:2]) >= _MIN_SIDE:
-                width, height = cv2.boundingRect(hull)[2:]
-                share = (width / small.shape[1], height / small.shape[0])
-                yield Page(part, inside, share, sheet=_differs_from_outside(small, hull))
-    yield Page(rgb, whole=True)
+    if min(rgb.shape[:2]) * scale < 2 * _MIN_SIDE:
+        return []
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+    found = []
+    for hull in _hulls(small.astype(np.uint8)):
+        cut_off = _touches_border(hull, small.shape)
+        found.append(Outline(hull.astype(np.float32) / scale, _is_sheet(small[::2, ::2], hull // 2, cut_off), cut_off))
+    return found
 
 
 def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
@@ -90,19 +101,22 @@ def _hulls(small: RGB) -> list[npt.NDArray[np.int32]]:
     # A shadow with a sharp edge divides a sheet.
     halves = [masks[label] for label in regions if areas[label - 1] > _MIN_HALF * whole]
     bridge = np.ones((5, 5), np.uint8)
-    unions = [cv2.morphologyEx(a | b, cv2.MORPH_CLOSE, bridge) for a, b in combinations(halves, 2)]
-    found = []
-    for mask in [*masks.values(), *unions]:
+    unions = (cv2.morphologyEx(a | b, cv2.MORPH_CLOSE, bridge) for a, b in combinations(halves, 2))
+    found: list[tuple[float, npt.NDArray[np.int32]]] = []
+    for mask in chain(masks.values(), unions):
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         contour = max(contours, key=cv2.contourArea)
         hull = cv2.convexHull(contour)
         area = cv2.contourArea(hull)
+        box = np.array(cv2.boundingRect(hull))
         if not _MIN_AREA * whole < area < _MAX_AREA * whole:
+            continue
+        if any(np.abs(box - cv2.boundingRect(other)).max() <= _SAME for _, other in found):
             continue
         solidity = cv2.contourArea(contour) / area
         notched = solidity > _MIN_NOTCHED and not _touches_border(hull, small.shape)
         if solidity > _MIN_SOLIDITY or (notched and _four_corners(hull.astype(np.float32)) is not None):
-            found.append((area, hull))
+            found.append((area, np.asarray(hull, np.int32)))
     return [hull for _, hull in sorted(found, key=lambda one: one[0])][:_MAX_PAGES]
 
 
@@ -117,26 +131,32 @@ def _touches_border(hull: npt.NDArray[Any], shape: tuple[int, ...]) -> bool:
     return left <= 3 or top <= 3 or left + width >= shape[1] - 3 or top + height >= shape[0] - 3
 
 
-def _differs_from_outside(small: npt.NDArray[Any], hull: npt.NDArray[np.int32]) -> bool:
+def _is_sheet(small: npt.NDArray[Any], hull: npt.NDArray[np.int32], cut_off: bool) -> bool:
+    """Whether a region has another colour than what is around it, and is not just the sunny or shady part of it."""
     inside = cv2.fillConvexPoly(np.zeros(small.shape[:2], np.uint8), hull, 1)
-    near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (13, 25))
+    near, far = (cv2.dilate(inside, np.ones((side, side), np.uint8)) for side in (11, 17))
     around = far > near
     if not around.any():
         return False
-    difference = np.median(small[inside > 0][::5], axis=0) - np.median(small[around], axis=0)
-    return float(np.abs(difference).max()) > _MIN_DIFFERENCE
+    own, other = np.median(small[inside > 0][::3], axis=0), np.median(small[around], axis=0)
+    if float(np.abs(own - other).max()) <= _MIN_DIFFERENCE:
+        return False
+    ratios = (own + 8) / (other + 8)
+    shade = 1 / _DEEPEST_SHADE > ratios.max() > ratios.min() > _DEEPEST_SHADE and ratios.max() < 1.15 * ratios.min()
+    return not (shade and cut_off)
 
 
-def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> tuple[RGB, npt.NDArray[np.uint8] | None]:
-    """The page within an outline, without its edges, and where it is if it has not four sides.
+def cut_out(rgb: RGB, outline: Outline) -> Page | None:
+    """The page within an outline, without its edges; None where it is too small.
 
     A page without four sides is one that the image's border cuts off; otherwise nothing is cut out.
     """
+    hull = outline.hull
     quad = _four_corners(hull)
     if quad is None:
         left, top, width, height = cv2.boundingRect(hull)
         if not _touches_border(hull, rgb.shape):
-            return rgb[:0, :0], None
+            return None
         left, top = max(left, 0), max(top, 0)
         part = rgb[top : top + height, left : left + width]
         inside = np.zeros(part.shape[:2], np.uint8)
@@ -145,14 +165,18 @@ def _cut_out(rgb: RGB, hull: npt.NDArray[np.float32]) -> tuple[RGB, npt.NDArray[
         kernel = np.ones((edge, edge), np.uint8)
         inside = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1).astype(np.uint8)
         paper = np.median(part[inside > 0], axis=0) if inside.any() else 0
-        return np.where(inside[..., np.newaxis] > 0, part, paper).astype(np.uint8), inside
+        shown = np.where(inside[..., np.newaxis] > 0, part, paper).astype(np.uint8)
+        matrix = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+        return Page(shown, matrix, inside) if min(part.shape[:2]) >= _MIN_SIDE else None
     sides = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
     width, height = int(max(sides[0], sides[2])), int(max(sides[1], sides[3]))
+    if min(width, height) < _MIN_SIDE:
+        return None
     x, y = max(2.0, _INSET * width), max(2.0, _INSET * height)
     flat = np.array([[-x, -y], [width + x, -y], [width + x, height + y], [-x, height + y]], np.float32)
     matrix = cv2.getPerspectiveTransform(quad, flat)
     page = cv2.warpPerspective(rgb, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    return page.astype(np.uint8), None
+    return Page(page.astype(np.uint8), np.asarray(matrix, np.float64))
 
 
 def _four_corners(hull: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
