@@ -174,7 +174,8 @@ def test_unknown_need_is_refused_with_the_list(set_up: SetUp, checkout: Path) ->
     run = set_up("pytorch")
     assert run.returncode == 2
     assert (
-        "there is no 'pytorch': choose one of serve, manifests, releases, bench, test, torch, tensorflow" in run.stderr
+        "there is no 'pytorch': choose one of serve, manifests, client, releases, bench, test, torch, tensorflow"
+        in run.stderr
     )
     assert not (checkout / ".venv").exists()
 

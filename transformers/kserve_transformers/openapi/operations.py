@@ -41,7 +41,8 @@ ERRORS: Mapping[type[ServingError], str] = {
     LateBodyError: "the body did not come within {timeout_s:g} s",
     TooLargeError: "{too_many} instances; the limit is {instances} a request",
     UnsupportedMediaError: "the body has the content coding 'br': send it in one of gzip, deflate, or uncoded",
-    UnprocessableError: "no digit in the image: nothing stands out from its ground",
+    UnprocessableError: "no digit in the image: nothing stands out from its ground; "
+    "write darker, or take the photo from nearer",
     BusyError: "{service} is busy: its queue is full, try again shortly",
     BadAnswerError: "model {model} answered an error: the request was not carried out",
     NotReadyError: "{service} is not ready: no model of its chain can answer yet, try again shortly",
