@@ -117,5 +117,5 @@ def test_the_largest_allowed_picture(tmp_path, make, scale, bytes_per_pixel):
 def test_a_bomb_costs_less_than_twice_its_file(tmp_path, name):
     data = bombs.BOMBS[name]()
     found = measured(tmp_path, data, 1.0)
-    assert found["said"] in ("BadRequestError", "TooLargeError")
+    assert found["said"] in ("BadRequestError", "TooLargeError", [8, 8])  # the image, whose texts are skipped
     assert found["bytes"] <= len(data) + 8 * 2**20
