@@ -16,8 +16,7 @@ from exporters.repository import versions
 from exporters.torchscript import FILENAME
 from modelport.environment import BASE, FRAMEWORKS, SetupError, ensure, say
 from modelport.stack import guard
-from modelport.stack.running import running
-from modelport.stack.status import newer
+from modelport.stack.running import newer, running
 
 
 class ConversionError(SetupError):

@@ -83,3 +83,11 @@ def running(port: int | None = None) -> Iterator[Running]:
             continue
         if began <= found.started:  # else another process has the number now
             yield found
+
+
+def newer(model: str) -> str:
+    """What to do where an artefact has been exported since the stack started."""
+    return (
+        f"{model} has been exported since: restart `make serve` to serve it, or, without losing a request, "
+        "`make release SERVICE=...` and `make update SERVICE=... RELEASE=...`"
+    )

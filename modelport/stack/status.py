@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.table import table
 from modelport.environment import say
-from modelport.stack.running import Running, running
+from modelport.stack.running import Running, newer, running
 from modelport.stack.server import LOOPBACK, READY_PATH
 
 NONE_RUNS = 3
@@ -77,14 +77,6 @@ def lines(state: dict[str, Any]) -> Iterator[str]:
     yield table(rows)
     for model in state["newer"]:
         yield newer(model)
-
-
-def newer(model: str) -> str:
-    """What to do where an artefact has been exported since the stack started."""
-    return (
-        f"{model} has been exported since: restart `make serve` to serve it, or, without losing a request, "
-        "`make release SERVICE=...` and `make update SERVICE=... RELEASE=...`"
-    )
 
 
 def _services(server: str, url: str) -> Iterator[dict[str, Any]]:

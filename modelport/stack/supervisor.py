@@ -6,6 +6,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from threading import Thread
 
@@ -13,12 +14,13 @@ from modelport.environment import say
 from modelport.stack.diagnosis import Diagnosis, Verdict
 from modelport.stack.errors import StackError, StartError
 from modelport.stack.model_supervisor import ModelSupervisor
-from modelport.stack.running import Running, exported
+from modelport.stack.running import Running, exported, newer
 from modelport.stack.server import Server
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_server import TritonServer
 
 CHECK_INTERVAL_S = 1.0
+REMIND_ROUNDS = 10
 FALLBACKS_S = 10.0
 MAX_BACK_OFF_S = 30.0
 STEADY_S = 60.0  # a server that ran this long starts its count of failures anew
@@ -41,6 +43,8 @@ class Supervisor(ABC):
     def __init__(self) -> None:
         self._began = time.time()
         self._exported: dict[str, int] = {}
+        self._running: Running | None = None
+        self._reminded: set[str] = set()
         self._failures: dict[str, int] = {}
         self._started: dict[str, float] = {}
         self._diagnoses: dict[str, Diagnosis] = {}
@@ -79,7 +83,15 @@ class Supervisor(ABC):
         transformers = {server.name: server.http_port for server in self.transformers}
         logs = [str(server.log_file) for server in self.servers]
         self._exported = self._exported or exported(repository)
-        Running(port, str(repository), overlay, transformers, logs, self._exported, started=self._began).write()
+        self._running = Running(port, str(repository), overlay, transformers, logs, self._exported, started=self._began)
+        self._running.write()
+
+    def remind(self) -> None:
+        """Say, once a model, that it has been exported since the start, and how to serve it."""
+        for model in self._running.newer() if self._running else ():
+            if model not in self._reminded:
+                self._reminded.add(model)
+                say(newer(model))
 
     def supervise(self) -> None:
         """Supervise the servers and their models until an error ends it.
@@ -87,8 +99,10 @@ class Supervisor(ABC):
         Raises:
             StackError: a server ended again and again.
         """
-        while True:
+        for round_ in count(1):
             self.check()
+            if round_ % REMIND_ROUNDS == 0:
+                self.remind()
             time.sleep(CHECK_INTERVAL_S)
 
     def check(self) -> None:

@@ -58,4 +58,13 @@ def test_export_since_the_start_is_told(tmp_path: Path) -> None:
     later = time.time_ns() + 10**9
     os.utime(version / "model.onnx", ns=(later, later))
     assert stack.newer() == ["m"]
-    assert "restart `make serve`" in status.newer("m")
+    assert "restart `make serve`" in running.newer("m")
+
+
+def test_running_stack_says_once_that_a_model_has_been_exported(
+    stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Running, "newer", lambda _: ["mnist"])
+    stack.stack.remind()
+    stack.stack.remind()
+    assert capsys.readouterr().out.count("mnist has been exported since") == 1
