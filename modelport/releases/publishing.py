@@ -69,14 +69,7 @@ def publish(folder: Path, to: str, progress: Progress = lambda size: None) -> Pu
         raise StoreError(f"{target.address}/{foreign[0]} does not belong to this release: remove it there first")
     sent = 0
     for path in (*release.files, *signature):
-        size, wanted = source.sizes()[path], sha256(source.chunks(path))
-        if there.get(path) == size and sha256(target.chunks(path)) == wanted:
-            progress(2 * size)
-            continue
-        target.put(path, counted(source.chunks(path), progress), size)
-        if sha256(counted(target.chunks(path), progress)) != wanted:
-            raise StoreError(f"{target.address}/{path} was read back with another content: run it again")
-        sent += 1
+        sent += _copied(source, target, path, there.get(path), progress)
     content = (folder / RELEASE_FILE).read_bytes()
     if not target.create(RELEASE_FILE, content) and b"".join(target.chunks(RELEASE_FILE)) != content:
         raise StoreError(f"{target.address} was published by another process at the same time: run it again")
@@ -103,16 +96,32 @@ def publish_initial(folder: Path, service: str, to: str, progress: Progress = la
     there, sent = target.sizes(), 0
     if foreign := sorted(there.keys() - source.sizes().keys()):
         raise StoreError(f"{address}/{foreign[0]} is no file of these models: remove it there first")
-    for path, size in source.sizes().items():
-        wanted = sha256(source.chunks(path))
-        if there.get(path) == size and sha256(target.chunks(path)) == wanted:
-            progress(2 * size)
-            continue
-        target.put(path, counted(source.chunks(path), progress), size)
-        if sha256(counted(target.chunks(path), progress)) != wanted:
-            raise StoreError(f"{address}/{path} was read back with another content: run it again")
-        sent += 1
+    for path in source.sizes():
+        sent += _copied(source, target, path, there.get(path), progress)
     return Published(address, sent, len(source.sizes()) - sent, new=sent > 0)
+
+
+def _copied(source: Folder, target: Stored, path: str, there: int | None, progress: Progress) -> bool:
+    """Send a file and read it back, unless it is there; whether it was sent.
+
+    Args:
+        source: has the file.
+        target: is to have it.
+        path: of the file, in both.
+        there: its size in the target; None where it is not there.
+        progress: called with numbers of bytes, once as they are sent and once as they are read back.
+
+    Raises:
+        StoreError: the target cannot be used, or answers another content.
+    """
+    size, wanted = source.sizes()[path], sha256(source.chunks(path))
+    if there == size and sha256(target.chunks(path)) == wanted:
+        progress(2 * size)
+        return False
+    target.put(path, counted(source.chunks(path), progress), size)
+    if sha256(counted(target.chunks(path), progress)) != wanted:
+        raise StoreError(f"{target.address}/{path} was read back with another content: run it again")
+    return True
 
 
 def publish_archive(folder: Path, to: str, progress: Progress = lambda size: None) -> Published:
