@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial, is_ready
-from modelport.manifests.findings import at
+from modelport.manifests.findings import Document, at
 
 STOPPED_S = 30.0
 
 
-def _stopped(trial: Trial, service: str) -> str:
+def _stopped(trial: Trial, pod: Document) -> None:
+    trial.signal(pod, signal.SIGSTOP)
+    try:
+        time.sleep(STOPPED_S)
+    finally:
+        trial.signal(pod, signal.SIGCONT)
+
+
+def _killed(trial: Trial, pod: Document) -> None:
+    trial.signal(pod, signal.SIGKILL)
+    time.sleep(5)
+    wait_until(
+        lambda: is_ready(trial.cluster.get("pod", at(pod, "metadata.name"), trial.namespace) or {}),
+        "the pod is Ready again",
+        READY_TIMEOUT_S,
+        trial.explain,
+    )
+
+
+def _under(fault: Callable[[Trial, Document], None], trial: Trial, service: str) -> str:
+    """What came of traffic while the fault was done to a primary pod and mended."""
     main = fallen_back(trial)
     pod = trial.pods(main)[0]
     before = _lighter_answered(trial, main)
     with trial.traffic(main) as traffic:
         time.sleep(5)
-        trial.signal(pod, signal.SIGSTOP)
-        try:
-            time.sleep(STOPPED_S)
-        finally:
-            trial.signal(pod, signal.SIGCONT)
-        time.sleep(5)
-    return f"{traffic.require_none_lost()}, {_require_lighter(trial, main, before)} by the lighter pods"
-
-
-def _killed(trial: Trial, service: str) -> str:
-    main = fallen_back(trial)
-    pod = trial.pods(main)[0]
-    before = _lighter_answered(trial, main)
-    with trial.traffic(main) as traffic:
-        time.sleep(5)
-        trial.signal(pod, signal.SIGKILL)
-        time.sleep(5)
-        wait_until(
-            lambda: is_ready(trial.cluster.get("pod", at(pod, "metadata.name"), trial.namespace) or {}),
-            "the pod is Ready again",
-            READY_TIMEOUT_S,
-            trial.explain,
-        )
+        fault(trial, pod)
         time.sleep(5)
     return f"{traffic.require_none_lost()}, {_require_lighter(trial, main, before)} by the lighter pods"
 
@@ -84,7 +84,7 @@ def _no_fallback(trial: Trial, service: str) -> str:
 
 
 CHECKS = (
-    Check("fallback-stopped", "a stopped Triton: the lighter pods answer", _stopped, _no_fallback),
-    Check("fallback-killed", "a killed Triton: the lighter pods answer", _killed, _no_fallback),
+    Check("fallback-stopped", "a stopped Triton: the lighter pods answer", partial(_under, _stopped), _no_fallback),
+    Check("fallback-killed", "a killed Triton: the lighter pods answer", partial(_under, _killed), _no_fallback),
     Check("fallback-returns", "the primary pods get their traffic back", _returns, _no_fallback),
 )
