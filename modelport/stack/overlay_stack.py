@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from modelport.stack.errors import StackError, StartError
 from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.overlay import Declared, OverlaySettings, Predictor
 from modelport.stack.running import run_folder
-from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.server import LOOPBACK, Server, port_problem
 from modelport.stack.supervisor import Supervisor, stop_together
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_distribution import lay_out
@@ -233,14 +232,6 @@ class OverlayStack(Supervisor):
         taken = {port for ports in [*self._ports.values()] for port in ports}
         for start in range(first, 65536 - count, count):
             ports = [*range(start, start + count)]
-            if taken.isdisjoint(ports) and all(map(_is_free, ports)):
+            if taken.isdisjoint(ports) and not any(map(port_problem, ports)):
                 return ports
         raise StackError(f"there are no {count} free ports above {first}")
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server((LOOPBACK, port)).close()
-    except OSError:
-        return False
-    return True

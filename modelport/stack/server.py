@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import secrets
 import signal
 import socket
@@ -25,6 +26,17 @@ LIVE_PATH = "/v2/health/live"
 LIVE_TIMEOUT_S = 2.0
 FIRST_FREE_PORT = 10_000
 OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def port_problem(port: int, host: str = LOOPBACK) -> str | None:
+    """Why a server cannot listen on a port now; None where it can."""
+    try:
+        socket.create_server((host, port)).close()
+    except OverflowError:
+        return "it must be below 65536"
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+    return None
 
 
 def free_ports(count: int) -> list[int]:

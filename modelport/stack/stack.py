@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from modelport.stack.errors import PortTakenError, StackError
 from modelport.stack.live_models import LiveModels
 from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.running import run_folder
-from modelport.stack.server import LOOPBACK
+from modelport.stack.server import LOOPBACK, port_problem
 from modelport.stack.supervisor import Supervisor
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 from modelport.stack.triton_distribution import lay_out
@@ -142,13 +140,11 @@ def check_ports(settings: StackSettings) -> None:
         PortTakenError: one is not; the message names the variable that moves it.
     """
     for variable, purpose, port in settings.ports:
-        try:
-            socket.create_server((settings.host, port)).close()
-        except OSError as error:
+        if why := port_problem(port, settings.host):
             raise PortTakenError(
-                f"port {port} ({purpose}) cannot be used ({os.strerror(error.errno or 0)}): "
+                f"port {port} ({purpose}) cannot be used ({why}): "
                 f"end what listens there, or move with make serve {variable}={port + 1000}"
-            ) from error
+            )
 
 
 def export_missing(settings: StackSettings) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import yaml
 from modelport.measure.prometheus.queries import COMPONENTS, rule_groups
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
-from modelport.stack.server import LOOPBACK
+from modelport.stack.server import LOOPBACK, port_problem
 
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
 START_TIMEOUT_S = 30.0
@@ -198,14 +197,11 @@ def check_port(port: int) -> None:
     Raises:
         StartError: it is not.
     """
-    try:
-        socket.create_server((LOOPBACK, port)).close()
-    except (OSError, OverflowError) as error:
-        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "it must be below 65536"
+    if why := port_problem(port):
         raise StartError(
             f"port {port} cannot be used ({why}): end what listens there, or choose another: "
             f'make prometheus ARGS="--port {port + 1}"'
-        ) from error
+        )
 
 
 def executable(name: str = "prometheus") -> str:
