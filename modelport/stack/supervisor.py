@@ -42,7 +42,6 @@ class Supervisor(ABC):
 
     def __init__(self) -> None:
         self._began = time.time()
-        self._exported: dict[str, int] = {}
         self._running: Running | None = None
         self._reminded: set[str] = set()
         self._failures: dict[str, int] = {}
@@ -82,8 +81,8 @@ class Supervisor(ABC):
         """Tell other processes what runs here."""
         transformers = {server.name: server.http_port for server in self.transformers}
         logs = [str(server.log_file) for server in self.servers]
-        self._exported = self._exported or exported(repository)
-        self._running = Running(port, str(repository), overlay, transformers, logs, self._exported, started=self._began)
+        at_start = self._running.exported if self._running else exported(repository)
+        self._running = Running(port, str(repository), overlay, transformers, logs, at_start, started=self._began)
         self._running.write()
 
     def remind(self) -> None:
