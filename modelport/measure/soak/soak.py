@@ -18,11 +18,12 @@ import psutil
 from modelport.measure.generator.requests import Record
 from modelport.measure.soak.slopes import Slope, slope
 from modelport.measure.torture.outcome import HONEST, Outcome, judge, tally
-from modelport.measure.torture.served import RECOVER_S, STUB, TRANSFORMER, TRITON, Served, wait_for
+from modelport.measure.torture.served import RECOVER_S, TRANSFORMER, TRITON, Served, wait_for
 from modelport.measure.torture.traffic import LIGHT, begin, requests
 from modelport.stack.control import ask
 from modelport.stack.errors import StackError
 from modelport.stack.running import run_folder
+from modelport.stack.stubs import STUB
 from modelport.stack.triton_server import MAX_ZOMBIES
 
 SAMPLE_S, TROUBLE_S, PART_S = 5.0, 60.0, 300.0

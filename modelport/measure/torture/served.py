@@ -22,12 +22,13 @@ from modelport.environment import ROOT
 from modelport.measure.torture.outcome import Outcome
 from modelport.services import load
 from modelport.stack.server import LOOPBACK, free_ports
+from modelport.stack.stubs import STUB
 
 SERVICES = ("detector", "classifier")
 CHAIN = ("efficientnet_lite0", "efficientnet_lite0_spare")  # both trained: an untrained model is not a spare
 START_S = 600.0
 RECOVER_S = 300.0  # only a fault takes longer
-STUB, TRITON, TRANSFORMER = "triton_python_backend_stub", "bin/tritonserver", "kserve_transformers"
+TRITON, TRANSFORMER = "bin/tritonserver", "kserve_transformers"
 
 
 class TortureError(Exception):
