@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+import transformer
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 from waiting import wait_for
 
@@ -50,24 +47,11 @@ def serving(free_ports: Callable[[int], list[int]]) -> Callable[..., contextlib.
 
     @contextlib.contextmanager
     def serve(log: Path, path: str, *options: str) -> Iterator[str]:
-        http_port, grpc_port = free_ports(2)
-        url = f"http://127.0.0.1:{http_port}"
-        command = [sys.executable, "-m", "kserve_transformers", "--host=127.0.0.1", "--drain_s=0", *options]
-        command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}"]
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-        with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
-            wait_for(lambda: _answers(url + path), log)
-            yield url
-            process.kill()
+        with transformer.serving(log, free_ports(2), "--drain_s=0", "--cors_origins=", *options) as (_, client):
+            wait_for(lambda: client.get(path).status_code == 200, log)
+            yield str(client.base_url)
 
     return serve
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 class Visit:
