@@ -17,12 +17,12 @@ from modelport.releases.errors import ReleaseError
 
 @dataclass(frozen=True)
 class Entry:
-    """A change of the release file.
+    """A change of the release file, or a decision about it.
 
     Attributes:
         when: ISO 8601, UTC.
         who: git's user.name, else the name of the system's user.
-        what: canary, promote or rollback.
+        what: canary, promote or rollback; hold where a judge of a canary decided to change nothing.
         before, after: the service's part of the release file.
     """
 

@@ -35,6 +35,10 @@ class Folders:
         """The log of all changes."""
         return self.manifests / "releases" / "log.jsonl"
 
+    def baseline(self, service: str) -> Path:
+        """What a canary's judge remembers of the present step."""
+        return self.releases.parent / "canary" / f"{service}.json"
+
 
 def choices(folders: Folders, service: str | None = None) -> dict[str, Choice]:
     """The current content of the release file, for all services or for one.
@@ -78,6 +82,12 @@ def change(folders: Folders, what: str, service: str, why: str, transition: Tran
             log.append(folders.log, what, service, before, after, why)
     name = f"manifests/releases/{file.name}"
     return "\n".join(difflib.unified_diff(text.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm=""))
+
+
+def note(folders: Folders, what: str, service: str, choice: Choice, why: str) -> None:
+    """Log a decision that changes nothing."""
+    with _locked(folders.log.parent):
+        log.append(folders.log, what, service, choice, choice, why)
 
 
 def resolve(folders: Folders, service: str, part: str, unchecked: bool, untrained: bool) -> str:
