@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from modelport.manifests.release_file import Choice
 from modelport.releases.errors import ReleaseError
@@ -22,7 +23,7 @@ class Entry:
     Attributes:
         when: ISO 8601, UTC.
         who: git's user.name, else the name of the system's user.
-        what: canary, promote or rollback; hold where a judge of a canary decided to change nothing.
+        what: canary, promote, rollback or shadow; hold where a judge of a canary decided to change nothing.
         before, after: the service's part of the release file.
     """
 
@@ -55,7 +56,8 @@ def append(file: Path, what: str, service: str, before: Choice, after: Choice, w
     """Log a change that the current user makes now; the entry is on the disk when this returns."""
     change = Entry(datetime.now(UTC).isoformat(timespec="seconds"), _user(), what, service, before, after, why)
     with file.open("ab") as stream:
-        stream.write(json.dumps(asdict(change), ensure_ascii=False).encode() + b"\n")
+        line = asdict(change) | {"before": _told(before), "after": _told(after)}
+        stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -67,6 +69,11 @@ def stable_before(changes: Sequence[Entry], service: str, stable: str) -> str | 
         if promoted and change.after.stable == stable:
             return change.before.stable
     return None
+
+
+def _told(choice: Choice) -> dict[str, Any]:
+    """Without the shadow where there is none."""
+    return {key: value for key, value in asdict(choice).items() if choice.shadow_percent or "shadow" not in key}
 
 
 def _user() -> str:
