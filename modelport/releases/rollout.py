@@ -106,7 +106,12 @@ def resolve(folders: Folders, service: str, part: str, unchecked: bool, untraine
         ReleaseInvalidError: it is on this machine, and its files do not match its release.json.
     """
     on_disk = built(service, folders.releases)
-    logged = [name for c in log.read(folders.log) if c.service == service for name in (c.after.stable, c.after.canary, c.after.shadow)]
+    logged = [
+        name
+        for c in log.read(folders.log)
+        if c.service == service
+        for name in (c.after.stable, c.after.canary, c.after.shadow)
+    ]
     known = {FIRST_RELEASE, *on_disk, *logged}
     if unchecked and NAME.fullmatch(part) and part not in known:
         return part

@@ -15,6 +15,7 @@ CORS and JWT policies are left out.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.record.events import ORIGIN
 from kserve_transformers.settings import Settings, parse_settings
 from modelport.environment import ROOT
 from modelport.manifests.findings import Document, at
@@ -76,7 +78,7 @@ class Predictor:
             grpc_port=port + 1,
             name=self.name,
             declared=(*self.arguments, *options),
-            variables=dict(self.variables),
+            variables={**dict(self.variables), ORIGIN: f"{self.endpoint}-predictor"},  # as a pod is called
         )
 
 
@@ -107,8 +109,24 @@ class Declared:
             total = sum(share.weight for share in route.shares)
             shares = ", ".join(f"{names[share.endpoint]} {100 * share.weight / total:g} %" for share in route.shares)
             then = "".join(f", then {names[endpoint]}" for endpoint in route.fallback)
-            lines.append(f"{route.matches[0].path}: {shares}{then}")
+            copies = "".join(f"; copies of {one.weight} % to {names[one.endpoint]}" for one in route.mirrors)
+            lines.append(f"{route.matches[0].path}: {shares}{then}{copies}")
         return lines
+
+    @property
+    def shadows(self) -> frozenset[str]:
+        """Endpoints that get nothing but copies of requests."""
+        copies = {one.endpoint for route in self.routes for one in route.mirrors}
+        return frozenset(copies - {share.endpoint for route in self.routes for share in route.shares})
+
+    def without_shadows(self) -> Declared:
+        """What serves callers."""
+        documents = copy.deepcopy([dict(document) for document in self.documents])
+        for document in documents:
+            for rule in at(document, "spec.rules", []) if document.get("kind") == "HTTPRoute" else []:
+                rule["filters"] = [one for one in rule.get("filters", []) if one.get("type") != "RequestMirror"]
+        predictors = tuple(one for one in self.predictors if one.endpoint not in self.shadows)
+        return Declared(documents, predictors, self.stamp)
 
 
 @dataclass(frozen=True)
