@@ -1,4 +1,4 @@
-"""Dark, blurred and channel-swapped images alarm, and so do other answers; the same again at most as often as stated."""
+"""Dark, blurred and channel-swapped images alarm, and other answers do; the same again no more often than stated."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_statistics_of_an_image_by_hand() -> None:
     assert found["brightness"] == pytest.approx(76 / 255 / 2)  # of red: 0.299
     assert found["contrast"] == pytest.approx(76 / 255 / 2)
     assert (found["red"], found["blue"]) == (1, 0)
-    assert found["sharpness"] == pytest.approx(2 * 76**2 / 256)  # two columns of the copy's 256
+    assert found["sharpness"] == pytest.approx(2 * 76**2 / 256)  # two columns of 256
     assert image_statistics(np.zeros((1, 3, 3), np.uint8)) == {
         "brightness": 0, "contrast": 0, "sharpness": 0, "red": 1 / 3, "blue": 1 / 3,
     }  # fmt: skip

@@ -140,7 +140,7 @@ class Reference:
         written = {
             name: {"cells": list(one.cells), "counts": one.counts.tolist()} for name, one in self.histograms.items()
         }
-        return json.dumps({**about, "features": written}, indent=1) + "\n"
+        return json.dumps({**about, "features": written}) + "\n"
 
     def __iter__(self) -> Iterator[tuple[str, Histogram]]:
         """The histograms with their names."""
