@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in ("help", "-h", "--help"):
         say("usage: modelport COMMAND [OPTION ...]\n")
         for known, command in COMMANDS.items():
-            say(f"  {known:<14}{command.summary}")
+            say(f"  {known:<16}{command.summary}")
         say("\nmodelport COMMAND --help tells the options of a command.")
         return 0
     if name not in COMMANDS:
