@@ -40,6 +40,13 @@ RECORD_LOST = Counter(
     "modelport_record_lost_total", "Requests that should be in the record and are not, and why", ["service", "reason"]
 )
 RECORD_QUEUE_BYTES = Gauge("modelport_record_queue_bytes", "Bytes of requests that wait to be recorded")
+DRIFT_PSI = Gauge(
+    "modelport_drift_psi",
+    "Population stability index of the latest instances from the reference",
+    ["service", "feature"],
+)
+DRIFT_ALARM = Gauge("modelport_drift_alarm", "1 where the latest instances have drifted", ["service", "feature"])
+DRIFT_WINDOW = Gauge("modelport_drift_window", "Instances that are compared with the reference", ["service"])
 
 # Why a model of a chain can be passed over.
 FALLBACK_CAUSES = ("untrained", "not ready", "queue full", "error", "too late")

@@ -38,6 +38,7 @@ class Exchange:
         parameters: options that the request named.
         measured: of each instance, what is recorded beside its hash; empty where nothing was measured.
         model, release: which model answered.
+        served: its name in Triton, and of its folder.
         predictions: makes the answer in JSON, one for each instance; None while there is no answer.
     """
 
@@ -50,6 +51,7 @@ class Exchange:
     measured: Sequence[Mapping[str, Any]] = ()
     model: str | None = None
     release: str | None = None
+    served: str | None = None
     predictions: Callable[[], Sequence[Any]] | None = None
 
 

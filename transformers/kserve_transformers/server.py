@@ -17,6 +17,8 @@ import uvicorn
 import uvloop
 from tritonclient.http.aio import InferenceServerClient
 
+from kserve_transformers.drift.monitor import DriftMonitor
+from kserve_transformers.drift.reference import FILE as DRIFT_FILE
 from kserve_transformers.health import Health
 from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import keep_requests
@@ -70,11 +72,15 @@ async def _serve(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _recording(settings: Settings) -> Iterator[None]:
-    """Record requests where that is set."""
-    if settings.record.to is None:
+    """Record requests where that is set, and watch them for drift where a model has a reference."""
+    record, repository = settings.record, settings.model_repository
+    watch = None
+    if repository is not None and settings.drift_window and any(repository.glob(f"*/{DRIFT_FILE}")):
+        watch = DriftMonitor(repository, settings.drift_window).see
+    if record.to is None and watch is None:
         yield
         return
-    recorder = Recorder(settings.record, open_sink(settings.record), Origin.here())
+    recorder = Recorder(record, open_sink(record) if record.to is not None else None, Origin.here(), watch)
     recorder.start()
     keep_requests(recorder)
     try:

@@ -192,7 +192,7 @@ class Service:
                 share = work.deadline.share(len(candidates) - position + 1)
                 with model.use() as declaration:
                     if kept is not None:
-                        kept.model, kept.release = model.name, model.release_name
+                        kept.model, kept.release, kept.served = model.name, model.release_name, declaration.name
                     if declaration is not work.prepared_for:  # a fallback, or a release that took over meanwhile
                         prepare = partial(self.task.prepare, model=declaration)
                         work.prepared = await self._each(prepare, work.decoded, share, work.light)

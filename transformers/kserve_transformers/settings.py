@@ -98,7 +98,9 @@ class RecordSettings:
         _record,
         "record",
     )
-    percent: float = _option(100.0, "per cent of the requests are recorded", _number(float, 0, 100), "record_percent")
+    percent: float = _option(
+        100.0, "per cent of the requests are recorded, and watched for drift", _number(float, 0, 100), "record_percent"
+    )
     images: tuple[str, ...] = _option(
         (), "comma-separated services whose images are recorded; of others only their hashes", _names, "record_images"
     )
@@ -137,6 +139,7 @@ class Settings:
     )
     model_repository: Path | None = _option(None, "folder of the models and their golden samples", Path)  # noqa: RUF009  (a field)
     follow_releases: bool = _option(False, "serve the release that serving.json in that folder names")
+    drift_window: int = _option(500, "instances that are compared with a model's reference; 0: none", _number(int, 0))
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds for which requests are still served after SIGTERM", float)

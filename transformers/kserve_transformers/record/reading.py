@@ -93,24 +93,32 @@ class Reader:
                 self.torn += 1
         self.alone += len(self._waiting)
 
-    def _lines(self) -> Iterator[bytes]:
-        if is_url(self.place):
-            store = open_folder(self.place)
-            for name in sorted(store.names(), key=_by_time):
-                if self._wanted(name):
-                    yield from store.read(name).splitlines()
-            return
-        folder = Path(self.place)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} is not a folder: name the folder of a record")
-        names = [path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")]
-        for name in sorted(names, key=_by_time):
-            if self._wanted(name):
-                with (folder / name).open("rb") as file:
-                    yield from file
+    def services(self) -> list[str]:
+        """The services that the record has files of.
 
-    def _wanted(self, name: str) -> bool:
-        return name.endswith(SUFFIX) and (self.service is None or name.split("/")[0] == self.service)
+        Raises:
+            OSError: the record cannot be read.
+        """
+        return sorted({name.split("/")[0] for name in self._names()})
+
+    def _names(self) -> list[str]:
+        if is_url(self.place):
+            names = open_folder(self.place).names()
+        else:
+            folder = Path(self.place)
+            if not folder.is_dir():
+                raise FileNotFoundError(f"{folder} is not a folder: name the folder of a record")
+            names = [path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")]
+        return sorted((name for name in names if name.endswith(SUFFIX)), key=_by_time)
+
+    def _lines(self) -> Iterator[bytes]:
+        for name in self._names():
+            if self.service is None or name.split("/")[0] == self.service:
+                if is_url(self.place):
+                    yield from open_folder(self.place).read(name).splitlines()
+                else:
+                    with (Path(self.place) / name).open("rb") as file:
+                        yield from file
 
 
 def _by_time(name: str) -> tuple[str, ...]:

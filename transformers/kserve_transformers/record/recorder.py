@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kserve_transformers.metrics import RECORD_LOSSES, RECORD_LOST, RECORD_QUEUE_BYTES, RECORDED
@@ -23,8 +23,12 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 10_000
 _EVENT_BYTES = 4096  # about what a request takes in the queue beside its instances
 _RETRY_AFTER_S = (0.5, 2.0)
+_WATCH_S = 60.0  # between turns of the loop where nothing is written
 
 _FULL, _FAILED, _STOPPED, _FAULT = RECORD_LOSSES
+
+
+Watch = Callable[[Exchange, Ended], None]
 
 
 class Sink(Protocol):
@@ -60,14 +64,17 @@ class Recorder:
 
     Args:
         settings: which of them, and how much of each.
-        sink: where to.
+        sink: where to; None: nowhere.
         origin: of the events.
+        watch: is shown each of them.
     """
 
-    def __init__(self, settings: RecordSettings, sink: Sink, origin: Origin) -> None:
+    def __init__(self, settings: RecordSettings, sink: Sink | None, origin: Origin, watch: Watch | None = None) -> None:
         self._settings = settings
         self._sink = sink
         self._origin = origin
+        self._watch = watch
+        self._interval_s, self._batch_bytes = (sink.interval_s, sink.batch_bytes) if sink else (_WATCH_S, 1)
         self._waiting: deque[tuple[Exchange, Ended, int]] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
@@ -117,21 +124,23 @@ class Recorder:
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and not self._waiting):
-            batch: dict[str, list[bytes]] = {}
-            size, due = 0, time.monotonic() + self._sink.interval_s
-            while size < self._sink.batch_bytes and (taken := self._next(due)) is not None:
+            batch: dict[tuple[Sink, str], list[bytes]] = {}
+            size, due = 0, time.monotonic() + self._interval_s
+            while size < self._batch_bytes and (taken := self._next(due)) is not None:
                 service = taken[1].service
                 try:
-                    limit = self._settings.image_bytes if service in self._settings.images else -1
-                    rendered = render(*taken, self._origin, limit)
+                    if self._watch is not None:
+                        self._watch(*taken)
+                    if self._sink is not None:
+                        limit = self._settings.image_bytes if service in self._settings.images else -1
+                        rendered = render(*taken, self._origin, limit)
+                        batch.setdefault((self._sink, service), []).append(rendered)
+                        size += len(rendered)
                 except Exception:  # a request without a record, not a recorder that ended
                     logger.exception("fault while recording a request of %s", service)
                     self._lose(service, _FAULT)
-                    continue
-                batch.setdefault(service, []).append(rendered)
-                size += len(rendered)
-            for service, events in batch.items():
-                self._write(service, events)
+            for (sink, service), events in batch.items():
+                self._write(sink, service, events)
 
     def _next(self, due: float) -> tuple[Exchange, Ended] | None:
         """The next request; None where none comes in time, or the recorder stops and none is left."""
@@ -141,10 +150,10 @@ class Recorder:
             )
             return self._take() if self._waiting else None
 
-    def _write(self, service: str, events: Sequence[bytes]) -> None:
+    def _write(self, sink: Sink, service: str, events: Sequence[bytes]) -> None:
         for pause_s in (*_RETRY_AFTER_S, None):
             try:
-                self._sink.write(service, events)
+                sink.write(service, events)
             except Exception as exc:  # libraries raise whatever they like
                 if not self._failing:
                     logger.warning("the record cannot be written, requests go on: %s: %s", type(exc).__name__, exc)
@@ -160,4 +169,5 @@ class Recorder:
         self._lose(service, _FAILED, len(events))
 
     def _lose(self, service: str, reason: str, count: int = 1) -> None:
-        RECORD_LOST.labels(service, reason).inc(count)
+        if self._sink is not None:
+            RECORD_LOST.labels(service, reason).inc(count)
