@@ -7,6 +7,7 @@ with their shares, retries, fallback, time limits and buffer, by which a real En
 Replaced by what this machine has:
 - addresses and ports: --host, --http_port, --grpc_port, --predictor_host; gRPC does not pass Envoy;
 - storage: the release that a storageUri names is a folder of build/releases; `initial` is the model repository;
+- a record on a volume: build/record;
 - replicas: one process a predictor; what scales, places or limits pods means nothing here;
 - Triton: one for each release, with the stack's own options (tests/manifests runs the declared ones);
 - host names: without HTTPRoutes, KServe tells services apart by host name, Envoy here by path.
@@ -38,6 +39,7 @@ from modelport.stack.stack import StackSettings
 from modelport.stack.transformer_server import TransformerSettings
 
 RELEASES = ROOT / "build" / "releases"
+RECORD = ROOT / "build" / "record"
 _SERVICE_AND_RELEASE = re.compile(r"/([\w-]+)[/:]([\w.-]+)$")  # the end of a storageUri, an OCI image's too
 
 
@@ -77,7 +79,7 @@ class Predictor:
             http_port=port,
             grpc_port=port + 1,
             name=self.name,
-            declared=(*self.arguments, *options),
+            declared=(*map(_local, self.arguments), *options),
             variables={**dict(self.variables), ORIGIN: f"{self.endpoint}-predictor"},  # as a pod is called
         )
 
@@ -223,6 +225,11 @@ class OverlaySettings(StackSettings):
             tuple(pod.transformer_arguments()),
             tuple((v["name"], v["value"]) for v in pod.transformer.get("env") or [] if "value" in v),
         )
+
+
+def _local(argument: str) -> str:
+    """A record is written to a folder of the checkout where the pods write it to their volume."""
+    return f"--record={RECORD}" if argument.startswith("--record=/") else argument
 
 
 def _parsed(arguments: Sequence[str]) -> Settings:

@@ -69,7 +69,7 @@ def canary(options: argparse.Namespace) -> int:
     now = rollout.choices(place, service)[service]
     release = rollout.resolve(place, service, options.release, options.unchecked, options.untrained)
     if not options.auto:
-        return _change("canary", options, rollout.canary(release, options.percent))
+        return change("canary", options, rollout.canary(release, options.percent))
     if release == now.stable:
         raise RolloutError(f"{release} is the stable release already: choose another one")
     sight = Sight(service, place.baseline(service), options.port)
@@ -81,7 +81,7 @@ def promote(options: argparse.Namespace) -> int:
 
     Edits the release file, prints the difference and logs the change.
     """
-    return _change("promote", options, rollout.promote)
+    return change("promote", options, rollout.promote)
 
 
 def rollback(options: argparse.Namespace) -> int:
@@ -89,7 +89,7 @@ def rollback(options: argparse.Namespace) -> int:
 
     Edits the release file, prints the difference and logs the change.
     """
-    return _change("rollback", options, rollout.rollback(options.service))
+    return change("rollback", options, rollout.rollback(options.service))
 
 
 def _add(commands: Subparsers, name: str, run: Run) -> argparse.ArgumentParser:
@@ -100,11 +100,24 @@ def _add(commands: Subparsers, name: str, run: Run) -> argparse.ArgumentParser:
     return parser
 
 
-def _change(what: str, options: argparse.Namespace, transition: Transition) -> int:
+def change(what: str, options: argparse.Namespace, transition: Transition, overlay: str = "canary-standard") -> int:
+    """Change the release file, and print the difference and who follows it; returns exit code 0."""
     print(rollout.change(folders(options), what, options.service, options.why, transition))
-    print(f"logged in {folders(options).log.name}; a local stack with a canary overlay follows the file")
-    print("for a cluster: commit both files (GitOps), or run `make deploy OVERLAY=canary-standard`")
+    kind = overlay.partition("-")[0]
+    print(f"logged in {folders(options).log.name}; a local stack with a {kind} overlay follows the file")
+    print(f"for a cluster: commit both files (GitOps), or run `make deploy OVERLAY={overlay}`")
     return 0
+
+
+def percent(text: str) -> int:
+    """A share from 1 to 100.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (text.isdecimal() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is not within 1 to 100")
+    return int(text)
 
 
 def _percent(text: str) -> int:
