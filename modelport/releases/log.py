@@ -71,6 +71,12 @@ def stable_before(changes: Sequence[Entry], service: str, stable: str) -> str | 
     return None
 
 
+def latest_shadow(changes: Sequence[Entry], service: str) -> Entry | None:
+    """The entry with which a service's latest shadow began; None where it has had none."""
+    started = [one for one in changes if one.service == service and one.what == "shadow" and one.after.shadow_percent]
+    return started[-1] if started else None
+
+
 def _told(choice: Choice) -> dict[str, Any]:
     """Without the shadow where there is none."""
     return {key: value for key, value in asdict(choice).items() if choice.shadow_percent or "shadow" not in key}

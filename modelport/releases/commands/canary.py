@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+from kserve_transformers.record.reading import Reader
 from modelport.manifests.rendering import MANIFESTS
-from modelport.releases import rollout
+from modelport.releases import log, rollout
 from modelport.releases.commands import Run, Subparsers, add_command, add_releases
 from modelport.releases.errors import RolloutError
-from modelport.releases.judging.judge import STEPS, check_steps
+from modelport.releases.judging.judge import STEPS, Tally, check_steps
 from modelport.releases.judging.rolling import Rolling
 from modelport.releases.judging.sight import Sight
 from modelport.releases.rollout import Folders, Transition
@@ -28,6 +31,11 @@ def add_to(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--every", type=_seconds, default=10.0, metavar="S", help="seconds between two looks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--record",
+        metavar="DIR",
+        help="folder or URL of a record of the release as a shadow: its answers are judged too",
     )
     parser.add_argument("--port", type=int, help="of the stack (default: the only one with an overlay)")
     parser.add_argument("--unchecked", action="store_true", help="accept a full name of a release that is not here")
@@ -73,7 +81,9 @@ def canary(options: argparse.Namespace) -> int:
     if release == now.stable:
         raise RolloutError(f"{release} is the stable release already: choose another one")
     sight = Sight(service, place.baseline(service), options.port)
-    return Rolling(place, service, release, options.steps, options.every, options.why).run(sight.counts)
+    pairs = _shadow_pairs(place, service, release, options.record) if options.record else None
+    rolling = Rolling(place, service, release, options.steps, options.every, options.why)
+    return rolling.run(lambda choice: replace(sight.counts(choice), disagreement=pairs))
 
 
 def promote(options: argparse.Namespace) -> int:
@@ -90,6 +100,16 @@ def rollback(options: argparse.Namespace) -> int:
     Edits the release file, prints the difference and logs the change.
     """
     return change("rollback", options, rollout.rollback(options.service))
+
+
+def _shadow_pairs(place: Folders, service: str, release: str, record: str) -> Tally:
+    from modelport.releases.judging import pairs  # its libraries take a while
+
+    started = log.latest_shadow(log.read(place.log), service)
+    if started is None or started.after.shadow != release:
+        raise RolloutError(f"{release} is not the latest shadow of {service}: leave out --record")
+    since = datetime.fromisoformat(started.when).timestamp()
+    return pairs.disagreement(pairs.account(Reader(record, service), release, since))
 
 
 def _add(commands: Subparsers, name: str, run: Run) -> argparse.ArgumentParser:

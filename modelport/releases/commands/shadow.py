@@ -92,7 +92,12 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
     Raises:
         ComparisonError: there is, and was, no shadow, or the record cannot be read.
     """
-    started = _started(place, service)
+    started = log.latest_shadow(log.read(place.log), service)
+    if started is None:
+        raise ComparisonError(
+            f"{service} has had no shadow: `modelport shadow {service} RELEASE` starts one beside "
+            "`modelport serve --overlay shadow`"
+        )
     release, percent = started.after.shadow, started.after.shadow_percent
     since, stack = datetime.fromisoformat(started.when).timestamp(), _stack(options.port)
     envoy = _copies(stack, service, _baseline(place, service))
@@ -123,29 +128,6 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
     replace_file(out / "shadow.prom", _metrics(service, release, found, comparison).encode())
     print(*report.lines(comparison), f"report: {path}", sep="\n")
     return decided.exit_code
-
-
-def shadow_account(place: Folders, service: str, release: str, record: str) -> Account | None:
-    """The account of a release that was the service's shadow last; None where it was not."""
-    try:
-        started = _started(place, service)
-    except ComparisonError:
-        return None
-    if started.after.shadow != release:
-        return None
-    return pairs.account(Reader(record, service), release, datetime.fromisoformat(started.when).timestamp())
-
-
-def _started(place: Folders, service: str) -> log.Entry:
-    """The log's entry of the latest shadow."""
-    entries = [one for one in log.read(place.log) if one.service == service and one.what == "shadow"]
-    for entry in reversed(entries):
-        if entry.after.shadow_percent:
-            return entry
-    raise ComparisonError(
-        f"{service} has had no shadow: `modelport shadow {service} RELEASE` starts one beside "
-        "`modelport serve --overlay shadow`"
-    )
 
 
 def _stack(port: int | None) -> Running | None:

@@ -22,9 +22,14 @@ from modelport.stack.envoy.counters import Counters
 
 SHADOW = "-shadow-predictor"  # in the names of a shadow's pods
 MAX_COMPARED = 2000  # pairs from which measures are taken: the latest ones
+# Stricter than for two releases that were trained apart: the requests are the same, and the shadow is to take over.
+IOU_THRESHOLD = 0.75
 SHADOW_RULES: Sequence[Rule] = (
     Rule("answered", 0.99, True, "at least 99 % of the copies are answered where the caller got an answer"),
-    *(rule for rule in RULES if rule.measure != "memory ratio"),
+    Rule(
+        "agreement", 0.97, True, "at least 97 % of the answers (of a detector: of the boxes, by an IoU of 0.75) agree"
+    ),
+    *(rule for rule in RULES if rule.measure not in ("agreement", "memory ratio")),
 )
 _SUCCESS = ("200", "OK")
 
@@ -107,7 +112,9 @@ def account(records: Iterable[Recorded], release: str, since: float = 0.0, until
         if since <= one.began <= until and not (shadow and one.release not in (None, release)):
             sides[shadow].setdefault(one.request_id, []).append(one)
     stable, shadow_side = sides
-    found = Account(stable_alone=sum(len(ones) for key, ones in stable.items() if key not in shadow_side))
+    first = min((one.began for ones in shadow_side.values() for one in ones), default=since)  # it takes time to start
+    alone = [one for key, ones in stable.items() if key not in shadow_side for one in ones]
+    found = Account(stable_alone=sum(one.began >= first for one in alone))
     for key, copies in shadow_side.items():
         if key not in stable:
             found.shadow_alone += len(copies)
@@ -172,7 +179,9 @@ def observations(found: Account) -> Observations:
         for number, predictions in enumerate(zip(stable.predictions, shadow.predictions, strict=True)):
             old, new = map(recorded_answer, predictions)
             name = stable.request_id + (f"#{number}" if len(stable.predictions) > 1 else "")
-            seen.compared.append(Compared(Sample(name, contents[number]), old, new, difference(old, new)))
+            seen.compared.append(
+                Compared(Sample(name, contents[number]), old, new, difference(old, new, IOU_THRESHOLD))
+            )
     return seen
 
 
