@@ -11,6 +11,7 @@ import numpy as np
 
 from kserve_transformers.record.events import WINDOW_TYPE
 from kserve_transformers.record.reading import Recorded
+from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.comparison import statistics
 from modelport.releases.comparison.answers import difference, recorded_answer
 from modelport.releases.comparison.measuring import Compared, Observations, answer_measures
@@ -106,10 +107,11 @@ def account(records: Iterable[Recorded], release: str, since: float = 0.0, until
         since: seconds since 1970; the first requests.
         until: likewise, the last ones.
     """
+    releases = {None, release, *(("none",) if release == FIRST_RELEASE else ())}  # a model repository has no name
     sides: tuple[dict[str, list[Recorded]], dict[str, list[Recorded]]] = ({}, {})
     for one in records:
         shadow = is_shadow(one)
-        if since <= one.began <= until and not (shadow and one.release not in (None, release)):
+        if since <= one.began <= until and not (shadow and one.release not in releases):
             sides[shadow].setdefault(one.request_id, []).append(one)
     stable, shadow_side = sides
     first = min((one.began for ones in shadow_side.values() for one in ones), default=since)  # it takes time to start
