@@ -176,7 +176,7 @@ def test_a_canary_reverts_a_release_whose_answers_fail_and_promotes_an_identical
     failed = running.outcomes.total() - running.outcomes["5"]
     assert 0 < failed < 500, running.outcomes
     assert set(running.outcomes) == {"5", "502"}
-    assert running.command("canary", "digits", same.name, *auto) in (0, 3)
+    assert running.command("canary", "digits", same.name, *auto) == 0
     running.wait_for(f"digits@{same.name}")
     assert read(running.settings.manifests)["digits"].stable == same.name
     assert running.outcomes.total() - running.outcomes["5"] == failed

@@ -183,4 +183,4 @@ def _told(tally: Tally) -> str:
     if not tally.total:
         return "no requests"
     low, high = evidence.interval(tally.bad, tally.total, 0.05)
-    return f"{tally.bad:g} of {tally.total} ({100 * low:.2g} to {100 * high:.2g} %)"
+    return f"{tally.bad:g} of {tally.total} ({100 * low:.3g} to {100 * high:.3g} %)"

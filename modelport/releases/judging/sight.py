@@ -92,10 +92,10 @@ class Sight:
             found = read_counters(stack.port + 1)
         except httpx.HTTPError as error:
             raise UnseenError(f"Envoy's port {stack.port + 1} does not answer ({error!r})") from error
-        canary, stable = sides(found, self.service)
+        canary, stable, history = sides(found, self.service)
         run, before = f"{stack.pid} {stack.started}", Baseline.read(self.file)
         if before is None or (before.stack, before.choice) != (run, choice):
-            before = Baseline(run, choice, canary, stable, slow_ms(stable))
+            before = Baseline(run, choice, canary, stable, slow_ms(history))
             before.write(self.file)
         return difference(before, canary, stable, _golden_drift(port))
 
@@ -110,14 +110,18 @@ class Sight:
         return found[0]
 
 
-def sides(found: Mapping[str, Counters], service: str) -> tuple[Counters, Counters]:
-    """The counters of a service's canary and of its stable release, whatever its route is called."""
-    route = rf"(?:modelport-)?{re.escape(service)}"
-    canary, stable = re.compile(f"{route}/{re.escape(service)}-canary"), re.compile(f"{route}(/{re.escape(service)})?")
-    return (
-        sum((one for name, one in found.items() if canary.fullmatch(name)), Counters()),
-        sum((one for name, one in found.items() if stable.fullmatch(name)), Counters()),
-    )
+def sides(found: Mapping[str, Counters], service: str) -> tuple[Counters, Counters, Counters]:
+    """The counters of a service's canary, of the stable release beside it, and of that before there was a canary too.
+
+    The last ones are of a cluster that Envoy drops at some time: they only tell how fast the release is.
+    """
+    name = re.escape(service)
+    route = f"(?:modelport-)?{name}"
+
+    def matching(pattern: str) -> Counters:
+        return sum((one for cluster, one in found.items() if re.fullmatch(pattern, cluster)), Counters())
+
+    return matching(f"{route}/{name}-canary"), matching(f"{route}/{name}"), matching(f"{route}(/{name})?")
 
 
 def slow_ms(stable: Counters) -> float:
@@ -135,14 +139,19 @@ def slow_ms(stable: Counters) -> float:
 def difference(before: Baseline, canary: Counters, stable: Counters, golden_drift: float | None) -> Counts:
     """The counts since a baseline."""
     now = {"": canary - before.canary, "stable_": stable - before.stable}
-    errors = {f"{side}errors": Tally(max(c.failed, 0), max(c.failed + c.good, 0)) for side, c in now.items()}
+    errors = {f"{side}errors": _tally(c.failed, c.failed + c.good) for side, c in now.items()}
     slow = {f"{side}slow": _slow(c, before.slow_ms) for side, c in now.items()}
     return Counts(**errors, **slow, golden_drift=golden_drift)
 
 
 def _slow(counters: Counters, bound_ms: float) -> Tally:
-    total = max(counters.within.get(math.inf, 0), 0)
-    return Tally(max(total - counters.within.get(bound_ms, 0), 0), total)
+    total = counters.within.get(math.inf, 0)
+    return _tally(total - counters.within.get(bound_ms, 0), total)
+
+
+def _tally(bad: int, total: int) -> Tally:
+    """Nothing where counters went back: Envoy dropped the cluster and made it anew."""
+    return Tally(bad, total) if 0 <= bad <= total else Tally()
 
 
 def _canary_port(stack: Running, service: str, release: str) -> int:

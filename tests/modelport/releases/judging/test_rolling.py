@@ -18,7 +18,7 @@ from modelport.manifests.release_file import Choice, edited, read, release_file
 from modelport.releases.__main__ import main
 from modelport.releases.errors import RolloutError
 from modelport.releases.judging import sight
-from modelport.releases.judging.judge import STEPS, Counts, Tally
+from modelport.releases.judging.judge import STEPS, Counts, Outcome, Tally, judge
 from modelport.releases.judging.rolling import PROMOTED, REVERTED, TAKEN_OVER, Rolling
 from modelport.releases.judging.sight import Baseline, Sight, UnseenError, difference, sides, slow_ms
 from modelport.releases.rollout import Folders
@@ -179,8 +179,7 @@ def test_sides_of_a_service_are_told_apart(route: str) -> None:
         f"{route}/digits-shadow": Counters(good=1000),
         "cars": Counters(good=10000),
     }
-    canary, stable = sides(found, "digits")
-    assert (canary.good, stable.good) == (100, 11)
+    assert [side.good for side in sides(found, "digits")] == [100, 10, 11]
 
 
 def test_counts_are_those_since_the_step_began(tmp_path: Path) -> None:
@@ -194,6 +193,14 @@ def test_counts_are_those_since_the_step_began(tmp_path: Path) -> None:
     )
 
 
+def test_counters_that_went_back_are_no_evidence() -> None:
+    before = Baseline("1 2", Choice("a", "b", 1), Counters(), STABLE, 25)
+    canary = Counters(good=147, within={25.0: 147, math.inf: 147})
+    found = difference(before, canary, Counters(good=20, within={25.0: 20, math.inf: 20}), None)
+    assert (found.stable_errors, found.stable_slow) == (Tally(), Tally())
+    assert judge(found, 50).outcome is Outcome.HOLD
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"stack": 1, "choice": {}, "canary": {}, "stable": {}}'])
 def test_a_baseline_that_cannot_be_read_is_taken_anew(text: str, tmp_path: Path) -> None:
     (tmp_path / "baseline.json").write_text(text)
@@ -201,7 +208,7 @@ def test_a_baseline_that_cannot_be_read_is_taken_anew(text: str, tmp_path: Path)
 
 
 def test_a_stack_that_starts_again_begins_a_step_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    choice, found = Choice("initial", RELEASE, 5), {"digits": STABLE}
+    choice, found = Choice("initial", RELEASE, 5), {"digits": STABLE, "digits/digits": Counters(good=3)}
     monkeypatch.setattr(sight, "read_counters", lambda _: found)
     seeing = Sight("digits", tmp_path / "baseline.json")
 
@@ -211,7 +218,7 @@ def test_a_stack_that_starts_again_begins_a_step_anew(monkeypatch: pytest.Monkey
 
     stack = Running(7, "", "canary-standard", {f"digits-canary@{RELEASE}": 9}, [], {}, pid=1, started=1.0)
     assert counts(stack).stable_errors == Tally(0, 0)
-    found = {"digits/digits": STABLE + Counters(good=50, failed=1)}
+    found = {"digits/digits": STABLE + Counters(good=50 + 3 - 200, failed=1)}  # the other cluster is dropped
     assert counts(stack).stable_errors == Tally(1, 51)
     later = Running(7, "", "canary-standard", {f"digits-canary@{RELEASE}": 9}, [], {}, pid=2, started=2.0)
     assert counts(later).stable_errors == Tally(0, 0)
