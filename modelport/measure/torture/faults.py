@@ -57,5 +57,6 @@ ALONE: Mapping[str, Callable[[Path], Outcome]] = {
     "record-sink-slow": records.sink_slow,
     "record-sink-dead": records.sink_dead,
     "record-killed": records.killed,
+    "bystander": loads.bystander,
 }
 SHORT = ("detector-killed", "chain-stalled", "triton-killed", "callers-gone", "sigterm")
