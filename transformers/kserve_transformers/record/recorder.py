@@ -21,7 +21,7 @@ from kserve_transformers.settings import RecordSettings
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 10_000
-_EVENT_BYTES = 4096  # about what a request takes in the queue beside its instances
+_EVENT_BYTES = 4096  # about what a request takes in the queue beside its instances, and an answer to one of them
 _RETRY_AFTER_S = (0.5, 2.0)
 _WATCH_S = 60.0  # between turns of the loop where nothing is written
 
@@ -104,7 +104,7 @@ class Recorder:
     def keep(self, exchange: Exchange, ended: Ended) -> None:
         """Take a request that ended, if there is room; returns at once."""
         content = sum(len(one) if isinstance(one, bytes) else one.nbytes for one in exchange.instances)
-        size = content + _EVENT_BYTES
+        size = content + _EVENT_BYTES * (1 + len(exchange.instances))
         with self._changed:
             if (
                 len(self._waiting) >= MAX_WAITING
