@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -100,9 +101,10 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
         )
     release, percent = started.after.shadow, started.after.shadow_percent
     since, stack = datetime.fromisoformat(started.when).timestamp(), _stack(options.port)
-    envoy = _copies(stack, service, _baseline(place, service))
-    if stack is not None and envoy is not None:
-        since = max(since, stack.started)
+    envoy = None
+    if stack is not None:
+        began, envoy = _copies(stack, service, _baseline(place, service))
+        since = max(since, began) if envoy is not None else since
     until = time.time() if envoy is not None else math.inf
     if envoy is not None:
         time.sleep(_SETTLE_S)
@@ -145,21 +147,18 @@ def _remember(file: Path, stack: Running | None, service: str) -> None:
     """Keep what Envoy has counted for former shadows."""
     counted = _counted(stack, service)
     file.parent.mkdir(parents=True, exist_ok=True)
-    stated = {"run": _run(stack), "counters": asdict(counted or Counters()) | {"within": {}}}
+    stated = {"run": _run(stack), "since": time.time(), "counters": asdict(counted or Counters()) | {"within": {}}}
     replace_file(file, json.dumps(stated).encode())
 
 
-def _copies(stack: Running | None, service: str, file: Path) -> Counters | None:
-    """What Envoy has counted of the present shadow; None where it does not tell."""
-    counted = _counted(stack, service)
-    if counted is None:
-        return None
-    try:
+def _copies(stack: Running, service: str, file: Path) -> tuple[float, Counters | None]:
+    """Since when Envoy has counted the present shadow's copies, and what; None where it does not tell."""
+    began, before, counted = stack.started, Counters(), _counted(stack, service)
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # no file, or not of this version
         stated = json.loads(file.read_text())
-        before = Counters(**stated["counters"]) if stated["run"] == _run(stack) else Counters()
-    except (OSError, ValueError, TypeError, KeyError):
-        before = Counters()
-    return counted - before
+        if stated["run"] == _run(stack):
+            began, before = float(stated["since"]), Counters(**stated["counters"])
+    return began, replace(counted - before, active=counted.active) if counted else None
 
 
 def _counted(stack: Running | None, service: str) -> Counters | None:

@@ -48,6 +48,7 @@ class Account:
         twice: requests whose id came more than once on a side, so that they cannot be paired.
         shadow_alone: copies without the stable side's record.
         stable_alone: requests of the stable side without the shadow's record: not copied, or lost.
+        former: copies that went to another release, which was the shadow until this one was ready.
         lost: copies that the shadow did not record, by the reason; empty where nobody counted the copies.
     """
 
@@ -59,6 +60,7 @@ class Account:
     twice: int = 0
     shadow_alone: int = 0
     stable_alone: int = 0
+    former: int = 0
     lost: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -70,7 +72,7 @@ class Account:
     @property
     def copies(self) -> int:
         """All copies."""
-        return self.recorded + sum(self.lost.values())
+        return self.recorded + self.former + sum(self.lost.values())
 
     @property
     def unanswered(self) -> int:
@@ -87,6 +89,7 @@ class Account:
             *((f"the shadow failed with {status}", count) for status, count in sorted(self.shadow_failed.items())),
             ("the stable side failed", self.stable_failed),
             ("ids that came twice", self.twice),
+            ("of a former shadow", self.former),
             ("lost: no record of the stable side", self.shadow_alone),
             *((f"lost on the shadow's side: {reason}", count) for reason, count in self.lost.items()),
         ]
@@ -109,14 +112,17 @@ def account(records: Iterable[Recorded], release: str, since: float = 0.0, until
     """
     releases = {None, release, *(("none",) if release == FIRST_RELEASE else ())}  # a model repository has no name
     sides: tuple[dict[str, list[Recorded]], dict[str, list[Recorded]]] = ({}, {})
+    former = 0
     for one in records:
-        shadow = is_shadow(one)
-        if since <= one.began <= until and not (shadow and one.release not in releases):
-            sides[shadow].setdefault(one.request_id, []).append(one)
+        if since <= one.began <= until:
+            if is_shadow(one) and one.release not in releases:
+                former += 1
+            else:
+                sides[is_shadow(one)].setdefault(one.request_id, []).append(one)
     stable, shadow_side = sides
     first = min((one.began for ones in shadow_side.values() for one in ones), default=since)  # it takes time to start
     alone = [one for key, ones in stable.items() if key not in shadow_side for one in ones]
-    found = Account(stable_alone=sum(one.began >= first for one in alone))
+    found = Account(stable_alone=sum(one.began >= first for one in alone), former=former)
     for key, copies in shadow_side.items():
         if key not in stable:
             found.shadow_alone += len(copies)
@@ -151,7 +157,7 @@ def count_lost(found: Account, envoy: Counters | None, percent: int) -> None:
         percent: the share of the requests that are copied.
     """
     if envoy is not None:
-        missing = max(0, envoy.sent + envoy.overflowed - found.recorded)
+        missing = max(0, envoy.sent + envoy.overflowed - found.recorded - found.former)
         reasons = {
             "still under way": envoy.active,
             "no answer in time": envoy.timed_out,
