@@ -145,9 +145,9 @@ def _baseline(place: Folders, service: str) -> Path:
 
 def _remember(file: Path, stack: Running | None, service: str) -> None:
     """Keep what Envoy has counted for former shadows."""
-    counted = _counted(stack, service)
+    since, counted = time.time(), _counted(stack, service)  # in this order: no copy is counted that is too old to pair
     file.parent.mkdir(parents=True, exist_ok=True)
-    stated = {"run": _run(stack), "since": time.time(), "counters": asdict(counted or Counters()) | {"within": {}}}
+    stated = {"run": _run(stack), "since": since, "counters": asdict(counted or Counters()) | {"within": {}}}
     replace_file(file, json.dumps(stated).encode())
 
 
