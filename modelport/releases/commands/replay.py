@@ -150,7 +150,11 @@ def _each(recorded: Recorded, contents: list[bytes]) -> Iterator[Asked]:
             recorded.request_id + (f"#{number}" if len(contents) > 1 else ""),
             np.frombuffer(content, "<f4") if kind == WINDOW_TYPE else content,
         )
-        yield Asked(sample, dict(recorded.parameters), recorded_answer(prediction), recorded.seconds)
+        try:
+            answer = recorded_answer(prediction)
+        except ValueError as exc:
+            raise ComparisonError(f"answers of {recorded.service} cannot be compared: {exc}") from exc
+        yield Asked(sample, dict(recorded.parameters), answer, recorded.seconds)
 
 
 def _order(asked: Asked) -> bytes:

@@ -67,14 +67,14 @@ def recording(request):
     made.recorder.start()
     yield made
     made.sink.gate.set()
-    made.recorder.stop(20)
+    made.recorder.stop(300)
 
 
 def test_all_that_is_kept_is_written_in_batches_and_the_rest_when_it_stops(recording) -> None:
     recording.sink.gate.clear()
     recording.keep(100)
     recording.sink.gate.set()
-    recording.recorder.stop(20)
+    recording.recorder.stop(300)
     assert (recording.sink.count, recording.recorded, recording.lost) == (100, 100, {})
     assert len(recording.sink.written) < 60
     recording.keep()
@@ -85,7 +85,7 @@ def test_all_that_is_kept_is_written_in_batches_and_the_rest_when_it_stops(recor
 def test_a_hanging_sink_fills_the_queue_by_bytes_and_no_further(recording) -> None:
     recording.sink.gate.clear()
     recording.keep(50, b"x" * 5000)
-    assert recording.lost["queue full"] >= 50 - 3 - 2  # three wait, two are being written at most
+    assert recording.lost["queue full"] >= 50 - 3 - 12  # some wait, and a batch of them is being written
     recording.sink.gate.set()
     wait_for(lambda: recording.recorded + recording.lost["queue full"] == 50)
 
@@ -127,7 +127,7 @@ def test_what_a_sink_refuses_three_times_is_lost_and_the_next_is_not(recording, 
 def test_a_dead_sink_does_not_keep_the_server_from_stopping(recording) -> None:
     recording.sink.errors = [OSError("dead")] * 1000
     recording.keep(7)
-    recording.recorder.stop(20)
+    recording.recorder.stop(300)
     assert recording.lost == {"sink failed": 7}
 
 

@@ -36,6 +36,13 @@ def read_prediction(prediction: Mapping[str, Any]) -> Results:
     Raises:
         ValueError: it is none of these.
     """
+    try:
+        return _read(prediction)
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"no label and score where they are expected: {exc!r}") from exc
+
+
+def _read(prediction: Mapping[str, Any]) -> Results:
     if "detections" in prediction:
         found = prediction["detections"]
         return Results(

@@ -121,7 +121,7 @@ def test_recorded_predictions_are_read(prediction, labels, scores, boxes, measur
     assert boxes is None if answer.boxes is None else answer.boxes.tolist() == boxes
 
 
-@pytest.mark.parametrize("prediction", [{}, {"name": "x"}, {"score": 0.5}])
+@pytest.mark.parametrize("prediction", [{}, {"name": "x"}, {"score": 0.5}, {"detections": [{}]}, {"predictions": [1]}])
 def test_predictions_of_no_known_form_are_refused(prediction) -> None:
     with pytest.raises(ValueError, match="no label and score"):
         recorded_answer(prediction)
