@@ -2,28 +2,25 @@
 
 import codecs
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from exporters import onnx_engine
 from exporters.catalog import Placement
 from exporters.config import Config, Tensor
 from exporters.darknet.cfg import read_cfg
 from exporters.darknet.graph import PAIRS, build_graph
-from exporters.darknet.reference import Detections, detect
+from exporters.darknet.reference import detect
 from exporters.darknet.weights import read_weights
+from exporters.detections import Detections, differences, leading
 from exporters.errors import ArtefactRefusedError, DarknetError
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.repository import Exported, publish
 from exporters.samples import sample_image
 from exporters.weights import Provenance
-
-BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
-_GOLDEN_ROWS = 3
 
 
 def export_detector(
@@ -58,7 +55,7 @@ def export_detector(
         filename="model.onnx",
         build=lambda path: _write(path, graph.SerializeToString(deterministic=True)),
         config=config,
-        golden=Golden({"images": image}, _leading(reference)),
+        golden=Golden({"images": image}, leading(reference)),
         provenance=provenance,
         labels=labels,
         verify=lambda path: _verify(path, image, reference),
@@ -103,38 +100,8 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _separated(scores: npt.NDArray[np.float32]) -> int:
-    """The number of leading rows whose order does not change within the tolerance of scores."""
-    close = np.flatnonzero(-np.diff(scores) <= 2 * SCORE_ATOL)
-    return int(close[0]) if close.size else len(scores)
-
-
-def _leading(reference: Detections) -> Mapping[str, Expected]:
-    rows = min(_GOLDEN_ROWS, _separated(reference.scores))
-    outputs = {"scores": Expected(reference.scores[:_GOLDEN_ROWS], SCORE_ATOL)}
-    if rows:
-        outputs["boxes"] = Expected(reference.boxes[:rows], BOX_ATOL)
-        outputs["classes"] = Expected(reference.classes[:rows], 0.0)
-    return outputs
-
-
 def _verify(artefact: Path, image: npt.NDArray[np.uint8], reference: Detections) -> None:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(artefact, options, providers=["CPUExecutionProvider"])
-    boxes, scores, classes = (
-        output[0] for output in session.run(["boxes", "scores", "classes"], {"images": image[None]})
-    )
-    rows = _separated(reference.scores)
-    pairs = len(reference.scores)
-    differences: Sequence[tuple[str, npt.NDArray[np.floating], float]] = (
-        ("scores", scores[:pairs] - reference.scores, SCORE_ATOL),
-        ("boxes", boxes[:rows] - reference.boxes[:rows], BOX_ATOL),
-        ("classes", classes[:rows] - reference.classes[:rows], 0.0),
-    )
-    for name, difference, atol in differences:
-        worst = float(np.abs(difference).max(initial=0.0))
-        if not worst <= atol:
-            raise ArtefactRefusedError(
-                f"{name} differ by {worst:.2g} from OpenCV's, more than {atol}: please report the cfg"
-            )
+    found = onnx_engine.answer(artefact, "images", image[np.newaxis], ("boxes", "scores", "classes"))
+    for one in differences({name: rows[0] for name, rows in found.items()}, reference):
+        if not one.within:
+            raise ArtefactRefusedError(f"{one} from OpenCV's: please report the cfg")
