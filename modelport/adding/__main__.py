@@ -20,7 +20,7 @@ from exporters.weights import Provenance
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.adding import frameworks
 from modelport.adding.checkout import Checkout
-from modelport.adding.deciding import decide, model_name
+from modelport.adding.deciding import decide, hints, model_name
 from modelport.adding.declaring import joined, removed, write
 from modelport.adding.options import parser
 from modelport.adding.trial import show, try_out
@@ -62,7 +62,7 @@ def add(arguments: Sequence[str], checkout: Checkout) -> None:
     if (checkout.repository / name).exists():
         raise UnclearModelError(f"the repository has a model {name!r} already: `modelport remove {name}`, or", "--name")
     say(f"{stated.file.name} is {FORMATS[form].title}")
-    found = frameworks.describe(stated.file)
+    found = frameworks.describe(stated.file, hints(stated))
     say(table(_rows(found.facts)))
     plan, decided = decide(found, stated, name)
     if decided:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from exporters.adding import metadata
-from exporters.adding.plan import Description, Fact, Head, Plan, ResizeMode, Task
-from exporters.darknet.model import read_names
+from exporters.adding.plan import Description, Fact, Head, Hints, Plan, ResizeMode, Task
+from exporters.darknet.model import read_lines
 from exporters.errors import UnclearModelError, UnknownFormatError
 from modelport.adding.options import Resize
 
@@ -31,6 +31,12 @@ def model_name(stated: str | None, file: Path) -> str:
             f"{name!r} is no name for a model (letters, digits, - and _, a letter or digit first, 63 at most)", "--name"
         )
     return name
+
+
+def hints(stated: argparse.Namespace) -> Hints:
+    """What the command line says that helps to look at the file."""
+    labels = len(read_labels(stated.labels)) if stated.labels else 0
+    return Hints(stated.task, stated.size, labels, stated.head or "")
 
 
 def decide(found: Description, stated: argparse.Namespace, name: str) -> tuple[Plan, tuple[Fact, ...]]:
@@ -207,18 +213,12 @@ class _Decisions:
 
     def _head(self) -> Head:
         heads = self.found.heads
-        if self.stated.head:
-            chosen = next((head for head in heads if head.name == self.stated.head), None)
-            if chosen is None:
-                fitting = ", ".join(head.name for head in heads) or "none"
-                raise UnclearModelError(f"{self.stated.head!r} does not fit the outputs; these do: {fitting}", "--head")
-            return chosen
         if not heads:
             outputs = ", ".join(f"{name} {list(shape)}" for name, (_, shape) in self.found.outputs.items())
             raise UnknownFormatError(
                 f"the outputs are not those of a detector that is known ({outputs}): docs/your-own-model.md has a list"
             )
-        if len(heads) > 1 and not all(fact.sure for fact in heads[0].facts):
+        if len(heads) > 1 and not all(fact.sure for fact in heads[0].facts[:1]):
             raise UnclearModelError(f"several heads fit: {', '.join(head.name for head in heads)}", "--head")
         self.facts += heads[0].facts
         return heads[0]
@@ -239,7 +239,13 @@ class _Decisions:
 
     def _labels(self, classes: int, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         if self.stated.labels:
-            return read_labels(self.stated.labels, classes)
+            labels = read_labels(self.stated.labels)
+            if len(labels) != classes:
+                name = self.stated.labels.name
+                raise UnclearModelError(
+                    f"{name} has {len(labels)} labels, the network has {classes} classes", "--labels"
+                )
+            return labels
         labels = self.found.labels or (default if len(default) == classes else ())
         if not labels:
             raise UnclearModelError(f"the file does not name its {classes} classes", "--labels")
@@ -264,15 +270,12 @@ class _Decisions:
         self.facts.append(Fact(what, value, source, False, flag))
 
 
-def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+def read_labels(path: Path) -> tuple[str, ...]:
     """The labels in a file: one a line, or a list or mapping in JSON or YAML, also under a key such as `names`.
 
     Raises:
-        ExportError: it cannot be read, or holds another number.
+        ExportError: it cannot be read.
     """
-    if path.suffix.lower() not in (".json", ".yaml", ".yml"):
-        return tuple(read_names(path, classes))
-    labels = metadata.labels_in(path)
-    if len(labels) != classes:
-        raise UnclearModelError(f"{path.name} has {len(labels)} labels, the network has {classes} classes", "--labels")
-    return labels
+    if path.suffix.lower() in (".json", ".yaml", ".yml"):
+        return metadata.labels_in(path)
+    return tuple(read_lines(path))

@@ -10,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.adding.formats import FORMATS, recognise
-from exporters.adding.plan import Description, Plan, from_json, to_json
+from exporters.adding.plan import Description, Hints, Plan, from_json, to_json
 from exporters.errors import ArtefactRefusedError, UnclearModelError
 from modelport.exporting import framework_python
 
 _UNCLEAR = 2  # exit code
 
 
-def describe(file: Path) -> Description:
+def describe(file: Path, hints: Hints) -> Description:
     """What looking at a file finds."""
-    return from_json(Description, _run(file, "describe", str(file)).splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        return from_json(Description, _run(file, "describe", str(file), _written(folder, hints)).splitlines()[-1])
 
 
 def build(file: Path, plan: Plan, artefact: Path) -> None:
@@ -38,9 +39,9 @@ def reference(file: Path, plan: Plan, samples: npt.NDArray[np.generic]) -> dict[
             return dict(found)
 
 
-def _written(folder: str, plan: Plan) -> str:
-    path = Path(folder, "plan.json")
-    path.write_text(to_json(plan))
+def _written(folder: str, value: Plan | Hints) -> str:
+    path = Path(folder, "stated.json")
+    path.write_text(to_json(value))
     return str(path)
 
 

@@ -99,10 +99,12 @@ def try_out(file: Path, plan: Plan, provenance: Provenance, sample: Path, folder
     parity: list[str] = []
     for index, what in enumerate(("the sample", *("noise",) * _NOISE)):
         found = {name: rows[0] for name, rows in serving.served(folder, plan, samples[index : index + 1]).items()}
-        for one in _differences(plan, found, {name: rows[index] for name, rows in expected.items()}):
+        compared = _differences(plan, found, {name: rows[index] for name, rows in expected.items()})
+        for one in compared:
             if not one.within:
                 raise ArtefactRefusedError(f"for {what}, {one} from the original's answer: please report the model")
-            parity.append(f"{what}: {one.output} within {one.worst:.1e} of the original ({one.allowed:.1e} allowed)")
+        worst = ", ".join(f"{one.output} {one.worst:.1e} (allowed {one.allowed:.1e})" for one in compared)
+        parity.append(f"difference from the original for {what}: {worst}")
         if index == 0:
             answer = task.answer(found, prepared.context, task.defaults, declared)
     answered = Answered([answer], plan.name, False, None, {})

@@ -1,7 +1,7 @@
 """`python -m exporters.adding COMMAND FILE ...`: a format's module, in the environment of its framework.
 
-describe FILE: prints a Description as JSON. build FILE PLAN ARTEFACT: PLAN is a file with a Plan. reference FILE PLAN
-SAMPLES ANSWERS: reads a .npy and writes an .npz. rebuild FOLDER: makes the artefact of an added model again. An error
+describe FILE HINTS: prints a Description. build FILE PLAN ARTEFACT. reference FILE PLAN SAMPLES ANSWERS: HINTS and PLAN
+are JSON files, it reads a .npy and writes an .npz. rebuild FOLDER: makes the artefact of an added model again. An error
 is one line, `error: ...`, and exit code 1, or 2 where a flag of `modelport add` would settle it.
 """
 
@@ -17,12 +17,12 @@ import numpy as np
 
 from exporters.adding import record
 from exporters.adding.formats import FORMATS, recognise
-from exporters.adding.plan import Plan, from_json, to_json
+from exporters.adding.plan import Hints, Plan, from_json, to_json
 from exporters.errors import ExportError, UnclearModelError
 
 _OPERANDS: Mapping[str, tuple[str, ...]] = {
     "rebuild": (),
-    "describe": (),
+    "describe": ("hints",),
     "build": ("plan", "artefact"),
     "reference": ("plan", "samples", "answers"),
 }
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         module = importlib.import_module(FORMATS[recognise(options.file)].module)
         if options.command == "describe":
-            print(to_json(module.describe(options.file)).replace("\n", " "))
+            print(
+                to_json(module.describe(options.file, from_json(Hints, options.hints.read_bytes()))).replace("\n", " ")
+            )
             return 0
         plan = from_json(Plan, options.plan.read_bytes())
         if options.command == "build":

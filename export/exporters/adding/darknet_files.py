@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Description, Fact, Head, Plan
+from exporters.adding.plan import Description, Fact, Head, Hints, Plan
 from exporters.darknet.cfg import read_cfg
 from exporters.darknet.graph import PAIRS, build_graph
 from exporters.darknet.model import read_names
@@ -17,9 +17,10 @@ from exporters.darknet.weights import read_weights
 from exporters.errors import UnclearModelError, UnknownFormatError
 
 _STD = 255.0
+_NONE = Hints()
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints = _NONE) -> Description:
     """What a cfg says of its network.
 
     Raises:

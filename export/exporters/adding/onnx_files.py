@@ -14,7 +14,7 @@ from onnx import ModelProto, ValueInfoProto, helper, inliner
 from exporters import heads
 from exporters.adding import metadata, naive
 from exporters.adding.graph import build_graph, inputs_of
-from exporters.adding.plan import Description, Fact, Layout, Plan, TensorType
+from exporters.adding.plan import Description, Fact, Head, Hints, Layout, Plan, TensorType
 from exporters.errors import ArtefactRefusedError, UnknownFormatError, first_line
 from exporters.safety import refuse_dangerous_onnx
 
@@ -23,6 +23,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 # Operators that pass values on: what makes the values is before them.
 _PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Unsqueeze", "Dropout"}
 # What makes logits. LogSoftmax is among them: the softmax of logarithms of probabilities are the probabilities.
+_NONE = Hints()
 _LOGITS = {"Gemm", "MatMul", "Add", "Conv", "LogSoftmax", "GlobalAveragePool", "ReduceMean"}
 
 
@@ -48,7 +49,7 @@ def read(path: Path) -> ModelProto:
     return model
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints = _NONE) -> Description:
     """What an ONNX file says of itself.
 
     Raises:
@@ -81,10 +82,23 @@ def describe(path: Path) -> Description:
         inputs,
         outputs,
         stated,
-        heads=tuple(heads.recognise(model, stated)) if len(shape) == 4 else (),
+        heads=_heads(model, stated, hints) if len(shape) == 4 else (),
         facts=tuple(facts),
         **found,
     )
+
+
+def _heads(model: ModelProto, stated: Mapping[str, Any], hints: Hints) -> tuple[Head, ...]:
+    """The heads that a detector's outputs may be; none of a model that is said to be something else."""
+    if hints.task not in (None, "detection"):
+        return ()
+    try:
+        found = heads.recognise(model, stated, input_hw=hints.size_hw, labels=hints.labels, head=hints.head)
+    except UnknownFormatError:
+        if hints.task is None:  # it may be no detector at all
+            return ()
+        raise
+    return tuple(found)
 
 
 def build(path: Path, plan: Plan, artefact: Path) -> None:

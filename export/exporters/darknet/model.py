@@ -63,14 +63,25 @@ def export_detector(
 
 
 def read_names(path: Path, classes: int) -> list[str]:
-    """Read Darknet's names file: a label for each class of the network, one a line. Blanks around labels are dropped.
-
-    Args:
-        path: of a text in UTF-8, or in UTF-16 with a byte order mark; with any ends of lines.
-        classes: of the network.
+    """Read Darknet's names file: a label for each class of the network. See `read_lines`.
 
     Raises:
         DarknetError: it is not such a text, a label is empty, or their number is another one.
+    """
+    labels = read_lines(path)
+    if len(labels) != classes:
+        raise DarknetError(f"{path.name} has {len(labels)} labels, the network has {classes} classes: one a line")
+    return labels
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read labels, one a line. Blanks around them are dropped.
+
+    Args:
+        path: of a text in UTF-8, or in UTF-16 with a byte order mark; with any ends of lines.
+
+    Raises:
+        DarknetError: it is not such a text, or a label is empty.
     """
     content = path.read_bytes()
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
@@ -81,10 +92,8 @@ def read_names(path: Path, classes: int) -> list[str]:
     if "\0" in text:
         raise DarknetError(f"{path.name} is not a text file: is it the names?")
     labels = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
-    if len(labels) != classes:
-        raise DarknetError(f"{path.name} has {len(labels)} labels, the network has {classes} classes: one a line")
     if "" in labels:
-        raise DarknetError(f"{path.name} has {classes} labels, but that in line {labels.index('') + 1} is empty")
+        raise DarknetError(f"{path.name} has {len(labels)} labels, but that in line {labels.index('') + 1} is empty")
     return labels
 
 
