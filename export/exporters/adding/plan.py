@@ -43,6 +43,23 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What the user states that helps to look at a file.
+
+    Attributes:
+        task: of the model; None: not stated.
+        size_hw: of the input; None: not stated.
+        labels: how many; 0: not stated.
+        head: of a detector, as `exporters.heads.recognise` takes it; "": not stated.
+    """
+
+    task: Task | None = None
+    size_hw: tuple[int, int] | None = None
+    labels: int = 0
+    head: str = ""
+
+
+@dataclass(frozen=True)
 class Head:
     """A head that the outputs of a detector may be.
 
@@ -91,6 +108,7 @@ class Description:
         interpolation: of resizing.
         labels: in the order of the classes.
         classes: how many, of a classifier.
+        scores: the output of a classifier that holds them; "" where there is one output only, or none is one.
         activation: of a classifier: what has to be applied to its output to make probabilities of it.
         heads: that the outputs of a detector may be, the likeliest first.
         max_batch_size: that the artefact can take; 1 where the batch dimension is fixed and cannot be made dynamic.
@@ -113,6 +131,7 @@ class Description:
     interpolation: Literal["bilinear", "bicubic"] | None = None
     labels: tuple[str, ...] = ()
     classes: int | None = None
+    scores: str = ""
     activation: Literal["softmax", "none"] | None = None
     heads: tuple[Head, ...] = ()
     max_batch_size: int = 8
