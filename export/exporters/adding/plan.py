@@ -91,6 +91,7 @@ class Description:
         interpolation: of resizing.
         labels: in the order of the classes.
         classes: how many, of a classifier.
+        scores: the output of a classifier that holds them; "" where there is one output only, or none is one.
         activation: of a classifier: what has to be applied to its output to make probabilities of it.
         heads: that the outputs of a detector may be, the likeliest first.
         max_batch_size: that the artefact can take; 1 where the batch dimension is fixed and cannot be made dynamic.
@@ -113,6 +114,7 @@ class Description:
     interpolation: Literal["bilinear", "bicubic"] | None = None
     labels: tuple[str, ...] = ()
     classes: int | None = None
+    scores: str = ""
     activation: Literal["softmax", "none"] | None = None
     heads: tuple[Head, ...] = ()
     max_batch_size: int = 8

@@ -1,0 +1,205 @@
+"""ONNX models of users: what they say of themselves, and their original's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ModelProto, ValueInfoProto, helper, inliner
+
+from exporters import heads
+from exporters.adding import metadata, naive
+from exporters.adding.graph import build_graph
+from exporters.adding.plan import Description, Fact, Layout, Plan, TensorType
+from exporters.errors import ArtefactRefusedError, UnknownFormatError, first_line
+from exporters.safety import refuse_dangerous_onnx
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+# Operators that pass values on: what makes the values is before them.
+_PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Unsqueeze", "Dropout"}
+# What makes logits. LogSoftmax is among them: the softmax of logarithms of probabilities are the probabilities.
+_LOGITS = {"Gemm", "MatMul", "Add", "Conv", "LogSoftmax", "GlobalAveragePool", "ReduceMean"}
+
+
+def read(path: Path) -> ModelProto:
+    """Read and check a model; nothing of it is run.
+
+    Raises:
+        UnknownFormatError: it is damaged.
+        ArtefactRefusedError: it reads other files, or needs custom operators.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as exc:  # protobuf's errors have no common base with onnx's
+        raise UnknownFormatError(f"{path.name} is not an ONNX model, or is damaged ({first_line(exc)})") from exc
+    if not model.graph.node or not model.graph.output:
+        raise UnknownFormatError(f"{path.name} is not an ONNX model, or is damaged: it has no operators")
+    model = inliner.inline_local_functions(model) if model.functions else model
+    refuse_dangerous_onnx(path.name, model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as exc:
+        raise UnknownFormatError(f"{path.name} is no valid ONNX model ({first_line(exc)}): export it again") from exc
+    return model
+
+
+def describe(path: Path) -> Description:
+    """What an ONNX file says of itself.
+
+    Raises:
+        ExportError: it is damaged, dangerous, or a kind of model that is not served.
+    """
+    model = read(path)
+    inputs, outputs = tensors(_inputs(model)), tensors(model.graph.output)
+    stated = metadata.read({entry.key: entry.value for entry in model.metadata_props})
+    if len(inputs) != 1:
+        raise UnknownFormatError(
+            f"{path.name} has {len(inputs)} inputs ({', '.join(inputs)}): a model with the image as its only input is "
+            "served; export it without the others"
+        )
+    ((name, (dtype, shape)),) = inputs.items()
+    facts = [
+        Fact("format", f"ONNX, opset {_opset(model)}", f"written by {model.producer_name or 'an unnamed tool'}", True),
+        Fact("input", f"{name} {dtype}{_text(shape)}", "the graph", True),
+        *(Fact("output", f"{name} {kind}{_text(dims)}", "the graph", True) for name, (kind, dims) in outputs.items()),
+    ]
+    layout, channels, size = _image(model, name, shape, facts)
+    found: dict[str, Any] = {"layout": layout, "channels": channels, "size_hw": size}
+    if dtype == "uint8":
+        found |= {"mean": (0.0,), "std": (1.0,)}
+        facts.append(Fact("scaling", "in the model", "its input is uint8: it scales pixels itself", True))
+    found |= _classifier(model, outputs, facts)
+    found |= {key: value for key, value in metadata.settled(stated, facts).items() if found.get(key) is None}
+    return Description(
+        "onnx",
+        "onnxruntime_onnx",
+        inputs,
+        outputs,
+        stated,
+        heads=tuple(heads.recognise(model, stated)) if len(shape) == 4 else (),
+        facts=tuple(facts),
+        **found,
+    )
+
+
+def build(path: Path, plan: Plan, artefact: Path) -> None:
+    """Write the model whose input and outputs are those of a plan."""
+    built = build_graph(read(path), plan)
+    artefact.write_bytes(built.SerializeToString(deterministic=True))
+
+
+def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> Arrays:
+    """The original's answers by ONNX Runtime, one sample after another, with naive pre- and post-processing."""
+    import onnxruntime
+
+    ((name, (dtype, shape)),) = tensors(_inputs(read(path))).items()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        wanted = list(plan.original_outputs) or [output.name for output in session.get_outputs()]
+        answers = []
+        for sample in samples:
+            given = naive.prepare(sample, plan).astype(dtype)
+            given = np.repeat(given.reshape([1, *(size or -1 for size in shape[1:])]), shape[0] or 1, axis=0)
+            found = session.run(wanted, {name: given})
+            rows = {output: value[:1] for output, value in zip(wanted, found, strict=True)}
+            answers.append(naive.present(rows, sample, plan))
+    except Exception as exc:  # its exceptions have no common base
+        raise ArtefactRefusedError(f"ONNX Runtime cannot run {path.name} ({first_line(exc)})") from exc
+    return {key: np.stack([answer[key] for answer in answers]) for key in plan.outputs}
+
+
+def tensors(values: Sequence[ValueInfoProto]) -> dict[str, TensorType]:
+    """The types and shapes of the inputs or outputs of a graph; those that are no tensors are left out."""
+    found: dict[str, TensorType] = {}
+    for value in values:
+        tensor = value.type.tensor_type
+        if value.type.HasField("tensor_type") and tensor.elem_type:
+            dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+            found[value.name] = (dtype, tuple(dim.dim_value or None for dim in tensor.shape.dim))
+    return found
+
+
+def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def _image(
+    model: ModelProto, name: str, shape: tuple[int | None, ...], facts: list[Fact]
+) -> tuple[Layout | None, int | None, tuple[int, int] | None]:
+    """Layout, channels and size of an input of images; None for what the graph leaves open."""
+    if len(shape) != 4:
+        return None, None, None
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+    layout: Layout | None = None
+    if first != last:
+        layout = "nchw" if first else "nhwc"
+        facts.append(Fact("layout", layout, f"the shape of {name}", True))
+    elif (operator := _first_operator(model, name)) in ("Conv", "Transpose"):
+        layout = "nchw" if operator == "Conv" else "nhwc"
+        facts.append(Fact("layout", layout, f"the first operator, {operator}", operator == "Conv", "--layout"))
+    if layout is None:
+        return None, None, None
+    height, width = shape[2:] if layout == "nchw" else shape[1:3]
+    if height and width:
+        facts.append(Fact("input size", f"{height}x{width}", f"the shape of {name}", True))
+    return layout, shape[1] if layout == "nchw" else shape[3], (height, width) if height and width else None
+
+
+def _first_operator(model: ModelProto, name: str) -> str:
+    """The operator that takes the input, after those that only calculate with single values."""
+    while True:
+        node = next((node for node in model.graph.node if name in node.input), None)
+        if node is None or node.op_type not in ("Cast", "Identity", "Sub", "Div", "Mul", "Add"):
+            return node.op_type if node else ""
+        name = node.output[0]
+
+
+def _classifier(model: ModelProto, outputs: Mapping[str, TensorType], facts: list[Fact]) -> dict[str, Any]:
+    """The output that holds one score for each class, their number, and what makes probabilities of them."""
+    scores = {
+        name: dims[1]
+        for name, (dtype, dims) in outputs.items()
+        if dtype.startswith("float") and len(dims) >= 2 and dims[1] and all(size == 1 for size in dims[2:])
+    }
+    if not scores:
+        return {}
+    preferred = [name for name in scores if any(word in name.lower() for word in ("prob", "softmax"))]
+    name = next(iter(preferred or scores))
+    if len(scores) > 1:
+        facts.append(Fact("output read", name, f"one of {', '.join(scores)}", bool(preferred), "--output"))
+    operator = _maker(model, name)
+    if operator in ("Softmax", "Sigmoid", "HardSigmoid"):
+        facts.append(Fact("softmax", "in the model", f"its last operator is {operator}", True))
+        activation = "none"
+    else:
+        facts.append(
+            Fact("softmax", "added", f"its last operator is {operator}: logits", operator in _LOGITS, "--softmax")
+        )
+        activation = "softmax"
+    return {"classes": scores[name], "activation": activation, "scores": name}
+
+
+def _maker(model: ModelProto, name: str) -> str:
+    """The operator that calculates an output."""
+    made = {output: node for node in model.graph.node for output in node.output}
+    while (node := made.get(name)) is not None:
+        if node.op_type not in _PASSING:
+            return node.op_type
+        name = node.input[0]
+    return "unknown"
+
+
+def _opset(model: ModelProto) -> int:
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def _text(dims: Sequence[int | None]) -> str:
+    return f" [{', '.join('?' if size is None else str(size) for size in dims)}]"
