@@ -10,6 +10,7 @@ import ast
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from exporters import torchscript
 from exporters.adding import torch_networks
 from exporters.adding.plan import Description, Plan
 from exporters.adding.torch_calls import Accepted
@@ -53,7 +55,7 @@ def build(path: Path, plan: Plan, artefact: Path) -> None:
 
 def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
     """PyTorch's answers."""
-    return torch_networks.reference(_network(_load(path)), plan, samples)
+    return torch_networks.reference(_original(_load(path)), plan, samples)
 
 
 def _load(path: Path) -> Any:
@@ -71,8 +73,35 @@ def _load(path: Path) -> Any:
     return program
 
 
-def _network(program: Any) -> Any:
+def _original(program: Any) -> Any:
     return program.module(check_guards=False)
+
+
+def _network(program: Any) -> Any:
+    """The program as TorchScript: tracing it would fix the batch to the example's."""
+    import torch
+
+    module = _original(program)
+    graph = module.graph
+    graph.set_codegen(torch.fx.graph.CodeGen())
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            node.type = torch.Tensor
+        elif node.target is torch.ops.aten.sym_size.int:
+            node.op, node.target = "call_method", "size"
+        elif node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
+            node.target = node.target.overloadpacket
+        elif node.op == "output":
+            outputs = node.args[0]
+            node.args = (outputs[0] if len(outputs) == 1 else tuple(outputs),)
+    try:
+        with torchscript.deprecated_but_served(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of annotations in torch.nn's own classes
+            return torch.jit.script(torch.fx.GraphModule(module, graph))
+    except Exception as exc:  # the compiler's errors have no common base
+        raise ArtefactRefusedError(
+            f"the program has parts that TorchScript lacks ({last_line(exc)}): export it to ONNX, and add that file"
+        ) from exc
 
 
 def _input(program: Any) -> Accepted:
@@ -163,15 +192,18 @@ def _is_size(text: str) -> bool:
         nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    symbols = {
-        id(node.args[0]) for node in nodes if isinstance(node, ast.Call) and node.args and _called(node) == "Symbol"
-    }
-    return all(
-        isinstance(node, _EXPRESSION_NODES)
-        and (not isinstance(node, ast.Call) or _called(node)[:1].isupper())
-        and (not isinstance(node, ast.Constant) or isinstance(node.value, int | float) or id(node) in symbols)
-        and (not isinstance(getattr(node, "value", None), str) or re.fullmatch(r"\w+", node.value) is not None)  # type: ignore[attr-defined]
-        for node in nodes
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    named = {id(call.args[0]) for call in calls if call.args and _called(call) == "Symbol"}
+
+    def plain(constant: ast.Constant) -> bool:
+        if isinstance(constant.value, str):
+            return id(constant) in named and re.fullmatch(r"\w+", constant.value) is not None
+        return isinstance(constant.value, int | float)
+
+    return (
+        all(isinstance(node, _EXPRESSION_NODES) for node in nodes)
+        and all(_called(call)[:1].isupper() for call in calls)
+        and all(plain(node) for node in nodes if isinstance(node, ast.Constant))
     )
 
 

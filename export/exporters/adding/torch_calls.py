@@ -16,9 +16,9 @@ from exporters.errors import UnclearModelError
 
 # Sides of square inputs, the usual ones first: a network that is fixed to one of them refuses the others.
 _SIDES = (
-    (224, 256, 320, 384, 416, 448, 480, 512, 640, 28, 32, 48, 64, 96, 112, 128, 160, 192, 240, 260, 288, 299, 300)
-    + (336, 380, 456, 528, 600, 608, 800, 1024)
-)  # fmt: skip
+    *(224, 256, 320, 384, 416, 448, 480, 512, 640, 28, 32, 48, 64, 96, 112, 128, 160, 192, 240, 260, 288, 299, 300),
+    *(336, 380, 456, 528, 600, 608, 800, 1024),
+)
 _LENGTHS = (64, 100, 128, 256, 512, 1024, 30, 32, 48, 50, 60, 96, 120, 140, 144, 150, 180, 187, 200, 288, 365, 500)
 DTYPES = ("float32", "float16", "float64", "uint8")
 

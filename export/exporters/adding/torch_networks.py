@@ -43,7 +43,7 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
         facts=(batches,),
     )
     if accepts.dtype in ("float16", "float64"):
-        value = Fact("precision", accepts.dtype, "found by trying: the artefact converts pixels and answers", True)
+        value = Fact("precision", accepts.dtype, "found by trying: the artefact converts to and from it", True)
         found = dataclasses.replace(found, facts=(*found.facts, value))
     if not image:
         return found
@@ -53,30 +53,30 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
         activation, fact = looking.activation(answer.reshape(len(answer), -1))
         facts = [*found.facts, fact]
         if others:
-            facts.append(Fact("output", first, f"assumed: the first of {len(outputs)}; the others are not read", False))
-        return dataclasses.replace(found, classes=answer.size // len(answer), activation=activation, facts=tuple(facts))
+            facts.append(Fact("output read", first, f"one of {', '.join(outputs)}", False, "--output"))
+        return dataclasses.replace(
+            found, classes=answer.size // len(answer), scores=first, activation=activation, facts=tuple(facts)
+        )
     return torch_detectors.describe(network, found, accepts)
 
 
-_FIXED = Fact("batches", "one input at a time", "found: the file states a batch of one", True)
+_FIXED = Fact("batches", "one input at a time", "the file states a batch of one", True)
 
 
 def _of_images(found: Description, accepts: Accepted) -> Description:
-    first, *others = sorted((accepts.shape[1], accepts.shape[3]))
     height, width = accepts.shape[2:] if accepts.layout == "nchw" else accepts.shape[1:3]
-    del others
     facts = [Fact("layout", accepts.layout, "found by trying", True)]
     if accepts.any_size:
-        facts.append(Fact("input size", f"{height}x{width}", "assumed: the network takes any", False, "--size"))
+        facts.append(Fact("input size", f"{height}x{width}", "the network takes any", False, "--size"))
     else:
-        facts.append(Fact("input size", f"{height}x{width}", "found: the network takes no other", True))
+        facts.append(Fact("input size", f"{height}x{width}", "the network takes no other", True))
     own = accepts.dtype == "uint8"
     if own:
-        facts.append(Fact("scaling", "in the model", "found: it takes pixels as UINT8", True))
+        facts.append(Fact("scaling", "in the model", "it takes UINT8: it scales pixels itself", True))
     return dataclasses.replace(
         found,
         layout=accepts.layout,
-        channels=first,
+        channels=accepts.shape[1 if accepts.layout == "nchw" else 3],
         size_hw=None if accepts.any_size else (height, width),
         mean=(0.0,) if own else None,
         std=(1.0,) if own else None,
