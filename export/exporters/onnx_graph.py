@@ -15,12 +15,14 @@ class Graph:
         nodes: in order.
         constants: initializers.
         scope: the beginning of the names that are given next.
+        opset: of ONNX's own operators, 11 or later.
     """
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, opset: int = 17) -> None:
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.scope = scope
+        self.opset = opset
 
     def add(self, operator: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any) -> str:
         """Add a node. Returns the name of its first output."""
@@ -47,3 +49,9 @@ class Graph:
         """The largest values of each row of data [N,M] in descending order, and their indices, each [N,count]."""
         indices = f"{self.scope}/indices_{len(self.nodes)}"
         return self.add("TopK", [data, self.integers(count)], [f"{indices}_values", indices], axis=1), indices
+
+    def max(self, data: str, axis: int) -> str:
+        """The largest values along an axis, which remains with length 1."""
+        if self.opset < 18:
+            return self.add("ReduceMax", [data], axes=[axis])
+        return self.add("ReduceMax", [data, self.integers(axis)])
