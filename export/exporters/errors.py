@@ -27,7 +27,15 @@ class UnknownFormatError(ExportError):
 
 
 class UnclearModelError(ExportError):
-    """What is known of a user's model does not settle what it needs, or contradicts itself; the message names the flag."""
+    """What is known of a user's model does not settle what it needs, or contradicts what was stated.
+
+    Args:
+        message: says what is not settled.
+        flag: of `modelport add` that settles it, where the message does not name it.
+    """
+
+    def __init__(self, message: str, flag: str = "") -> None:
+        super().__init__(f"{message}: state it with {flag}" if flag else message)
 
 
 class WeightsUnavailableError(ExportError):

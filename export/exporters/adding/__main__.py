@@ -1,7 +1,8 @@
 """`python -m exporters.adding COMMAND FILE ...`: a format's module, in the environment of its framework.
 
-describe FILE: prints a Description as JSON. build FILE PLAN ARTEFACT: PLAN is a file with a Plan. reference FILE PLAN
-SAMPLES ANSWERS: reads a .npy and writes an .npz. An error is one line, `error: ...`, and exit code 1.
+describe FILE HINTS: prints a Description. build FILE PLAN ARTEFACT. reference FILE PLAN SAMPLES ANSWERS: HINTS and PLAN
+are JSON files, it reads a .npy and writes an .npz. rebuild FOLDER: makes the artefact of an added model again. An error
+is one line, `error: ...`, and exit code 1, or 2 where a flag of `modelport add` would settle it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from exporters.adding import record
 from exporters.adding.formats import FORMATS, recognise
-from exporters.adding.plan import Plan, from_json, to_json
-from exporters.errors import ExportError
+from exporters.adding.plan import Hints, Plan, from_json, to_json
+from exporters.errors import ExportError, UnclearModelError
 
-_OPERANDS = {"describe": (), "build": ("plan", "artefact"), "reference": ("plan", "samples", "answers")}
+_OPERANDS: Mapping[str, tuple[str, ...]] = {
+    "rebuild": (),
+    "describe": ("hints",),
+    "build": ("plan", "artefact"),
+    "reference": ("plan", "samples", "answers"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reader.add_argument(operand, type=Path)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "rebuild":
+            record.rebuild(options.file)
+            return 0
         module = importlib.import_module(FORMATS[recognise(options.file)].module)
         if options.command == "describe":
-            print(to_json(module.describe(options.file)))
+            print(
+                to_json(module.describe(options.file, from_json(Hints, options.hints.read_bytes()))).replace("\n", " ")
+            )
             return 0
         plan = from_json(Plan, options.plan.read_bytes())
         if options.command == "build":
@@ -42,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             np.savez(options.answers, **module.reference(options.file, plan, np.load(options.samples)))
     except (ExportError, OSError) as exc:
         print(f"error: {exc}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(exc, UnclearModelError) else 1
     return 0
 
 

@@ -2,14 +2,14 @@
 
 A module has three functions:
 
-    describe(path: Path) -> Description
+    describe(path: Path, hints: Hints) -> Description
     build(path: Path, plan: Plan, artefact: Path) -> None
     reference(path: Path, plan: Plan, samples: NDArray) -> dict[str, NDArray]
 
-`describe` says what looking at the file finds. `build` writes the artefact that Plan describes. `reference` runs the
-original in its own framework, with pre- and post-processing that is written separately and naively: samples are UINT8
-[N,H,W,C] RGB of the input's size, or FP32 [N,length], and the answers are those of the artefact, by name. All raise
-ExportError.
+`describe` says what looking at the file finds; hints are what the user states. `build` writes the artefact that Plan
+describes. `reference` runs the original in its own framework, with pre- and post-processing that is written separately
+and naively: samples are UINT8 [N,H,W,C] RGB of the input's size, or FP32 [N,length], and the answers are those of the
+artefact, by name. All raise ExportError.
 """
 
 from __future__ import annotations

@@ -6,25 +6,22 @@ The operators that are added mean the same in every opset that is served (7 to 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import (
     ModelProto,
-    NodeProto,
     TensorProto,
     ValueInfoProto,
     checker,
     compose,
     helper,
-    numpy_helper,
     version_converter,
 )
 
 from exporters import heads
 from exporters.adding.plan import Plan
 from exporters.errors import ArtefactRefusedError, first_line
+from exporters.onnx_graph import Graph
 
 MAX_OPSET, MAX_IR_VERSION = 22, 10  # of ONNX Runtime in the Triton image
 PAIRS = 300
@@ -47,8 +44,8 @@ def build_graph(model: ModelProto, plan: Plan) -> ModelProto:
         if plan.task == "detection":
             network = heads.append(_in_fp32(network), plan.head, plan.head_options, plan.size_hw)
         network = compose.add_prefix(network, _ORIGINAL)
-        (given,) = _inputs(network)
-        before, after = _Nodes("before"), _Nodes("after")
+        (given,) = inputs_of(network)
+        before, after = Graph("modelport/before"), Graph("modelport/after")
         (_windows if plan.task == "anomaly" else _pixels)(before, plan, given)
         _RESULTS[plan.task](after, plan, [output.name for output in network.graph.output])
         graph = network.graph
@@ -67,26 +64,6 @@ def build_graph(model: ModelProto, plan: Plan) -> ModelProto:
     return network
 
 
-class _Nodes:
-    """Collects operators and constants."""
-
-    def __init__(self, scope: str) -> None:
-        self.nodes: list[NodeProto] = []
-        self.constants: list[TensorProto] = []
-        self._scope = scope
-
-    def add(self, operator: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
-        """Add a node. Returns the name of its output."""
-        name = f"modelport/{self._scope}/{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output or name], name=name, **attributes))
-        return output or name
-
-    def constant(self, values: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
-        name = f"modelport/{self._scope}/constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
-        return name
-
-
 def _served_opset(model: ModelProto) -> ModelProto:
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     if opset > MAX_OPSET:
@@ -97,14 +74,15 @@ def _served_opset(model: ModelProto) -> ModelProto:
     return copy
 
 
-def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+def inputs_of(model: ModelProto) -> list[ValueInfoProto]:
+    """What a caller gives: files of former IR versions name their weights among the inputs, too."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in weights]
 
 
 def _dynamic_batch(model: ModelProto) -> ModelProto:
     """Any batch size in what the graph declares; whether its operators allow it is tried out later."""
-    for value in (*_inputs(model), *model.graph.output):
+    for value in (*inputs_of(model), *model.graph.output):
         if value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
     del model.graph.value_info[:]
@@ -129,69 +107,67 @@ def _in_fp32(model: ModelProto) -> ModelProto:
     return model
 
 
-def _pixels(nodes: _Nodes, plan: Plan, given: ValueInfoProto) -> None:
+def _pixels(nodes: Graph, plan: Plan, given: ValueInfoProto) -> None:
     """From UINT8 [N,H,W,C] RGB to what the original takes."""
     channels_last = plan.layout == "nhwc"
     data = plan.input
     if plan.channels == 1 and plan.task != "digits":
         data = nodes.add("Cast", [data], to=TensorProto.FLOAT)
-        data = nodes.add("MatMul", [data, nodes.constant(np.reshape(_GREY, (3, 1)))])
+        data = nodes.add("MatMul", [data, nodes.constant(np.reshape(_GREY, (3, 1)), np.float32)])
     elif plan.channel_order == "bgr":
-        data = nodes.add("Gather", [data, nodes.constant([2, 1, 0], np.int64)], axis=3)
+        data = nodes.add("Gather", [data, nodes.integers(2, 1, 0)], axis=3)
     if not channels_last:
         data = nodes.add("Transpose", [data], perm=[0, 3, 1, 2])
     shape = [1, 1, 1, -1] if channels_last else [1, -1, 1, 1]
     _scaled(nodes, plan, data, shape, given)
 
 
-def _windows(nodes: _Nodes, plan: Plan, given: ValueInfoProto) -> None:
+def _windows(nodes: Graph, plan: Plan, given: ValueInfoProto) -> None:
     """From FP32 [N,length] to what the original takes, such as [N,length,1]."""
     dims = [dim.dim_value or None for dim in given.type.tensor_type.shape.dim][1:]
     data = plan.input
     if len(dims) > 1:
         free = plan.length // int(np.prod([size or 1 for size in dims]))
         shape = [-1, *(size or free for size in dims)]
-        data = nodes.add("Reshape", [data, nodes.constant(shape, np.int64)])
+        data = nodes.add("Reshape", [data, nodes.integers(*shape)])
     _scaled(nodes, plan, data, [1] * (1 + len(dims)), given)
 
 
-def _scaled(nodes: _Nodes, plan: Plan, data: str, shape: Sequence[int], given: ValueInfoProto) -> None:
+def _scaled(nodes: Graph, plan: Plan, data: str, shape: Sequence[int], given: ValueInfoProto) -> None:
     """(value - mean) / std in FP32, then in the type that the original takes."""
     kind = given.type.tensor_type.elem_type
     if kind == TensorProto.FLOAT or any(plan.mean) or any(value != 1 for value in plan.std):
         data = nodes.add("Cast", [data], to=TensorProto.FLOAT)
     if any(plan.mean):
-        data = nodes.add("Sub", [data, nodes.constant(np.reshape(plan.mean, shape))])
+        data = nodes.add("Sub", [data, nodes.constant(np.reshape(plan.mean, shape), np.float32)])
     if any(value != 1 for value in plan.std):
-        data = nodes.add("Div", [data, nodes.constant(np.reshape(plan.std, shape))])
-    nodes.add("Cast", [data], given.name, to=kind)
+        data = nodes.add("Div", [data, nodes.constant(np.reshape(plan.std, shape), np.float32)])
+    nodes.add("Cast", [data], [given.name], to=kind)
 
 
-def _boxes(nodes: _Nodes, plan: Plan, outputs: Sequence[str]) -> None:
+def _boxes(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     for name, output in zip(plan.outputs, outputs, strict=True):
-        nodes.add("Identity", [output], name)
+        nodes.add("Identity", [output], [name])
 
 
-def _probabilities(nodes: _Nodes, plan: Plan, outputs: Sequence[str]) -> None:
+def _probabilities(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     (wanted,) = (output for output in outputs if output == _ORIGINAL + plan.original_outputs[0])
     data = nodes.add("Flatten", [nodes.add("Cast", [wanted], to=TensorProto.FLOAT)], axis=1)
-    nodes.add(
-        "Softmax" if plan.activation == "softmax" else "Identity",
-        [data],
-        plan.outputs[0],
-        **({"axis": 1} if plan.activation == "softmax" else {}),
-    )
+    if plan.activation == "softmax":
+        nodes.add("Softmax", [data], [plan.outputs[0]], axis=1)
+    else:
+        nodes.add("Identity", [data], [plan.outputs[0]])
 
 
-def _reconstruction(nodes: _Nodes, plan: Plan, outputs: Sequence[str]) -> None:
+def _reconstruction(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     """The reconstruction in the unit of the series, and its mean absolute error."""
     (wanted,) = (output for output in outputs if output == _ORIGINAL + plan.original_outputs[0])
     data = nodes.add("Flatten", [nodes.add("Cast", [wanted], to=TensorProto.FLOAT)], axis=1)
-    data = nodes.add("Mul", [data, nodes.constant(plan.std)])
+    data = nodes.add("Mul", [data, nodes.constant(plan.std, np.float32)])
     rebuilt, mae = plan.outputs
-    nodes.add("Add", [data, nodes.constant(plan.mean)], rebuilt)
+    nodes.add("Add", [data, nodes.constant(plan.mean, np.float32)], [rebuilt])
     off = nodes.add("Abs", [nodes.add("Sub", [plan.input, rebuilt])])
-    nodes.add("MatMul", [off, nodes.constant(np.full((plan.length, 1), 1 / plan.length))], mae)
+    nodes.add("MatMul", [off, nodes.constant(np.full((plan.length, 1), 1 / plan.length), np.float32)], [mae])
 
 
 _RESULTS = {

@@ -7,10 +7,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from exporters.adding.plan import Fact
-from exporters.errors import UnknownFormatError
+from exporters.errors import UnknownFormatError, first_line
 
 _LABELS = ("names", "labels", "classes", "class_names", "categories", "id2label")
 _OF_OTHER_TASKS = {
@@ -95,6 +98,22 @@ def labels_of(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(label for part in re.split(r"[\n,;]", value) if (label := part.strip()))
     return tuple(map(str, value)) if isinstance(value, Sequence) else ()
+
+
+def labels_in(path: Path) -> tuple[str, ...]:
+    """The labels in a JSON or YAML file: itself, or under a key such as `names`.
+
+    Raises:
+        UnknownFormatError: it is neither.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise UnknownFormatError(
+            f"{path.name} is neither JSON nor YAML ({first_line(exc)}): is it the labels?"
+        ) from exc
+    named = next((content[key] for key in _LABELS if key in content), content) if isinstance(content, dict) else content
+    return labels_of(named)
 
 
 def _short(value: Any) -> str:

@@ -28,7 +28,7 @@ def prepare(sample: npt.NDArray[Any], plan: Plan) -> npt.NDArray[np.float64]:
     if plan.task == "anomaly":
         return ((values - plan.mean[0]) / plan.std[0])[np.newaxis]
     if plan.channels == 1 and values.shape[2] == 3:
-        values = sum(values[:, :, index : index + 1] * weight for index, weight in enumerate(GREY))
+        values = np.sum(values * GREY, axis=2, keepdims=True)
     planes = []
     for index in range(plan.channels):
         source = plan.channels - 1 - index if plan.channel_order == "bgr" else index

@@ -13,8 +13,8 @@ from onnx import ModelProto, ValueInfoProto, helper, inliner
 
 from exporters import heads
 from exporters.adding import metadata, naive
-from exporters.adding.graph import build_graph
-from exporters.adding.plan import Description, Fact, Layout, Plan, TensorType
+from exporters.adding.graph import build_graph, inputs_of
+from exporters.adding.plan import Description, Fact, Head, Hints, Layout, Plan, TensorType
 from exporters.errors import ArtefactRefusedError, UnknownFormatError, first_line
 from exporters.safety import refuse_dangerous_onnx
 
@@ -23,6 +23,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 # Operators that pass values on: what makes the values is before them.
 _PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Unsqueeze", "Dropout"}
 # What makes logits. LogSoftmax is among them: the softmax of logarithms of probabilities are the probabilities.
+_NONE = Hints()
 _LOGITS = {"Gemm", "MatMul", "Add", "Conv", "LogSoftmax", "GlobalAveragePool", "ReduceMean"}
 
 
@@ -48,14 +49,14 @@ def read(path: Path) -> ModelProto:
     return model
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints = _NONE) -> Description:
     """What an ONNX file says of itself.
 
     Raises:
         ExportError: it is damaged, dangerous, or a kind of model that is not served.
     """
     model = read(path)
-    inputs, outputs = tensors(_inputs(model)), tensors(model.graph.output)
+    inputs, outputs = tensors(inputs_of(model)), tensors(model.graph.output)
     stated = metadata.read({entry.key: entry.value for entry in model.metadata_props})
     if len(inputs) != 1:
         raise UnknownFormatError(
@@ -81,10 +82,23 @@ def describe(path: Path) -> Description:
         inputs,
         outputs,
         stated,
-        heads=tuple(heads.recognise(model, stated)) if len(shape) == 4 else (),
+        heads=_heads(model, stated, hints) if len(shape) == 4 else (),
         facts=tuple(facts),
         **found,
     )
+
+
+def _heads(model: ModelProto, stated: Mapping[str, Any], hints: Hints) -> tuple[Head, ...]:
+    """The heads that a detector's outputs may be; none of a model that is said to be something else."""
+    if hints.task not in (None, "detection"):
+        return ()
+    try:
+        found = heads.recognise(model, stated, input_hw=hints.size_hw, labels=hints.labels, head=hints.head)
+    except UnknownFormatError:
+        if hints.task is None:  # it may be no detector at all
+            return ()
+        raise
+    return tuple(found)
 
 
 def build(path: Path, plan: Plan, artefact: Path) -> None:
@@ -97,7 +111,7 @@ def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> Arrays:
     """The original's answers by ONNX Runtime, one sample after another, with naive pre- and post-processing."""
     import onnxruntime
 
-    ((name, (dtype, shape)),) = tensors(_inputs(read(path))).items()
+    ((name, (dtype, shape)),) = tensors(inputs_of(read(path))).items()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:
@@ -124,11 +138,6 @@ def tensors(values: Sequence[ValueInfoProto]) -> dict[str, TensorType]:
             dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
             found[value.name] = (dtype, tuple(dim.dim_value or None for dim in tensor.shape.dim))
     return found
-
-
-def _inputs(model: ModelProto) -> list[ValueInfoProto]:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
 
 
 def _image(
@@ -192,7 +201,7 @@ def _maker(model: ModelProto, name: str) -> str:
     made = {output: node for node in model.graph.node for output in node.output}
     while (node := made.get(name)) is not None:
         if node.op_type not in _PASSING:
-            return node.op_type
+            return str(node.op_type)
         name = node.input[0]
     return "unknown"
 

@@ -43,6 +43,23 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What the user states that helps to look at a file.
+
+    Attributes:
+        task: of the model; None: not stated.
+        size_hw: of the input; None: not stated.
+        labels: how many; 0: not stated.
+        head: of a detector, as `exporters.heads.recognise` takes it; "": not stated.
+    """
+
+    task: Task | None = None
+    size_hw: tuple[int, int] | None = None
+    labels: int = 0
+    head: str = ""
+
+
+@dataclass(frozen=True)
 class Head:
     """A head that the outputs of a detector may be.
 
