@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from exporters import tensorflow_runtime
 from exporters.adding import tensorflow_networks
-from exporters.adding.plan import ChannelOrder, Description, Fact, Plan
+from exporters.adding.plan import ChannelOrder, Description, Fact, Hints, Plan
 from exporters.adding.tensorflow_networks import Network
 from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError, first_line
 
@@ -48,10 +48,10 @@ _APPLICATIONS: Mapping[str, _Rule] = {
 }
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints) -> Description:
     """Look at the network."""
     model = _load(path)
-    found = tensorflow_networks.described(_network(model), "keras", {})
+    found = tensorflow_networks.described(_network(model), "keras", {}, hints)
     if found.mean is not None or not found.layout:
         return found
     names = [model.name, *(layer.name for layer in model.layers)]

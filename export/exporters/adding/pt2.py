@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from exporters import torchscript
 from exporters.adding import torch_networks
-from exporters.adding.plan import Description, Plan
+from exporters.adding.plan import Description, Hints, Plan
 from exporters.adding.torch_calls import Accepted
 from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError, last_line
 
@@ -41,11 +41,11 @@ _EXPRESSION_NODES = (
 )  # fmt: skip
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints) -> Description:
     """Look at the program: its input is stated, its answers are looked at."""
     program = _load(path)
-    accepts = _input(program)
-    return torch_networks.described(_network(program), "pt2", accepts, {})
+    accepts = _input(program, hints)
+    return torch_networks.described(_network(program), "pt2", accepts, {}, hints)
 
 
 def build(path: Path, plan: Plan, artefact: Path) -> None:
@@ -104,7 +104,7 @@ def _network(program: Any) -> Any:
         ) from exc
 
 
-def _input(program: Any) -> Accepted:
+def _input(program: Any, hints: Hints) -> Accepted:
     """The program's input. Sizes that may vary are those of a usual image."""
     import torch
 
@@ -124,7 +124,9 @@ def _input(program: Any) -> Accepted:
             "},), or with an example of one image"
         )
     free = None in sizes
-    shape = (1, *(side or 224 for side in sizes))
+    usual = hints.size_hw or (224, 224)
+    free_sides = iter(usual if len(sizes) == 3 else usual[1:])
+    shape = (1, *(side or next(free_sides, 224) for side in sizes))
     return Accepted(str(value.dtype).rpartition(".")[2], shape, free, batch is not None)
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from exporters import saved_model, tensorflow_runtime
 from exporters.adding import metadata, tensorflow_networks
-from exporters.adding.plan import Description, Plan
+from exporters.adding.plan import Description, Hints, Plan
 from exporters.adding.tensorflow_networks import Network
 from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError, first_line
 
@@ -24,9 +24,9 @@ _READING = {
 _MAX_TEXT_BYTES = 1_000_000
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints) -> Description:
     """Look at the signature, at the network's answers, and at the texts in the folder."""
-    return tensorflow_networks.described(_network(path), "savedmodel", _stated(path))
+    return tensorflow_networks.described(_network(path), "savedmodel", _stated(path), hints)
 
 
 def build(path: Path, plan: Plan, artefact: Path) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from exporters import saved_model, tensorflow_runtime
 from exporters.adding import looking, metadata, naive
-from exporters.adding.plan import Description, Fact, Head, Layout, Plan, TensorType
+from exporters.adding.plan import Description, Fact, Head, Hints, Layout, Plan, TensorType
 from exporters.config import Tensor
 from exporters.darknet.graph import PAIRS
 from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError, last_line
@@ -46,7 +46,7 @@ class Network:
         return {name: np.asarray(value) for name, value in self.call(tf.constant(array, self.dtype)).items()}
 
 
-def described(network: Network, form: str, stated: Mapping[str, Any]) -> Description:
+def described(network: Network, form: str, stated: Mapping[str, Any], hints: Hints) -> Description:
     """Describe a network: of a window, or of images, with OD API's outputs or with one of [N,classes].
 
     Raises:
@@ -63,10 +63,10 @@ def described(network: Network, form: str, stated: Mapping[str, Any]) -> Descrip
     found = _input(network, facts)
     settled = metadata.settled(stated, facts)
     found |= settled
-    height, width = found.get("size_hw") or (_SIDE, _SIDE)
+    height, width = found.get("size_hw") or hints.size_hw or (_SIDE, _SIDE)
     sides = (height, width, found.get("channels")) if found.get("layout") == "nhwc" else (3, height, width)
     shape = tuple(size or side for size, side in zip(dims, sides if len(dims) == 3 else dims, strict=True))
-    noise = looking.noise((2, *(size or 64 for size in shape)), network.dtype)
+    noise = looking.noise((2, *(size or (hints.size_hw or (1, 64))[1] for size in shape)), network.dtype)
     try:
         largest, fact = looking.max_batch_size(network, noise)
     except UnclearModelError:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Layout
+from exporters.adding.plan import Layout, Task
 from exporters.errors import UnclearModelError
 
 # Sides of square inputs, the usual ones first: a network that is fixed to one of them refuses the others.
@@ -20,6 +20,7 @@ _SIDES = (
     *(336, 380, 456, 528, 600, 608, 800, 1024),
 )
 _LENGTHS = (64, 100, 128, 256, 512, 1024, 30, 32, 48, 50, 60, 96, 120, 140, 144, 150, 180, 187, 200, 288, 365, 500)
+INPUT = "images"  # the input's name: PyTorch's files name outputs at most
 DTYPES = ("float32", "float16", "float64", "uint8")
 
 Shape = tuple[int, ...]
@@ -77,18 +78,19 @@ def _tensors(answer: Any) -> Iterator[Any]:
             yield from _tensors(value)
 
 
-def accepted(network: Any, sides: tuple[int, ...] = ()) -> Accepted:
+def accepted(network: Any, task: Task | None = None, sides: tuple[int, int] | None = None) -> Accepted:
     """Find an input that a network takes, by trying.
 
     Args:
         network: of one tensor.
-        sides: height and width that its metadata state; none: the usual ones are tried.
+        task: that the user states.
+        sides: height and width, where they are stated (the width is a window's length); else usual ones are tried.
 
     Raises:
         UnclearModelError: it takes nothing that was tried.
     """
     weights = _weights(network)
-    shapes = list(_candidates(weights, sides))
+    shapes = list(_candidates(weights, task, sides))
     dtypes = sorted(DTYPES, key=lambda name: not (weights and str(weights[0].dtype).endswith(name)))
     for dtype in dtypes:
         for shape in shapes:
@@ -110,24 +112,24 @@ def takes(network: Any, dtype: str, shape: Shape) -> bool:
         return False
 
 
-def _candidates(weights: list[Any], sides: tuple[int, ...]) -> Iterator[Shape]:
+def _candidates(weights: list[Any], task: Task | None, sides: tuple[int, int] | None) -> Iterator[Shape]:
     """Shapes with a batch of one, likely ones first. Two-dimensional convolutions are of images."""
     kernels = [weight for weight in weights if weight.ndim == 4]
-    if kernels or not weights:
+    if task != "anomaly" and (kernels or not weights or task):
         found = {int(kernels[0].shape[1])} & {1, 3} if kernels else set()
         for channels in found or {3, 1}:
-            for height, width in [sides] if sides else [(side, side) for side in _SIDES]:
+            for height, width in [sides] if sides else zip(_SIDES, _SIDES, strict=True):
                 yield (1, channels, height, width)
                 yield (1, height, width, channels)
         return
-    features = int(weights[0].shape[1])
-    if weights[0].ndim == 2 and features > 3:
+    features = int(weights[0].shape[1]) if weights and weights[0].ndim == 2 else 0
+    if features > 3 and not sides:
         for channels in (1, 3):
             side = round((features / channels) ** 0.5)
-            if weights[-1].shape[0] != features and channels * side**2 == features:
+            if task is None and weights[-1].shape[0] != features and channels * side**2 == features:
                 yield (1, channels, side, side)
         yield (1, features)
-    for length in _LENGTHS:
+    for length in [sides[1]] if sides else _LENGTHS:
         yield from ((1, length), (1, 1, length), (1, length, 1))
 
 

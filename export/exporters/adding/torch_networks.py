@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy.typing as npt
 
-from exporters.adding import looking, naive, torch_detectors
-from exporters.adding.plan import Description, Fact, Plan, TensorType
-from exporters.adding.torch_calls import DTYPES, Accepted, Shape, call, in_single_precision, named, takes
+from exporters.adding import looking, naive, torch_graphs
+from exporters.adding.plan import Description, Fact, Hints, Plan, TensorType
+from exporters.adding.torch_calls import DTYPES, INPUT, Accepted, Shape, call, in_single_precision, named, takes
 from exporters.errors import ArtefactRefusedError, UnclearModelError, last_line
 from exporters.torchscript import deprecated_but_served
 
 
-def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str, Any]) -> Description:
-    """Describe a network: of images with one output [N,classes] it is a classifier, with others a detector.
+def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str, Any], hints: Hints) -> Description:
+    """Describe a network. Of images and with an output [N,classes] it is a classifier; with others, a detector.
 
     Args:
         network: in evaluation mode.
         form: key of FORMATS.
         accepts: an input that it takes.
         metadata: that its file holds.
+        hints: of the user.
     """
     shape = (1 if accepts.fixed_batch else 2, *accepts.shape[1:])
     batch = looking.noise(shape, accepts.dtype)
@@ -36,7 +37,7 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
     found = Description(
         format=form,
         platform="pytorch_libtorch",
-        inputs={"": (accepts.dtype, (None if largest > 1 else 1, *sizes))},
+        inputs={INPUT: (accepts.dtype, (None if largest > 1 else 1, *sizes))},
         outputs=types,
         metadata=metadata,
         max_batch_size=largest,
@@ -49,7 +50,7 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
         return found
     found = _of_images(found, accepts)
     (first, answer), *others = outputs.items()
-    if answer.ndim == 2 or (answer.ndim == 4 and answer.shape[2:] == (1, 1)):
+    if hints.task != "detection" and (answer.ndim == 2 or (answer.ndim == 4 and answer.shape[2:] == (1, 1))):
         activation, fact = looking.activation(answer.reshape(len(answer), -1))
         facts = [*found.facts, fact]
         if others:
@@ -57,7 +58,7 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
         return dataclasses.replace(
             found, classes=answer.size // len(answer), scores=first, activation=activation, facts=tuple(facts)
         )
-    return torch_detectors.describe(network, found, accepts)
+    return torch_graphs.describe(network, found, accepts, hints)
 
 
 _FIXED = Fact("batches", "one input at a time", "the file states a batch of one", True)
@@ -85,7 +86,7 @@ def _of_images(found: Description, accepts: Accepted) -> Description:
 
 
 def build(network: Any, plan: Plan, artefact: Path) -> None:
-    """Write the artefact: model.pt of a classifier or an anomaly detector, model.onnx of a detector.
+    """Write the artefact: model.pt of a classifier, model.onnx of anything else.
 
     Raises:
         ArtefactRefusedError: it cannot be converted.
@@ -94,19 +95,16 @@ def build(network: Any, plan: Plan, artefact: Path) -> None:
     import torch
 
     accepts = _planned(network, plan)
-    if plan.task == "detection":
-        torch_detectors.build(network, accepts, plan, artefact)
+    if plan.platform == "onnxruntime_onnx":
+        torch_graphs.build(network, accepts, plan, artefact)
         return
-    served = _served(*in_single_precision(network, accepts), plan, accepts.shape)
+    served = _served(*in_single_precision(network, accepts), plan)
     served.training = False  # a program's module cannot be told so
-    rows = 2 if plan.max_batch_size > 1 else 1
-    channels = 1 if plan.task == "digits" else 3
-    blank = torch.zeros(rows, plan.length) if plan.task == "anomaly" else None
-    images = torch.zeros(rows, *plan.size_hw, channels, dtype=torch.uint8)
+    blank = torch.zeros(2 if plan.max_batch_size > 1 else 1, *plan.size_hw, 3, dtype=torch.uint8)
     with torch.no_grad(), deprecated_but_served(), warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         try:
-            traced = torch.jit.trace(served, images if blank is None else blank, check_trace=False)
+            traced = torch.jit.trace(served, blank, check_trace=False)
             torch.jit.freeze(traced).save(str(artefact))
         except Exception as exc:
             raise ArtefactRefusedError(
@@ -127,11 +125,11 @@ def _planned(network: Any, plan: Plan) -> Accepted:
         for shape in shapes:
             if takes(network, dtype, shape):
                 return Accepted(dtype, shape)
-    raise UnclearModelError(f"the model does not take {what}: correct --size")
+    raise UnclearModelError(f"the model does not take {what}: correct --size or --layout")
 
 
-def _served(network: Any, dtype: str, plan: Plan, shape: Shape) -> Any:
-    """A module of the artefact's input and outputs."""
+def _served(network: Any, dtype: str, plan: Plan) -> Any:
+    """A classifier of the artefact's input and output."""
     import torch
 
     kind = getattr(torch, dtype)
@@ -146,7 +144,7 @@ def _served(network: Any, dtype: str, plan: Plan, shape: Shape) -> Any:
 
         def forward(self, images__0: torch.Tensor) -> torch.Tensor:
             pixels = images__0.permute(0, 3, 1, 2).to(torch.float32)
-            if plan.channels == 1 and plan.task != "digits":
+            if plan.channels == 1:
                 pixels = (pixels * self.grey).sum(1, keepdim=True)
             if plan.channel_order == "bgr":
                 pixels = pixels.flip(1)
@@ -156,19 +154,7 @@ def _served(network: Any, dtype: str, plan: Plan, shape: Shape) -> Any:
             classes = answer.to(torch.float32).flatten(1)
             return torch.softmax(classes, dim=1) if plan.activation == "softmax" else classes
 
-    class Windows(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-            self.mean, self.std = torch.nn.Buffer(torch.tensor(plan.mean)), torch.nn.Buffer(torch.tensor(plan.std))
-
-        def forward(self, windows__0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            given = ((windows__0 - self.mean) / self.std).reshape(-1, *shape[1:]).to(kind)
-            rebuilt = named(self.network(given))[plan.original_outputs[0]].to(torch.float32).flatten(1)
-            rebuilt = rebuilt * self.std + self.mean
-            return rebuilt, (windows__0 - rebuilt).abs().mean(1, keepdim=True)
-
-    return Windows() if plan.task == "anomaly" else Images()
+    return Images()
 
 
 def reference(network: Any, plan: Plan, samples: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:

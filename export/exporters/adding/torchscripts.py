@@ -11,20 +11,20 @@ import numpy.typing as npt
 
 from exporters import torchscript
 from exporters.adding import metadata, torch_calls, torch_networks
-from exporters.adding.plan import Description, Fact, Plan
+from exporters.adding.plan import Description, Fact, Hints, Plan
 from exporters.errors import ArtefactRefusedError, UnknownFormatError, last_line
 
 _EXTRA = "/extra/"  # where torch.jit.save keeps what it is given as _extra_files
 _MAX_TEXT_BYTES = 1_000_000
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, hints: Hints) -> Description:
     """Look at the network, and at the texts that its exporter left in the file."""
     network, stated = _load(path), _stated(path)
     facts: list[Fact] = []
     settled = metadata.settled(stated, facts)
-    accepts = torch_calls.accepted(network, settled.get("size_hw", ()))
-    found = torch_networks.described(network, "torchscript", accepts, stated)
+    accepts = torch_calls.accepted(network, hints.task, hints.size_hw or settled.get("size_hw"))
+    found = torch_networks.described(network, "torchscript", accepts, stated, hints)
     seen = [fact for fact in found.facts if fact.what not in {one.what for one in facts}]
     return dataclasses.replace(found, **settled, facts=(*seen, *facts))
 
@@ -44,10 +44,15 @@ def _load(path: Path) -> Any:
     try:
         torchscript.refuse_dangerous(path)
         network = torchscript.load_artefact(path).eval()
-    except (RuntimeError, ValueError, zipfile.BadZipFile) as exc:
-        raise UnknownFormatError(
-            f"{path.name} is damaged, or of another version of TorchScript ({last_line(exc)}): export it again"
+    except ArtefactRefusedError as exc:
+        if "torchvision::" not in str(exc):
+            raise
+        raise ArtefactRefusedError(
+            f"{path.name} uses torchvision's own operators, which only torchvision runs: export it to ONNX "
+            "(torch.onnx.export, with an image as the example), and add that"
         ) from exc
+    except (RuntimeError, ValueError, zipfile.BadZipFile) as exc:
+        raise _damaged(path, exc) from exc
     graph = network.inlined_graph  # a reference: its nodes are valid only while it exists
     for node in graph.findAllNodes("prim::Constant"):
         if str(node.output().type()) == "Device" and "cpu" not in node.s("value"):
@@ -56,6 +61,12 @@ def _load(path: Path) -> Any:
                 "example to the processor (network.cpu()) and trace it again"
             )
     return network
+
+
+def _damaged(path: Path, exc: Exception) -> UnknownFormatError:
+    return UnknownFormatError(
+        f"{path.name} is damaged, or of another version of TorchScript ({last_line(exc)}): export it again"
+    )
 
 
 def _stated(path: Path) -> dict[str, Any]:

@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 import pytest
 import torch
 
 from exporters import torchscript
 from exporters.adding import pt2, torchscripts
-from exporters.adding.plan import Description, Plan
+from exporters.adding.plan import Description, Hints, Plan
 from exporters.errors import ArtefactRefusedError, ExportError, UnclearModelError, UnknownFormatError
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+NONE = Hints()
 MODULES = {"torchscript": torchscripts, "pt2": pt2}
 nn = torch.nn
 
@@ -117,7 +119,7 @@ CLASSIFIERS: Mapping[str, tuple[str, Callable[[Path], Path], dict[str, Any]]] = 
     "half precision": (
         "torchscript",
         lambda path: script(path, Small().half(), 1, 3, 32, 32),
-        {"inputs": {"": ("float16", (None, 3, None, None))}},
+        {"inputs": {"images": ("float16", (None, 3, None, None))}},
     ),
     "frozen": (
         "torchscript",
@@ -127,7 +129,7 @@ CLASSIFIERS: Mapping[str, tuple[str, Callable[[Path], Path], dict[str, Any]]] = 
     "a program": (
         "pt2",
         lambda path: program(path, Small(), 2, 3, 48, 40),
-        {"size_hw": (48, 40), "inputs": {"": ("float32", (None, 3, 48, 40))}},
+        {"size_hw": (48, 40), "inputs": {"images": ("float32", (None, 3, 48, 40))}},
     ),
     "a program of one image": (
         "pt2",
@@ -150,7 +152,7 @@ def test_a_classifier_is_looked_at_and_served_as_it_answers(case: str, tmp_path:
     path = write(tmp_path / ("own.pt2" if form == "pt2" else "own.pt"))
     module = MODULES[form]
 
-    found = module.describe(path)
+    found = module.describe(path, NONE)
     planned = plan(found)
     module.build(path, planned, tmp_path / "model.pt")
     samples = images(48)[:, : planned.size_hw[0], : planned.size_hw[1]]
@@ -170,7 +172,7 @@ def test_a_classifier_is_looked_at_and_served_as_it_answers(case: str, tmp_path:
 def test_the_reference_is_what_a_user_would_compute(tmp_path: Path) -> None:
     network = Small()
     path = script(tmp_path / "own.pt", network, 1, 3, 32, 32)
-    planned = plan(torchscripts.describe(path), channel_order="bgr")
+    planned = plan(torchscripts.describe(path, NONE), channel_order="bgr")
     samples = images(40)
 
     answers = torchscripts.reference(path, planned, samples)["probabilities__0"]
@@ -183,25 +185,32 @@ def test_the_reference_is_what_a_user_would_compute(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [pytest.param("linear", (1, 24), id="[N,L]"), pytest.param("conv", (1, 1, 24), id="[N,1,L]")]
+    ("kind", "shape", "hints"),
+    [
+        pytest.param("linear", (1, 24), NONE, id="[N,L]"),
+        pytest.param("conv", (1, 1, 24), Hints("anomaly", (1, 24)), id="[N,1,L]"),
+    ],
 )
-def test_windows_are_rebuilt_in_their_own_unit(kind: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_windows_are_rebuilt_in_their_own_unit(kind: str, shape: tuple[int, ...], hints: Hints, tmp_path: Path) -> None:
     network = Windows(kind)
     path = script(tmp_path / "own.pt", network, *shape)
-    found = torchscripts.describe(path)
-    planned = plan(found, task="anomaly", length=24, mean=(5.0,), std=(2.0,))
+    found = torchscripts.describe(path, hints)
+    stated = {"task": "anomaly", "platform": "onnxruntime_onnx", "length": 24, "mean": (5.0,), "std": (2.0,)}
+    planned = plan(found, **stated)
     windows = np.random.default_rng(0).normal(5, 2, (3, 24)).astype(np.float32)
 
-    torchscripts.build(path, planned, tmp_path / "model.pt")
-    rebuilt, mae = served(tmp_path / "model.pt", windows)
+    torchscripts.build(path, planned, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    rebuilt, mae = session.run(["reconstruction", "mae"], {"windows": windows})
     reference = torchscripts.reference(path, planned, windows)
 
     with torch.inference_mode():
         own = network(torch.from_numpy((windows - 5) / 2).reshape(3, *shape[1:])).numpy().reshape(3, 24) * 2 + 5
+    assert found.inputs["images"] == ("float32", (None, *shape[1:]))
     np.testing.assert_allclose(rebuilt, own, atol=1e-5)
     np.testing.assert_allclose(mae, np.abs(windows - own).mean(1, keepdims=True), atol=1e-5)
-    np.testing.assert_allclose(reference["reconstruction__0"], own, atol=1e-5)
-    np.testing.assert_allclose(reference["mae__1"], mae, atol=1e-5)
+    np.testing.assert_allclose(reference["reconstruction"], own, atol=1e-5)
+    np.testing.assert_allclose(reference["mae"], mae, atol=1e-5)
 
 
 ULTRALYTICS = {
@@ -218,7 +227,7 @@ ULTRALYTICS = {
 def test_ultralytics_metadata_are_read(tmp_path: Path) -> None:
     path = script(tmp_path / "own.torchscript", Small(), 1, 3, 48, 48, extra={"config.txt": json.dumps(ULTRALYTICS)})
 
-    found = torchscripts.describe(path)
+    found = torchscripts.describe(path, NONE)
 
     assert found.labels == tuple("abcde")
     assert (found.size_hw, found.mean, found.std) == ((48, 48), (0.0,), (255.0,))
@@ -228,11 +237,11 @@ def test_ultralytics_metadata_are_read(tmp_path: Path) -> None:
 
 def test_labels_are_read_from_an_extra_file(tmp_path: Path) -> None:
     path = script(tmp_path / "own.pt", Small(), 1, 3, 32, 32, extra={"labels.txt": "a\nb\nc\nd\ne\n"})
-    assert torchscripts.describe(path).labels == tuple("abcde")
+    assert torchscripts.describe(path, NONE).labels == tuple("abcde")
 
 
 def test_what_cannot_be_known_is_not_sure(tmp_path: Path) -> None:
-    found = torchscripts.describe(script(tmp_path / "own.pt", Small().eval()))
+    found = torchscripts.describe(script(tmp_path / "own.pt", Small().eval()), NONE)
     assert facts(found)["input size"] == ("224x224", False)
     assert facts(found)["layout"] == ("nchw", True)
     assert found.mean is None
@@ -265,7 +274,7 @@ def test_networks_that_cannot_be_served_are_named(
     network: nn.Module, error: type[ExportError], complaint: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=complaint):
-        torchscripts.describe(script(tmp_path / "own.pt", network.eval()))
+        torchscripts.describe(script(tmp_path / "own.pt", network.eval()), NONE)
 
 
 def test_a_program_of_fixed_batches_or_two_inputs_is_named(tmp_path: Path) -> None:
@@ -274,11 +283,11 @@ def test_a_program_of_fixed_batches_or_two_inputs_is_named(tmp_path: Path) -> No
             return x + y
 
     with pytest.raises(UnclearModelError, match="fixed to batches of 4"):
-        pt2.describe(program(tmp_path / "own.pt2", Small(), 4, 3, 32, 32, dynamic=False))
+        pt2.describe(program(tmp_path / "own.pt2", Small(), 4, 3, 32, 32, dynamic=False), NONE)
     example = (torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
     torch.export.save(torch.export.export(Two(), example), str(tmp_path / "two.pt2"))
     with pytest.raises(UnclearModelError, match="takes 2 inputs"):
-        pt2.describe(tmp_path / "two.pt2")
+        pt2.describe(tmp_path / "two.pt2", NONE)
 
 
 class Bomb:
@@ -374,7 +383,7 @@ def test_a_program_that_could_run_code_is_refused_unrun(
     path = rewritten(program(tmp_path / "own.pt2", Small(), 2, 3, 32, 32), change, **added)
 
     with pytest.raises(ArtefactRefusedError, match=complaint):
-        pt2.describe(path)
+        pt2.describe(path, NONE)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -384,7 +393,7 @@ def test_guards_are_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     guard = "[\"open('exploded', 'w')\"]"
     rewritten(path, in_json('"guards_code": []', f'"guards_code": {guard}'))
 
-    assert pt2.describe(path).classes == 5
+    assert pt2.describe(path, NONE).classes == 5
     assert not (tmp_path / "exploded").exists()
 
 
@@ -397,4 +406,4 @@ def test_a_damaged_file_is_named(form: str, tmp_path: Path) -> None:
     rewritten(path, lambda name, content: content[:10])
 
     with pytest.raises((UnknownFormatError, ArtefactRefusedError), match=r"own\."):
-        MODULES[form].describe(path)
+        MODULES[form].describe(path, NONE)

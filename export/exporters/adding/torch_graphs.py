@@ -1,4 +1,4 @@
-"""Detectors of PyTorch are served as ONNX graphs, to which the heads are known."""
+"""PyTorch networks as ONNX graphs: detectors, whose heads are decoded there, and all that is no classifier."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import onnx
 
 from exporters.adding import looking, onnx_files
-from exporters.adding.plan import Description, Plan
-from exporters.adding.torch_calls import Accepted, in_single_precision, named
+from exporters.adding.plan import Description, Hints, Plan
+from exporters.adding.torch_calls import INPUT, Accepted, in_single_precision, named
 from exporters.errors import ArtefactRefusedError, last_line
 from exporters.torchscript import deprecated_but_served
 
@@ -21,8 +21,8 @@ _OPSET = 17
 _SIDE = 640  # of the input of a detector that takes any
 
 
-def describe(network: Any, found: Description, accepts: Accepted) -> Description:
-    """What the heads of ONNX graphs say of the network's conversion to ONNX, which is what is served."""
+def describe(network: Any, found: Description, accepts: Accepted, hints: Hints) -> Description:
+    """What is seen of a detector's ONNX graph, which is what is served."""
     shape = accepts.shape
     if accepts.any_size:
         shape = tuple(_SIDE if side > 3 else side for side in shape)
@@ -35,7 +35,7 @@ def describe(network: Any, found: Description, accepts: Accepted) -> Description
         model = onnx.load(target)
         onnx.helper.set_model_props(model, stated)
         onnx.save(model, target)
-        seen = onnx_files.describe(target)
+        seen = onnx_files.describe(target, hints)
     facts = [fact for fact in found.facts if fact.what not in {one.what for one in seen.facts}]
     own = {name: value for name, value in vars(found).items() if value is not None and name in _KEPT}
     return dataclasses.replace(seen, **own, facts=(*facts, *seen.facts))
@@ -66,13 +66,13 @@ def to_onnx(network: Any, accepts: Accepted, batches: bool, target: Path) -> Non
                 str(target),
                 dynamo=False,
                 opset_version=_OPSET,
-                input_names=["images"],
+                input_names=[INPUT],
                 output_names=names,
-                dynamic_axes={name: {0: "batch"} for name in ("images", *names)} if batches else None,
+                dynamic_axes={name: {0: "batch"} for name in (INPUT, *names)} if batches else None,
             )
         except Exception as exc:  # those of PyTorch's exporter have no common base
             raise ArtefactRefusedError(
-                f"PyTorch cannot convert this detector to ONNX, as which it would be served ({last_line(exc)}): export "
+                f"PyTorch cannot convert this model to ONNX, as which it would be served ({last_line(exc)}): export "
                 "it to ONNX from the framework that it was trained in, and add that file"
             ) from exc
 
