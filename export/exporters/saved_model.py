@@ -23,7 +23,17 @@ FILENAME = "model.savedmodel"
 _GRAPH_FILE = "saved_model.pb"
 # Lists of tensors are how loops keep what they make (tf.map_fn), and these operations carry them into and out of loops.
 _LISTS = ("TensorList", "EmptyTensorList")
-_CARRYING = ("Enter", "Exit", "Identity", "Merge", "NextIteration", "StatelessIf", "StatelessWhile", "Switch")
+_CARRYING = (
+    "Enter",
+    "Exit",
+    "Identity",
+    "Merge",
+    "NextIteration",
+    "Placeholder",
+    "StatelessIf",
+    "StatelessWhile",
+    "Switch",
+)
 
 
 def publish(

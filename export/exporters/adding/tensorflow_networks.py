@@ -168,13 +168,25 @@ def _sources(node: Any) -> list[str]:
 
 
 def _constant(nodes: Mapping[str, Any], name: str) -> float | None:
-    """The mean of a constant, which stands for all channels; None where the name is of no constant."""
+    """The mean of a constant, or of what is calculated of constants; None where a name is of neither."""
     import tensorflow as tf
 
     node = nodes[name]
-    while node.op in ("Identity", "Cast", "Reshape") and node.input:
-        node = nodes[_sources(node)[0]]
-    return float(np.mean(tf.make_ndarray(node.attr["value"].tensor))) if node.op == "Const" else None
+    if node.op == "Const":
+        return float(np.mean(tf.make_ndarray(node.attr["value"].tensor)))
+    calculate = _OF_CONSTANTS.get(node.op)
+    values = [_constant(nodes, source) for source in _sources(node)] if calculate else []
+    return calculate(*values) if calculate and values and None not in values else None
+
+
+_OF_CONSTANTS: Mapping[str, Callable[..., float]] = {
+    **dict.fromkeys(("Identity", "Cast", "Reshape"), lambda value, *_: value),
+    "Sqrt": np.sqrt,
+    "Maximum": max,
+    "AddV2": lambda one, other: one + other,
+    "Mul": lambda one, other: one * other,
+    "Rsqrt": lambda value: 1 / np.sqrt(value),
+}
 
 
 def _answers(outputs: Mapping[str, npt.NDArray[Any]], facts: list[Fact]) -> dict[str, Any]:
