@@ -240,7 +240,7 @@ class _Decisions:
     def _labels(self, classes: int, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         if self.stated.labels:
             labels = read_labels(self.stated.labels)
-            if len(labels) != classes:
+            if classes and len(labels) != classes:
                 name = self.stated.labels.name
                 raise UnclearModelError(
                     f"{name} has {len(labels)} labels, the network has {classes} classes", "--labels"
@@ -248,8 +248,8 @@ class _Decisions:
             return labels
         labels = self.found.labels or (default if len(default) == classes else ())
         if not labels:
-            raise UnclearModelError(f"the file does not name its {classes} classes", "--labels")
-        if len(labels) != classes:
+            raise UnclearModelError(f"the file does not name its {classes or 'own'} classes", "--labels")
+        if classes and len(labels) != classes:
             raise UnclearModelError(f"the file names {len(labels)} classes, and has {classes}", "--labels")
         return labels
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, ValueInfoProto, helper, inliner
+from onnx import ModelProto, ValueInfoProto, helper, inliner, numpy_helper
 
 from exporters import heads
 from exporters.adding import metadata, naive
@@ -46,6 +46,19 @@ def read(path: Path) -> ModelProto:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as exc:
         raise UnknownFormatError(f"{path.name} is no valid ONNX model ({first_line(exc)}): export it again") from exc
+    return _with_batch(model)
+
+
+def _with_batch(model: ModelProto) -> ModelProto:
+    """The model; one that takes a single image [3,H,W], as torchvision's detectors can, takes [1,3,H,W] then."""
+    value = next(iter(inputs_of(model)))
+    tensor = value.type.tensor_type
+    if [dim.dim_value for dim in tensor.shape.dim][:1] == [3] and len(tensor.shape.dim) == 3:
+        sizes = [dim.dim_value or dim.dim_param or None for dim in tensor.shape.dim]
+        images, first = f"{value.name} with a batch", f"{value.name} index"
+        model.graph.node.insert(0, helper.make_node("Gather", [images, first], [value.name], axis=0))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(0), first))
+        value.CopyFrom(helper.make_tensor_value_info(images, tensor.elem_type, [1, *sizes]))
     return model
 
 
@@ -56,7 +69,7 @@ def describe(path: Path, hints: Hints = _NONE) -> Description:
         ExportError: it is damaged, dangerous, or a kind of model that is not served.
     """
     model = read(path)
-    inputs, outputs = tensors(inputs_of(model)), tensors(model.graph.output)
+    inputs, outputs = tensors(heads.image_inputs(model)), tensors(model.graph.output)
     stated = metadata.read({entry.key: entry.value for entry in model.metadata_props})
     if len(inputs) != 1:
         raise UnknownFormatError(
@@ -111,7 +124,8 @@ def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> Arrays:
     """The original's answers by ONNX Runtime, one sample after another, with naive pre- and post-processing."""
     import onnxruntime
 
-    ((name, (dtype, shape)),) = tensors(inputs_of(read(path))).items()
+    model = read(path)
+    ((_, (dtype, shape)),) = tensors(heads.image_inputs(model)).items()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:
@@ -121,12 +135,23 @@ def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> Arrays:
         for sample in samples:
             given = naive.prepare(sample, plan).astype(dtype)
             given = np.repeat(given.reshape([1, *(size or -1 for size in shape[1:])]), shape[0] or 1, axis=0)
-            found = session.run(wanted, {name: given})
-            rows = {output: value[:1] for output, value in zip(wanted, found, strict=True)}
+            found = session.run(wanted, _feed(session, given, plan))
+            batched = plan.head_options.get("max_batch_size") != 1
+            rows = {output: value[:1] if batched else value for output, value in zip(wanted, found, strict=True)}
             answers.append(naive.present(rows, sample, plan))
     except Exception as exc:  # its exceptions have no common base
         raise ArtefactRefusedError(f"ONNX Runtime cannot run {path.name} ({first_line(exc)})") from exc
     return {key: np.stack([answer[key] for answer in answers]) for key in plan.outputs}
+
+
+def _feed(session: Any, images: npt.NDArray[Any], plan: Plan) -> Arrays:
+    """What the original takes: images, without a batch where it has none, and their sizes where it wants them."""
+    (image,) = (value for value in session.get_inputs() if len(value.shape) > 2)
+    others = [value for value in session.get_inputs() if value is not image]
+    sizes = np.array([plan.size_hw[::-1]] * len(images))
+    types = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
+    given = {other.name: sizes.astype(types.get(other.type, np.int64)) for other in others}
+    return {image.name: images[0] if len(image.shape) == 3 else images, **given}
 
 
 def tensors(values: Sequence[ValueInfoProto]) -> dict[str, TensorType]:

@@ -5,8 +5,9 @@ scores FP32 [N,300], classes INT32 [N,300], by descending score; the transformer
 """
 
 from exporters.heads.appending import append
+from exporters.heads.evidence import image_inputs
 from exporters.heads.recognition import recognise
 from exporters.heads.references import reference
 from exporters.heads.table import HEADS
 
-__all__ = ["HEADS", "append", "recognise", "reference"]
+__all__ = ["HEADS", "append", "image_inputs", "recognise", "reference"]

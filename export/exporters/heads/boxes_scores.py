@@ -85,7 +85,7 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[Tensor, Tensor, bool]]:
 
 
 def _has_background(scores: npt.NDArray[np.float32] | None, width: int, labels: int) -> tuple[bool, str]:
-    if labels in (width, width - 1):
+    if labels and labels in (width, width - 1):
         return labels == width - 1, f"{width} scores for {labels} labels"
     if scores is not None and width > 1 and np.allclose(scores.sum(axis=2), 1, atol=1e-2):
         return True, "the scores of each box add up to 1"

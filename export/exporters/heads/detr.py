@@ -83,7 +83,7 @@ def _find(no_object: bool, evidence: Evidence) -> Iterator[Match]:
 def _has_no_object(logits: Tensor, labels: int) -> tuple[bool | None, str]:
     """Whether the last logit is that of "no object": noise shows none, so that it is the largest nearly everywhere."""
     width = logits.shape[2] or 0
-    if labels in (width, width - 1):
+    if labels and labels in (width, width - 1):
         return labels == width - 1, f"{width} logits for {labels} labels"
     if logits.values is not None and width > 1:
         last = float((logits.values.argmax(axis=2) == width - 1).mean())

@@ -107,6 +107,11 @@ def inputs_of(model: ModelProto) -> tuple[ValueInfoProto, ...]:
     return tuple(value for value in model.graph.input if value.name not in initializers)
 
 
+def image_inputs(model: ModelProto) -> list[ValueInfoProto]:
+    """The inputs but for the sizes of images, which `append` fills in."""
+    return [value for value in inputs_of(model) if not is_sizes(tensor_of(value))]
+
+
 def image_input(model: ModelProto) -> Tensor:
     """The input that takes images: the first of three or four dimensions.
 

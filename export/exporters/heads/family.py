@@ -73,11 +73,11 @@ def fact(what: str, value: str, source: str, sure: bool = True, flag: str = "") 
 
 
 def stride_sets(evidence: Evidence, rows: int | None, anchors: int = 1) -> list[tuple[int, ...]]:
-    """The strides of two or more grids over the input that have this many boxes, with `anchors` in each cell."""
+    """The strides of two or more grids, the finest at most 16, that have this many boxes, with `anchors` in each cell."""
     if rows is None or evidence.input_hw is None:
         return []
     count = len(_STRIDES)
-    levels = [_STRIDES[first:last] for first in range(count) for last in range(first + 2, count + 1)]
+    levels = [_STRIDES[first:last] for first in range(3) for last in range(first + 2, count + 1)]
     return [strides for strides in levels if anchors * grid_cells(evidence.input_hw, strides) == rows]
 
 
@@ -87,9 +87,14 @@ def grid_cells(input_hw: InputHw, strides: Sequence[int]) -> int:
     return sum(-(-height // stride) * -(-width // stride) for stride in strides)
 
 
+def tells(values: npt.NDArray[Any] | None) -> bool:
+    """Whether an answer to noise tells anything: it was seen, and an export with NMS found something there."""
+    return values is not None and bool(np.any(values))
+
+
 def is_pixels(boxes: npt.NDArray[Any] | None) -> bool:
-    """Whether boxes are in pixels of the input rather than in 0..1; what was not seen is assumed to be."""
-    return boxes is None or not boxes.size or float(np.abs(boxes).max()) > 4
+    """Whether boxes are in pixels of the input rather than in 0..1; they are assumed to be where nothing tells."""
+    return boxes is None or not tells(boxes) or float(np.abs(boxes).max()) > 4
 
 
 def within_unit(values: npt.NDArray[Any] | None) -> bool | None:
@@ -100,8 +105,8 @@ def within_unit(values: npt.NDArray[Any] | None) -> bool | None:
 def scale_fact(tensor: Tensor, pixels: bool) -> Fact:
     """The unit of boxes."""
     value = "pixels of the input" if pixels else "0..1 of the input"
-    seen = tensor.values is not None
-    source = "the boxes that it answers to noise" if seen else "the usual one; the model could not be run"
+    seen = tells(tensor.values)
+    source = "the boxes that it answers to noise" if seen else "the usual one; it answers nothing to noise"
     return fact("boxes", value, source, seen, "" if seen else "--head")
 
 

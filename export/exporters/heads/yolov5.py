@@ -34,7 +34,7 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         confidence = UNLIKELY
         if strides := stride_sets(evidence, table.rows, anchors=3):
             confidence, seen = LIKELY, f"{seen}, three for each cell at strides {', '.join(map(str, strides[0]))}"
-        elif stride_sets(evidence, table.rows) and objectness is not None and bool(np.all(objectness == 1)):
+        elif stride_sets(evidence, table.rows) and objectness is not None and np.allclose(objectness, 1):
             confidence, seen = SETTLED, f"{seen}, whose objectness is 1, as YOLOv6's"
         elif table.rows > max(1000, table.columns) and evidence.input_hw is None:
             confidence = POSSIBLE
