@@ -127,7 +127,7 @@ def _input(program: Any, hints: Hints) -> Accepted:
     usual = hints.size_hw or (224, 224)
     free_sides = iter(usual if len(sizes) == 3 else usual[1:])
     shape = (1, *(side or next(free_sides, 224) for side in sizes))
-    return Accepted(str(value.dtype).rpartition(".")[2], shape, free, batch is not None)
+    return Accepted(str(value.dtype).rpartition(".")[2], shape, free, batch is not None, hints.size_hw is not None)
 
 
 def refuse_dangerous(path: Path) -> None:

@@ -110,7 +110,7 @@ def _input(network: Network, facts: list[Fact]) -> dict[str, Any]:
         found["size_hw"] = (height, width)
         facts.append(Fact("input size", f"{height}x{width}", f"the shape of {network.name}", True))
     else:
-        facts.append(Fact("input size", f"{_SIDE}x{_SIDE}", "the model takes any", False, "--size"))
+        facts.append(Fact("input size", "any", f"the shape of {network.name}", True, "--size"))
     found |= _scaling(network, facts)
     return found
 

