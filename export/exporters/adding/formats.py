@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from exporters.adding.refusals import head, members, refusal
+from exporters.adding.refusals import head, members, named, refusal
 from exporters.errors import UnknownFormatError
 
 
@@ -47,10 +47,10 @@ def _has(path: Path, *endings: str) -> bool:
 
 def _is_onnx(path: Path) -> bool:
     """A ModelProto begins with ir_version, a small number, in exporters' files; others are recognised by the suffix."""
-    start = head(path)
-    return start[:1] == b"\x08" or (
-        path.suffix.lower() == ".onnx" and start[:1] in (b"\x12", b"\x3a", b"\x42", b"\x72")
-    )
+    start = head(path)[:1]
+    if path.suffix.lower() == ".onnx":
+        return start in (b"\x08", b"\x12", b"\x3a", b"\x42", b"\x72")
+    return start == b"\x08" and named(path) is None
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -66,6 +66,11 @@ _BEGINNINGS: Mapping[bytes, str] = {
 _TFLITE = b"TFL3"  # after the offset of FlatBuffers' root
 
 
+def named(path: Path) -> str | None:
+    """What is to be done with files of this suffix; None where they may be models that can be added."""
+    return next((text for suffixes, text in _NAMED.items() if path.suffix.lower() in suffixes), None)
+
+
 def head(path: Path) -> bytes:
     """The first bytes of a file; none of a folder."""
     if not path.is_file():
@@ -84,7 +89,7 @@ def members(path: Path) -> tuple[str, ...]:
 
 def refusal(path: Path) -> str:
     """Why a file or folder of no known format cannot be added, and what to do."""
-    start, suffix = head(path), path.suffix.lower()
+    start = head(path)
     told = next((text for beginning, text in _BEGINNINGS.items() if start.startswith(beginning)), None)
     if told is None and start[4:8] == _TFLITE:
         told = _NAMED[".tflite", ".lite"]
@@ -93,7 +98,7 @@ def refusal(path: Path) -> str:
     if told is None:
         told = _of_pickle(path)
     if told is None:
-        told = next((text for suffixes, text in _NAMED.items() if suffix in suffixes), None)
+        told = named(path)
     if told is None and path.is_dir():
         told = f"is a folder with neither saved_model.pb nor config.json and a model in it: {_SUPPORTED}"
     told = told or f"is of no format that is known, or damaged: {_SUPPORTED}"
