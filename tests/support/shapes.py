@@ -28,7 +28,9 @@ def draw(random: np.random.Generator, count: int | None = None) -> tuple[npt.NDA
         half = int(random.integers(9, 30))
         x, y = int(random.integers(half + 1, width - half - 1)), int(random.integers(half + 1, height - half - 1))
         box = (x - half, y - half, x + half, y + half)
-        pixels = tuple(side * size for shape in shapes for side, size in zip(shape.box, (width, height) * 2, strict=True))
+        pixels = tuple(
+            side * size for shape in shapes for side, size in zip(shape.box, (width, height) * 2, strict=True)
+        )
         boxes = [pixels[index : index + 4] for index in range(0, len(pixels), 4)]
         if any(box[0] < b[2] + 4 and b[0] < box[2] + 4 and box[1] < b[3] + 4 and b[1] < box[3] + 4 for b in boxes):
             wanted = wanted if random.random() > 0.02 else len(shapes)

@@ -12,7 +12,7 @@ from shapes import CLASSES, HW, STRIDES, Shape, draw
 from torch import nn
 from torch.nn import functional as F
 
-STEPS, BATCH = 700, 16
+STEPS, BATCH = 500, 16
 WIDTHS = (12, 24, 48, 64, 64)
 Target = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -73,9 +73,14 @@ def loss_of(found: list[torch.Tensor], wanted: list[Target]) -> torch.Tensor:
         there = objectness > 0
         rows = values.permute(0, 2, 3, 1)[there]
         total = total + 5 * (rows[:, :4] - boxes.permute(0, 2, 3, 1)[there]).abs().sum() / BATCH
-        total = total + 3 * F.binary_cross_entropy_with_logits(
-            rows[:, 5:], F.one_hot(classes[there], len(CLASSES)).float(), reduction="sum"
-        ) / BATCH
+        total = (
+            total
+            + 3
+            * F.binary_cross_entropy_with_logits(
+                rows[:, 5:], F.one_hot(classes[there], len(CLASSES)).float(), reduction="sum"
+            )
+            / BATCH
+        )
     return total
 
 
