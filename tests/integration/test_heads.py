@@ -1,4 +1,4 @@
-"""Every head from its file to boxes: detectors of drawn shapes are added to one copy of a checkout, and one stack serves them."""
+"""Every head from its file to boxes: detectors of drawn shapes, added to one checkout and served by one stack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import cv2
