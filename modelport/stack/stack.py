@@ -126,7 +126,8 @@ class Stack(Supervisor):
             say(f"update of {command['service']}: {text}")
             say_there(text)
 
-        self._updater.update(command["service"], command["release"], Path(command["folder"]), both)
+        chain = command.get("chain", ())
+        self._updater.update(command["service"], command["release"], Path(command["folder"]), both, chain)
 
     def triton_of(self, transformer: TransformerServer) -> TritonServer:
         """The one that there is."""

@@ -43,7 +43,7 @@ def save_classifier(
         helper.make_node("Relu", ["maps"], ["active"], domain=domain),
         helper.make_node("GlobalAveragePool", ["active"], ["mean"]),
         flatten,
-        helper.make_node("Gemm", ["flat", "dense"], [logits]),
+        helper.make_node("MatMul", ["flat", "dense"], [logits]),
     ]
     if softmax:
         nodes.append(helper.make_node("Softmax", [logits], ["y"], axis=1))

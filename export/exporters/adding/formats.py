@@ -84,7 +84,7 @@ def _is_hugging_face(path: Path) -> bool:
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "savedmodel": Format("a SavedModel", _is_saved_model, "tensorflow", "exporters.adding.saved_models"),
-        "huggingface": Format("a folder of Hugging Face's", _is_hugging_face, "torch", "exporters.adding.hugging_face"),
+        "huggingface": Format("a folder of Hugging Face's", _is_hugging_face, None, "exporters.adding.hugging_face"),
         "keras": Format("a .keras file", _is_keras, "tensorflow", "exporters.adding.keras_files"),
         "pt2": Format("a program of torch.export", _is_pt2, "torch", "exporters.adding.pt2"),
         "torchscript": Format("TorchScript", _is_torchscript, "torch", "exporters.adding.torchscripts"),

@@ -1,6 +1,6 @@
 """ONNX surgery: a user's network between our input and our outputs.
 
-The operators that are added mean the same in every opset that is served (7 to 22).
+The operators that are added mean the same in every opset that is served (9 to 22).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from exporters.adding.plan import Plan
 from exporters.errors import ArtefactRefusedError, first_line
 from exporters.onnx_graph import Graph
 
-MAX_OPSET, MAX_IR_VERSION = 22, 10  # of ONNX Runtime in the Triton image
+MIN_OPSET, MAX_OPSET = 9, 22
+MAX_IR_VERSION = 10  # of ONNX Runtime in the Triton image
 PAIRS = 300
 _ORIGINAL = "original/"
 _GREY = (0.299, 0.587, 0.114)
@@ -66,8 +67,9 @@ def build_graph(model: ModelProto, plan: Plan) -> ModelProto:
 
 def _served_opset(model: ModelProto) -> ModelProto:
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
-    if opset > MAX_OPSET:
-        model = version_converter.convert_version(model, MAX_OPSET)
+    wanted = min(max(opset, MIN_OPSET), MAX_OPSET)
+    if wanted != opset:
+        model = version_converter.convert_version(model, wanted)
     copy = ModelProto()
     copy.CopyFrom(model)
     copy.ir_version = min(max(copy.ir_version, 4), MAX_IR_VERSION)
@@ -145,24 +147,35 @@ def _scaled(nodes: Graph, plan: Plan, data: str, shape: Sequence[int], given: Va
     nodes.add("Cast", [data], [given.name], to=kind)
 
 
+def _rows(nodes: Graph, plan: Plan, data: str, output: str = "") -> str:
+    """As many rows as the input has, by a length that cannot be known before.
+
+    Triton wants a free batch dimension, even of a network that takes one image; such a network fails for two.
+    """
+    rows = nodes.add("Gather", [nodes.add("Shape", [plan.input]), nodes.integers(0)], axis=0)
+    ones = nodes.add("ConstantOfShape", [rows], value=helper.make_tensor("value", TensorProto.INT64, [1], [1]))
+    indices = nodes.add("Reshape", [nodes.add("NonZero", [ones]), nodes.integers(-1)])
+    return nodes.add("Gather", [data, indices], [output] if output else [], axis=0)
+
+
 def _boxes(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     for name, output in zip(plan.outputs, outputs, strict=True):
-        nodes.add("Identity", [output], [name])
+        _rows(nodes, plan, output, name)
 
 
 def _probabilities(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     (wanted,) = (output for output in outputs if output == _ORIGINAL + plan.original_outputs[0])
     data = nodes.add("Flatten", [nodes.add("Cast", [wanted], to=TensorProto.FLOAT)], axis=1)
     if plan.activation == "softmax":
-        nodes.add("Softmax", [data], [plan.outputs[0]], axis=1)
-    else:
-        nodes.add("Identity", [data], [plan.outputs[0]])
+        data = nodes.add("Softmax", [data], axis=1)
+    _rows(nodes, plan, data, plan.outputs[0])
 
 
 def _reconstruction(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     """The reconstruction in the unit of the series, and its mean absolute error."""
     (wanted,) = (output for output in outputs if output == _ORIGINAL + plan.original_outputs[0])
     data = nodes.add("Flatten", [nodes.add("Cast", [wanted], to=TensorProto.FLOAT)], axis=1)
+    data = _rows(nodes, plan, data)
     data = nodes.add("Mul", [data, nodes.constant(plan.std, np.float32)])
     rebuilt, mae = plan.outputs
     nodes.add("Add", [data, nodes.constant(plan.mean, np.float32)], [rebuilt])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from exporters import heads
 from exporters.adding.plan import Plan
 
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's convert("L")
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's convert("L")
 
 
 def prepare(sample: npt.NDArray[Any], plan: Plan) -> npt.NDArray[np.float64]:
@@ -28,7 +28,7 @@ def prepare(sample: npt.NDArray[Any], plan: Plan) -> npt.NDArray[np.float64]:
     if plan.task == "anomaly":
         return ((values - plan.mean[0]) / plan.std[0])[np.newaxis]
     if plan.channels == 1 and values.shape[2] == 3:
-        values = np.sum(values * _GREY, axis=2, keepdims=True)
+        values = np.sum(values * GREY, axis=2, keepdims=True)
     planes = []
     for index in range(plan.channels):
         source = plan.channels - 1 - index if plan.channel_order == "bgr" else index

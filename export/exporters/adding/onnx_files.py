@@ -125,7 +125,7 @@ def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> Arrays:
     import onnxruntime
 
     model = read(path)
-    ((_, (dtype, shape)),) = tensors(heads.image_inputs(model)).items()
+    ((name, (dtype, shape)),) = tensors(heads.image_inputs(model)).items()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:
@@ -134,8 +134,11 @@ def reference(path: Path, plan: Plan, samples: npt.NDArray[Any]) -> Arrays:
         answers = []
         for sample in samples:
             given = naive.prepare(sample, plan).astype(dtype)
-            given = np.repeat(given.reshape([1, *(size or -1 for size in shape[1:])]), shape[0] or 1, axis=0)
-            found = session.run(wanted, _feed(session, given, plan))
+            if plan.task == "anomaly":
+                given = given.reshape([1, *(size or -1 for size in shape[1:])])
+            given = np.repeat(given, shape[0] or 1, axis=0)
+            fed = _feed(session, given, plan) if plan.task == "detection" else {name: given}
+            found = session.run(wanted, fed)
             batched = plan.head_options.get("max_batch_size") != 1
             rows = {output: value[:1] if batched else value for output, value in zip(wanted, found, strict=True)}
             answers.append(naive.present(rows, sample, plan))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx_files import save_autoencoder, save_classifier
 
@@ -97,6 +98,15 @@ def test_the_artefact_and_the_reference_answer_as_calculated_by_hand(properties,
 def test_the_file_is_looked_at(properties, expected, tmp_path):
     found = onnx_files.describe(save_classifier(tmp_path / "m.onnx", **properties))
     assert {key: getattr(found, key) for key in expected} == expected
+
+
+def test_a_network_for_one_image_declares_free_batches_and_refuses_two(tmp_path):
+    path = save_classifier(tmp_path / "m.onnx", batch=1, fixed_reshape=True)
+    onnx_files.build(path, planned(path), tmp_path / "artefact.onnx")
+    (output,) = onnxruntime.InferenceSession(tmp_path / "artefact.onnx").get_outputs()
+    assert not isinstance(output.shape[0], int)
+    with pytest.raises(Exception, match="eshape"):
+        onnx_engine.answer(tmp_path / "artefact.onnx", "images", np.zeros((2, 32, 32, 3), np.uint8), ["probabilities"])
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 1), (1, 8), ("L", 1)], ids=str)
