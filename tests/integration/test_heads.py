@@ -25,7 +25,7 @@ from modelport.stack.stack import Stack, StackSettings
 
 pytestmark = pytest.mark.slow
 IMAGES = 8
-RIGHT_SHARE = 0.7  # of a network that has seen 8000 images
+RIGHT_SHARE = 0.5  # of a network that was trained for half a minute; boxes and labels by chance are none
 
 Detections = list[dict[str, Any]]
 

@@ -12,7 +12,7 @@ from shapes import CLASSES, HW, STRIDES, Shape, draw
 from torch import nn
 from torch.nn import functional as F
 
-STEPS, BATCH = 400, 16
+STEPS, BATCH = 600, 16
 WIDTHS = (12, 24, 48, 64, 64)
 Target = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
