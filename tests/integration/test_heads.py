@@ -1,4 +1,4 @@
-"""Every head from its file to boxes: detectors of drawn shapes are added to one copy of a checkout, and one stack serves them."""
+"""Every head from its file to boxes: detectors of drawn shapes, added to one checkout and served by one stack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,7 +25,7 @@ from modelport.stack.stack import Stack, StackSettings
 
 pytestmark = pytest.mark.slow
 IMAGES = 8
-RIGHT_SHARE = 0.7  # of a network that has seen 8000 images
+RIGHT_SHARE = 0.5  # of a network that was trained for half a minute; boxes and labels by chance are none
 
 Detections = list[dict[str, Any]]
 

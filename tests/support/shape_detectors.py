@@ -82,7 +82,7 @@ class Network:
         return graph.add("Div", [pair, graph.constant(HW[::-1] * 2, np.float32)])
 
     def best(self, count: int) -> tuple[str, str, str]:
-        """Corners in 0..1 [N,count,4], scores [N,count] and classes [N,count] of the best boxes, by descending score."""
+        """Corners in 0..1 [N,count,4], scores [N,count] and classes [N,count] of the best boxes."""
         graph, (boxes, scores) = self.graph, self.decoded()
         classes = graph.add("ArgMax", [scores], axis=2, keepdims=0)
         best = graph.add("Reshape", [graph.max(scores, 2), graph.integers(0, -1)])

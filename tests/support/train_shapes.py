@@ -12,7 +12,7 @@ from shapes import CLASSES, HW, STRIDES, Shape, draw
 from torch import nn
 from torch.nn import functional as F
 
-STEPS, BATCH = 500, 16
+STEPS, BATCH = 600, 16
 WIDTHS = (12, 24, 48, 64, 64)
 Target = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -86,7 +86,7 @@ def loss_of(found: list[torch.Tensor], wanted: list[Target]) -> torch.Tensor:
 
 def main(path: Path) -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     random = np.random.default_rng(0)
     network = Network()
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
