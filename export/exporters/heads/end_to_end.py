@@ -52,7 +52,11 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         order, confidence = _order(tensor)
         stated = evidence.told("end2end") == "true" or "'nms': true" in evidence.told("args")
         detects = "ultralytics" in evidence.told("author")
-        if len(shape) == 3 and stride_sets(evidence, shape[1]) + stride_sets(evidence, shape[1], anchors=3):
+        if (
+            confidence < LIKELY
+            and len(shape) == 3
+            and stride_sets(evidence, shape[1]) + stride_sets(evidence, shape[1], anchors=3)
+        ):
             confidence = UNLIKELY
         if detects and (stated or confidence >= POSSIBLE):
             confidence = SETTLED

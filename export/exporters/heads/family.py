@@ -73,7 +73,7 @@ def fact(what: str, value: str, source: str, sure: bool = True, flag: str = "") 
 
 
 def stride_sets(evidence: Evidence, rows: int | None, anchors: int = 1) -> list[tuple[int, ...]]:
-    """The strides of two or more grids, the finest at most 16, that have this many boxes, with `anchors` in each cell."""
+    """The strides of two or more grids that have this many boxes, with `anchors` in each cell."""
     if rows is None or evidence.input_hw is None:
         return []
     count = len(_STRIDES)
