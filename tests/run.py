@@ -1,8 +1,9 @@
 """Runs the tests: `make test`, `make test-slow`, `make test ARGS="-k letterbox"`.
 
 Each framework's tests run in its own environment and process. ARGS are pytest's; a path in a framework's folder runs
-that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. The last lines
-are the slowest tests, what was skipped and why, and the totals of all sessions.
+that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. Where nothing
+selects tests, the base's session is spread over processes (tests/conftest.py says which tests stay together), and the
+frameworks' sessions run beside it. The last lines are the slowest tests, what was skipped and why, and the totals.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from modelport.environment import BASE, FRAMEWORKS, ROOT, SetupError, ensure, say
 
@@ -26,6 +31,10 @@ TESTS = ROOT / "tests"
 FOLDERS = {framework: TESTS / "export" / framework for framework in FRAMEWORKS}
 PYTHONS = {None: BASE.python, **{framework: FRAMEWORKS[framework].python for framework in FRAMEWORKS}}
 WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
+# Workers wait for servers most of the time. Slow tests fill the machine: one worker with stacks, one with the rest.
+SPREAD = ["--dist=loadgroup", "--no-loadscope-reorder"]
+WORKERS, SLOW_WORKERS = min(len(os.sched_getaffinity(0)) + 1, 6), 2
+GROUP = re.compile(r"@[^@\]]+$")  # pytest-xdist adds a test's group to its name
 INTERRUPTED, NOTHING_COLLECTED = 2, 5
 SLOWEST = 10
 PACKAGES = re.compile(r"apt-get install (?P<packages>[\w -]+)$")
@@ -49,30 +58,72 @@ def main(arguments: Sequence[str]) -> int:
     except SetupError as error:
         say(f"setup: {error}", error=True)
         return 1
+    chosen = dict(sessions(with_marks(arguments)))
+    beside = {}
+    if not selects(arguments):
+        workers = SLOW_WORKERS if "--slow" in arguments else WORKERS
+        beside = {framework: chosen.pop(framework) for framework in FRAMEWORKS}
+        chosen[None][:0] = [f"-n={workers}", *SPREAD]
+    lane = partial(run_lane, stop=threading.Event(), stops_at_failure=bool({"-x", "--exitfirst"} & {*arguments}))
+    with ThreadPoolExecutor() as pool, tempfile.TemporaryFile("w+") as output:
+        running = pool.submit(lane, beside, output=output)
+        codes, results = lane(chosen)
+        if beside:
+            say("\nwaiting for the tests of the frameworks")
+        more_codes, more_results = running.result()
+        output.seek(0)
+        say(output.read())
+    say("\n".join(summary([*results, *more_results])))
+    return worst([*codes, *more_codes])
+
+
+def run_lane(
+    chosen: Mapping[str | None, Sequence[str]],
+    stop: threading.Event,
+    stops_at_failure: bool,
+    output: TextIO | None = None,
+) -> tuple[list[int], list[Result]]:
+    """Run sessions one after another, until a lane has been interrupted, or has failed and that stops all.
+
+    Args:
+        chosen: pytest's arguments by framework.
+        stop: set by the lane that ends the others.
+        stops_at_failure: whether a failure does.
+        output: where the sessions write; default: as they run, on standard output.
+
+    Returns:
+        The sessions' exit codes, and the results of their tests.
+    """
     codes, results = [], []
-    for framework, paths in sessions(with_marks(arguments)).items():
-        say(f"\ntests of {framework or 'all but the frameworks'} ({PYTHONS[framework].relative_to(ROOT)})")
+    for framework, arguments in chosen.items():
+        if stop.is_set():
+            break
+        title = f"tests of {framework or 'all but the frameworks'}"
+        print(f"\n{title} ({PYTHONS[framework].relative_to(ROOT)})", file=output, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "results.xml"
-            command = [str(PYTHONS[framework]), "-P", "-m", "pytest", f"--junit-xml={report}", *paths]
-            code = subprocess.run(command, check=False).returncode
+            command = [str(PYTHONS[framework]), "-P", "-m", "pytest", f"--junit-xml={report}", *arguments]
+            code = subprocess.run(command, check=False, stdout=output, stderr=output and subprocess.STDOUT).returncode
             if report.is_file():
                 results += read_results(report)
             else:  # killed, or it did not understand its arguments
-                results.append(Result(f"tests of {framework or 'the base'}: ended by {code}", "failed", "", 0.0))
+                results.append(Result(f"{title}: ended by {code}", "failed", "", 0.0))
         codes.append(abs(code))
-        if code == INTERRUPTED or (code and code != NOTHING_COLLECTED and {"-x", "--exitfirst"} & {*arguments}):
-            break
-    say("\n".join(summary(results)))
-    return worst(codes)
+        if code == INTERRUPTED or (stops_at_failure and code not in (0, NOTHING_COLLECTED)):
+            stop.set()
+    return codes, results
 
 
 def with_marks(arguments: Sequence[str]) -> list[str]:
     """The arguments with pytest's -m for slow tests or for those that are not, unless they select tests themselves."""
     if "--slow" in arguments:
         return ["-m", "slow", *(argument for argument in arguments if argument != "--slow")]
-    selected = any(argument.startswith(("-k", "-m")) or _path(argument).exists() for argument in arguments)
-    return [*arguments] if selected else ["-m", "not slow", *arguments]
+    return [*arguments] if selects(arguments) else ["-m", "not slow", *arguments]
+
+
+def selects(arguments: Sequence[str]) -> bool:
+    """Whether the arguments select tests themselves, by -k, -m or a path."""
+    return any(argument.startswith(("-k", "-m")) or _path(argument).exists() for argument in arguments)
 
 
 def sessions(arguments: Sequence[str]) -> Mapping[str | None, list[str]]:
@@ -103,7 +154,7 @@ def read_results(report: Path) -> list[Result]:
     """The tests of a report in JUnit's format; a test whose fixture fails when it is taken down has failed."""
     results = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 (pytest has written it a moment ago)
-        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        name = GROUP.sub("", f"{case.get('classname', '')}::{case.get('name', '')}")
         skipped = case.find("skipped")
         failed = case.find("failure") is not None or case.find("error") is not None
         outcome = "failed" if failed else "skipped" if skipped is not None else "passed"

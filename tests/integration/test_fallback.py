@@ -28,7 +28,7 @@ class Seen:
 
 
 @pytest.fixture
-def chain(stack, repository, free_ports, tmp_path):
+def chain(exported, repository, free_ports, tmp_path):
     """A Triton with two classifiers, and a transformer whose chain they are; yields its URL and Triton's port."""
     ports = free_ports(5)
     settings = TritonSettings(repository, tmp_path / "triton.log", *ports[:3], models=(FIRST, SECOND))

@@ -10,8 +10,8 @@ from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def serving(stack, tmp_path_factory):
-    """`modelport serve --services=digits`; yields its process and URL. `stack` exported what it needs."""
+def serving(exported, tmp_path_factory):
+    """`modelport serve --services=digits`; yields its process and URL."""
     with served(tmp_path_factory.mktemp("supervision") / "log", "--services=digits") as (process, port):
         yield process, f"http://127.0.0.1:{port}"
 
