@@ -24,11 +24,10 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file stay together, and so do all that share the stack, where pytest-xdist spreads them."""
+    """Mark what uses the fixture `stack`, before -m selects."""
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            shares = "stack" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("stack" if shares else item.nodeid.partition("::")[0]))
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("stack")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 Each framework's tests run in its own environment and process. ARGS are pytest's; a path in a framework's folder runs
 that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. Where nothing
-selects tests, the base's session is spread over processes (tests/conftest.py says which tests stay together), and the
-frameworks' sessions run beside it. The last lines are the slowest tests, what was skipped and why, and the totals.
+selects tests, three lanes run side by side: the tests that share a stack, the frameworks' tests, and all others. The
+last lines are the slowest tests, what was skipped and why, and the totals of all sessions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -31,13 +32,20 @@ TESTS = ROOT / "tests"
 FOLDERS = {framework: TESTS / "export" / framework for framework in FRAMEWORKS}
 PYTHONS = {None: BASE.python, **{framework: FRAMEWORKS[framework].python for framework in FRAMEWORKS}}
 WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
-# Workers wait for servers most of the time. Slow tests fill the machine: one worker with stacks, one with the rest.
-SPREAD = ["--dist=loadgroup", "--no-loadscope-reorder"]
-WORKERS, SLOW_WORKERS = min(len(os.sched_getaffinity(0)) + 1, 6), 2
-GROUP = re.compile(r"@[^@\]]+$")  # pytest-xdist adds a test's group to its name
+# The files of the lane without a stack, in their order: those at the end are short. Slow tests want the machine.
+SPREAD = [f"-n={min(max(len(os.sched_getaffinity(0)), 2), 4)}", "--dist=loadfile", "--no-loadscope-reorder"]
 INTERRUPTED, NOTHING_COLLECTED = 2, 5
 SLOWEST = 10
 PACKAGES = re.compile(r"apt-get install (?P<packages>[\w -]+)$")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of pytest: what it tests, in which framework's environment, or the base's, and its arguments."""
+
+    subject: str
+    framework: str | None
+    arguments: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -58,51 +66,60 @@ def main(arguments: Sequence[str]) -> int:
     except SetupError as error:
         say(f"setup: {error}", error=True)
         return 1
-    chosen = dict(sessions(with_marks(arguments)))
-    beside = {}
-    if not selects(arguments):
-        workers = SLOW_WORKERS if "--slow" in arguments else WORKERS
-        beside = {framework: chosen.pop(framework) for framework in FRAMEWORKS}
-        chosen[None][:0] = [f"-n={workers}", *SPREAD]
-    lane = partial(run_lane, stop=threading.Event(), stops_at_failure=bool({"-x", "--exitfirst"} & {*arguments}))
-    with ThreadPoolExecutor() as pool, tempfile.TemporaryFile("w+") as output:
-        running = pool.submit(lane, beside, output=output)
-        codes, results = lane(chosen)
-        if beside:
-            say("\nwaiting for the tests of the frameworks")
-        more_codes, more_results = running.result()
-        output.seek(0)
-        say(output.read())
-    say("\n".join(summary([*results, *more_results])))
-    return worst([*codes, *more_codes])
+    first, *others = lanes(arguments)
+    run = partial(run_lane, stop=threading.Event(), stops_at_failure=bool({"-x", "--exitfirst"} & {*arguments}))
+    with ThreadPoolExecutor() as pool, contextlib.ExitStack() as files:
+        outputs = [files.enter_context(tempfile.TemporaryFile("w+")) for _ in others]
+        running = [pool.submit(run, lane, output=output) for lane, output in zip(others, outputs, strict=True)]
+        codes, results = run(first)
+        for lane, future, output in zip(others, running, outputs, strict=True):
+            if not future.done():
+                say(f"\nwaiting for the tests of {', '.join(session.subject for session in lane)}")
+            codes, results = [*codes, *future.result()[0]], [*results, *future.result()[1]]
+            output.seek(0)
+            say(output.read())
+    say("\n".join(summary(results)))
+    return worst(codes)
+
+
+def lanes(arguments: Sequence[str]) -> list[list[Session]]:
+    """What runs side by side: lanes of sessions that run one after another. The first one shows its progress."""
+    chosen = sessions(with_marks(arguments))
+    if selects(arguments):
+        return [[Session(framework or "the base", framework, chosen[framework]) for framework in chosen]]
+    slow, base = "--slow" in arguments, chosen[None]
+    marks = "slow" if slow else "not slow"
+    return [
+        [Session("what needs no stack", None, [*base, "-m", f"{marks} and not stack", *([] if slow else SPREAD)])],
+        [Session("what needs a stack", None, [*base, "-m", f"{marks} and stack"])],
+        [Session(framework, framework, chosen[framework]) for framework in FRAMEWORKS],
+    ]
 
 
 def run_lane(
-    chosen: Mapping[str | None, Sequence[str]],
-    stop: threading.Event,
-    stops_at_failure: bool,
-    output: TextIO | None = None,
+    lane: Sequence[Session], stop: threading.Event, stops_at_failure: bool, output: TextIO | None = None
 ) -> tuple[list[int], list[Result]]:
-    """Run sessions one after another, until a lane has been interrupted, or has failed and that stops all.
+    """Run sessions one after another, until any lane was interrupted, or has failed where that stops all.
 
     Args:
-        chosen: pytest's arguments by framework.
+        lane: the sessions.
         stop: set by the lane that ends the others.
         stops_at_failure: whether a failure does.
-        output: where the sessions write; default: as they run, on standard output.
+        output: where the sessions write; default: standard output.
 
     Returns:
         The sessions' exit codes, and the results of their tests.
     """
-    codes, results = [], []
-    for framework, arguments in chosen.items():
+    codes: list[int] = []
+    results: list[Result] = []
+    for session in lane:
         if stop.is_set():
             break
-        title = f"tests of {framework or 'all but the frameworks'}"
-        print(f"\n{title} ({PYTHONS[framework].relative_to(ROOT)})", file=output, flush=True)
+        python, title = PYTHONS[session.framework], f"tests of {session.subject}"
+        print(f"\n{title} ({python.relative_to(ROOT)})", file=output, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "results.xml"
-            command = [str(PYTHONS[framework]), "-P", "-m", "pytest", f"--junit-xml={report}", *arguments]
+            command = [str(python), "-P", "-m", "pytest", f"--junit-xml={report}", *session.arguments]
             code = subprocess.run(command, check=False, stdout=output, stderr=output and subprocess.STDOUT).returncode
             if report.is_file():
                 results += read_results(report)
@@ -154,7 +171,7 @@ def read_results(report: Path) -> list[Result]:
     """The tests of a report in JUnit's format; a test whose fixture fails when it is taken down has failed."""
     results = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 (pytest has written it a moment ago)
-        name = GROUP.sub("", f"{case.get('classname', '')}::{case.get('name', '')}")
+        name = f"{case.get('classname', '')}::{case.get('name', '')}"
         skipped = case.find("skipped")
         failed = case.find("failure") is not None or case.find("error") is not None
         outcome = "failed" if failed else "skipped" if skipped is not None else "passed"

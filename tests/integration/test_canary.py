@@ -25,7 +25,7 @@ from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 from modelport.stack.triton_server import TritonServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 REQUESTS = 600
 PERCENT = 10

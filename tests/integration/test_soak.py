@@ -10,7 +10,7 @@ from modelport.environment import ROOT
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.stack,
     pytest.mark.timeout(3600),  # on a machine without free processor time
 ]
 MINUTES = 5

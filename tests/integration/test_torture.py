@@ -12,7 +12,7 @@ from modelport.measure.torture.outcome import HONEST, SUCCEEDED
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.stack,
     pytest.mark.timeout(3600),  # on a machine without free processor time
 ]
 

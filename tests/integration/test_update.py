@@ -15,7 +15,7 @@ from modelport.releases.__main__ import main
 from modelport.stack.control import run_folder
 from modelport.stack.guard import SHARED_MEMORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 CALLERS = 3
 PAUSE_S = 0.1  # the machine has releases to load, too
