@@ -24,9 +24,10 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the fixture `stack`, before -m selects."""
+    """Mark the files in which a test uses the fixture `stack`, before -m selects: their other fixtures are shared."""
+    sharing = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if item.path in sharing:
             item.add_marker("stack")
 
 
