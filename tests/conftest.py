@@ -81,6 +81,6 @@ def all_is_well(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Path:
+def images() -> Path:
     """The folder of sample photos."""
-    return Path(__file__).parent / "data" / "pictures"
+    return Path(__file__).parent / "data" / "images"

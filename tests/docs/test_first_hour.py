@@ -14,7 +14,7 @@ from modelport.cli import COMMANDS
 from modelport.environment import ROOT
 
 NOBODY = "http://127.0.0.1:9"
-PHOTO = "tests/data/pictures/coffee.jpg"
+PHOTO = "tests/data/images/coffee.jpg"
 SERVICES = "detector, classifier, cars, digits, anomaly"
 
 

@@ -64,10 +64,10 @@ def models(url):
     return report["services"]["classifier"]["models"]
 
 
-def keep_asking(url, picture, seen, stop):
+def keep_asking(url, image, seen, stop):
     with httpx.Client(timeout=60) as client:
         while not stop.is_set():
-            response = client.post(f"{url}/classify", content=picture, headers={"content-type": "image/jpeg"})
+            response = client.post(f"{url}/classify", content=image, headers={"content-type": "image/jpeg"})
             seen.statuses[response.status_code] += 1
             if response.status_code == 200:
                 seen.models.append((response.json()["model"], response.json()["fallback"]))
