@@ -42,6 +42,10 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("modelport.stack.status", "what runs, since when, ready or why not, releases, requests"),
     "logs": Command("modelport.stack.logs", "logs of a running stack in one; --follow goes on"),
     "export": Command("modelport.exporting", "build artefacts in model_repository/ from weights"),
+    "add": Command(
+        "modelport.adding", "serve a model of your own: ONNX, PyTorch, Keras, SavedModel, Darknet", (), ("add",)
+    ),
+    "remove": Command("modelport.adding", "remove a model that was added", (), ("remove",)),
     "train": Command("exporters.training", "train mnist, anomaly or cars", ("tensorflow",), framework="tensorflow"),
     "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the detections"),
     "client": Command("kserve_transformers.client", "send files or folders to a running service", ("client",)),
@@ -49,9 +53,12 @@ COMMANDS: Mapping[str, Command] = {
     "release": _release("release", "build and check a release of a service's models", "releases"),
     "verify": _release("verify", "check a release and its signature", "releases"),
     "publish": _release("publish", "upload a release to storage", "releases"),
-    "canary": _release("canary", "give a release a share of the traffic"),
+    "canary": _release(
+        "canary", "give a release a share of the traffic; --auto judges it and moves the share", "releases"
+    ),
     "promote": _release("promote", "let the canary serve all traffic"),
     "rollback": _release("rollback", "end the canary, or return to the release before"),
+    "shadow": _release("shadow", "copy requests to a release, and judge its answers; they go to nobody", "releases"),
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
     "replay": _release("replay", "send a release the requests of a record, and compare the answers", "releases"),
