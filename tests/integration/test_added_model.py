@@ -25,7 +25,7 @@ from modelport.stack.stack import Stack, StackSettings, export_missing
 
 
 @pytest.fixture(scope="module")
-def add(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Callable[..., Checkout]:
+def add(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Callable[..., Checkout]:
     """Adds a classifier of cats and dogs to a copy of the checkout."""
     folder = tmp_path_factory.mktemp("added")
     checkout = Checkout(folder / "checkout")
@@ -35,7 +35,7 @@ def add(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Callable[..
     (folder / "labels.txt").write_text("cat\ndog\n")
     options = [
         f"--labels={folder}/labels.txt",
-        f"--sample={pictures / 'chelsea.jpg'}",
+        f"--sample={images / 'chelsea.jpg'}",
         "--task=classification",
         "--normalise=0..1",
     ]
@@ -69,10 +69,10 @@ def client(settings: StackSettings) -> Iterator[httpx.Client]:
         stack.stop(signal.SIGINT)
 
 
-def test_an_added_model_answers_on_every_protocol(settings, client, pictures):
+def test_an_added_model_answers_on_every_protocol(settings, client, images):
     task = build_task(settings.services[0])
     for protocol in ("own", "v1", "v2"):
-        request = sample_request(task, protocol, (pictures / "chelsea.jpg").read_bytes())
+        request = sample_request(task, protocol, (images / "chelsea.jpg").read_bytes())
         answer = client.post(request.path, content=request.body, headers=dict(request.headers))
         assert answer.status_code == 200, answer.text
         if protocol == "v2":
@@ -89,13 +89,13 @@ def test_an_added_model_answers_on_every_protocol(settings, client, pictures):
 
 
 def test_a_model_joins_the_chain_of_a_running_stack_and_leaves_it_without_a_lost_request(
-    add, settings, client, pictures, tmp_path
+    add, settings, client, images, tmp_path
 ):
     checkout = add("better", "--service=pets")
     chain = choose("pets", path=checkout.declaration)[0].models
     assert chain == ("better", "pets")
     copy_models(checkout.repository, chain, tmp_path / "release")
-    request = sample_request(build_task(settings.services[0]), "own", (pictures / "chelsea.jpg").read_bytes())
+    request = sample_request(build_task(settings.services[0]), "own", (images / "chelsea.jpg").read_bytes())
     answers: list[tuple[int, str, bool]] = []
     over = threading.Event()
 

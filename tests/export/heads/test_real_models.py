@@ -37,7 +37,7 @@ SLIDER = WeightFile(
     None,
     (PackageMember("wheel", "captcha-recognizer==1.0.2", _SLIDER, "captcha_recognizer/models/slider.onnx"),),
 )
-PICTURES = Path(__file__).parents[2] / "data" / "pictures"
+IMAGES = Path(__file__).parents[2] / "data" / "images"
 
 
 def run(model: onnx.ModelProto, images: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -119,7 +119,7 @@ def test_raw_heads_of_yolov3_tiny_answer_as_darknets_export_does() -> None:
     original = onnx.utils.Extractor(whole).extract_model(["images"], raw)
     head = heads.recognise(original, {}, labels=80)[0]
     assert (head.name, head.classes, head.options["strides"]) == ("yolov3", 80, [16, 32])
-    photo = cv2.resize(cv2.imread(str(PICTURES / "astronaut.jpg"))[..., ::-1], (416, 416))[np.newaxis]
+    photo = cv2.resize(cv2.imread(str(IMAGES / "astronaut.jpg"))[..., ::-1], (416, 416))[np.newaxis]
     found = run(heads.append(original, head.name, head.options, (416, 416)), photo)
     expected = run(whole, photo)
     assert (expected["classes"][0, 0], expected["scores"][0, 0] > 0.5) == (0, True)  # a person

@@ -24,7 +24,7 @@ def flowers(tmp_path: Path) -> list[str]:
     labels = tmp_path / "flowers.txt"
     labels.write_text("rose\ntulip\ndaisy\nlily\nviola\niris\n")
     model = save_classifier(tmp_path / "flowers.onnx", size=(64, 64))
-    sample = Path(__file__).parents[2] / "data" / "pictures" / "coffee.jpg"
+    sample = Path(__file__).parents[2] / "data" / "images" / "coffee.jpg"
     options = {"task": "classification", "labels": labels, "sample": sample, "normalise": "imagenet"}
     return ["add", str(model), *(f"--{key}={value}" for key, value in options.items())]
 
