@@ -122,9 +122,9 @@ def test_raw_heads_of_yolov3_tiny_answer_as_darknets_export_does() -> None:
     photo = cv2.resize(cv2.imread(str(IMAGES / "astronaut.jpg"))[..., ::-1], (416, 416))[np.newaxis]
     found = run(heads.append(original, head.name, head.options, (416, 416)), photo)
     expected = run(whole, photo)
-    assert (expected["classes"][0, 0], expected["scores"][0, 0] > 0.5) == (0, True)  # a person
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
     clear = expected["scores"] > 0.01
+    assert clear.any()
     np.testing.assert_array_equal(found["classes"][clear], expected["classes"][clear])
     np.testing.assert_allclose(found["boxes"][clear], expected["boxes"][clear], atol=1e-5)
 
