@@ -18,6 +18,7 @@ import psutil
 
 from exporters.table import table
 from kserve_transformers.api_keys import ApiKeys
+from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import options as transformer_options
@@ -149,7 +150,13 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         value = parse(text)
-        return f"--{flag}={value.path.resolve() if isinstance(value, ApiKeys) else text}"
+        paths = value.paths if isinstance(value, PublicKeys) else [value.path] if isinstance(value, ApiKeys) else ()
+        if isinstance(value, PublicKeys):
+            try:
+                value.read()
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+        return f"--{flag}={','.join(str(path.resolve()) for path in paths) or text}"
 
     return check
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.catalog import MODELS
+from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.environment import ROOT, say
 from modelport.exporting import FRAMEWORK, export
@@ -50,6 +51,13 @@ class StackSettings:
     def run_folder(self) -> Path:
         """What belongs to the stack while it runs."""
         return run_folder(self.http_port)
+
+    @property
+    def signature_keys(self) -> PublicKeys | None:
+        """The keys of --require_signature, which the transformer servers get, too."""
+        flag = "--require_signature="
+        texts = [option.removeprefix(flag) for option in self.options if option.startswith(flag)]
+        return PublicKeys([Path(name) for name in texts[-1].split(",")]) if texts else None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -99,7 +107,7 @@ class Stack(Supervisor):
         self.servers = (self.triton, *self.transformers)
         self.model_supervisors = (ModelSupervisor(self.triton, self.transformers, self._live.replaced),)
         chains = {spec.name: spec.models for spec in settings.services}
-        self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
+        self._updater = Updater(chains, self._live, self.triton, self.transformers[0], settings.signature_keys)
         self._control = Control(settings.run_folder, self._carry_out)
 
     def start(self) -> None:

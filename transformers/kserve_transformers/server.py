@@ -19,6 +19,7 @@ from tritonclient.http.aio import InferenceServerClient
 from kserve_transformers.health import Health
 from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.predictor import TritonModel
+from kserve_transformers.predictor.release import RequiredSignature
 from kserve_transformers.sdk.grpc import GRPCServer, Servicer
 from kserve_transformers.sdk.keys import KeyRequiredInterceptor
 from kserve_transformers.sdk.model import ServiceModel
@@ -42,7 +43,14 @@ def build_services(settings: Settings, client: InferenceServerClient, threads: E
     names = dict.fromkeys(model for spec in settings.services for model in spec.models)
     limits = settings.limits
     repository, follow = settings.model_repository, settings.follow_releases
-    models = {name: TritonModel(client, name, repository, limits.queue_size, follow) for name in names}
+    keys = settings.require_signature
+
+    def model(name: str) -> TritonModel:
+        users = tuple(spec.name for spec in settings.services if name in spec.models)
+        required = RequiredSignature(keys, users, supervised=follow) if keys else None
+        return TritonModel(client, name, repository, limits.queue_size, follow, required=required)
+
+    models = {name: model(name) for name in names}
     return {
         spec.name: Service(
             spec, build_task(spec, settings.defaults), [models[name] for name in spec.models], limits, threads

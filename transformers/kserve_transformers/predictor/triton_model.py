@@ -25,7 +25,7 @@ from kserve_transformers.predictor.limits import DEFAULT_LIMITS, PredictorLimits
 from kserve_transformers.predictor.model_health import Condition, Finding, ModelHealth, Observation
 from kserve_transformers.predictor.pressure import PressureMeter
 from kserve_transformers.predictor.queue import Queue
-from kserve_transformers.predictor.release import ReleaseFiles, release_of
+from kserve_transformers.predictor.release import RequiredSignature, release_of
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
 from kserve_transformers.predictor.transport import NotExecutedError, Outputs, Transport
 
@@ -56,6 +56,7 @@ class TritonModel:
         queue_size: how many batches may wait or run at once.
         follow: whether a supervisor runs beside this server: it says which release is assigned, and watches processes.
         limits: when to probe and whom to trust.
+        required: the signature that releases must have; None: they need none.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class TritonModel:
         queue_size: int,
         follow: bool = False,
         limits: PredictorLimits = DEFAULT_LIMITS,
+        required: RequiredSignature | None = None,
     ) -> None:
         self.name = name
         self._repository = repository
@@ -73,9 +75,10 @@ class TritonModel:
         self._transport = Transport(client)
         self._health: ModelHealth[Served] = ModelHealth(limits, watched=follow)
         self._queue = Queue(name, queue_size, limits)
-        self._files = ReleaseFiles(repository, name) if repository else None
         self._follow = follow
-        self._follower = ReleaseFollower(name, repository, self._transport, self._health, limits, self._changed)
+        self._follower = ReleaseFollower(
+            name, repository, self._transport, self._health, limits, self._changed, required
+        )
         self._in_use: Counter[str | None] = Counter()
         self._known: tuple[str | None, Served | None] = (self._health.refusal, None)  # to log and metrics
         self._admitting, self._probe_sooner = asyncio.Event(), asyncio.Event()
@@ -239,10 +242,6 @@ class TritonModel:
         try:
             serving = self._health.serving
             if serving is None:
-                if self._files is not None and self._follower.assigned is None:
-                    problem = await asyncio.to_thread(self._files.problem)
-                    if problem is not None:
-                        return Observation(Finding.ERROR, problem)
                 serving = self._health.learned(await self._follower.learn())
                 self._changed()
             began = time.monotonic()
