@@ -59,7 +59,7 @@ def test_a_malformed_release_file_is_named(repository: Path, content: str) -> No
 def test_a_model_that_was_not_released_is_named(repository: Path) -> None:
     (repository / "new").mkdir()
     (repository / "new" / "labels.txt").write_bytes(b"x\n")
-    with pytest.raises(ReleaseError, match="new/labels.txt does not belong to the release"):
+    with pytest.raises(ReleaseError, match=r"new/labels.txt does not belong to the release"):
         ReleaseFiles(repository, "new").check()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from signing_keys import Signer
 
 from kserve_transformers.assignment import renamed, triton_name
 from kserve_transformers.predictor.release import ReleaseError, ReleaseFiles, RequiredSignature
@@ -24,19 +25,6 @@ CONTENTS = {
     "toy/1/model.onnx": bytes(range(256)),
     "other/config.pbtxt": b'name: "other"\n',
 }
-
-
-class Signer:
-    """A key pair in two files."""
-
-    def __init__(self, folder: Path, curve: ec.EllipticCurve | None = None) -> None:
-        folder.mkdir()
-        key = ec.generate_private_key(curve or ec.SECP256R1())
-        pem, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        self.private, self.public = folder / "private.pem", folder / "public.pem"
-        no_password = serialization.NoEncryption()
-        self.private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password))
-        self.public.write_bytes(key.public_key().public_bytes(pem, public))
 
 
 def make(folder: Path, signer: Signer | None, contents: dict[str, bytes] = CONTENTS, **told: str) -> Path:
