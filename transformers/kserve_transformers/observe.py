@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 
 from kserve_transformers.metrics import REQUESTS, SECONDS
+from kserve_transformers.tracing import handed_on
 
 logger = logging.getLogger("kserve_transformers.requests")
 
@@ -24,7 +25,7 @@ _forwarded: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("
 
 def forwarded_headers() -> dict[str, str]:
     """The headers that the running request hands on to Triton."""
-    return dict(_forwarded.get())
+    return handed_on(dict(_forwarded.get()))
 
 
 def begin(headers: Mapping[str, str]) -> str:

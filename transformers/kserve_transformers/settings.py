@@ -17,6 +17,7 @@ from kserve_transformers.arrays.images.formats import OPTIONAL
 from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
+from kserve_transformers.tracing import Collector
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -49,6 +50,13 @@ def _formats(text: str) -> tuple[str, ...]:
 def _keys(text: str) -> ApiKeys:
     try:
         return ApiKeys(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _collector(text: str) -> Collector:
+    try:
+        return Collector.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -110,6 +118,9 @@ class Settings:
     api_keys: ApiKeys | None = _option(None, "file of API keys: only callers that have one are answered", _keys)  # noqa: RUF009
     require_signature: PublicKeys | None = _option(  # noqa: RUF009
         None, "comma-separated PEM files of public keys: only releases that one of them signed are served", _public_keys
+    )
+    trace: Collector | None = _option(  # noqa: RUF009
+        None, "address of an OpenTelemetry collector: http://HOST:4317 (gRPC) or http://HOST:4318 (HTTP)", _collector
     )
     log_requests: bool = _option(False, "log a line of JSON for each request")
     no_page: bool = _option(False, "answer JSON instead of a page to browsers at / and /SERVICE/")

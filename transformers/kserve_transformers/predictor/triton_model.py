@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from kserve_transformers.predictor.queue import Queue
 from kserve_transformers.predictor.release import RequiredSignature, release_of
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
 from kserve_transformers.predictor.transport import NotExecutedError, Outputs, Transport
+from kserve_transformers.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class TritonModel:
         self._follower = ReleaseFollower(
             name, repository, self._transport, self._health, limits, self._changed, required
         )
+        self._version, self._release = "unknown", "none"
         self._in_use: Counter[str | None] = Counter()
         self._known: tuple[str | None, Served | None] = (self._health.refusal, None)  # to log and metrics
         self._admitting, self._probe_sooner = asyncio.Event(), asyncio.Event()
@@ -132,6 +134,11 @@ class TritonModel:
         return self._follower.refused
 
     @property
+    def described(self) -> Mapping[str, str]:
+        """The model and what serves it, as spans name them."""
+        return {"modelport.model": self.name, "modelport.version": self._version, "modelport.release": self._release}
+
+    @property
     def ready(self) -> bool:
         """Whether the model is known to give right answers at present."""
         return self.unready_reason is None
@@ -169,7 +176,9 @@ class TritonModel:
             TooLateError: the deadline passed.
         """
         self._check_admission()
-        async with self._queue.turn(deadline) as queued_s:
+        async with contextlib.AsyncExitStack() as stack:
+            with span("queue"):
+                queued_s = await stack.enter_async_context(self._queue.turn(deadline))
             self._check_admission()
             try:
                 outputs = await self._infer_once(declaration, batch, deadline)
@@ -199,7 +208,8 @@ class TritonModel:
         seen: Observation | None = None
         self._health.request_began()
         try:
-            outputs = await self._transport.infer(declaration, batch, deadline)
+            with span("infer", {**self.described, "modelport.batch_size": len(batch)}, client=True):
+                outputs = await self._transport.infer(declaration, batch, deadline)
             seen = Observation(Finding.RIGHT)
         except (BadAnswerError, NotReadyError, TooLateError) as exc:
             seen = observed(exc, timeout_s)
@@ -269,7 +279,6 @@ class TritonModel:
             logger.warning("model %s is %s", self.name, f"not ready: {refusal}" if refusal else "ready")
         if serving is not None and serving is not known_serving:
             weights = "trained" if serving.declaration.trained else "untrained"
-            release = serving.release or release_of(self._repository)
-            MODEL.labels(self.name).info(
-                {"version": serving.declaration.version, "weights": weights, "release": release}
-            )
+            self._version = serving.declaration.version
+            self._release = serving.release or release_of(self._repository)
+            MODEL.labels(self.name).info({"version": self._version, "weights": weights, "release": self._release})
