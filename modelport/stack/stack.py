@@ -11,6 +11,7 @@ from typing import Any
 from exporters.catalog import MODELS
 from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.tracing import Collector
 from modelport.environment import ROOT, say
 from modelport.exporting import FRAMEWORK, export
 from modelport.services import choose, models_of
@@ -55,9 +56,19 @@ class StackSettings:
     @property
     def signature_keys(self) -> PublicKeys | None:
         """The keys of --require_signature, which the transformer servers get, too."""
-        flag = "--require_signature="
-        texts = [option.removeprefix(flag) for option in self.options if option.startswith(flag)]
-        return PublicKeys([Path(name) for name in texts[-1].split(",")]) if texts else None
+        text = self._option("require_signature")
+        return PublicKeys([Path(name) for name in text.split(",")]) if text else None
+
+    @property
+    def trace_url(self) -> str:
+        """Where Triton sends its spans, by HTTP alone: the collector of --trace; empty where that takes gRPC."""
+        text = self._option("trace")
+        collector = Collector.parse(text) if text else None
+        return collector.url if collector and collector.http else ""
+
+    def _option(self, flag: str) -> str:
+        """The value of a transformers' option; empty where it is not set."""
+        return next((one.partition("=")[2] for one in self.options[::-1] if one.startswith(f"--{flag}=")), "")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -101,6 +112,7 @@ class Stack(Supervisor):
                 settings.triton_grpc_port,
                 settings.triton_metrics_port,
                 models=settings.models,
+                trace_url=settings.trace_url,
             ),
         )
         self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)

@@ -162,12 +162,19 @@ def note(attributes: Attributes, failed: str | None = None) -> None:
 
 
 def handed_on(headers: dict[str, str]) -> dict[str, str]:
-    """The headers with the trace context of the span that is under way, for another server."""
-    if _tracer is not None:
-        from opentelemetry.propagate import inject
+    """The headers with the trace context of the span that is under way, for Triton.
 
+    Without it where the trace is not sampled: Triton traces whatever has a context.
+    """
+    if _tracer is None:
+        return headers
+    from opentelemetry.propagate import inject
+    from opentelemetry.trace import get_current_span
+
+    if get_current_span().get_span_context().trace_flags.sampled:
         inject(headers)
-    return headers
+        return headers
+    return {name: value for name, value in headers.items() if name not in ("traceparent", "tracestate")}
 
 
 def _exporter(collector: Collector) -> SpanExporter:
