@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import os
 import re
 import subprocess
@@ -23,10 +22,9 @@ from collector import dead_collector, grpc_collector, hanging_collector, http_co
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
-from PIL import Image
 from transformer import serving
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 from waiting import wait_for
 
 from kserve_transformers import tracing
@@ -39,6 +37,7 @@ from kserve_transformers.settings import Limits, parse_settings
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tracing import Collector
 
+IMAGE = Path(__file__).parents[2] / "model_repository" / "mnist" / "golden" / "images.png"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLER = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"}
 STEPS = ["decode", "queue", "infer", "attempt", "queue", "infer", "attempt", "postprocess", "v1 digits"]
@@ -79,8 +78,6 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 async def answer(headers: dict[str, str]) -> Triton:
     """Have an image answered by the second model of a chain, after the first one failed."""
-    image = io.BytesIO()
-    Image.new("L", (28, 28), 255).save(image, "PNG")
     triton, spec = Triton(), ServiceSpec.parse("digits=digits:broken,mnist")
     models = [TritonModel(triton, name, None, 4) for name in spec.models]  # type: ignore[arg-type]
     with ThreadPoolExecutor(1) as threads:
@@ -91,7 +88,7 @@ async def answer(headers: dict[str, str]) -> Triton:
                 await asyncio.sleep(0.001)
         begin(headers)
         with tracing.request("v1 digits", headers, {"modelport.protocol": "v1"}):
-            work = await service.preprocess(ServiceRequest((image.getvalue(),)), {})
+            work = await service.preprocess(ServiceRequest((IMAGE.read_bytes(),)), {})
             await service.postprocess(await service.predict(work))
         for task in watching:
             task.cancel()
@@ -107,7 +104,7 @@ async def test_a_request_has_a_span_for_each_step(spans: InMemorySpanExporter) -
     by_id = {format_span_id(span.context.span_id): span for span in found}
     parents = [span.parent and format_span_id(span.parent.span_id) for span in found]
     assert [by_id[p].name if p in by_id else p for p in parents] == [
-        *("v1 digits", "attempt", "attempt", "v1 digits") * 1,
+        *("v1 digits", "attempt", "attempt", "v1 digits"),
         *("attempt", "attempt", "v1 digits", "v1 digits", PARENT),
     ]
     assert {format_trace_id(span.context.trace_id) for span in found} == {TRACE}
@@ -137,7 +134,7 @@ async def test_a_request_has_a_span_for_each_step(spans: InMemorySpanExporter) -
         pytest.param({"traceparent": "rubbish"}, {}, len(STEPS), id="no context that can be read"),
         pytest.param({"traceparent": f"00-{TRACE}-{PARENT}-00"}, {}, 0, id="the caller does not sample"),
         pytest.param({}, {"OTEL_TRACES_SAMPLER": "always_off"}, 0, id="sampler"),
-        pytest.param(CALLER, {"OTEL_SDK_DISABLED": "true"}, 0, id="switched off"),
+        pytest.param({}, {"OTEL_SDK_DISABLED": "true"}, 0, id="switched off"),
     ],
 )
 async def test_what_is_not_sampled_is_not_traced(
@@ -211,17 +208,12 @@ def test_what_is_no_address_is_an_error(text: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    "variables",
-    [
-        {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
-        {"OTEL_BSP_MAX_QUEUE_SIZE": "many"},
-        {"OTEL_BSP_MAX_QUEUE_SIZE": "0"},
-    ],
+    ("name", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_BSP_MAX_QUEUE_SIZE", "many")]
 )
-def test_what_a_variable_must_not_be_is_an_error(variables: dict[str, str]) -> None:
+def test_what_a_variable_must_not_be_is_an_error(name: str, value: str) -> None:
     command = [sys.executable, "-P", "-m", "kserve_transformers", "--service=digits=digits:mnist", "--trace=a:4317"]
-    ended = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
-    assert (ended.returncode != 0, next(iter(variables)) in ended.stderr) == (True, True)
+    ended = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True, check=False)
+    assert (ended.returncode != 0, name in ended.stderr) == (True, True)
 
 
 @pytest.mark.parametrize("collector", [grpc_collector, http_collector])
@@ -235,13 +227,13 @@ def test_spans_reach_a_collector(
     with collector() as (address, received):
         options = ("--service=digits=digits:mnist", f"--trace={address}", "--drain_s=0")
         with serving(tmp_path / "log", ports, *options) as (process, client):
-            assert client.post("/predict", content=b"x", headers=CALLER).status_code == 503
+            assert client.post("/predict", content=IMAGE.read_bytes(), headers=CALLER).status_code == 503
             assert client.post("/v1/models/cats:predict", json={}, headers=CALLER).status_code == 404
             with grpc.insecure_channel(f"127.0.0.1:{ports[1]}") as channel:
                 stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
                 request = service_pb2.ModelInferRequest(model_name="digits")
                 request.inputs.add(name="image", datatype="BYTES", shape=[1])
-                request.raw_input_contents.append(b"\x01\x00\x00\x00x")
+                request.raw_input_contents.append(serialize_byte_tensor(np.array([IMAGE.read_bytes()], object)).item())
                 with pytest.raises(grpc.RpcError):
                     stub.ModelInfer(request, metadata=tuple(CALLER.items()))
             process.terminate()
@@ -249,7 +241,7 @@ def test_spans_reach_a_collector(
         wait_for(lambda: len(received) >= 5, tmp_path / "log")
     servers = {span.name: span for span in received if span.parent == PARENT}
     assert {(span.service, span.trace) for span in received} == {("mine", TRACE)}
-    assert set(servers) == {"own digits", "v1 none", "grpc digits"} or sorted(servers)
+    assert set(servers) == {"own digits", "v1 none", "grpc digits"}
     assert servers["own digits"].attributes["http.response.status_code"] == 503
     assert servers["own digits"].attributes["url.path"] == "/predict"
     assert [servers[name].failed for name in ("own digits", "grpc digits")] == [True, True]
@@ -268,7 +260,7 @@ def test_no_collector_disturbs_a_request(
         with serving(tmp_path / "log", free_ports(2), *options) as (_, client):
             asked = 0
             while not (count(client, "failed") and count(client, "dropped")):
-                assert client.post("/predict", content=b"x").status_code == 503
+                assert client.post("/predict", content=IMAGE.read_bytes()).status_code == 503
                 asked += 1
             assert count(client, "sent") == 0
             assert count(client, "failed") + count(client, "dropped") <= 2 * asked
@@ -277,7 +269,6 @@ def test_no_collector_disturbs_a_request(
 
 def count(client: httpx.Client, outcome: str) -> float:
     """How many spans the server says that it has sent, or why not."""
-    found = re.search(
-        rf'^modelport_spans_total{{outcome="{outcome}"}} (\S+)', client.get("/metrics").text, re.MULTILINE
-    )
+    metrics = client.get("/metrics").text
+    found = re.search(rf'^modelport_spans_total{{{{outcome="{outcome}"}}}} (\S+)', metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0
