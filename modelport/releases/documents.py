@@ -1,4 +1,4 @@
-"""Bills of materials of a release: CycloneDX 1.6 (an ML-BOM) and SPDX 3.0.1 (its AI profile), by their makers' libraries.
+"""Bills of materials of a release: CycloneDX 1.6 (an ML-BOM) and SPDX 3.0.1 (AI profile), by their makers' libraries.
 
 Both follow from release.json alone: equal releases have equal documents, whose ids come from the release's digest.
 """
@@ -30,7 +30,7 @@ def cyclonedx(release: Release) -> bytes:
     Raises:
         GateError: it does not fit CycloneDX's schema.
     """
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType

@@ -126,9 +126,7 @@ def parse(content: bytes) -> Release:
     unsafe = [path for path in files if not PATH.fullmatch(path)]
     unsafe += [name for name in documents if not DOCUMENT.fullmatch(name)]
     if unsafe:
-        raise ReleaseInvalidError(
-            f"{RELEASE_FILE} lists {unsafe[0]!r}, which is neither a path in a model nor a document: do not use it"
-        )
+        raise ReleaseInvalidError(f"{RELEASE_FILE} lists {unsafe[0]!r}, which is not a path in a model: do not use it")
     match = NAME.fullmatch(release.name)
     if digest != release.digest or not match or not digest.startswith(match["digest"]):
         raise ReleaseInvalidError(
