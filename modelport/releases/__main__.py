@@ -21,6 +21,8 @@ MODULES: Mapping[str, str] = {
     "rollback": "canary",
     "releases": "releases",
     "compare": "compare",
+    "replay": "replay",
+    "drift-reference": "drift_reference",
     "update": "update",
 }
 

@@ -150,7 +150,15 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         value = parse(text)
-        paths = value.paths if isinstance(value, PublicKeys) else [value.path] if isinstance(value, ApiKeys) else ()
+        paths = (
+            value.paths
+            if isinstance(value, PublicKeys)
+            else [value.path]
+            if isinstance(value, ApiKeys)
+            else [value]
+            if isinstance(value, Path)
+            else ()
+        )
         if isinstance(value, PublicKeys):
             try:
                 value.read()

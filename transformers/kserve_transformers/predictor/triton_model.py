@@ -124,6 +124,11 @@ class TritonModel:
         return self._health.serving.release if self._health.serving else self._follower.assigned
 
     @property
+    def release_name(self) -> str:
+        """The release as metrics and records name it: release.json's name for the repository's own model."""
+        return self.release or release_of(self._repository)
+
+    @property
     def draining(self) -> list[str | None]:
         """Releases that served before and still have requests."""
         return [release for release, count in self._in_use.items() if count and release != self.release]
@@ -280,5 +285,5 @@ class TritonModel:
         if serving is not None and serving is not known_serving:
             weights = "trained" if serving.declaration.trained else "untrained"
             self._version = serving.declaration.version
-            self._release = serving.release or release_of(self._repository)
+            self._release = self.release_name
             MODEL.labels(self.name).info({"version": self._version, "weights": weights, "release": self._release})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kserve_transformers.observe import REQUEST_ID, begin, record
+from kserve_transformers.observe import NO_SERVICE, REQUEST_ID, begin, record
 from kserve_transformers.routes.table import Target, keep_target
 from kserve_transformers.tracing import note, request
 
@@ -22,7 +22,7 @@ class Observed:
 
     Args:
         app: what is observed.
-        targets: by path; all others count as the service "none": callers cannot make up labels.
+        targets: by path; all others count as the service "none".
     """
 
     def __init__(self, app: ASGIApp, targets: Mapping[str, Target]) -> None:
@@ -46,7 +46,7 @@ class Observed:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        service = target.service.name if target.service else "none"
+        service = target.service.name if target.service else NO_SERVICE
         told = {"modelport.service": service, "modelport.protocol": target.protocol, "modelport.request_id": request_id}
         try:
             with request(f"{target.protocol} {service}", headers, {**told, "url.path": scope["path"]}):

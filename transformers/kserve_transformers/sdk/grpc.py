@@ -17,7 +17,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve_transformers import tracing
 from kserve_transformers.health import Health
 from kserve_transformers.metadata import server_metadata, service_metadata
-from kserve_transformers.observe import REQUEST_ID, begin, record
+from kserve_transformers.observe import NO_SERVICE, REQUEST_ID, begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
 from kserve_transformers.protocol.v2 import check_version
 from kserve_transformers.sdk.errors import translate
@@ -87,7 +87,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         request_id, started, outcome = begin(headers), time.perf_counter(), "gone"
         identified = (REQUEST_ID, request_id)
         context.set_trailing_metadata((identified,))
-        service = request.model_name if request.model_name in self.services else "none"
+        service = request.model_name if request.model_name in self.services else NO_SERVICE
         traced = {"modelport.service": service, "modelport.protocol": "grpc", "modelport.request_id": request_id}
         try:
             with tracing.request(f"grpc {service}", headers, {**traced, "rpc.method": "ModelInfer"}):
