@@ -150,20 +150,15 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         value = parse(text)
-        paths = (
-            value.paths
-            if isinstance(value, PublicKeys)
-            else [value.path]
-            if isinstance(value, ApiKeys)
-            else [value]
-            if isinstance(value, Path)
-            else ()
-        )
+        paths: Sequence[Path] = ()  # the servers run in another folder
         if isinstance(value, PublicKeys):
+            paths = value.paths
             try:
                 value.read()
             except ValueError as error:
                 raise argparse.ArgumentTypeError(str(error)) from None
+        elif isinstance(value, ApiKeys | Path):
+            paths = [value.path if isinstance(value, ApiKeys) else value]
         return f"--{flag}={','.join(str(path.resolve()) for path in paths) or text}"
 
     return check

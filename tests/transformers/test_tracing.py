@@ -272,5 +272,5 @@ def test_no_collector_disturbs_a_request(
 def count(client: httpx.Client, outcome: str) -> float:
     """How many spans the server says that it has sent, or why not."""
     metrics = client.get("/metrics").text
-    found = re.search(rf'^modelport_spans_total{{{{outcome="{outcome}"}}}} (\S+)', metrics, re.MULTILINE)
+    found = re.search(rf'^modelport_spans_total{{outcome="{outcome}"}} (\S+)', metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0
