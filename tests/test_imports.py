@@ -12,7 +12,7 @@ MAY_IMPORT = {"modelport": {"kserve_transformers", "exporters"}, "kserve_transfo
 # From the bottom. A layer imports itself and those below it; what is not named here is the top layer.
 LAYERS = {
     "kserve_transformers": (
-        ("errors", "assignment", "deadline", "logs", "metrics", "observe", "service_spec"),
+        ("errors", "assignment", "deadline", "logs", "metrics", "observe", "service_spec", "tracing"),
         ("arrays",),
         ("protocol",),
         ("predictor",),

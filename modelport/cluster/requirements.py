@@ -72,6 +72,10 @@ INSTALL = {
     "cert-manager": (
         "kubectl apply -f https://github.com/cert-manager/cert-manager/releases/download/v1.19.2/cert-manager.yaml"
     ),
+    "Sigstore policy-controller": (
+        f"{_HELM} policy-controller policy-controller --repo https://sigstore.github.io/helm-charts "
+        "-n cosign-system --create-namespace"
+    ),
     "metrics-server": (
         f"{_HELM} metrics-server metrics-server --repo https://kubernetes-sigs.github.io/metrics-server -n kube-system"
     ),
@@ -86,6 +90,7 @@ _GROUPS = {
     "monitoring.coreos.com": "Prometheus operator",
     "autoscaling.k8s.io": "Vertical Pod Autoscaler",
     "cert-manager.io": "cert-manager",
+    "policy.sigstore.dev": "Sigstore policy-controller",
 }
 
 

@@ -44,7 +44,8 @@ ORDER = (
         "canary-knative",
         "load-balancer",
     ),
-    *("node-port", "ingress", "egress", "pull-secret", "pod-monitor", "gateway-monitor", "alerts", "dashboard"),
+    *("node-port", "ingress", "egress", "pull-secret", "require-signature", "image-policy", "tracing"),
+    *("pod-monitor", "gateway-monitor", "alerts", "dashboard"),
 )
 NEEDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("fallback", "tls", "cors", "rate-limit", "gateway-monitor"), ("gateway",)),

@@ -77,6 +77,10 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.groups[].rules[].": "alert record expr for labels.severity",
         "spec.groups[].rules[].annotations.": "summary description runbook",
     },
+    "ClusterImagePolicy": {
+        "spec.": "images[].glob",
+        "spec.authorities[].": "name key.secretRef.name key.hashAlgorithm static.action",
+    },
     "LocalModelCache": {"spec.": "sourceModelUri modelSize nodeGroups[] serviceAccountName"},
     "LocalModelNodeGroup": {
         "spec.": "storageLimit",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from exporters.files import UNFINISHED, flush, sweep, writing
 from modelport.releases.assembly import copy_models, describe, models_of
+from modelport.releases.documents import add_documents
 from modelport.releases.gate import CHECKS
 from modelport.releases.gate.golden import check_golden_answers
 from modelport.releases.gate.weights import check_trained
@@ -81,6 +82,7 @@ def build(
             triton = check_golden_answers(staging, models)
             report(f"passed: golden checks of all models by Triton {triton}")
             release = replace(release, packages={**release.packages, "tritonserver": triton})
+            release = add_documents(release, staging)
             (staging / RELEASE_FILE).write_bytes(release.to_json())
             for path in staging.rglob("*"):
                 path.chmod(0o755 if path.is_dir() else 0o444)

@@ -129,7 +129,7 @@ def publish_image(folder: Path, to: str, progress: Progress = lambda size: None)
     with writing(layout.folder):
         layout.add(source, release.name, annotations, progress)
     verify(layout.images()[release.name], progress)
-    return Published(f"{address}:{release.name}", len(release.files), 0, new=True)
+    return Published(f"{address}:{release.name}", len(release.contents), 0, new=True)
 
 
 def image_at(address: str) -> Archived:

@@ -64,19 +64,19 @@ def publish(folder: Path, to: str, progress: Progress = lambda size: None) -> Pu
     target = stored(release.name)
     there = target.sizes()
     signature = [SIGNATURE_FILE] if SIGNATURE_FILE in source.sizes() else []
-    foreign = sorted(there.keys() - {*release.files, SIGNATURE_FILE})
+    foreign = sorted(there.keys() - {*release.contents, SIGNATURE_FILE})
     if foreign:
         raise StoreError(f"{target.address}/{foreign[0]} does not belong to this release: remove it there first")
     sent = 0
-    for path in (*release.files, *signature):
+    for path in (*release.contents, *signature):
         sent += _copied(source, target, path, there.get(path), progress)
     content = (folder / RELEASE_FILE).read_bytes()
     if not target.create(RELEASE_FILE, content) and b"".join(target.chunks(RELEASE_FILE)) != content:
         raise StoreError(f"{target.address} was published by another process at the same time: run it again")
     listed = target.sizes().keys() - {SIGNATURE_FILE}
-    if listed != {*release.files, RELEASE_FILE}:  # clients download what is listed
-        raise StoreError(f"{target.address} lists {len(listed)} files, not {len(release.files) + 1}: run it again")
-    return Published(target.address, sent, len(release.files) + len(signature) - sent, new=True)
+    if listed != {*release.contents, RELEASE_FILE}:  # clients download what is listed
+        raise StoreError(f"{target.address} lists {len(listed)} files, not {len(release.contents) + 1}: run it again")
+    return Published(target.address, sent, len(release.contents) + len(signature) - sent, new=True)
 
 
 def publish_initial(folder: Path, service: str, to: str, progress: Progress = lambda size: None) -> Published:
@@ -165,7 +165,7 @@ def published_before(known: Mapping[str, Source], release: Release, progress: Pr
             continue  # incomplete
         if found.digest == release.digest:
             verify(source, lambda size: progress(2 * size))
-            return Published(source.address, 0, len(release.files), new=False)
+            return Published(source.address, 0, len(release.contents), new=False)
         if found.name == release.name:
             raise StoreError(f"{source.address} is another release of this name, which is never overwritten")
     return None

@@ -21,6 +21,7 @@ DIGITS = 12
 NAME = re.compile(rf"\d{{4}}-\d\d-\d\d-(?P<digest>[0-9a-f]{{{DIGITS}}})")
 # Relative paths below a model's folder: none that leaves it, is hidden, or needs escaping in a URL.
 PATH = re.compile(r"\w[\w.-]*(/\w[\w.-]*)+", re.ASCII)
+DOCUMENT = re.compile(r"bom\.[a-z0-9]+\.json")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Release:
         files: by path relative to the release's folder, without release.json and its signature.
         untrained: names of untrained models, which were released by --force.
         packages: versions of the packages that made and checked the artefacts.
+        documents: bills of materials beside release.json, by name; a release built before 2026-11-26 has none.
         commit: of git, None outside of a checkout; dirty: the checkout had uncommitted changes.
     """
 
@@ -75,6 +77,12 @@ class Release:
     packages: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     dirty: bool = False
+    documents: Mapping[str, FileRecord] = field(default_factory=dict)
+
+    @property
+    def contents(self) -> Mapping[str, FileRecord]:
+        """The files of the models and the documents about them, by path: all but release.json and its signature."""
+        return {**self.files, **self.documents}
 
     @property
     def digest(self) -> str:
@@ -110,10 +118,13 @@ def parse(content: bytes) -> Release:
         digest = document.pop("digest")
         models = {name: ModelRecord(**model) for name, model in document.pop("models").items()}
         files = {path: FileRecord(**file) for path, file in document.pop("files").items()}
-        release = Release(**{**document, "models": models, "files": files, "untrained": tuple(document["untrained"])})
+        documents = {name: FileRecord(**file) for name, file in document.pop("documents", {}).items()}
+        untrained = tuple(document.pop("untrained"))
+        release = Release(**document, models=models, files=files, documents=documents, untrained=untrained)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise ReleaseInvalidError(f"{RELEASE_FILE} is malformed ({exc!r}): build or fetch the release again") from exc
     unsafe = [path for path in files if not PATH.fullmatch(path)]
+    unsafe += [name for name in documents if not DOCUMENT.fullmatch(name)]
     if unsafe:
         raise ReleaseInvalidError(f"{RELEASE_FILE} lists {unsafe[0]!r}, which is not a path in a model: do not use it")
     match = NAME.fullmatch(release.name)

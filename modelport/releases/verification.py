@@ -46,17 +46,17 @@ def verify(source: Source, report: Callable[[int], object] = lambda size: None) 
     """
     release = read_release(source)
     sizes = {path: size for path, size in source.sizes().items() if path not in (RELEASE_FILE, SIGNATURE_FILE)}
-    for path in sorted({*release.files, *sizes}):
+    for path in sorted({*release.contents, *sizes}):
         place = f"{source.address}/{path}"
         if path not in sizes:
             raise ReleaseInvalidError(f"{place} is missing: build or fetch the release again")
-        if path not in release.files:
+        if path not in release.contents:
             raise ReleaseInvalidError(f"{place} does not belong to {release.name}: remove it")
-        if sizes[path] != release.files[path].size:
+        if sizes[path] != release.contents[path].size:
             raise ReleaseInvalidError(
-                f"{place} has {sizes[path]} bytes, not {release.files[path].size}: build or fetch the release again"
+                f"{place} has {sizes[path]} bytes, not {release.contents[path].size}: build or fetch the release again"
             )
-    for path, record in release.files.items():
+    for path, record in release.contents.items():
         if sha256(source.chunks(path)) != record.sha256:
             raise ReleaseInvalidError(
                 f"{source.address}/{path} was changed: do not serve it, build or fetch the release again"

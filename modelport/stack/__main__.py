@@ -18,6 +18,7 @@ import psutil
 
 from exporters.table import table
 from kserve_transformers.api_keys import ApiKeys
+from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import options as transformer_options
@@ -149,8 +150,16 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         value = parse(text)
-        path = value.path if isinstance(value, ApiKeys) else value
-        return f"--{flag}={path.resolve() if isinstance(path, Path) else text}"
+        paths: Sequence[Path] = ()  # the servers run in another folder
+        if isinstance(value, PublicKeys):
+            paths = value.paths
+            try:
+                value.read()
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+        elif isinstance(value, ApiKeys | Path):
+            paths = [value.path if isinstance(value, ApiKeys) else value]
+        return f"--{flag}={','.join(str(path.resolve()) for path in paths) or text}"
 
     return check
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kserve_transformers.assignment import ASSIGNMENTS_FILE, CHAINS_FILE, REPLACEMENTS_FILE, triton_name
+from kserve_transformers.assignment import ASSIGNMENTS_FILE, CHAINS_FILE, REPLACEMENTS_FILE, renamed, triton_name
+from kserve_transformers.predictor.release import RELEASE_FILE, SIGNATURE_FILE
 from modelport.stack.errors import UpdateError
 
-NAME_LINE = re.compile(r'^name:[ \t]*"[^"]*"', re.MULTILINE)
+_ABOUT = (RELEASE_FILE, SIGNATURE_FILE)  # a transformer compares the models with them
 
 
 class LiveModels:
@@ -85,18 +85,24 @@ class LiveModels:
             place.parent.mkdir(parents=True, exist_ok=True)
             _link_or_copy(file, place)
         for config in [*target.glob("config.pbtxt"), *target.glob("configs/*.pbtxt")]:
-            text, changed = NAME_LINE.subn(f'name: "{target.name}"', config.read_text(), count=1)
+            content, changed = renamed(config.read_bytes(), target.name)
             if not changed:
                 raise UpdateError(f"{source.name}/{config.name} has no name: build the release again")
             config.unlink()  # it may be a link to the release's own
-            config.write_text(text)
+            config.write_bytes(content)
         if not (target / "config.pbtxt").exists():
             raise UpdateError(f"{source} is no model: build the release again")
+        for name in _ABOUT:
+            if (source.parent / name).exists():
+                (self.folder / triton_name(name, release)).unlink(missing_ok=True)
+                _link_or_copy(source.parent / name, self.folder / triton_name(name, release))
 
     def discard(self, model: str, release: str | None) -> None:
         """Remove a release's model; the repository's own stays."""
         if release:
             shutil.rmtree(self.folder / triton_name(model, release), ignore_errors=True)
+            for name in _ABOUT if not list(self.folder.glob(f"*.{release}/")) else ():
+                (self.folder / triton_name(name, release)).unlink(missing_ok=True)
 
 
 def _link_or_copy(file: Path, place: Path) -> None:

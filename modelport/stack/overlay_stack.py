@@ -203,6 +203,7 @@ class OverlayStack(Supervisor):
                     metrics,
                     models=settings.models_of(predictor.repository),
                     name=name,
+                    trace_url=settings.trace_url,
                 ),
             )
             self._tritons[predictor.repository] = triton

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from exporters.catalog import MODELS
+from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.tracing import Collector
 from modelport.environment import ROOT, say
 from modelport.exporting import FRAMEWORK, export
 from modelport.services import choose, models_of
@@ -50,6 +52,23 @@ class StackSettings:
     def run_folder(self) -> Path:
         """What belongs to the stack while it runs."""
         return run_folder(self.http_port)
+
+    @property
+    def signature_keys(self) -> PublicKeys | None:
+        """The keys of --require_signature, which the transformer servers get, too."""
+        text = self._option("require_signature")
+        return PublicKeys([Path(name) for name in text.split(",")]) if text else None
+
+    @property
+    def trace_url(self) -> str:
+        """Where Triton sends its spans, by HTTP alone: the collector of --trace; empty where that takes gRPC."""
+        text = self._option("trace")
+        collector = Collector.parse(text) if text else None
+        return collector.url if collector and collector.http else ""
+
+    def _option(self, flag: str) -> str:
+        """The value of a transformers' option; empty where it is not set."""
+        return next((one.partition("=")[2] for one in self.options[::-1] if one.startswith(f"--{flag}=")), "")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -93,13 +112,14 @@ class Stack(Supervisor):
                 settings.triton_grpc_port,
                 settings.triton_metrics_port,
                 models=settings.models,
+                trace_url=settings.trace_url,
             ),
         )
         self.transformers = tuple(TransformerServer(transformer) for transformer in settings.transformers)
         self.servers = (self.triton, *self.transformers)
         self.model_supervisors = (ModelSupervisor(self.triton, self.transformers, self._live.replaced),)
         chains = {spec.name: spec.models for spec in settings.services}
-        self._updater = Updater(chains, self._live, self.triton, self.transformers[0])
+        self._updater = Updater(chains, self._live, self.triton, self.transformers[0], settings.signature_keys)
         self._control = Control(settings.run_folder, self._carry_out)
 
     def start(self) -> None:

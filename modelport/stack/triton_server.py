@@ -35,6 +35,8 @@ UNLOAD_S = 20.0  # after which a process that does not end is killed
 RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
 GRPC_HEADER = "triton-grpc-protocol-"  # before the names of secrets in gRPC metadata
+# Requests with a trace context are always traced; of the others, golden checks most of all, one in so many.
+TRACE = ("mode=opentelemetry", "level=TIMESTAMPS", f"rate={2**31 - 1}", "opentelemetry,resource=service.name=triton")
 STUB_TIMEOUT_S = 120  # Triton's 30 s are few for several frameworks that import at once on two cores
 MAX_ZOMBIES = 20
 LOADED = re.compile(r"successfully loaded '([\w.-]+)'")
@@ -46,7 +48,8 @@ ERROR_LINE = re.compile(r'^E\d{4} \S+ \d+ \S+\] "?(?P<message>.*?)(?:\\n|"?$)|^e
 class TritonSettings:
     """Where a Triton listens and what it serves: these models, or all of the repository where none is named.
 
-    A stack has names for its Tritons by which a person, and the stack, tell them apart.
+    A stack has names for its Tritons by which a person, and the stack, tell them apart. Spans of requests that come
+    with a trace context are sent to `trace_url`, OTLP over HTTP.
     """
 
     repository: Path
@@ -57,6 +60,7 @@ class TritonSettings:
     models: tuple[str, ...] = ()
     start_timeout_s: float = 180.0
     name: str = "Triton"
+    trace_url: str = ""
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
 
@@ -235,4 +239,6 @@ def arguments(distribution: Distribution, settings: TritonSettings, shm_prefix: 
         # settings of the Python backend hold for the backends that are built on it
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_S}",
+        *(f"--trace-config={text}" for text in (TRACE if settings.trace_url else ())),
+        *([f"--trace-config=opentelemetry,url={settings.trace_url}"] if settings.trace_url else []),
     ]

@@ -10,6 +10,8 @@ from threading import Lock
 from typing import Any
 
 from kserve_transformers.assignment import triton_name
+from kserve_transformers.predictor.release import ReleaseError, ReleaseFiles, RequiredSignature
+from kserve_transformers.predictor.signature import PublicKeys
 from modelport.stack.errors import StackError, StartError, UpdateError
 from modelport.stack.live_models import LiveModels
 from modelport.stack.transformer_server import TransformerServer
@@ -30,6 +32,7 @@ class Updater:
         live: the folder that Triton and the transformer see.
         triton: serves the models.
         transformer: calls them.
+        keys: of which one must have signed a release; None: releases need no signature.
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class Updater:
         live: LiveModels,
         triton: TritonServer,
         transformer: TransformerServer,
+        keys: PublicKeys | None = None,
     ) -> None:
         self._first = chains
         self._chains = dict(chains)
         self._live = live
         self._triton = triton
         self._transformer = transformer
+        self._keys = keys
         self._lock = Lock()
 
     def update(self, service: str, name: str, folder: Path, say: Say, chain: Sequence[str] = ()) -> None:
@@ -77,6 +82,12 @@ class Updater:
         missing = [model for model in models if new and not (folder / model).is_dir()]
         if missing:
             raise UpdateError(f"{folder} does not hold {missing[0]}, which this stack needs for {service}")
+        if self._keys and new:  # before Triton reads its files
+            try:
+                ReleaseFiles(folder, models[0], required=RequiredSignature(self._keys, (service,))).check()
+            except (ReleaseError, OSError) as error:
+                raise UpdateError(f"{new} is refused, {old or INITIAL} answers as before: {error}") from error
+            say(f"the signature of {new} holds")
         try:
             self._load(models, new, folder, say)
             say(f"checking the golden samples of {new or INITIAL}, while {old or INITIAL} answers")

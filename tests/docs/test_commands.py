@@ -30,6 +30,7 @@ NOT_RUN = {
         ("gcloud", "sed", "PROJECT=", "REGISTRY=", "NUMBER=", "ADDRESS=", "for s in", "docker buildx"), "a cloud"
     ),
     **dict.fromkeys(("make images", "make publish-images", "make move-images"), "Docker"),
+    **dict.fromkeys(("openssl", "cosign"), "keys and signatures by other programs"),
     "make serve": "tests/integration/test_stack_lifecycle.py and test_overlay.py",
     "make export": "tests/export, and the stack of this session",
     "make train": "tests/export",

@@ -46,7 +46,7 @@ _ADDED = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     """The users' files."""
     folder = tmp_path_factory.mktemp("formats")
     for framework, program in {"torch": _TORCH, "tensorflow": _KERAS}.items():
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
         subprocess.run([python, "-P", "-c", program], cwd=folder, check=True, capture_output=True)
     (folder / "labels.txt").write_text("rose\ntulip\ndaisy\nlily\nviola\niris\n")
     (folder / "window.json").write_text(json.dumps(np.sin(np.arange(32) / 3).round(4).tolist()))
-    shutil.copy(pictures / "coffee.jpg", folder / "photo.jpg")
+    shutil.copy(images / "coffee.jpg", folder / "photo.jpg")
     return folder
 
 

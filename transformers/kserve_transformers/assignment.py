@@ -12,12 +12,14 @@ replaced.json counts how often the processes of a model were replaced: {"mnist":
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 ASSIGNMENTS_FILE = "serving.json"
 CHAINS_FILE = "chains.json"
 REPLACEMENTS_FILE = "replaced.json"
+_NAME_LINE = re.compile(rb'^(name:[ \t]*")[^"]*(")', re.MULTILINE)
 
 
 def assigned_release(repository: Path | None, model: str) -> str | None:
@@ -74,3 +76,8 @@ def _read(repository: Path | None, name: str) -> dict[str, Any]:
 def triton_name(model: str, release: str | None) -> str:
     """What a model of a release is called in Triton."""
     return f"{model}.{release}" if release else model
+
+
+def renamed(config: bytes, name: str) -> tuple[bytes, int]:
+    """A config.pbtxt with another name of its model, all else as it was, and how many names were found: 0 or 1."""
+    return _NAME_LINE.subn(rb"\g<1>" + name.encode() + rb"\2", config, count=1)

@@ -22,10 +22,12 @@ class ChainFollower:
     Args:
         services: by name.
         repository: with the file that names the chains; None where it cannot be read.
-        make: makes a model that no chain has yet.
+        make: makes a model that no chain has yet, from its name and those of the services that it answers for.
     """
 
-    def __init__(self, services: Services, repository: Path | None, make: Callable[[str], TritonModel]) -> None:
+    def __init__(
+        self, services: Services, repository: Path | None, make: Callable[[str, Sequence[str]], TritonModel]
+    ) -> None:
         self._services = services
         self._repository = repository
         self._make = make
@@ -53,15 +55,15 @@ class ChainFollower:
         present = service.chain.models
         if names == tuple(model.name for model in present):
             return
-        models = [self._watched(name) for name in names]
+        models = [self._watched(name, service) for name in names]
         if all(model in present or service.chain.reason_against(model) is None for model in models):
             service.chain.models = tuple(models)
             self._forget([model.name for model in present if model not in models])
             logger.info("service %s: %s answer now", service.name, ", ".join(names))
 
-    def _watched(self, name: str) -> TritonModel:
+    def _watched(self, name: str, service: Service) -> TritonModel:
         if name not in self._models:
-            self._models[name] = self._make(name)
+            self._models[name] = self._make(name, (service.spec.name,))
             self._watching[name] = asyncio.create_task(self._models[name].watch())
         return self._models[name]
 

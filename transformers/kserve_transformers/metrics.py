@@ -29,6 +29,7 @@ REFUSED_PIXELS = Counter(
 KEY_REQUESTS = Counter(
     "modelport_key_requests_total", "Requests by the name of their API key; none: refused without one", ["key"]
 )
+SPANS = Counter("modelport_spans_total", "Spans of traces: sent, failed, or dropped while too many waited", ["outcome"])
 MODEL_READY = Gauge("modelport_model_ready", "1 where the model is ready", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])

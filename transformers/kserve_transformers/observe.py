@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kserve_transformers.metrics import REQUESTS, SECONDS
+from kserve_transformers.tracing import handed_on
 
 logger = logging.getLogger("kserve_transformers.requests")
 
@@ -99,7 +100,7 @@ def keep_requests(keeper: Keeper | None) -> None:
 def forwarded_headers() -> dict[str, str]:
     """The headers that the running request hands on to Triton."""
     exchange = _exchange.get()
-    return {**exchange.trace, REQUEST_ID: exchange.request_id} if exchange.request_id else {}
+    return handed_on({**exchange.trace, REQUEST_ID: exchange.request_id} if exchange.request_id else {})
 
 
 def kept_exchange() -> Exchange | None:

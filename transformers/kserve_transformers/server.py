@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from types import FrameType
@@ -25,6 +25,7 @@ from kserve_transformers.health import Health
 from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import keep_requests
 from kserve_transformers.predictor import TritonModel
+from kserve_transformers.predictor.release import RequiredSignature
 from kserve_transformers.record.events import Origin
 from kserve_transformers.record.recorder import Recorder
 from kserve_transformers.record.sinks import open_sink
@@ -48,15 +49,20 @@ def serve(settings: Settings) -> None:
     uvloop.run(_serve(settings))
 
 
-def build_model(settings: Settings, client: InferenceServerClient, name: str) -> TritonModel:
-    """One of Triton's models."""
-    return TritonModel(client, name, settings.model_repository, settings.limits.queue_size, settings.follow_releases)
+def build_model(settings: Settings, client: InferenceServerClient, name: str, services: Sequence[str]) -> TritonModel:
+    """One of Triton's models, and the names of the services that it answers for."""
+    keys, follow = settings.require_signature, settings.follow_releases
+    required = RequiredSignature(keys, tuple(services), supervised=follow) if keys else None
+    return TritonModel(client, name, settings.model_repository, settings.limits.queue_size, follow, required=required)
 
 
 def build_services(settings: Settings, client: InferenceServerClient, threads: Executor) -> Services:
     """The declared services by name; a model that several of them name is one."""
     names = dict.fromkeys(model for spec in settings.services for model in spec.models)
-    models = {name: build_model(settings, client, name) for name in names}
+    models = {
+        name: build_model(settings, client, name, [spec.name for spec in settings.services if name in spec.models])
+        for name in names
+    }
     return {
         spec.name: Service(
             spec, build_task(spec, settings.defaults), [models[name] for name in spec.models], settings.limits, threads

@@ -33,6 +33,7 @@ from kserve_transformers.record.statistics import measure
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import Limits
 from kserve_transformers.tasks.task import Answered, Prepared, Task, Tensors
+from kserve_transformers.tracing import note, span
 
 Result = TypeVar("Result")
 
@@ -162,10 +163,11 @@ class Service:
         light = all(map(self.task.is_light, request.instances))
         self._decoding += 1
         try:
-            decode = partial(
-                self._decode_and_prepare, of=len(request.instances), model=first, measured=kept is not None
-            )
-            done = await self._each(decode, list(enumerate(request.instances)), deadline, light)
+            with span("decode", {"modelport.instances": len(request.instances)}):
+                decode = partial(
+                    self._decode_and_prepare, of=len(request.instances), model=first, measured=kept is not None
+                )
+                done = await self._each(decode, list(enumerate(request.instances)), deadline, light)
         finally:
             self._decoding -= 1
         if kept is not None:
@@ -190,7 +192,8 @@ class Service:
             last = position == len(candidates)
             try:
                 share = work.deadline.share(len(candidates) - position + 1)
-                with model.use() as declaration:
+                attempt: dict[str, str | int] = {**model.described, "modelport.attempt": position}
+                with model.use() as declaration, span("attempt", attempt):
                     if kept is not None:
                         kept.model, kept.release, kept.served = model.name, model.release_name, declaration.name
                     if declaration is not work.prepared_for:  # a fallback, or a release that took over meanwhile
@@ -206,6 +209,7 @@ class Service:
             else:
                 self._took(work, "queue", queued_s)
                 self._took(work, "infer", time.perf_counter() - started - queued_s)
+                note({"modelport.model": model.name, "modelport.fallback": model is not self.chain.models[0]})
                 return Inferred(work, model, declaration, outputs)
         raise NotReadyError(f"{self.name} is not ready: no model of its chain can answer yet, try again shortly")
 
@@ -219,7 +223,8 @@ class Service:
             return self.task.answer(own, work.prepared[row].context, work.options, inferred.declaration)
 
         rows = range(len(work.decoded))  # many images full of boxes would hold the event loop
-        answers = await self._each(answer, rows, work.deadline, work.light or len(rows) == 1)
+        with span("postprocess"):
+            answers = await self._each(answer, rows, work.deadline, work.light or len(rows) == 1)
         self._took(work, "postprocess", time.perf_counter() - started)
         fallback = inferred.model is not self.chain.models[0]
         answered = Answered(answers, inferred.model.name, fallback, inferred.declaration.warning, work.timings_ms)

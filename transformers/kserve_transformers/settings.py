@@ -15,8 +15,10 @@ from typing import Any
 from kserve_transformers.api_keys import ApiKeys
 from kserve_transformers.arrays.images.formats import OPTIONAL
 from kserve_transformers.client.storage import SCHEMES
+from kserve_transformers.predictor.signature import PublicKeys
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
+from kserve_transformers.tracing import Collector
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -51,6 +53,19 @@ def _keys(text: str) -> ApiKeys:
         return ApiKeys(Path(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _collector(text: str) -> Collector:
+    try:
+        return Collector.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _public_keys(text: str) -> PublicKeys:
+    return PublicKeys(
+        [Path(name) for name in _names(text)]
+    )  # read at start: a command line of a pod is parsed elsewhere
 
 
 def _record(text: str) -> Path | str:
@@ -144,6 +159,12 @@ class Settings:
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds for which requests are still served after SIGTERM", float)
     api_keys: ApiKeys | None = _option(None, "file of API keys: only callers that have one are answered", _keys)  # noqa: RUF009
+    require_signature: PublicKeys | None = _option(  # noqa: RUF009
+        None, "comma-separated PEM files of public keys: only releases that one of them signed are served", _public_keys
+    )
+    trace: Collector | None = _option(  # noqa: RUF009
+        None, "address of an OpenTelemetry collector: http://HOST:4317 (gRPC) or http://HOST:4318 (HTTP)", _collector
+    )
     log_requests: bool = _option(False, "log a line of JSON for each request")
     no_page: bool = _option(False, "answer JSON instead of a page to browsers at / and /SERVICE/")
 
@@ -169,6 +190,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     repository = told["model_repository"]
     if repository is not None and not repository.is_dir():
         parser.error(f"--model_repository {repository}: no such folder")
+    if told["require_signature"] and repository is None:
+        parser.error("--require_signature needs --model_repository, the folder of the release")
     unknown = [name for name in told["record_images"] if name not in names]
     if unknown:
         parser.error(f"--record_images names {unknown[0]}, which is no service here: there are {', '.join(names)}")

@@ -36,7 +36,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"the signature is valid for {options.verify_key.name}")
     else:
         release = verify(source)
-    print(f"{release.service} {release.name}: {len(release.files)} files, {release.size / 1e6:.1f} MB, all as released")
+    print(
+        f"{release.service} {release.name}: {len(release.contents)} files, {release.size / 1e6:.1f} MB, all as released"
+    )
+    if not release.documents:
+        print("warning: it has no bill of materials: it was built by an older checkout")
     for model in release.untrained:
         print(f"warning: {model} is untrained, so its answers mean nothing")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kserve_transformers.predictor.release import RELEASE_FILE, ReleaseFiles, release_of
+from kserve_transformers.predictor.release import RELEASE_FILE, ReleaseError, ReleaseFiles, release_of
 
 CONTENTS = {"toy/labels.txt": b"cat\ndog\n", "toy/1/model.onnx": bytes(range(256)), "other/labels.txt": b"one\n"}
 
@@ -37,28 +37,39 @@ def link(repository: Path) -> None:
         pytest.param(lambda r: (r / "toy/1/model.py").write_bytes(b""), "does not belong", id="additional"),
         pytest.param(lambda r: (r / "toy").rename(r / "new"), "of the release is missing", id="no such model"),
         pytest.param(link, "does not belong", id="symbolic link"),
+        pytest.param(lambda r: (r / "toy/2").symlink_to(r / "toy/1"), "does not belong", id="linked folder"),
     ],
 )
 def test_changes_are_named(repository: Path, change: Callable[[Path], object], problem: str) -> None:
     files = ReleaseFiles(repository, "toy")
-    assert files.problem() is None
+    files.check()
     change(repository)
-    assert problem in str(files.problem())
-    assert ReleaseFiles(repository, "other").problem() is None
+    with pytest.raises(ReleaseError, match=problem):
+        files.check()
+    ReleaseFiles(repository, "other").check()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"files": []}', '{"files": {"toy/1": 1}}'])
+def test_a_malformed_release_file_is_named(repository: Path, content: str) -> None:
+    (repository / RELEASE_FILE).write_text(content)
+    with pytest.raises(ReleaseError, match=r"release.json cannot be read"):
+        ReleaseFiles(repository, "toy").check()
 
 
 def test_a_model_that_was_not_released_is_named(repository: Path) -> None:
     (repository / "new").mkdir()
     (repository / "new" / "labels.txt").write_bytes(b"x\n")
-    assert "new/labels.txt does not belong to the release" in str(ReleaseFiles(repository, "new").problem())
+    with pytest.raises(ReleaseError, match=r"new/labels.txt does not belong to the release"):
+        ReleaseFiles(repository, "new").check()
 
 
 def test_a_repaired_file_is_right_again(repository: Path) -> None:
     files = ReleaseFiles(repository, "toy")
     (repository / "toy/labels.txt").write_bytes(b"dog\ncat\n")
-    assert files.problem() is not None
+    with pytest.raises(ReleaseError):
+        files.check()
     (repository / "toy/labels.txt").write_bytes(CONTENTS["toy/labels.txt"])
-    assert files.problem() is None
+    files.check()
 
 
 def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository: Path, tmp_path: Path) -> None:
@@ -66,13 +77,13 @@ def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository
     mounted.mkdir()
     for entry in ("toy", RELEASE_FILE):
         (mounted / entry).symlink_to(repository / entry)
-    assert ReleaseFiles(mounted, "toy").problem() is None
+    ReleaseFiles(mounted, "toy").check()
 
 
 def test_a_repository_without_a_release_has_nothing_to_compare_with(repository: Path) -> None:
     (repository / RELEASE_FILE).unlink()
     (repository / "toy/labels.txt").unlink()
-    assert ReleaseFiles(repository, "toy").problem() is None
+    ReleaseFiles(repository, "toy").check()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 from kserve_transformers.assignment import assigned_release, replacements, triton_name
 from kserve_transformers.predictor.limits import PredictorLimits
 from kserve_transformers.predictor.model_health import ModelHealth, Trial
+from kserve_transformers.predictor.release import ReleaseFiles, RequiredSignature
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
 from kserve_transformers.predictor.transport import Transport
 
@@ -31,6 +32,7 @@ class ReleaseFollower:
         health: of the model; it is told who takes over.
         limits: of the trial, and how often to read the assignment.
         changed: called after a release took over.
+        required: the signature that releases must have.
 
     Attributes:
         assigned: the assigned release as last read; None: the repository's own model.
@@ -45,6 +47,7 @@ class ReleaseFollower:
         health: ModelHealth[Served],
         limits: PredictorLimits,
         changed: Callable[[], None],
+        required: RequiredSignature | None = None,
     ) -> None:
         self.assigned: str | None = None
         self.refused: tuple[str | None, str] | None = None
@@ -54,6 +57,8 @@ class ReleaseFollower:
         self._health = health
         self._limits = limits
         self._changed = changed
+        self._required = required
+        self._files: ReleaseFiles | None = None  # of the release that was learned last
         self._replaced: tuple[str, int] | None = None  # which model in Triton serves, and how often it was replaced
 
     def read(self) -> None:
@@ -72,13 +77,17 @@ class ReleaseFollower:
         self._replaced = replaced
 
     async def learn(self) -> Served:
-        """Learn what the assigned release declares.
+        """Check the files of the assigned release, and learn what it declares.
 
         Raises:
             Exception: one of `PROBE_ERRORS`.
         """
-        timeout_s = self._limits.learn_timeout_s
-        return await Served.learn(self._transport, self._repository, self._model, self.assigned, timeout_s)
+        release, repository, timeout_s = self.assigned, self._repository, self._limits.learn_timeout_s
+        if repository is not None:
+            if self._files is None or self._files.release != release:
+                self._files = ReleaseFiles(repository, self._model, release, self._required)
+            await asyncio.to_thread(self._files.check)
+        return await Served.learn(self._transport, repository, self._model, release, timeout_s)
 
     async def follow(self) -> None:
         """Read the assignment and try the release it names, until cancelled."""

@@ -18,6 +18,7 @@ from kserve_transformers.errors import NotReadyError, ServingError, TooLateError
 from kserve_transformers.predictor.declaration import Declaration
 from kserve_transformers.predictor.golden import Drift, GoldenSample
 from kserve_transformers.predictor.model_health import Finding, Observation
+from kserve_transformers.predictor.release import ReleaseError
 from kserve_transformers.predictor.transport import Transport
 
 # What can go wrong while a model is learned or probed; a TimeoutError is an OSError.
@@ -73,6 +74,8 @@ def observed(error: Exception, timeout_s: float = math.inf) -> Observation:
         kinds = {TooLateError: Finding.LATE, NotReadyError: Finding.LOST}
         finding = next((finding for kind, finding in kinds.items() if isinstance(error, kind)), Finding.ERROR)
         return Observation(finding, str(error), timeout_s)
+    if isinstance(error, ReleaseError):
+        return Observation(Finding.ERROR, str(error))
     if isinstance(error, InferenceServerException | aiohttp.ClientError | TimeoutError):
         return Observation(Finding.LOST, "does not answer in Triton")
     return Observation(Finding.ERROR, f"cannot be checked: {error}")

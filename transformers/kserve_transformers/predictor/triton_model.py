@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from kserve_transformers.predictor.limits import DEFAULT_LIMITS, PredictorLimits
 from kserve_transformers.predictor.model_health import Condition, Finding, ModelHealth, Observation
 from kserve_transformers.predictor.pressure import PressureMeter
 from kserve_transformers.predictor.queue import Queue
-from kserve_transformers.predictor.release import ReleaseFiles, release_of
+from kserve_transformers.predictor.release import RequiredSignature, release_of
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
 from kserve_transformers.predictor.transport import NotExecutedError, Outputs, Transport
+from kserve_transformers.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class TritonModel:
         queue_size: how many batches may wait or run at once.
         follow: whether a supervisor runs beside this server: it says which release is assigned, and watches processes.
         limits: when to probe and whom to trust.
+        required: the signature that releases must have; None: they need none.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class TritonModel:
         queue_size: int,
         follow: bool = False,
         limits: PredictorLimits = DEFAULT_LIMITS,
+        required: RequiredSignature | None = None,
     ) -> None:
         self.name = name
         self._repository = repository
@@ -73,9 +76,11 @@ class TritonModel:
         self._transport = Transport(client)
         self._health: ModelHealth[Served] = ModelHealth(limits, watched=follow)
         self._queue = Queue(name, queue_size, limits)
-        self._files = ReleaseFiles(repository, name) if repository else None
         self._follow = follow
-        self._follower = ReleaseFollower(name, repository, self._transport, self._health, limits, self._changed)
+        self._follower = ReleaseFollower(
+            name, repository, self._transport, self._health, limits, self._changed, required
+        )
+        self._version, self._release = "unknown", "none"
         self._in_use: Counter[str | None] = Counter()
         self._known: tuple[str | None, Served | None] = (self._health.refusal, None)  # to log and metrics
         self._admitting, self._probe_sooner = asyncio.Event(), asyncio.Event()
@@ -134,6 +139,11 @@ class TritonModel:
         return self._follower.refused
 
     @property
+    def described(self) -> Mapping[str, str]:
+        """The model and what serves it, as spans name them."""
+        return {"modelport.model": self.name, "modelport.version": self._version, "modelport.release": self._release}
+
+    @property
     def ready(self) -> bool:
         """Whether the model is known to give right answers at present."""
         return self.unready_reason is None
@@ -171,7 +181,9 @@ class TritonModel:
             TooLateError: the deadline passed.
         """
         self._check_admission()
-        async with self._queue.turn(deadline) as queued_s:
+        async with contextlib.AsyncExitStack() as stack:
+            with span("queue"):
+                queued_s = await stack.enter_async_context(self._queue.turn(deadline))
             self._check_admission()
             try:
                 outputs = await self._infer_once(declaration, batch, deadline)
@@ -201,7 +213,8 @@ class TritonModel:
         seen: Observation | None = None
         self._health.request_began()
         try:
-            outputs = await self._transport.infer(declaration, batch, deadline)
+            with span("infer", {**self.described, "modelport.batch_size": len(batch)}, client=True):
+                outputs = await self._transport.infer(declaration, batch, deadline)
             seen = Observation(Finding.RIGHT)
         except (BadAnswerError, NotReadyError, TooLateError) as exc:
             seen = observed(exc, timeout_s)
@@ -244,10 +257,6 @@ class TritonModel:
         try:
             serving = self._health.serving
             if serving is None:
-                if self._files is not None and self._follower.assigned is None:
-                    problem = await asyncio.to_thread(self._files.problem)
-                    if problem is not None:
-                        return Observation(Finding.ERROR, problem)
                 serving = self._health.learned(await self._follower.learn())
                 self._changed()
             began = time.monotonic()
@@ -275,6 +284,6 @@ class TritonModel:
             logger.warning("model %s is %s", self.name, f"not ready: {refusal}" if refusal else "ready")
         if serving is not None and serving is not known_serving:
             weights = "trained" if serving.declaration.trained else "untrained"
-            MODEL.labels(self.name).info(
-                {"version": serving.declaration.version, "weights": weights, "release": self.release_name}
-            )
+            self._version = serving.declaration.version
+            self._release = self.release_name
+            MODEL.labels(self.name).info({"version": self._version, "weights": weights, "release": self._release})

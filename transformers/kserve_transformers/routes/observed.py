@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kserve_transformers.observe import NO_SERVICE, REQUEST_ID, begin, record
 from kserve_transformers.routes.table import Target, keep_target
+from kserve_transformers.tracing import note, request
 
 KEY_NAME = "modelport.key"  # in the scope of a request whose caller has one
 
@@ -34,7 +35,8 @@ class Observed:
             await self._app(scope, receive, send)
             return
         target = keep_target(scope, self._targets)
-        request_id, started = begin(Headers(scope=scope)), time.perf_counter()
+        headers = Headers(scope=scope)
+        request_id, started = begin(headers), time.perf_counter()
         outcome = "gone"  # the caller left before there was an answer
 
         async def observed(message: Message) -> None:
@@ -44,8 +46,14 @@ class Observed:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
+        service = target.service.name if target.service else NO_SERVICE
+        told = {"modelport.service": service, "modelport.protocol": target.protocol, "modelport.request_id": request_id}
         try:
-            await self._app(scope, receive, observed)
+            with request(f"{target.protocol} {service}", headers, {**told, "url.path": scope["path"]}):
+                try:
+                    await self._app(scope, receive, observed)
+                finally:
+                    status = {"http.response.status_code": int(outcome)} if outcome.isdecimal() else {}
+                    note(status, outcome if outcome == "gone" or outcome >= "500" else None)
         finally:
-            service = target.service.name if target.service else NO_SERVICE
             record(service, target.protocol, outcome, time.perf_counter() - started, request_id, scope.get(KEY_NAME))

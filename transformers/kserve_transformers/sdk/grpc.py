@@ -14,6 +14,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServi
 from kserve.protocol.grpc.servicer import InferenceServicer, to_headers
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from kserve_transformers import tracing
 from kserve_transformers.health import Health
 from kserve_transformers.metadata import server_metadata, service_metadata
 from kserve_transformers.observe import NO_SERVICE, REQUEST_ID, begin, record
@@ -25,6 +26,9 @@ from kserve_transformers.sdk.grpc_services import add_services
 from kserve_transformers.sdk.model import infer_through
 from kserve_transformers.service import Service, Services, find_service
 from kserve_transformers.settings import Limits
+
+# Outcomes that are not the caller's own doing.
+_FAILED = ("gone", "UNKNOWN", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS")
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
@@ -83,20 +87,25 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
         request_id, started, outcome = begin(headers), time.perf_counter(), "gone"
         identified = (REQUEST_ID, request_id)
         context.set_trailing_metadata((identified,))
+        service = request.model_name if request.model_name in self.services else NO_SERVICE
+        traced = {"modelport.service": service, "modelport.protocol": "grpc", "modelport.request_id": request_id}
         try:
-            response, answer_headers = await self._infer(request, headers)
-            told = (identified, *answer_headers.items())  # clients read either
-            await context.send_initial_metadata(told)
-            context.set_trailing_metadata(told)
-            outcome = StatusCode.OK.name
-        except Exception as exc:
-            known = translate(exc)
-            outcome = known.grpc_code if known else StatusCode.INTERNAL.name
-            more = [(name.lower(), value) for name, value in known.headers.items()] if known else []
-            context.set_trailing_metadata((identified, *more))
-            raise
+            with tracing.request(f"grpc {service}", headers, {**traced, "rpc.method": "ModelInfer"}):
+                try:
+                    response, answer_headers = await self._infer(request, headers)
+                    told = (identified, *answer_headers.items())  # clients read either
+                    await context.send_initial_metadata(told)
+                    context.set_trailing_metadata(told)
+                    outcome = StatusCode.OK.name
+                except Exception as exc:
+                    known = translate(exc)
+                    outcome = known.grpc_code if known else StatusCode.INTERNAL.name
+                    more = [(name.lower(), value) for name, value in known.headers.items()] if known else []
+                    context.set_trailing_metadata((identified, *more))
+                    raise
+                finally:
+                    tracing.note({"rpc.response.status_code": outcome}, outcome if outcome in _FAILED else None)
         finally:
-            service = request.model_name if request.model_name in self.services else NO_SERVICE
             record(service, "grpc", outcome, time.perf_counter() - started, request_id)
         return response
 
