@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Command] = {
     "rollback": _release("rollback", "end the canary, or return to the release before"),
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
+    "evaluate": _release("evaluate", "measure accuracy or mAP on labelled data", "releases"),
     "update": _release("update", "switch a running stack to another release"),
     "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),

@@ -1,4 +1,4 @@
-"""Build, check, publish, compare and roll out releases of a service's models: `modelport release` and its siblings."""
+"""Build, check, evaluate, publish, compare and roll out releases of a service: `modelport release` and its siblings."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ MODULES: Mapping[str, str] = {
     "rollback": "canary",
     "releases": "releases",
     "compare": "compare",
+    "evaluate": "evaluate",
     "update": "update",
 }
 

@@ -73,7 +73,7 @@ def write(comparison: Comparison, folder: Path) -> Path:
     ]
     for number, compared in enumerate(comparison.most_different, start=1):
         name = f"differs-{number}.jpg"
-        cv2.imwrite(str(folder / name), draw(compared))
+        cv2.imwrite(str(folder / name), draw(compared.sample, (("old", compared.old), ("new", compared.new))))
         text += [f"## {compared.sample.name}", "", f"old: {caption(compared.old)}; new: {caption(compared.new)}", ""]
         text += [f"![{compared.sample.name}: the old release in blue, the new one in orange]({name})", ""]
     replace_file(folder / "report.md", "\n".join(text).encode())
