@@ -84,7 +84,7 @@ def no_worse(new: Report, old: Report) -> Judgement:
     by_name = {(one.name, one.sha256): one for one in old.outcomes}
     olds = [by_name[one.name, one.sha256] for one in new.outcomes]
     if detection.MAP in new.metrics:
-        change = detection.changes(new.outcomes, olds)[detection.MAP]
+        change = detection.changes(detection.match(new.outcomes), detection.match(olds))[detection.MAP]
         reason = f"{detection.MAP} changed by {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
         reason += f" over {change.count} images"
         if not change.sure:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,70 +19,126 @@ from modelport.releases.evaluation.outcomes import Outcome
 MAP, MAP_50 = "mAP@0.5:0.95", "mAP@0.5"
 # The boxes that average precision needs are those that a caller would not want: mAP counts down to the lowest score.
 SCORE_THRESHOLD = 0.001
-RESAMPLES = 500
+RESAMPLES = 1000
+RECALLS = np.linspace(0, 1, 101)  # as pycocotools has them
 
 Floats = npt.NDArray[np.float64]
 
 
-def measures(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+@dataclass(frozen=True)
+class _Class:
+    """The detections of one class in all images, by descending score, as pycocotools matched them.
+
+    Attributes:
+        images: [D], the image of each.
+        right, wrong: [T, D], whether it found a box, or none, by IoU threshold; neither where it found a group.
+        boxes: [I], of each image, without groups.
+        precision: [T, R] by IoU and recall threshold, from pycocotools; -1 where there are no boxes.
+    """
+
+    label: str
+    images: npt.NDArray[np.intp]
+    right: npt.NDArray[np.bool_]
+    wrong: npt.NDArray[np.bool_]
+    boxes: npt.NDArray[np.intp]
+    precision: Floats
+
+    def average_precision(self, weights: npt.NDArray[np.intp]) -> Floats:
+        """Average precision [T] as COCO defines it, where image i occurs weights[i] times; NaN without boxes."""
+        total = weights @ self.boxes
+        if not total:
+            return np.full(len(self.right), np.nan)
+        counted = weights[self.images]
+        right, wrong = np.cumsum(counted * self.right, axis=1), np.cumsum(counted * self.wrong, axis=1)
+        precision = np.maximum.accumulate((right / (right + wrong + np.spacing(1)))[:, ::-1], axis=1)[:, ::-1]
+        precision = np.pad(precision, ((0, 0), (0, 1)))
+        reached = [np.searchsorted(recall, RECALLS, side="left") for recall in right / total]
+        return np.array([row[at].mean() for row, at in zip(precision, reached, strict=True)])
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The detections of every annotated class."""
+
+    images: int
+    classes: Sequence[_Class]
+
+    def means(self) -> Floats:
+        """MAP and MAP_50, from pycocotools."""
+        precision = np.array([one.precision for one in self.classes if one.boxes.any()])
+        return np.array([precision.mean(), precision[:, 0].mean()]) if precision.size else np.full(2, np.nan)
+
+    def weighted_means(self, weights: npt.NDArray[np.intp]) -> Floats:
+        """The same where image i occurs weights[i] times."""
+        found = np.array([one.average_precision(weights) for one in self.classes])
+        there = found[~np.isnan(found[:, 0])]
+        return np.array([there.mean(), there[:, 0].mean()]) if there.size else np.full(2, np.nan)
+
+
+def measures(matches: Matches) -> dict[str, Estimate]:
     """mAP@0.5:0.95 and mAP@0.5 as COCO defines them; a sample without an answer is an image without detections."""
-    evaluation = _evaluate(outcomes)
-    values = _means(evaluation)
-    drawn = np.array([means for (means,) in _resampled([evaluation])])
-    return {name: _estimate(values[at], drawn[:, at], len(outcomes)) for at, name in enumerate((MAP, MAP_50))}
+    drawn = np.array([matches.weighted_means(weights) for weights in _resampled(matches.images)])
+    return _estimates(matches.means(), drawn, matches.images)
 
 
-def changes(new: Sequence[Outcome], old: Sequence[Outcome]) -> dict[str, Estimate]:
+def changes(new: Matches, old: Matches) -> dict[str, Estimate]:
     """New mAP minus old mAP over the same images, by the paired bootstrap over images."""
-    evaluations = [_evaluate(new), _evaluate(old)]
-    values = _means(evaluations[0]) - _means(evaluations[1])
-    drawn = np.array([after - before for after, before in _resampled(evaluations)])
-    return {name: _estimate(values[at], drawn[:, at], len(new)) for at, name in enumerate((MAP, MAP_50))}
+    weights = _resampled(new.images)
+    drawn = np.array([new.weighted_means(one) - old.weighted_means(one) for one in weights])
+    return _estimates(new.means() - old.means(), drawn, new.images)
 
 
-def classes(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+def classes(matches: Matches) -> dict[str, dict[str, Any]]:
     """Of each annotated class: boxes, and its average precision; None where only groups are annotated."""
-    evaluation = _evaluate(outcomes)
-    precision = _precision(evaluation)
     found = {}
-    for at, category in enumerate(evaluation.params.catIds):
-        boxes = [
-            one for one in evaluation.cocoGt.anns.values() if one["category_id"] == category and not one["iscrowd"]
-        ]
-        label = evaluation.cocoGt.cats[category]["name"]
-        ap, ap_50 = (float(_mean(values)) if boxes else None for values in (precision[:, :, at], precision[:1, :, at]))
-        found[label] = {"boxes": len(boxes), MAP.removeprefix("m"): ap, MAP_50.removeprefix("m"): ap_50}
+    for one in matches.classes:
+        boxes = int(one.boxes.sum())
+        ap, ap_50 = (float(part.mean()) if boxes else None for part in (one.precision, one.precision[0]))
+        found[one.label] = {"boxes": boxes, MAP.removeprefix("m"): ap, MAP_50.removeprefix("m"): ap_50}
     return found
 
 
-def _evaluate(outcomes: Sequence[Outcome]) -> COCOeval:
+def match(outcomes: Sequence[Outcome]) -> Matches:
     """Match detections and boxes; only classes that are annotated count."""
-    labels = {
-        label: number for number, label in enumerate(sorted({n for one in outcomes for n in one.right.labels}), 1)
-    }
-    head = {
-        "images": [{"id": number} for number in range(len(outcomes))],
-        "categories": [{"id": number, "name": label} for label, number in labels.items()],
-    }
+    names = sorted({label for one in outcomes for label in one.right.labels})
+    labels = {label: number for number, label in enumerate(names, 1)}
     right, given = [], []
     for number, one in enumerate(outcomes):
-        right += [
-            {**box, "iscrowd": int(crowd)}
-            for box, crowd in zip(_boxes(number, one.right, labels), one.crowd, strict=True)
-        ]
+        boxes = zip(_boxes(number, one.right, labels), one.crowd, strict=True)
+        right += [{**box, "iscrowd": int(crowd)} for box, crowd in boxes]
         given += _boxes(number, one.given, labels) if one.given else []
     with contextlib.redirect_stdout(io.StringIO()):
         sides = []
         for annotations in (right, given):
             side = COCO()
-            side.dataset = {**head, "annotations": [{**one, "id": at} for at, one in enumerate(annotations, 1)]}
+            side.dataset = {
+                "images": [{"id": number} for number in range(len(outcomes))],
+                "categories": [{"id": number, "name": label} for label, number in labels.items()],
+                "annotations": [{**one, "id": at} for at, one in enumerate(annotations, 1)],
+            }
             side.createIndex()
             sides.append(side)
         evaluation = COCOeval(*sides, iouType="bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()
-    return evaluation
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][..., 0, 0]
+    rows = np.array(evaluation.evalImgs, object).reshape(len(names), len(outcomes))
+    return Matches(len(outcomes), [_class(label, rows[at], precision[:, :, at]) for at, label in enumerate(names)])
+
+
+def _class(label: str, row: Sequence[Any], precision: Floats) -> _Class:
+    """What COCOeval.accumulate reads of one class, in its order."""
+    there = [(image, one) for image, one in enumerate(row) if one]
+    order = np.argsort([-score for _, one in there for score in one["dtScores"]], kind="stable").astype(np.intp)
+    images = np.array([image for image, one in there for _ in one["dtScores"]], np.intp)[order]
+    matched = np.concatenate([one["dtMatches"] for _, one in there], axis=1)[:, order] > 0
+    ignored = np.concatenate([one["dtIgnore"] for _, one in there], axis=1)[:, order] > 0
+    boxes = np.zeros(len(row), np.intp)
+    for image, one in there:
+        boxes[image] = np.count_nonzero(one["gtIgnore"] == 0)
+    return _Class(label, images, matched & ~ignored, ~matched & ~ignored, boxes, precision)
 
 
 def _boxes(image: int, answer: Any, labels: dict[str, int]) -> list[dict[str, Any]]:
@@ -100,44 +156,18 @@ def _boxes(image: int, answer: Any, labels: dict[str, int]) -> list[dict[str, An
     ]
 
 
-def _precision(evaluation: COCOeval, chosen: npt.NDArray[np.intp] | None = None) -> Floats:
-    """Precision by IoU threshold, recall threshold and class, -1 where a class has no boxes; of the chosen images."""
-    part = copy.copy(evaluation)
-    if chosen is not None:
-        images = len(chosen)
-        part.evalImgs = [
-            evaluation.evalImgs[start + image]
-            for start in range(0, len(evaluation.evalImgs), images)
-            for image in chosen
-        ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        part.accumulate()
-    precision: Floats = part.eval["precision"][..., 0, 0]
-    return precision
-
-
-def _means(evaluation: COCOeval, chosen: npt.NDArray[np.intp] | None = None) -> Floats:
-    """MAP and MAP_50."""
-    precision = _precision(evaluation, chosen)
-    return np.array([_mean(precision), _mean(precision[:1])])
-
-
-def _mean(precision: Floats) -> float:
-    there = precision[precision > -1]
-    return float(there.mean()) if there.size else np.nan
-
-
-def _resampled(evaluations: Sequence[COCOeval]) -> Iterator[list[Floats]]:
-    """The means of each evaluation over the same images, drawn with replacement."""
+def _resampled(images: int) -> Iterator[npt.NDArray[np.intp]]:
+    """How often each image occurs in samples of the images, drawn with replacement."""
     generator = np.random.default_rng(SEED)
-    count = len(evaluations[0].params.imgIds)
     for _ in range(RESAMPLES):
-        chosen = generator.integers(count, size=count)
-        yield [_means(one, chosen) for one in evaluations]
+        yield np.bincount(generator.integers(images, size=images), minlength=images)
 
 
-def _estimate(value: float, drawn: Floats, count: int) -> Estimate:
+def _estimates(values: Floats, drawn: Floats, count: int) -> dict[str, Estimate]:
     tail = 50 * (1 - CONFIDENCE)
-    there = drawn[~np.isnan(drawn)]
-    low, high = np.percentile(there, [tail, 100 - tail]) if there.size else (-np.inf, np.inf)
-    return Estimate(float(value), float(low), float(high), count, sure=count >= MIN_SAMPLES)
+    drawn = drawn[~np.isnan(drawn).any(axis=1)]
+    bounds = np.percentile(drawn, [tail, 100 - tail], axis=0) if drawn.size else np.array([[-np.inf] * 2, [np.inf] * 2])
+    return {
+        name: Estimate(float(values[at]), float(low), float(high), count, sure=count >= MIN_SAMPLES)
+        for at, (name, low, high) in enumerate(zip((MAP, MAP_50), *bounds, strict=True))
+    }

@@ -90,7 +90,8 @@ def _measure(outcomes: list[Outcome]) -> _Measured:
         confusion = classification.confusion(outcomes)
         return _Measured(classification.measures(outcomes), classification.classes(outcomes), confusion)
     boxes = sum(len(one.right.labels) for one in outcomes)
-    return _Measured(detection.measures(outcomes), detection.classes(outcomes), {}, boxes)
+    matches = detection.match(outcomes)
+    return _Measured(detection.measures(matches), detection.classes(matches), {}, boxes)
 
 
 def _evaluate(
