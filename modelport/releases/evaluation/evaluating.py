@@ -52,7 +52,7 @@ def evaluate_release(
     files = model_files(folder, service.models)
     say(f"starting Triton and a transformer for {release} (logs: {out}/logs)")
     with side(release, service, folder, out / "logs") as caller:
-        return _evaluate(caller, service, files, data, options, say, out)
+        return evaluate(caller, service, files, data, options, say, out)
 
 
 def evaluate_url(service: ServiceSpec, url: str, folder: Path, options: DataOptions, say: Say, out: Path) -> Report:
@@ -72,7 +72,7 @@ def evaluate_url(service: ServiceSpec, url: str, folder: Path, options: DataOpti
     """
     data = read_data(options, service, known_labels(service, folder))
     with connect(url) as client:
-        return _evaluate(Caller(url, service.name, client), service, None, data, options, say, out)
+        return evaluate(Caller(url, service.name, client), service, None, data, options, say, out)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _measure(outcomes: list[Outcome]) -> _Measured:
     return _Measured(detection.measures(matches), detection.classes(matches), {}, boxes)
 
 
-def _evaluate(
+def evaluate(
     caller: Caller,
     service: ServiceSpec,
     files: Mapping[str, str] | None,
@@ -103,6 +103,21 @@ def _evaluate(
     say: Say,
     out: Path,
 ) -> Report:
+    """Send labelled data to a service, measure, and write the report.
+
+    Args:
+        caller: of the service.
+        service: its declaration.
+        files: sha256 of the files that answer, where they are known.
+        data: the labelled data.
+        options: where they come from.
+        say: called with a line for each step.
+        out: the folder of the report.
+
+    Raises:
+        ComparisonError: the service does not answer.
+        EvaluationError: it accepts none of the data.
+    """
     parameters = {"score_threshold": detection.SCORE_THRESHOLD} if "box" in TASKS[service.task].outputs else {}
     states = caller.models()
     told = "".join(f", with {name} {value}" for name, value in parameters.items())
