@@ -80,7 +80,7 @@ def build(
                 if known.digest == release.digest:
                     kept = verify(Folder(place / name))
                     if evaluation:
-                        kept = _record(place / name, kept, evaluation.record(staging, kept, report), sign_key)
+                        kept = record(place / name, kept, evaluation.record(staging, kept, report), sign_key)
                     if sign_key:
                         sign(place / name, sign_key)
                     return Built(place / name, kept, new=False)
@@ -104,7 +104,7 @@ def build(
     return Built(place / release.name, release, new=True)
 
 
-def _record(folder: Path, release: Release, evaluation: Mapping[str, Any], sign_key: Path | None) -> Release:
+def record(folder: Path, release: Release, evaluation: Mapping[str, Any], sign_key: Path | None) -> Release:
     """Record an evaluation in the release.json of a release that exists; its name and files stay.
 
     Raises:
