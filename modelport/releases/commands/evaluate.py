@@ -85,7 +85,13 @@ def add_demands(parser: argparse.ArgumentParser) -> None:
 
 
 def data_options(options: argparse.Namespace) -> DataOptions:
-    """The labelled data that the options name."""
+    """The labelled data that the options name.
+
+    Raises:
+        EvaluationError: they are not there: said before anything is built or started.
+    """
+    if not options.data.exists():
+        raise EvaluationError(f"{options.data} does not exist: name labelled data: --data PATH (make: DATA=PATH)")
     return DataOptions(options.data, options.images, dict(options.rename), options.count_unknown)
 
 

@@ -52,8 +52,6 @@ def read_data(options: DataOptions, service: ServiceSpec, known: Mapping[str, st
         TrainingDataError: an IDX file is damaged.
     """
     path, task = options.path, TASKS[service.task]
-    if not path.exists():
-        raise EvaluationError(f"{path} does not exist: name labelled data: --data PATH (make: DATA=PATH)")
     if task.kind is InstanceKind.WINDOW:
         data = _read_windows(_of_type(path, ".csv", "windows with labels"))
     elif "box" in task.outputs:

@@ -153,7 +153,6 @@ def test_windows_that_are_wrong(row: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("service", "files", "name", "complaint"),
     [
-        pytest.param("digits", {}, "gone", "does not exist: name labelled data", id="nothing there"),
         pytest.param("digits", {}, "", r"contains no labelled samples \(class folders\)", id="empty folder"),
         pytest.param("digits", {"a.json": "{}"}, "a.json", "no folder of class folders, no CSV", id="digits by COCO"),
         pytest.param("digits", {"train/3/a.png": "x"}, "", r"'train' \(1", id="classes one level deeper"),
