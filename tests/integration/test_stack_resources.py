@@ -41,6 +41,13 @@ def test_backends_run_by_openvino_and_without_a_framework(processes: list[psutil
         assert engines == {"onnxruntime" if path.endswith(".onnx") else "openvino"}, path
 
 
+def test_models_with_long_inferences_yield_to_the_others(processes: list[psutil.Process]) -> None:
+    stubs = [process for process in processes if process.name().startswith(STUB[:15])]
+    niceness = {Path(process.cmdline()[1]).parts[-3]: process.nice() for process in stubs}
+    assert niceness["mnist"] == niceness["anomaly"] == os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness["wide_resnet50_2"] == niceness["cars"] == min(19, niceness["mnist"] + 10)
+
+
 def test_no_process_of_python_looks_for_modules_in_its_working_directory(processes: list[psutil.Process]) -> None:
     """There, triton and transformers would be our folders; a stub's is build/triton."""
     pythons = [process for process in processes if Path(process.exe()).name.startswith("python")]

@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import resource
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,11 @@ _rename_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
 _CONSUMED = b"used_dltensor"  # a capsule keeps the pointer, not a copy
 
 
-LOAD_NICENESS = 10
+# Priorities below that of the servers, whose turns are short: of a model whose inference needs more than HEAVY_S of
+# processor time, so that it does not hold up the others; and of a model that is loading.
+HEAVY_S = 0.005
+HEAVY_NICENESS = 10
+LOAD_NICENESS = 15
 _CAP_SYS_NICE = 1 << 23
 
 
@@ -42,13 +47,22 @@ def yielding() -> Iterator[None]:
     if not capabilities & _CAP_SYS_NICE and resource.getrlimit(resource.RLIMIT_NICE)[0] < 20 - usual:
         yield
         return
-    os.setpriority(os.PRIO_PROCESS, 0, usual + LOAD_NICENESS)
+    lower_priority(LOAD_NICENESS)
     try:
         yield
     finally:
-        for thread in Path("/proc/self/task").iterdir():  # those that began meanwhile have inherited it
-            with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), usual)
+        _set_niceness(usual)
+
+
+def lower_priority(niceness: int) -> None:
+    """Let all threads of this process yield to processes of the usual priority; whoever it is may do so."""
+    _set_niceness(min(19, os.getpriority(os.PRIO_PROCESS, 0) + niceness))
+
+
+def _set_niceness(niceness: int) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
 
 
 class BackendError(Exception):
@@ -110,7 +124,9 @@ class BatchedModel(ABC):
         with yielding():
             self.load(path, {key: value["string_value"] for key, value in config["parameters"].items()})
             for rows in range(min(1, config["max_batch_size"]), min(2, config["max_batch_size"]) + 1):
-                self._rehearse(rows)
+                used_s = self._rehearse(rows)
+        if used_s > HEAVY_S:
+            lower_priority(HEAVY_NICENESS)
         ctypes.CDLL(None).malloc_trim(0)  # loading leaves holes in the heap as large as the artefact
 
     def execute(self, requests: Sequence) -> list:
@@ -165,15 +181,23 @@ class BatchedModel(ABC):
             return error
         return arrays
 
-    def _rehearse(self, rows: int) -> None:
-        """Run zeros: what cannot answer is not loaded, and the first caller does not wait for kernels to be made."""
+    def _rehearse(self, rows: int) -> float:
+        """Run zeros: what cannot answer is not loaded, and the first caller does not wait for kernels to be made.
+
+        Returns:
+            Seconds of processor time that a row needs once kernels are made; 0.0 for inputs of unknown size.
+        """
         shapes = {spec.name: ((rows,) if self.batches else ()) + spec.dims for spec in self.inputs}
         if any(-1 in shape for shape in shapes.values()):
-            return
+            return 0.0
+        zeros = {spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in self.inputs}
         try:
-            self._checked_run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in self.inputs})
+            self._checked_run(zeros)
+            before = time.process_time()
+            self._checked_run(zeros)
         except Exception as error:
             raise BackendError(f"the model fails on zeros: {error}") from error
+        return (time.process_time() - before) / max(1, rows)
 
 
 def check_signature(kind: str, expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> None:

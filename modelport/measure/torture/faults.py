@@ -53,5 +53,6 @@ ALONE: Mapping[str, Callable[[Path], Outcome]] = {
     "artefact-wrong": artefacts.wrong,
     "artefact-swapped": artefacts.swapped,
     "shm-full": shared_memory.full,
+    "bystander": loads.bystander,
 }
 SHORT = ("detector-killed", "chain-stalled", "triton-killed", "callers-gone", "sigterm")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
+from pathlib import Path
 
 from kserve_transformers.settings import Limits
 from modelport.measure.generator.load import RunningLoad
 from modelport.measure.generator.requests import Record, counts
 from modelport.measure.torture.outcome import Outcome, judge, p99_s, tally
-from modelport.measure.torture.served import Served
+from modelport.measure.torture.served import Served, copy_repository
 from modelport.measure.torture.traffic import begin
 
 KIND = "detector V2"
@@ -19,6 +21,8 @@ TIMES, OVERLOAD_S = 4, 15.0
 WARM_UP_S = 2.0
 GOODPUT_SHARE = 0.8
 QUEUE = Limits().queue_size
+LARGE, SMALL, SMALL_RATE = ("classifier", "cars"), "digits", 20.0
+ROUNDS, ROUND_S, MAX_RATIO = 3, 10.0, 3.0
 
 
 def overloaded(served: Served) -> Outcome:
@@ -46,6 +50,34 @@ def overloaded(served: Served) -> Outcome:
 def _capacity(served: Served) -> float:
     """Answers per second to callers that wait for their answers."""
     return _goodput(_run(begin(served.url, (KIND,), callers=CALLERS), CALLERS_S), CALLERS_S)
+
+
+def bystander(folder: Path) -> Outcome:
+    """While large models are saturated, callers of a small one wait at most three times as long at p99.
+
+    Windows with and without the load take turns, because shared machines change their speed.
+    """
+    services = (*LARGE, SMALL)
+    with Served(folder / "bystander.log", copy_repository(folder, services), services) as served:
+        served.wait_until_ready()
+        return _beside_saturated(served)
+
+
+def _beside_saturated(served: Served) -> Outcome:
+    records: list[Record] = []
+    ratios = []
+    for _ in range(ROUNDS):
+        alone = _run(begin(served.url, (SMALL,), rate=SMALL_RATE), ROUND_S)
+        saturating = begin(served.url, LARGE, callers=CALLERS)
+        beside = _run(begin(served.url, (SMALL,), rate=SMALL_RATE), ROUND_S)
+        records += [*alone, *beside, *saturating.stop()]
+        ratios.append(p99_s(beside) / p99_s(alone))
+    outcome = judge(records, frozenset({"200", "429"}))
+    ratio = statistics.median(ratios)
+    broken = [*outcome.broken]
+    broken += [f"the p99 of {SMALL} was {ratio:.1f} times that without load"] if ratio > MAX_RATIO else []
+    note = f"p99 of {SMALL} beside {CALLERS} callers of {', '.join(LARGE)}: {ratio:.1f} times that without them"
+    return dataclasses.replace(outcome, note=note, broken=tuple(broken))
 
 
 def _run(running: RunningLoad, seconds: float) -> list[Record]:
