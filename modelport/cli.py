@@ -55,6 +55,10 @@ COMMANDS: Mapping[str, Command] = {
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
     "evaluate": _release("evaluate", "measure accuracy or mAP on labelled data", "releases"),
+    "replay": _release("replay", "send a release the requests of a record, and compare the answers", "releases"),
+    "drift-reference": _release(
+        "drift-reference", "make a model's reference of drift from a record or a folder of images", "releases"
+    ),
     "update": _release("update", "switch a running stack to another release"),
     "manifests": Command("modelport.manifests.generation", "write what services.yaml declares into manifests/"),
     "lint": Command("modelport.manifests", "render and check overlays", ("manifests",)),
@@ -97,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in ("help", "-h", "--help"):
         say("usage: modelport COMMAND [OPTION ...]\n")
         for known, command in COMMANDS.items():
-            say(f"  {known:<14}{command.summary}")
+            say(f"  {known:<16}{command.summary}")
         say("\nmodelport COMMAND --help tells the options of a command.")
         return 0
     if name not in COMMANDS:

@@ -22,6 +22,8 @@ MODULES: Mapping[str, str] = {
     "releases": "releases",
     "compare": "compare",
     "evaluate": "evaluate",
+    "replay": "replay",
+    "drift-reference": "drift_reference",
     "update": "update",
 }
 

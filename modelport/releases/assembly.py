@@ -12,6 +12,7 @@ import numpy as np
 
 from exporters.files import content_sha256
 from exporters.repository import versions
+from kserve_transformers.drift.reference import FILE as DRIFT_FILE
 from modelport import services
 from modelport.environment import ROOT, installed_version
 from modelport.releases.errors import NotFoundError
@@ -20,7 +21,7 @@ from modelport.releases.gate.golden import read_sample
 from modelport.releases.release import DIGITS, FileRecord, ModelRecord, Release, content_digest
 
 PROVENANCE = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
-TRACKED = ("config.pbtxt", "labels.txt", "golden", "configs")
+TRACKED = ("config.pbtxt", "labels.txt", "golden", "configs", DRIFT_FILE)
 LEADING = 10  # values of a golden answer that release.json repeats
 # The packages that made and checked an artefact, by its platform, and those that check every artefact.
 PACKAGES: Mapping[str, tuple[str, ...]] = {

@@ -149,7 +149,8 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         value = parse(text)
-        return f"--{flag}={value.path.resolve() if isinstance(value, ApiKeys) else text}"
+        path = value.path if isinstance(value, ApiKeys) else value
+        return f"--{flag}={path.resolve() if isinstance(path, Path) else text}"
 
     return check
 

@@ -44,6 +44,7 @@ pytestmark = [
 LOAD_S = 15
 RATE_INTERVAL = "30s"
 ALL = list(panels(dashboard()))
+ELSEWHERE = ("modelport_drift_psi", "modelport_drift_alarm")  # exist with a reference of drift: test_record.py
 
 
 BAD_EVERY = 8
@@ -125,11 +126,15 @@ def complaints(prometheus: Prometheus, expr: str, labels: Collection[str] = ()) 
 @pytest.mark.parametrize("panel", ALL, ids=lambda panel: f"{panel.row}: {panel.title}")
 def test_a_panel_shows_something(panel: Panel, prometheus: Prometheus) -> None:
     for query in panel.queries:
+        if any(name in query.expr for name in ELSEWHERE):
+            continue
         assert complaints(prometheus, filled_in(query.expr, RATE_INTERVAL), query.labels) == []
 
 
 @pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("alert", rule.get("record")))
 def test_a_rule_has_something_to_watch(rule: dict[str, Any], prometheus: Prometheus) -> None:
+    if any(name in rule["expr"] for name in ELSEWHERE):
+        return
     summary = rule.get("annotations", {}).get("summary", "")
     labels = [word.split(".")[1].rstrip("} ") for word in summary.split() if word.startswith("$labels.")]
     assert complaints(prometheus, unfiltered(rule["expr"]), labels) == []

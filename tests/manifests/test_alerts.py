@@ -112,6 +112,20 @@ FIRING = [
         "cars in cars-1 uses 90% of the error that its golden check allows",
     ),
     Case(
+        "ModelportDrift",
+        steady("modelport_drift_alarm", 1, 'service="cars",feature="brightness"'),
+        "30m",
+        {**CARS, "feature": "brightness"},
+        "cars: brightness has drifted from the model's reference",
+    ),
+    Case(
+        "ModelportRecordLost",
+        {f'modelport_record_lost_total{{{POD},service="cars",reason="sink failed"}}': "0+3x60"},
+        "30m",
+        {**CARS, "reason": "sink failed"},
+        "cars: requests are missing in the record: sink failed",
+    ),
+    Case(
         "ModelportUntrained",
         steady("modelport_model_info", 1, 'model="cars",release="r1",weights="untrained"'),
         "90m",
@@ -177,6 +191,12 @@ SILENT = [
     ),
     Case("ModelportBreakerOpen", steady("modelport_breaker_open", 0), "10m"),
     Case("ModelportGoldenDrift", steady("modelport_golden_drift", 0.7), "10m"),
+    Case("ModelportDrift", steady("modelport_drift_alarm", 0, 'service="cars",feature="brightness"'), "30m"),
+    Case(
+        "ModelportRecordLost",
+        {f'modelport_record_lost_total{{{POD},service="cars",reason="sink failed"}}': "7+0x60"},
+        "30m",
+    ),
     Case("ModelportUntrained", steady("modelport_model_info", 1, 'model="cars",release="r1",weights="trained"'), "90m"),
     Case(
         "ModelportRestarts",

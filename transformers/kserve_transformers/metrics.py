@@ -35,9 +35,24 @@ SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service
 MODEL = Info("modelport_model", "What serves: its version, its release, and whether its weights are trained", ["model"])
 BREAKER_OPEN = Gauge("modelport_breaker_open", "1 while a model's circuit breaker is open", ["model"])
 IN_FLIGHT = Gauge("modelport_in_flight", "Batches that wait for a model or run on it", ["model"])
+RECORDED = Counter("modelport_recorded_total", "Requests in the record", ["service"])
+RECORD_LOST = Counter(
+    "modelport_record_lost_total", "Requests that should be in the record and are not, and why", ["service", "reason"]
+)
+RECORD_QUEUE_BYTES = Gauge("modelport_record_queue_bytes", "Bytes of requests that wait to be recorded")
+DRIFT_PSI = Gauge(
+    "modelport_drift_psi",
+    "Population stability index of the latest instances from the reference",
+    ["service", "feature"],
+)
+DRIFT_ALARM = Gauge("modelport_drift_alarm", "1 where the latest instances have drifted", ["service", "feature"])
+DRIFT_WINDOW = Gauge("modelport_drift_window", "Instances that are compared with the reference", ["service"])
 
 # Why a model of a chain can be passed over.
 FALLBACK_CAUSES = ("untrained", "not ready", "queue full", "error", "too late")
+
+# Why a request that should be in the record is not.
+RECORD_LOSSES = ("queue full", "sink failed", "stopped", "fault")
 
 
 def count_from_zero(chains: Mapping[str, Sequence[str]]) -> None:
@@ -51,6 +66,9 @@ def count_from_zero(chains: Mapping[str, Sequence[str]]) -> None:
     outcomes = {"own": http, "v1": http, "v2": http, "grpc": ("OK", *dict.fromkeys(e.grpc_code for e in errors))}
     for service, chain in chains.items():
         REFUSED_PIXELS.labels(service)
+        RECORDED.labels(service)
+        for reason in RECORD_LOSSES:
+            RECORD_LOST.labels(service, reason)
         for protocol in outcomes:
             SECONDS.labels(service, protocol)
             for outcome in outcomes[protocol]:

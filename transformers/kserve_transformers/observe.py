@@ -5,26 +5,107 @@ from __future__ import annotations
 import contextvars
 import logging
 import re
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from kserve_transformers.metrics import REQUESTS, SECONDS
 
 logger = logging.getLogger("kserve_transformers.requests")
 
 REQUEST_ID = "x-request-id"
+NO_SERVICE = "none"  # of requests to paths and names that are no service's: callers cannot make up labels
 _SAFE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 # Handed on to Triton where they are well-formed: the W3C trace context (Trace Context 1, section 3).
 _FORWARDED = {
     "traceparent": re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
     "tracestate": re.compile(r"[\x20-\x7e]{1,512}"),
 }
-_forwarded: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("forwarded", default={})  # noqa: B039
+
+
+@dataclass
+class Exchange:
+    """A request on its way; what a record needs of it is added where it becomes known.
+
+    Attributes:
+        request_id: the caller's, or made up.
+        trace: the headers of its trace context.
+        kept: whether the rest is to be added.
+        began: seconds since 1970.
+        instances: encoded images, or windows (float32 [L]).
+        parameters: options that the request named.
+        measured: of each instance, what is recorded beside its hash; empty where nothing was measured.
+        model, release: which model answered.
+        served: its name in Triton, and of its folder.
+        predictions: makes the answer in JSON, one for each instance; None while there is no answer.
+    """
+
+    request_id: str = ""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    kept: bool = False
+    began: float = field(default_factory=time.time)
+    instances: Sequence[Any] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    measured: Sequence[Mapping[str, Any]] = ()
+    model: str | None = None
+    release: str | None = None
+    served: str | None = None
+    predictions: Callable[[], Sequence[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a request ended.
+
+    Attributes:
+        outcome: an HTTP status, a gRPC code, or gone.
+        seconds: that it took.
+    """
+
+    service: str
+    protocol: str
+    outcome: str
+    seconds: float
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the caller got an answer."""
+        return self.outcome in ("200", "OK")
+
+
+class Keeper(Protocol):
+    """Keeps requests that ended."""
+
+    def wants(self, request_id: str) -> bool:
+        """Whether this request is to be kept."""
+
+    def keep(self, exchange: Exchange, ended: Ended) -> None:
+        """Keep a request that was wanted; returns at once, and raises nothing."""
+
+
+_NONE = Exchange()
+_exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange", default=_NONE)
+_keeper: Keeper | None = None
+
+
+def keep_requests(keeper: Keeper | None) -> None:
+    """Let a keeper have the requests that it wants, of services of this process; None: nobody."""
+    global _keeper
+    _keeper = keeper
 
 
 def forwarded_headers() -> dict[str, str]:
     """The headers that the running request hands on to Triton."""
-    return dict(_forwarded.get())
+    exchange = _exchange.get()
+    return {**exchange.trace, REQUEST_ID: exchange.request_id} if exchange.request_id else {}
+
+
+def kept_exchange() -> Exchange | None:
+    """The running request where it is kept."""
+    exchange = _exchange.get()
+    return exchange if exchange.kept else None
 
 
 def begin(headers: Mapping[str, str]) -> str:
@@ -33,7 +114,7 @@ def begin(headers: Mapping[str, str]) -> str:
     if not _SAFE_ID.fullmatch(request_id):
         request_id = uuid.uuid4().hex
     trace = {name: headers[name] for name, form in _FORWARDED.items() if form.fullmatch(headers.get(name, ""))}
-    _forwarded.set(trace | {REQUEST_ID: request_id})
+    _exchange.set(Exchange(request_id, trace, _keeper is not None and _keeper.wants(request_id)))
     return request_id
 
 
@@ -41,6 +122,9 @@ def record(service: str, protocol: str, outcome: str, seconds: float, request_id
     """Count a request that ended, and log it, with the name of its API key where it has one."""
     REQUESTS.labels(service, protocol, outcome).inc()
     SECONDS.labels(service, protocol).observe(seconds)
+    exchange = kept_exchange()
+    if exchange is not None and _keeper is not None and service != NO_SERVICE:
+        _keeper.keep(exchange, Ended(service, protocol, outcome, seconds))
     logger.info(
         "request",
         extra={

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import FrameType
 
@@ -16,9 +17,15 @@ import uvicorn
 import uvloop
 from tritonclient.http.aio import InferenceServerClient
 
+from kserve_transformers.drift.monitor import DriftMonitor
+from kserve_transformers.drift.reference import FILE as DRIFT_FILE
 from kserve_transformers.health import Health
 from kserve_transformers.metrics import count_from_zero
+from kserve_transformers.observe import keep_requests
 from kserve_transformers.predictor import TritonModel
+from kserve_transformers.record.events import Origin
+from kserve_transformers.record.recorder import Recorder
+from kserve_transformers.record.sinks import open_sink
 from kserve_transformers.sdk.grpc import GRPCServer, Servicer
 from kserve_transformers.sdk.keys import KeyRequiredInterceptor
 from kserve_transformers.sdk.model import ServiceModel
@@ -28,6 +35,8 @@ from kserve_transformers.settings import Settings
 from kserve_transformers.tasks import build_task
 
 logger = logging.getLogger(__name__)
+
+_LAST_WRITES_S = 5.0  # of the record, after the last request
 
 
 def serve(settings: Settings) -> None:
@@ -57,8 +66,28 @@ async def _serve(settings: Settings) -> None:
     async with InferenceServerClient(
         settings.predictor_host, conn_limit=limits.queue_size * count + 8, conn_timeout=limits.timeout_s + 1
     ) as client:
-        with ThreadPoolExecutor(settings.decode_threads, "arrays") as threads:
+        with ThreadPoolExecutor(settings.decode_threads, "arrays") as threads, _recording(settings):
             await _serve_services(settings, build_services(settings, client, threads))
+
+
+@contextlib.contextmanager
+def _recording(settings: Settings) -> Iterator[None]:
+    """Record requests where that is set, and watch them for drift where a model has a reference."""
+    record, repository = settings.record, settings.model_repository
+    watch = None
+    if repository is not None and settings.drift_window and any(repository.glob(f"*/{DRIFT_FILE}")):
+        watch = DriftMonitor(repository, settings.drift_window).see
+    if record.to is None and watch is None:
+        yield
+        return
+    recorder = Recorder(record, open_sink(record) if record.to is not None else None, Origin.here(), watch)
+    recorder.start()
+    keep_requests(recorder)
+    try:
+        yield
+    finally:
+        keep_requests(None)
+        recorder.stop(_LAST_WRITES_S)
 
 
 async def _serve_services(settings: Settings, services: Services) -> None:

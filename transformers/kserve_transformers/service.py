@@ -26,8 +26,10 @@ from kserve_transformers.errors import (
     TooLateError,
 )
 from kserve_transformers.metrics import REFUSED_PIXELS, STAGES
+from kserve_transformers.observe import kept_exchange
 from kserve_transformers.predictor import Declaration, TritonModel
 from kserve_transformers.protocol.requests import ServiceRequest, Window
+from kserve_transformers.record.statistics import measure
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import Limits
 from kserve_transformers.tasks.task import Answered, Prepared, Task, Tensors
@@ -82,11 +84,12 @@ class Inferred:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """One instance after a thread had it, and the seconds that preparing took there."""
+    """One instance after a thread had it, the seconds that preparing took there, and what a record says of it."""
 
     decoded: Any
     prepared: Prepared | None
     prepare_s: float
+    measured: Mapping[str, Any]
 
 
 class Service:
@@ -152,14 +155,21 @@ class Service:
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")
         options = self.task.options(request.parameters)
+        kept = kept_exchange()
+        if kept is not None:
+            kept.instances, kept.parameters = request.instances, request.parameters
         first = self.chain.first
         light = all(map(self.task.is_light, request.instances))
         self._decoding += 1
         try:
-            decode = partial(self._decode_and_prepare, of=len(request.instances), model=first)
+            decode = partial(
+                self._decode_and_prepare, of=len(request.instances), model=first, measured=kept is not None
+            )
             done = await self._each(decode, list(enumerate(request.instances)), deadline, light)
         finally:
             self._decoding -= 1
+        if kept is not None:
+            kept.measured = [one.measured for one in done]
         prepared = [one.prepared for one in done if one.prepared is not None]
         work = Work([one.decoded for one in done], prepared, first, options, deadline, light)
         prepare_s = max(one.prepare_s for one in done)  # instances are prepared beside each other
@@ -174,12 +184,15 @@ class Service:
             ServingError: none did; the error is the last one's.
         """
         candidates = self.chain.candidates()
+        kept = kept_exchange()
         started = time.perf_counter()
         for position, model in enumerate(candidates, 1):
             last = position == len(candidates)
             try:
                 share = work.deadline.share(len(candidates) - position + 1)
                 with model.use() as declaration:
+                    if kept is not None:
+                        kept.model, kept.release, kept.served = model.name, model.release_name, declaration.name
                     if declaration is not work.prepared_for:  # a fallback, or a release that took over meanwhile
                         prepare = partial(self.task.prepare, model=declaration)
                         work.prepared = await self._each(prepare, work.decoded, share, work.light)
@@ -209,7 +222,11 @@ class Service:
         answers = await self._each(answer, rows, work.deadline, work.light or len(rows) == 1)
         self._took(work, "postprocess", time.perf_counter() - started)
         fallback = inferred.model is not self.chain.models[0]
-        return Answered(answers, inferred.model.name, fallback, inferred.declaration.warning, work.timings_ms)
+        answered = Answered(answers, inferred.model.name, fallback, inferred.declaration.warning, work.timings_ms)
+        kept = kept_exchange()
+        if kept is not None:
+            kept.predictions = partial(self.task.predictions, answered)
+        return answered
 
     async def _infer(
         self, model: TritonModel, declaration: Declaration, rows: list[npt.NDArray[Any]], deadline: Deadline, last: bool
@@ -223,7 +240,9 @@ class Service:
             return dict(parts[0].outputs), queued_s
         return {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}, queued_s
 
-    def _decode_and_prepare(self, numbered: tuple[int, bytes | Window], of: int, model: Declaration | None) -> _Decoded:
+    def _decode_and_prepare(
+        self, numbered: tuple[int, bytes | Window], of: int, model: Declaration | None, measured: bool
+    ) -> _Decoded:
         """Both at once, so that a request waits for a thread once; of several instances, an error names the one."""
         number, instance = numbered
         try:
@@ -238,7 +257,8 @@ class Service:
             if of > 1:
                 error.args = (f"instance {number} of 0 to {of - 1}: {error}",)
             raise
-        return _Decoded(decoded, prepared, time.perf_counter() - began)
+        prepare_s = time.perf_counter() - began
+        return _Decoded(decoded, prepared, prepare_s, measure(decoded) if measured else {})
 
     async def _each(
         self, function: Callable[[Any], Result], items: Sequence[Any], deadline: Deadline, light: bool

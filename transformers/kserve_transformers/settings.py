@@ -14,6 +14,7 @@ from typing import Any
 
 from kserve_transformers.api_keys import ApiKeys
 from kserve_transformers.arrays.images.formats import OPTIONAL
+from kserve_transformers.client.storage import SCHEMES
 from kserve_transformers.service_spec import FORM, ServiceSpec
 from kserve_transformers.tasks import check_spec, number_options
 
@@ -52,6 +53,17 @@ def _keys(text: str) -> ApiKeys:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _record(text: str) -> Path | str:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text)
+    if scheme not in (*SCHEMES, "http", "https") or not rest:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: name a folder, or a URL that begins with http://, https:// or {'://, '.join(SCHEMES)}://"
+        )
+    return text
+
+
 _COUNT = _number(int, 1)
 
 
@@ -77,6 +89,34 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class RecordSettings:
+    """Whether requests are recorded, where to, and how much of them."""
+
+    to: Path | str | None = _option(  # noqa: RUF009  (a field)
+        None,
+        "record requests and answers to this folder, bucket (s3://...) or HTTP sink (http://...)",
+        _record,
+        "record",
+    )
+    percent: float = _option(
+        100.0, "per cent of the requests are recorded, and watched for drift", _number(float, 0, 100), "record_percent"
+    )
+    images: tuple[str, ...] = _option(
+        (), "comma-separated services whose images are recorded; of others only their hashes", _names, "record_images"
+    )
+    image_bytes: int = _option(
+        4 * 1024 * 1024, "bytes of an image that is recorded, at most", _COUNT, "record_image_bytes"
+    )
+    days: float = _option(7.0, "days for which a recorded file is kept", _number(float, 0.001), "record_days")
+    max_bytes: int = _option(
+        1024**3, "bytes of a record's folder, at most: the oldest files are removed", _number(int, 1024), "record_bytes"
+    )
+    queue_bytes: int = _option(
+        64 * 1024 * 1024, "bytes of requests that may wait to be recorded", _COUNT, "record_queue_bytes"
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a transformer server.
 
@@ -84,11 +124,13 @@ class Settings:
         services: what it hosts.
         defaults: of the tasks' numeric options, where a request names none.
         limits: of a request.
+        record: of requests.
     """
 
     services: tuple[ServiceSpec, ...] = ()
     defaults: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    record: RecordSettings = field(default_factory=RecordSettings)
     host: str = _option("0.0.0.0", "address to listen on")  # noqa: S104  (in a pod; the local stack says 127.0.0.1)
     http_port: int = _option(8080, "port of REST", int)
     grpc_port: int = _option(8081, "port of gRPC", int)
@@ -97,6 +139,7 @@ class Settings:
     )
     model_repository: Path | None = _option(None, "folder of the models and their golden samples", Path)  # noqa: RUF009  (a field)
     follow_releases: bool = _option(False, "serve the release that serving.json in that folder names")
+    drift_window: int = _option(500, "instances that are compared with a model's reference; 0: none", _number(int, 0))
     cors_origins: tuple[str, ...] = _option((), "comma-separated origins that browsers may call from", _names)
     decode_threads: int = _option(os.cpu_count() or 2, "threads that decode images", _COUNT)
     drain_s: float = _option(5.0, "seconds for which requests are still served after SIGTERM", float)
@@ -126,10 +169,14 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     repository = told["model_repository"]
     if repository is not None and not repository.is_dir():
         parser.error(f"--model_repository {repository}: no such folder")
+    unknown = [name for name in told["record_images"] if name not in names]
+    if unknown:
+        parser.error(f"--record_images names {unknown[0]}, which is no service here: there are {', '.join(names)}")
     return Settings(
         tuple(told["service"]),
         {name: told[name] for name in number_options()},
         Limits(**{one.name: told[flag] for flag, one in _flags(Limits)}),
+        RecordSettings(**{one.name: told[flag] for flag, one in _flags(RecordSettings)}),
         **{one.name: told[flag] for flag, one in _flags(Settings)},
     )
 
@@ -140,7 +187,7 @@ def options() -> Iterator[tuple[str, dict[str, Any]]]:
         check = _number(float, option.minimum, option.maximum)
         text = f"{option.description} (default: {option.default})"
         yield name, {"type": check, "default": option.default, "help": text}
-    for flag, one in (*_flags(Settings), *_flags(Limits)):
+    for flag, one in (*_flags(Settings), *_flags(Limits), *_flags(RecordSettings)):
         default, text = one.default, one.metadata["help"]
         if isinstance(default, bool):
             yield flag, {"action": "store_true", "help": text}

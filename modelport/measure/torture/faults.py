@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from modelport.measure.torture import artefacts, busy, callers, loads, processes, shared_memory
+from modelport.measure.torture import artefacts, busy, callers, loads, processes, records, shared_memory
 from modelport.measure.torture.outcome import Outcome
 from modelport.measure.torture.served import Served
 
@@ -53,6 +53,10 @@ ALONE: Mapping[str, Callable[[Path], Outcome]] = {
     "artefact-wrong": artefacts.wrong,
     "artefact-swapped": artefacts.swapped,
     "shm-full": shared_memory.full,
+    "record-disk-full": records.disk_full,
+    "record-sink-slow": records.sink_slow,
+    "record-sink-dead": records.sink_dead,
+    "record-killed": records.killed,
     "bystander": loads.bystander,
 }
 SHORT = ("detector-killed", "chain-stalled", "triton-killed", "callers-gone", "sigterm")

@@ -61,6 +61,7 @@ class Served:
         repository: of models, see `copy_repository`.
         services: that it serves.
         wrapper: a command in front of it, for a namespace of its own for instance.
+        options: of the transformer.
     """
 
     def __init__(
@@ -69,13 +70,14 @@ class Served:
         repository: Path,
         services: Sequence[str] = SERVICES,
         wrapper: Sequence[str] = (),
+        options: Sequence[str] = (),
     ) -> None:
         self.port, _, self.triton_port, *_ = free_ports(5)
         self.url = f"http://{LOOPBACK}:{self.port}"  # gRPC has the next port
         self.repository = repository
         self.log_file = log_file
-        options = [f"--services={','.join(services)}", f"--port={self.port}", f"--triton-port={self.triton_port}"]
-        options += [f"--chain=classifier={','.join(CHAIN)}", "--die-with-parent"]
+        options = [*options, f"--services={','.join(services)}", f"--port={self.port}"]
+        options += [f"--triton-port={self.triton_port}", f"--chain=classifier={','.join(CHAIN)}", "--die-with-parent"]
         options += [f"--repository={repository}"]
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("wb") as log:

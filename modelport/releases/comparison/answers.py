@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kserve_transformers.arrays.boxes import box_iou
+from kserve_transformers.record.predictions import read_prediction
 
 IOU_THRESHOLD = 0.5
 
@@ -80,6 +82,20 @@ def read_answer(outputs: Arrays) -> Answer:
     label = ("" if value else "not ") + name if isinstance(value, np.bool_) else str(value)
     measure = "score" if score_name in ("score", "confidence") else "error"
     return Answer((label,), np.asarray(scores, np.float64), measure=measure)
+
+
+def recorded_answer(prediction: Mapping[str, Any]) -> Answer:
+    """Read a prediction in the JSON form of V1, as records have it.
+
+    Raises:
+        ValueError: it is of no known form.
+    """
+    results = read_prediction(prediction)
+    boxes = None
+    if results.boxes is not None:
+        xywh = np.array(results.boxes, np.float32).reshape(-1, 4)
+        boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    return Answer(results.labels, np.array(results.scores, np.float64), boxes, results.measure, results.model)
 
 
 def difference(old: Answer, new: Answer) -> Difference:

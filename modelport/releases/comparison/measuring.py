@@ -95,8 +95,20 @@ def _refusal(old: Side, new: Side, sample: Sample) -> str | None:
 
 def measures(observations: Observations) -> dict[str, Estimate]:
     """The measures of a comparison, by name."""
-    differences = [one.difference for one in observations.compared]
-    answer = observations.compared[0].old
+    found = answer_measures(observations.compared)
+    found["old latency, ms"] = statistics.median(observations.old_ms)
+    found["new latency, ms"] = statistics.median(observations.new_ms)
+    found["latency ratio"] = statistics.ratio_of_medians(observations.new_ms, observations.old_ms)
+    found["old memory, MiB"] = statistics.median(observations.old_mib)
+    found["new memory, MiB"] = statistics.median(observations.new_mib)
+    found["memory ratio"] = statistics.ratio_of_medians(observations.new_mib, observations.old_mib)
+    return found
+
+
+def answer_measures(compared: Sequence[Compared]) -> dict[str, Estimate]:
+    """The measures of at least one pair of answers, by name."""
+    differences = [one.difference for one in compared]
+    answer = compared[0].old
     agreed, counts = [float(d.agreed) for d in differences], [float(d.count) for d in differences]
     found: dict[str, Estimate] = {}
     if answer.boxes is not None:
@@ -111,10 +123,4 @@ def measures(observations: Observations) -> dict[str, Estimate]:
         # No rule limits errors: they have the unit of the input.
         found[f"{answer.measure} shift"] = statistics.mean(shifts)
         found[f"absolute {answer.measure} shift"] = statistics.mean([abs(shift) for shift in shifts])
-    found["old latency, ms"] = statistics.median(observations.old_ms)
-    found["new latency, ms"] = statistics.median(observations.new_ms)
-    found["latency ratio"] = statistics.ratio_of_medians(observations.new_ms, observations.old_ms)
-    found["old memory, MiB"] = statistics.median(observations.old_mib)
-    found["new memory, MiB"] = statistics.median(observations.new_mib)
-    found["memory ratio"] = statistics.ratio_of_medians(observations.new_mib, observations.old_mib)
     return found

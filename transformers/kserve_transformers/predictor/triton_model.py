@@ -119,6 +119,11 @@ class TritonModel:
         return self._health.serving.release if self._health.serving else self._follower.assigned
 
     @property
+    def release_name(self) -> str:
+        """The release as metrics and records name it: release.json's name for the repository's own model."""
+        return self.release or release_of(self._repository)
+
+    @property
     def draining(self) -> list[str | None]:
         """Releases that served before and still have requests."""
         return [release for release, count in self._in_use.items() if count and release != self.release]
@@ -270,7 +275,6 @@ class TritonModel:
             logger.warning("model %s is %s", self.name, f"not ready: {refusal}" if refusal else "ready")
         if serving is not None and serving is not known_serving:
             weights = "trained" if serving.declaration.trained else "untrained"
-            release = serving.release or release_of(self._repository)
             MODEL.labels(self.name).info(
-                {"version": serving.declaration.version, "weights": weights, "release": release}
+                {"version": serving.declaration.version, "weights": weights, "release": self.release_name}
             )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kserve_transformers.observe import REQUEST_ID, begin, record
+from kserve_transformers.observe import NO_SERVICE, REQUEST_ID, begin, record
 from kserve_transformers.routes.table import Target, keep_target
 
 KEY_NAME = "modelport.key"  # in the scope of a request whose caller has one
@@ -21,7 +21,7 @@ class Observed:
 
     Args:
         app: what is observed.
-        targets: by path; all others count as the service "none": callers cannot make up labels.
+        targets: by path; all others count as the service "none".
     """
 
     def __init__(self, app: ASGIApp, targets: Mapping[str, Target]) -> None:
@@ -47,5 +47,5 @@ class Observed:
         try:
             await self._app(scope, receive, observed)
         finally:
-            service = target.service.name if target.service else "none"
+            service = target.service.name if target.service else NO_SERVICE
             record(service, target.protocol, outcome, time.perf_counter() - started, request_id, scope.get(KEY_NAME))

@@ -16,7 +16,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from kserve_transformers.health import Health
 from kserve_transformers.metadata import server_metadata, service_metadata
-from kserve_transformers.observe import REQUEST_ID, begin, record
+from kserve_transformers.observe import NO_SERVICE, REQUEST_ID, begin, record
 from kserve_transformers.protocol.grpc import parse_infer_request, render_infer_response
 from kserve_transformers.protocol.v2 import check_version
 from kserve_transformers.sdk.errors import translate
@@ -96,7 +96,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
             context.set_trailing_metadata((identified, *more))
             raise
         finally:
-            service = request.model_name if request.model_name in self.services else "none"
+            service = request.model_name if request.model_name in self.services else NO_SERVICE
             record(service, "grpc", outcome, time.perf_counter() - started, request_id)
         return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelport.releases.comparison.answers import Answer, difference, read_answer
+from modelport.releases.comparison.answers import Answer, difference, read_answer, recorded_answer
 
 
 def boxes(*found: tuple[str, float, tuple[float, float, float, float]]) -> Answer:
@@ -77,3 +77,51 @@ def test_the_best_labels_decide_and_their_scores_shift() -> None:
     other = difference(old, Answer(("dog", "cat"), np.array([0.6, 0.4])))
     assert (other.agreed, other.count, other.shifts) == (0, 1, ())
     assert other.rank < difference(old, old).rank
+
+
+@pytest.mark.parametrize(
+    ("prediction", "labels", "scores", "boxes", "measure"),
+    [
+        pytest.param(
+            {"detections": [{"label": "cup", "confidence": 0.5, "bbox": [1, 2, 3, 4]}], "warning": "untrained"},
+            ("cup",),
+            [0.5],
+            [[1, 2, 4, 6]],
+            "score",
+            id="detections",
+        ),
+        pytest.param({"detections": []}, (), [], [], "score", id="no detection"),
+        pytest.param(
+            {"model": "m", "fallback": False, "predictions": [{"label": "cat", "score": 0.6}]},
+            ("cat",),
+            [0.6],
+            None,
+            "score",
+            id="classes",
+        ),
+        pytest.param(
+            {"status": "success", "predictions": [{"class": "Audi", "confidence": 60.0}], "top_prediction": {}},
+            ("Audi",),
+            [0.6],
+            None,
+            "score",
+            id="classes in per cent",
+        ),
+        pytest.param({"predicted_digit": 5, "confidence": 1.0}, ("5",), [1.0], None, "score", id="digit"),
+        pytest.param(
+            {"mae": 0.0, "threshold": 0.8, "anomaly": False}, ("not anomaly",), [0.0], None, "error", id="no anomaly"
+        ),
+        pytest.param({"mae": 1.2, "threshold": 0.8, "anomaly": True}, ("anomaly",), [1.2], None, "error", id="anomaly"),
+    ],
+)
+def test_recorded_predictions_are_read(prediction, labels, scores, boxes, measure) -> None:
+    answer = recorded_answer(prediction)
+    assert (answer.labels, answer.measure, answer.model) == (labels, measure, prediction.get("model"))
+    assert answer.scores == pytest.approx(scores)
+    assert boxes is None if answer.boxes is None else answer.boxes.tolist() == boxes
+
+
+@pytest.mark.parametrize("prediction", [{}, {"name": "x"}, {"score": 0.5}, {"detections": [{}]}, {"predictions": [1]}])
+def test_predictions_of_no_known_form_are_refused(prediction) -> None:
+    with pytest.raises(ValueError, match="no label and score"):
+        recorded_answer(prediction)
