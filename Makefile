@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,9 +95,13 @@ check-cluster: $(if $(OVERLAY),overlay) setup-manifests  ## say what KUBECONFIG'
 test-cluster: overlay setup  ## try an overlay on KUBECONFIG's cluster, in a namespace of its own: OVERLAY=name (ARGS="--cpu 50m")
 	@$(RUN) test-cluster $(OVERLAY) $(ARGS)
 
-canary: setup  ## give a release a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10 [WHY="..."]
-	@$(RUN) canary "$(SERVICE)" "$(RELEASE)" "$(PERCENT)" $(if $(WHY),--why "$(WHY)") \
-	  $(if $(UNCHECKED),--unchecked) $(if $(UNTRAINED),--untrained)
+canary: setup  ## give a release a share of the traffic: SERVICE=digits RELEASE=2026-... PERCENT=10, or AUTO=1 [STEPS=5,50,100] [EVERY=10] [WHY="..."]
+	@$(RUN) canary "$(SERVICE)" "$(RELEASE)" $(if $(AUTO),--auto,"$(PERCENT)") $(if $(STEPS),--steps $(STEPS)) \
+	  $(if $(EVERY),--every $(EVERY)) $(if $(WHY),--why "$(WHY)") $(if $(UNCHECKED),--unchecked) $(if $(UNTRAINED),--untrained) $(ARGS)
+
+shadow: setup  ## copy requests to a release: SERVICE=digits RELEASE=2026-... [PERCENT=20]; judge: no RELEASE; END=1
+	@$(RUN) shadow "$(SERVICE)" $(if $(RELEASE),"$(RELEASE)") $(if $(PERCENT),--percent $(PERCENT)) $(if $(END),--end) \
+	  $(if $(WHY),--why "$(WHY)") $(if $(UNCHECKED),--unchecked) $(if $(UNTRAINED),--untrained) $(ARGS)
 
 promote: setup  ## let the canary serve all traffic: SERVICE=digits [WHY="..."]
 	@$(RUN) promote "$(SERVICE)" $(if $(WHY),--why "$(WHY)")

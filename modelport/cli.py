@@ -49,9 +49,12 @@ COMMANDS: Mapping[str, Command] = {
     "release": _release("release", "build and check a release of a service's models", "releases"),
     "verify": _release("verify", "check a release and its signature", "releases"),
     "publish": _release("publish", "upload a release to storage", "releases"),
-    "canary": _release("canary", "give a release a share of the traffic"),
+    "canary": _release(
+        "canary", "give a release a share of the traffic; --auto judges it and moves the share", "releases"
+    ),
     "promote": _release("promote", "let the canary serve all traffic"),
     "rollback": _release("rollback", "end the canary, or return to the release before"),
+    "shadow": _release("shadow", "copy requests to a release, and judge its answers; they go to nobody", "releases"),
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
     "evaluate": _release("evaluate", "measure accuracy or mAP on labelled data", "releases"),

@@ -51,8 +51,9 @@ def _backends(documents: Sequence[Document]) -> Findings:
     for route in of(documents, "HTTPRoute", "GRPCRoute"):
         for index, rule in enumerate(at(route, "spec.rules", [])):
             field, references = f"spec.rules.{index}.backendRefs", rule.get("backendRefs", [])
+            mirrors = [at(one, "requestMirror.backendRef") for one in rule.get("filters", []) if "requestMirror" in one]
             kinds = {reference.get("kind", "Service") for reference in references}
-            for reference in references:
+            for reference in (*references, *mirrors):
                 kind, name = reference.get("kind", "Service"), reference.get("name")
                 if name not in names(documents, kind):
                     yield Finding(title(route), field, f"no {kind} {name!r} is rendered", "Name one that is")

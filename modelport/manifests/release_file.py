@@ -30,11 +30,15 @@ class Choice:
         stable: the release that serves.
         canary: the release that is tried on a share of the traffic.
         percent: the canary's share of the traffic, 0 for no canary.
+        shadow: the release that gets copies of requests.
+        shadow_percent: the share of the requests that are copied, 0 for no shadow.
     """
 
     stable: str
     canary: str
     percent: int
+    shadow: str = FIRST_RELEASE
+    shadow_percent: int = 0
 
 
 def release_file(manifests: Path = MANIFESTS) -> Path:
@@ -52,7 +56,13 @@ def parse(text: str) -> dict[str, Choice]:
         data = at(yaml.safe_load(text) or {}, "data", {})
         services = [key.removesuffix("-stable") for key in data if key.endswith("-stable")]
         return {
-            name: Choice(data[f"{name}-stable"], data[f"{name}-canary"], int(data[f"{name}-percent"]))
+            name: Choice(
+                data[f"{name}-stable"],
+                data[f"{name}-canary"],
+                int(data[f"{name}-percent"]),
+                data.get(f"{name}-shadow", FIRST_RELEASE),  # files from before there were shadows lack them
+                int(data.get(f"{name}-shadow-percent", 0)),
+            )
             for name in services
         }
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -68,10 +78,12 @@ def edited(text: str, service: str, choice: Choice) -> str:
     new = text
     for key, value in asdict(choice).items():
         # key: value  # comment; the value with or without quotes
+        key = key.replace("_", "-")
         new = re.sub(rf"(?m)^(\s*{service}-{key}:\s*)([\"']?)[^\"'#\s]*\2", rf"\g<1>\g<2>{value}\g<2>", new)
     if parse(new) != {**parse(text), service: choice}:
         raise ReleaseFileError(
-            f"releases.yaml has no plain lines for {service}: write {service}-stable: NAME and so on"
+            f"releases.yaml has no plain lines for {service}: write {service}-stable: NAME and so on "
+            "(`make manifests` adds missing ones)"
         )
     return new
 
@@ -84,12 +96,15 @@ def completed(text: str, services: Sequence[str]) -> str:
     """
     present, first = parse(text), Choice(FIRST_RELEASE, FIRST_RELEASE, 0)
     for service in set(present) - set(services):
-        text = re.sub(rf"(?m)^ *{service}-(stable|canary|percent):.*\n", "", text)
+        text = re.sub(rf"(?m)^ *{service}-(stable|canary|percent|shadow|shadow-percent):.*\n", "", text)
     for service in services:
         if service not in present:
             text += (
                 f'  {service}-stable: {first.stable}\n  {service}-canary: {first.canary}\n  {service}-percent: "0"\n'
             )
+        if not re.search(rf"(?m)^ *{service}-shadow:", text):
+            shadow = f'  {service}-shadow: {first.shadow}\n  {service}-shadow-percent: "0"\n'
+            text = re.sub(rf"(?m)^( *{service}-percent:.*\n)", lambda line: line[1] + shadow, text)  # noqa: B023
     if parse(text) != {service: present.get(service, first) for service in services}:
         raise ReleaseFileError(
             "releases.yaml does not end with plain lines of `data`: write SERVICE-stable: NAME and so on"

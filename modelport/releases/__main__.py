@@ -19,6 +19,7 @@ MODULES: Mapping[str, str] = {
     "canary": "canary",
     "promote": "canary",
     "rollback": "canary",
+    "shadow": "shadow",
     "releases": "releases",
     "compare": "compare",
     "evaluate": "evaluate",

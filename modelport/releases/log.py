@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from modelport.manifests.release_file import Choice
 from modelport.releases.errors import ReleaseError
@@ -17,12 +18,12 @@ from modelport.releases.errors import ReleaseError
 
 @dataclass(frozen=True)
 class Entry:
-    """A change of the release file.
+    """A change of the release file, or a decision about it.
 
     Attributes:
         when: ISO 8601, UTC.
         who: git's user.name, else the name of the system's user.
-        what: canary, promote or rollback.
+        what: canary, promote, rollback or shadow; hold where a judge of a canary decided to change nothing.
         before, after: the service's part of the release file.
     """
 
@@ -55,7 +56,8 @@ def append(file: Path, what: str, service: str, before: Choice, after: Choice, w
     """Log a change that the current user makes now; the entry is on the disk when this returns."""
     change = Entry(datetime.now(UTC).isoformat(timespec="seconds"), _user(), what, service, before, after, why)
     with file.open("ab") as stream:
-        stream.write(json.dumps(asdict(change), ensure_ascii=False).encode() + b"\n")
+        line = asdict(change) | {"before": _told(before), "after": _told(after)}
+        stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -67,6 +69,17 @@ def stable_before(changes: Sequence[Entry], service: str, stable: str) -> str | 
         if promoted and change.after.stable == stable:
             return change.before.stable
     return None
+
+
+def latest_shadow(changes: Sequence[Entry], service: str) -> Entry | None:
+    """The entry with which a service's latest shadow began; None where it has had none."""
+    started = [one for one in changes if one.service == service and one.what == "shadow" and one.after.shadow_percent]
+    return started[-1] if started else None
+
+
+def _told(choice: Choice) -> dict[str, Any]:
+    """Without the shadow where there is none."""
+    return {key: value for key, value in asdict(choice).items() if choice.shadow_percent or "shadow" not in key}
 
 
 def _user() -> str:

@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exporters.files import staged
@@ -35,6 +35,10 @@ class Folders:
         """The log of all changes."""
         return self.manifests / "releases" / "log.jsonl"
 
+    def baseline(self, service: str) -> Path:
+        """What a canary's judge remembers of the present step."""
+        return self.releases.parent / "canary" / f"{service}.json"
+
 
 def choices(folders: Folders, service: str | None = None) -> dict[str, Choice]:
     """The current content of the release file, for all services or for one.
@@ -56,7 +60,7 @@ def change(folders: Folders, what: str, service: str, why: str, transition: Tran
 
     Args:
         folders: where the file is.
-        what: the command: canary, promote or rollback.
+        what: the command: canary, promote, rollback or shadow.
         service: whose choice changes.
         why: the reason, for the log.
         transition: computes the new choice.
@@ -80,6 +84,12 @@ def change(folders: Folders, what: str, service: str, why: str, transition: Tran
     return "\n".join(difflib.unified_diff(text.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm=""))
 
 
+def note(folders: Folders, what: str, service: str, choice: Choice, why: str) -> None:
+    """Log a decision that changes nothing."""
+    with _locked(folders.log.parent):
+        log.append(folders.log, what, service, choice, choice, why)
+
+
 def resolve(folders: Folders, service: str, part: str, unchecked: bool, untrained: bool) -> str:
     """The full name of a release that may serve.
 
@@ -96,7 +106,12 @@ def resolve(folders: Folders, service: str, part: str, unchecked: bool, untraine
         ReleaseInvalidError: it is on this machine, and its files do not match its release.json.
     """
     on_disk = built(service, folders.releases)
-    logged = [name for c in log.read(folders.log) if c.service == service for name in (c.after.stable, c.after.canary)]
+    logged = [
+        name
+        for c in log.read(folders.log)
+        if c.service == service
+        for name in (c.after.stable, c.after.canary, c.after.shadow)
+    ]
     known = {FIRST_RELEASE, *on_disk, *logged}
     if unchecked and NAME.fullmatch(part) and part not in known:
         return part
@@ -121,16 +136,34 @@ def canary(release: str, percent: int) -> Transition:
             raise RolloutError(f"{release} is the stable release already: choose another one")
         if (release, percent) == (now.canary, now.percent):
             raise RolloutError(f"{release} is the canary with {percent} % already")
-        return Choice(now.stable, release, percent)
+        return replace(now, canary=release, percent=percent)
 
     return transition
+
+
+def shadow(release: str, percent: int) -> Transition:
+    """Copy a share of the requests to a release."""
+
+    def transition(now: Choice, _: Sequence[log.Entry]) -> Choice:
+        if (release, percent) == (now.shadow, now.shadow_percent):
+            raise RolloutError(f"{release} gets copies of {percent} % already")
+        return replace(now, shadow=release, shadow_percent=percent)
+
+    return transition
+
+
+def end_shadow(now: Choice, _: Sequence[log.Entry]) -> Choice:
+    """Copy no requests any more."""
+    if not now.shadow_percent:
+        raise RolloutError("there is no shadow to end: start one with `modelport shadow SERVICE RELEASE`")
+    return replace(now, shadow=now.stable, shadow_percent=0)
 
 
 def promote(now: Choice, _: Sequence[log.Entry]) -> Choice:
     """Make the canary the stable release."""
     if not now.percent:
         raise RolloutError("there is no canary to promote: start one with `modelport canary SERVICE RELEASE 10`")
-    return Choice(now.canary, now.canary, 0)
+    return replace(now, stable=now.canary, percent=0)
 
 
 def rollback(service: str) -> Transition:
@@ -142,7 +175,7 @@ def rollback(service: str) -> Transition:
             raise RolloutError(
                 f"there is no canary, and the log has no stable release of {service} before {now.stable}"
             )
-        return Choice(former, former, 0)
+        return replace(now, stable=former, canary=former, percent=0)
 
     return transition
 

@@ -7,6 +7,7 @@ with their shares, retries, fallback, time limits and buffer, by which a real En
 Replaced by what this machine has:
 - addresses and ports: --host, --http_port, --grpc_port, --predictor_host; gRPC does not pass Envoy;
 - storage: the release that a storageUri names is a folder of build/releases; `initial` is the model repository;
+- a record on a volume: build/record;
 - replicas: one process a predictor; what scales, places or limits pods means nothing here;
 - Triton: one for each release, with the stack's own options (tests/manifests runs the declared ones);
 - host names: without HTTPRoutes, KServe tells services apart by host name, Envoy here by path.
@@ -15,6 +16,7 @@ CORS and JWT policies are left out.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.record.events import ORIGIN
 from kserve_transformers.settings import Settings, parse_settings
 from modelport.environment import ROOT
 from modelport.manifests.findings import Document, at
@@ -36,6 +39,7 @@ from modelport.stack.stack import StackSettings
 from modelport.stack.transformer_server import TransformerSettings
 
 RELEASES = ROOT / "build" / "releases"
+RECORD = ROOT / "build" / "record"
 _SERVICE_AND_RELEASE = re.compile(r"/([\w-]+)[/:]([\w.-]+)$")  # the end of a storageUri, an OCI image's too
 
 
@@ -75,8 +79,8 @@ class Predictor:
             http_port=port,
             grpc_port=port + 1,
             name=self.name,
-            declared=(*self.arguments, *options),
-            variables=dict(self.variables),
+            declared=(*map(_local, self.arguments), *options),
+            variables={**dict(self.variables), ORIGIN: f"{self.endpoint}-predictor"},  # as a pod is called
         )
 
 
@@ -107,8 +111,24 @@ class Declared:
             total = sum(share.weight for share in route.shares)
             shares = ", ".join(f"{names[share.endpoint]} {100 * share.weight / total:g} %" for share in route.shares)
             then = "".join(f", then {names[endpoint]}" for endpoint in route.fallback)
-            lines.append(f"{route.matches[0].path}: {shares}{then}")
+            copies = "".join(f"; copies of {one.weight} % to {names[one.endpoint]}" for one in route.mirrors)
+            lines.append(f"{route.matches[0].path}: {shares}{then}{copies}")
         return lines
+
+    @property
+    def shadows(self) -> frozenset[str]:
+        """Endpoints that get nothing but copies of requests."""
+        copies = {one.endpoint for route in self.routes for one in route.mirrors}
+        return frozenset(copies - {share.endpoint for route in self.routes for share in route.shares})
+
+    def without_shadows(self) -> Declared:
+        """What serves callers."""
+        documents = copy.deepcopy([dict(document) for document in self.documents])
+        for document in documents:
+            for rule in at(document, "spec.rules", []) if document.get("kind") == "HTTPRoute" else []:
+                rule["filters"] = [one for one in rule.get("filters", []) if one.get("type") != "RequestMirror"]
+        predictors = tuple(one for one in self.predictors if one.endpoint not in self.shadows)
+        return Declared(documents, predictors, self.stamp)
 
 
 @dataclass(frozen=True)
@@ -205,6 +225,11 @@ class OverlaySettings(StackSettings):
             tuple(pod.transformer_arguments()),
             tuple((v["name"], v["value"]) for v in pod.transformer.get("env") or [] if "value" in v),
         )
+
+
+def _local(argument: str) -> str:
+    """A record is written to a folder of the checkout where the pods write it to their volume."""
+    return f"--record={RECORD}" if argument.startswith("--record=/") else argument
 
 
 def _parsed(arguments: Sequence[str]) -> Settings:

@@ -24,7 +24,7 @@ from modelport.stack.model_supervisor import ModelSupervisor
 from modelport.stack.overlay import Declared, OverlaySettings, Predictor
 from modelport.stack.running import run_folder
 from modelport.stack.server import LOOPBACK, Server, port_problem
-from modelport.stack.supervisor import Supervisor, stop_together
+from modelport.stack.supervisor import MAX_BACK_OFF_S, STEADY_S, Supervisor, stop_together
 from modelport.stack.transformer_server import TransformerServer
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
@@ -61,8 +61,10 @@ class OverlayStack(Supervisor):
         self._units: dict[Predictor, TransformerServer] = {}
         self._ports: dict[Server, list[int]] = {}  # of all servers of which something may be left
         self._ending: list[Thread] = []
-        self.declared = settings.first
-        self._seen = self.declared.stamp
+        # a shadow is started beside what serves, as after a change: one that does not start keeps nobody waiting
+        self.declared = settings.first.without_shadows()
+        self._seen = (0, 0) if settings.first.shadows else self.declared.stamp
+        self._due: dict[str, float] = {}  # when a server of a shadow that ended is started again
         self._change: Change | None = None
         for predictor in self.declared.predictors:
             self._add(predictor)
@@ -101,6 +103,32 @@ class OverlayStack(Supervisor):
         for thread in self._ending:
             thread.join()
         shutil.rmtree(run_folder(self.settings.http_port), ignore_errors=True)
+
+    def _revive(self, server: Server, why: str) -> None:
+        """Callers are not to notice what happens to a shadow: nobody waits for it, and nothing else ends with it."""
+        if server.name not in self._shadow_servers():
+            super()._revive(server, why)
+            return
+        now = time.monotonic()
+        if server.name not in self._due:
+            steady = now - self._started[server.name] > STEADY_S
+            self._failures[server.name] = 1 if steady else self._failures.get(server.name, 0) + 1
+            delay_s = min(2.0 ** (self._failures[server.name] - 1), MAX_BACK_OFF_S)
+            self._due[server.name] = now + delay_s
+            say(f"{server.name} {why}: starting it again in {delay_s:g} s; it is a shadow, callers are not concerned")
+        elif now > self._due[server.name]:
+            del self._due[server.name]
+            server.start()
+            self._started[server.name] = now
+            self._diagnoses.pop(server.name, None)
+
+    def _shadow_servers(self) -> set[str]:
+        """Names of the servers that only shadows need."""
+        shadows = self.declared.shadows
+        real = {p.repository for p in self.declared.predictors if p.endpoint not in shadows}
+        own = [p for p in self.declared.predictors if p.endpoint in shadows]
+        tritons = [self._tritons[p.repository].name for p in own if p.repository not in real]
+        return {*tritons, *(self._units[p].name for p in own)}
 
     def _begin(self) -> None:
         """Start what is declared now and does not run yet; what was starting and is not declared now is given up."""
@@ -194,12 +222,15 @@ class OverlayStack(Supervisor):
         """Supervise what is routed to."""
         repositories = dict.fromkeys(predictor.repository for predictor in self.declared.predictors)
         units = {predictor: self._units[predictor] for predictor in self.declared.predictors}
-        tritons = [self._tritons[repository] for repository in repositories]
+        tritons, shadows = [self._tritons[repository] for repository in repositories], self.declared.shadows
         self.transformers = tuple(units.values())
         self.servers = (*tritons, self._envoy, *self.transformers)
         self.model_supervisors = tuple(
             ModelSupervisor(
-                self._tritons[repository], [unit for p, unit in units.items() if p.repository == repository]
+                self._tritons[repository],
+                # the word of a shadow counts where nobody else uses the model
+                [unit for p, unit in units.items() if p.repository == repository and p.endpoint not in shadows]
+                or [unit for p, unit in units.items() if p.repository == repository],
             )
             for repository in repositories
         )

@@ -114,7 +114,9 @@ def test_a_service_that_is_no_longer_declared_leaves_nothing(
 
 
 def test_releases_that_serve_stay_when_services_come_and_go() -> None:
-    text = '# kept\ndata:\n  cars-stable: r1  # kept\n  cars-canary: r2\n  cars-percent: "10"\n'
+    former = '# kept\ndata:\n  cars-stable: r1  # kept\n  cars-canary: r2\n  cars-percent: "10"\n'
+    text = completed(former, ["cars"])  # of a time without shadows
+    assert text == former + '  cars-shadow: initial\n  cars-shadow-percent: "0"\n'
     longer = completed(text, ["helmets", "cars"])
     assert longer.startswith(text)
     assert parse(longer) == {"cars": Choice("r1", "r2", 10), "helmets": Choice("initial", "initial", 0)}

@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _rows(place: Folders, service: str, choice: Choice) -> Iterator[tuple[str, ...]]:
     on_disk = built(service, place.releases)
-    for name in dict.fromkeys((choice.stable, choice.canary, *on_disk)):
+    shadow = [choice.shadow] if choice.shadow_percent else []
+    for name in dict.fromkeys((choice.stable, choice.canary, *shadow, *on_disk)):
         release = on_disk.get(name)
         described = _describe(place, release) if release else ("", "", "", "")
         yield (service, name, _share(name, choice), *described)
@@ -63,12 +64,15 @@ def _measured(release: Release) -> Iterator[str]:
 def _share(name: str, choice: Choice) -> str:
     shares = [f"stable {100 - choice.percent} %"] * (name == choice.stable)
     shares += [f"canary {choice.percent} %"] * (name == choice.canary and choice.percent > 0)
+    shares += [f"shadow of {choice.shadow_percent} %"] * (name == choice.shadow and choice.shadow_percent > 0)
     return ", ".join(shares)
 
 
 def _step(change: log.Entry) -> str:
     """The change as BEFORE -> AFTER."""
     return " -> ".join(
-        f"{choice.stable}" + f" with {choice.percent} % {choice.canary}" * bool(choice.percent)
+        choice.stable
+        + f" with {choice.percent} % {choice.canary}" * bool(choice.percent)
+        + f", {choice.shadow_percent} % copied to {choice.shadow}" * bool(choice.shadow_percent)
         for choice in (change.before, change.after)
     )

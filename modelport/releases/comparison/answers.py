@@ -98,24 +98,28 @@ def recorded_answer(prediction: Mapping[str, Any]) -> Answer:
     return Answer(results.labels, np.array(results.scores, np.float64), boxes, results.measure, results.model)
 
 
-def difference(old: Answer, new: Answer) -> Difference:
-    """Compare two answers to the same sample."""
+def difference(old: Answer, new: Answer, iou_threshold: float = IOU_THRESHOLD) -> Difference:
+    """Compare two answers to the same sample; boxes of the same label with this IoU or more agree."""
     if old.boxes is not None and new.boxes is not None:
-        return _boxes_difference(old, old.boxes, new, new.boxes)
+        return _boxes_difference(old, old.boxes, new, new.boxes, iou_threshold)
     if old.labels[0] == new.labels[0]:
         return Difference(1, 1, (float(new.scores[0] - old.scores[0]),))
     return Difference(0, 1, (), only_old=old.labels[:1], only_new=new.labels[:1])
 
 
 def _boxes_difference(
-    old: Answer, old_boxes: npt.NDArray[np.float32], new: Answer, new_boxes: npt.NDArray[np.float32]
+    old: Answer,
+    old_boxes: npt.NDArray[np.float32],
+    new: Answer,
+    new_boxes: npt.NDArray[np.float32],
+    iou_threshold: float,
 ) -> Difference:
     """Pair boxes of the same label greedily, by descending IoU, each box in one pair at most."""
     overlaps = box_iou(old_boxes, new_boxes)
     same = np.array([[a == b for b in new.labels] for a in old.labels], bool).reshape(overlaps.shape)
     iou = np.where(same, overlaps, 0)
     pairs: list[tuple[int, int]] = []
-    while iou.size and iou.max() >= IOU_THRESHOLD:
+    while iou.size and iou.max() >= iou_threshold:
         i, j = (int(index) for index in np.unravel_index(iou.argmax(), iou.shape))
         pairs.append((i, j))
         iou[i, :] = iou[:, j] = -1

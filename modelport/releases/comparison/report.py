@@ -25,7 +25,11 @@ _MAX_LABELS = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison."""
+    """A finished comparison.
+
+    Attributes:
+        accounts: further lines, of what was not compared and why.
+    """
 
     service: str
     old: str
@@ -34,6 +38,7 @@ class Comparison:
     measures: Mapping[str, Estimate]
     findings: Mapping[Rule, Finding]
     verdict: Verdict
+    accounts: tuple[str, ...] = ()
 
     @property
     def most_different(self) -> list[Compared]:
@@ -53,6 +58,7 @@ def lines(comparison: Comparison) -> list[str]:
         *table(rows).splitlines(),
         *_labels(comparison),
         *_remarks(comparison),
+        *(line for account in comparison.accounts for line in account.splitlines()),
         f"verdict: {comparison.verdict.text}",
     ]
 
@@ -73,8 +79,10 @@ def write(comparison: Comparison, folder: Path) -> Path:
     ]
     for number, compared in enumerate(comparison.most_different, start=1):
         name = f"differs-{number}.jpg"
-        cv2.imwrite(str(folder / name), draw(compared.sample, (("old", compared.old), ("new", compared.new))))
         text += [f"## {compared.sample.name}", "", f"old: {caption(compared.old)}; new: {caption(compared.new)}", ""]
+        if not len(compared.sample.content):  # a record has its hash alone
+            continue
+        cv2.imwrite(str(folder / name), draw(compared.sample, (("old", compared.old), ("new", compared.new))))
         text += [f"![{compared.sample.name}: the old release in blue, the new one in orange]({name})", ""]
     replace_file(folder / "report.md", "\n".join(text).encode())
     return folder / "report.md"
@@ -116,6 +124,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict.text,
         "measures": {name: _finite(asdict(estimate)) for name, estimate in comparison.measures.items()},
         "rules": {rule.text: found.value for rule, found in comparison.findings.items()},
+        "accounts": [line for account in comparison.accounts for line in account.splitlines()],
         "models": comparison.observations.models,
         "refused": comparison.observations.refused,
         "samples": [

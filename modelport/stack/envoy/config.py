@@ -11,6 +11,7 @@ from modelport.stack.envoy.routes import Match, Route, seconds
 
 Address = tuple[str, int]
 ROUTES = "routes"
+MIRRORED = 32  # copies of requests under way to a shadow
 _TYPE = "type.googleapis.com/envoy.extensions."
 _OUTLIER = {
     "consecutive5XxErrors": "consecutive_5xx",
@@ -90,6 +91,14 @@ def _route_entries(route: Route) -> list[dict[str, Any]]:
     else:
         parts = [{"name": f"{route.name}/{share.endpoint}", "weight": share.weight} for share in route.shares]
         action["weighted_clusters"] = {"clusters": parts}
+    if route.mirrors:
+        action["request_mirror_policies"] = [
+            {
+                "cluster": f"{route.name}/{mirror.endpoint}",
+                "runtime_fraction": {"default_value": {"numerator": mirror.weight, "denominator": "HUNDRED"}},
+            }
+            for mirror in route.mirrors
+        ]
     retry = at(route.policy, "retry")
     if retry:
         action["retry_policy"] = _retry(retry)
@@ -135,11 +144,18 @@ def _retry(retry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clusters(route: Route, addresses: Mapping[str, Address]) -> list[dict[str, Any]]:
     names = [share.endpoint for share in route.shares]
+    mirrors = [_mirror_cluster(f"{route.name}/{one.endpoint}", one.endpoint, addresses) for one in route.mirrors]
     if route.fallback:
-        return [_cluster(route.name, [names, list(route.fallback)], route.policy, addresses)]
+        return [_cluster(route.name, [names, list(route.fallback)], route.policy, addresses), *mirrors]
     if len(names) == 1:
-        return [_cluster(route.name, [names], route.policy, addresses)]
-    return [_cluster(f"{route.name}/{name}", [[name]], route.policy, addresses) for name in names]
+        return [_cluster(route.name, [names], route.policy, addresses), *mirrors]
+    return [*(_cluster(f"{route.name}/{name}", [[name]], route.policy, addresses) for name in names), *mirrors]
+
+
+def _mirror_cluster(name: str, endpoint: str, addresses: Mapping[str, Address]) -> dict[str, Any]:
+    """A server that hangs holds only so many copies of requests; further ones are dropped and counted."""
+    limits = {"max_connections": MIRRORED, "max_pending_requests": MIRRORED, "max_requests": MIRRORED}
+    return {**_cluster(name, [[endpoint]], {}, addresses), "circuit_breakers": {"thresholds": [limits]}}
 
 
 def _cluster(

@@ -51,6 +51,7 @@ class Route:
         matches: any of these.
         shares: endpoints by weight, of the first priority.
         fallback: endpoints that are tried when those of the first priority fail.
+        mirrors: endpoints that get copies of so many per cent of the requests; nobody gets their answers.
         timeout_s: of a whole request, retries and all.
         policy: `spec` of the BackendTrafficPolicy that targets the route; empty where there is none.
     """
@@ -61,6 +62,12 @@ class Route:
     fallback: tuple[str, ...]
     timeout_s: float
     policy: Mapping[str, Any]
+    mirrors: tuple[Share, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All endpoints."""
+        return (*(share.endpoint for share in (*self.shares, *self.mirrors)), *self.fallback)
 
 
 def read_routes(documents: Sequence[Document]) -> list[Route]:
@@ -85,9 +92,7 @@ def buffer_bytes(documents: Sequence[Document]) -> int:
 
 def endpoints(routes: Sequence[Route]) -> list[str]:
     """Names of all endpoints, each once."""
-    return list(
-        dict.fromkeys(name for route in routes for name in (*(s.endpoint for s in route.shares), *route.fallback))
-    )
+    return list(dict.fromkeys(name for route in routes for name in route.named))
 
 
 def seconds(duration: str) -> float:
@@ -132,7 +137,13 @@ def _routes(route: Document, documents: Sequence[Document]) -> Iterator[Route]:
                 shares += _split(_service(reference["name"], documents), weight)
         limit = at(rule, "timeouts.request") or at(policy, "spec.timeout.http.requestTimeout") or "15s"
         matches = tuple(Match(at(m, "path.value"), at(m, "path.type") == "Exact") for m in rule.get("matches", []))
-        yield Route(name, matches, tuple(shares), tuple(fallback), seconds(limit), at(policy, "spec", {}))
+        mirrors = [one["requestMirror"] for one in rule.get("filters", []) if one.get("type") == "RequestMirror"]
+        copies = tuple(
+            Share(at(_service(one["backendRef"]["name"], documents), "metadata.name"), one.get("percent", 100))
+            for one in mirrors
+        )
+        policy_spec = at(policy, "spec", {})
+        yield Route(name, matches, tuple(shares), tuple(fallback), seconds(limit), policy_spec, copies)
 
 
 def _targets(policy: Document, route: str) -> bool:

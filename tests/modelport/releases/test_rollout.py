@@ -217,3 +217,21 @@ def test_releases_lists_what_serves_and_what_was_changed(
     assert lines[2].split()[-4:] == ["trained", "not", "stated", "no"]
     assert lines[3].endswith(f"canary digits, initial -> initial with 10 % {release}  trained longer")
     assert len(lines) == 4
+
+
+def test_releases_lists_a_shadow_and_a_rollout_leaves_it(
+    command: Callable[..., int], manifests: Path, release: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("shadow", "digits", ELSEWHERE, "--unchecked") == 0
+    assert command("canary", "digits", release, "10") == 0
+    assert command("promote", "digits") == 0
+    assert read(manifests)["digits"] == Choice(release, release, 0, ELSEWHERE, 20)
+    assert command("rollback", "digits") == 0
+    assert read(manifests)["digits"] == Choice("initial", "initial", 0, ELSEWHERE, 20)
+    capsys.readouterr()
+    assert command("releases", "digits") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:6] for line in lines if line.startswith(f"digits   {ELSEWHERE}")] == [
+        ["shadow", "of", "20", "%"]
+    ]
+    assert f"initial -> initial, 20 % copied to {ELSEWHERE}" in lines[-4]

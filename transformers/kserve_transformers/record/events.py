@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from kserve_transformers.observe import Ended, Exchange
 REQUEST = "org.kubeflow.serving.inference.request"
 RESPONSE = "org.kubeflow.serving.inference.response"
 WINDOW_TYPE = "application/vnd.modelport.window"  # float32, little-endian
+
+ORIGIN = "MODELPORT_ORIGIN"  # a variable: what the server is called where the host's name does not tell it from others
 
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -51,7 +54,7 @@ class Origin:
             namespace = _NAMESPACE.read_text().strip()
         except OSError:
             namespace = "default"
-        return cls(socket.gethostname(), namespace)
+        return cls(os.environ.get(ORIGIN) or socket.gethostname(), namespace)
 
     def attributes(self, service: str) -> dict[str, str]:
         """The attributes that all events of a service have."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelport.manifests.rendering import render
+from modelport.manifests.rendering import MANIFESTS, render
 from modelport.stack.envoy.routes import endpoints, read_routes
 from modelport.stack.envoy.server import Envoy
 from modelport.stack.server import free_ports
@@ -29,6 +29,7 @@ class PodServer(ThreadingHTTPServer):
     def __init__(self, name: str) -> None:
         self.name, self.behaviour = name, "answer"
         self.answers: int | None = None
+        self.ids: list[str] = []  # of the requests
         self._counting = threading.Lock()
         self.over = threading.Event()
         super().__init__(("127.0.0.1", 0), _Pod)
@@ -65,6 +66,7 @@ class _Pod(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         length = len(self.rfile.read(int(self.headers["content-length"])))
+        self.server.ids.append(self.headers["x-request-id"])
         if self.server.behaviour == "hang":
             self.server.over.wait(HANG_S)
         body = f"{self.server.name} {length}".encode()
@@ -86,12 +88,12 @@ class Routed:
 
 
 @pytest.fixture(scope="module")
-def run_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Routed]]:
+def run_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Routed]]:
     """Starts an overlay's Envoy and pods, which live as long as the test module."""
     with ExitStack() as stack:
 
-        def run(overlay: str) -> Routed:
-            documents = render(overlay)
+        def run(overlay: str, manifests: Path = MANIFESTS) -> Routed:
+            documents = render(overlay, manifests)
             pods = {name: PodServer(name) for name in endpoints(read_routes(documents))}
             ports = free_ports(2)
             folder: Path = tmp_path_factory.mktemp("envoy")

@@ -1,0 +1,96 @@
+"""What a running Envoy has counted of each cluster: answers by outcome, and how long they took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelport.stack.server import LOOPBACK
+
+_TIMEOUT_S = 5.0
+# The parser adds _total to the names of counters that do not end with it.
+_FILTER = r"upstream_rq_(total|[1-5]?xx|time|timeout|pending_overflow|active)$|upstream_cx_connect_fail$"
+_CLUSTER = "envoy_cluster_name"
+_COUNTERS = {
+    "envoy_cluster_upstream_rq": "sent",
+    "envoy_cluster_upstream_rq_timeout": "timed_out",
+    "envoy_cluster_upstream_rq_pending_overflow": "overflowed",
+    "envoy_cluster_upstream_rq_active": "active",
+    "envoy_cluster_upstream_cx_connect_fail": "unreachable",
+}
+
+
+@dataclass
+class Counters:
+    """Counts of a cluster since Envoy started.
+
+    Attributes:
+        good: answers 1xx to 3xx.
+        failed: answers 4xx and 5xx, those that Envoy gave for a server that did not answer too.
+        within: how many answers came within so many ms; cumulative, the last one is infinity.
+        sent, timed_out, overflowed, unreachable: requests that were sent, and those without an answer by the reason.
+        active: requests under way now.
+    """
+
+    good: int = 0
+    failed: int = 0
+    sent: int = 0
+    timed_out: int = 0
+    overflowed: int = 0
+    unreachable: int = 0
+    active: int = 0
+    within: dict[float, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counters) -> Counters:
+        return self._with(other, 1)
+
+    def __sub__(self, other: Counters) -> Counters:
+        return self._with(other, -1)
+
+    def _with(self, other: Counters, sign: int) -> Counters:
+        names = {name: getattr(self, name) + sign * getattr(other, name) for name in vars(self) if name != "within"}
+        bounds = {*self.within, *other.within}
+        return Counters(**names, within={b: self.within.get(b, 0) + sign * other.within.get(b, 0) for b in bounds})
+
+
+def read_counters(admin_port: int) -> Mapping[str, Counters]:
+    """Ask a running Envoy.
+
+    Args:
+        admin_port: of its administration on this machine.
+
+    Returns:
+        The counters by the clusters' names.
+
+    Raises:
+        httpx.HTTPError: it does not answer.
+    """
+    url = f"http://{LOOPBACK}:{admin_port}/stats/prometheus"
+    return parse(httpx.get(url, params={"filter": _FILTER}, timeout=_TIMEOUT_S).raise_for_status().text)
+
+
+def parse(text: str) -> Mapping[str, Counters]:
+    """The counters in Envoy's metrics in Prometheus' text format, by cluster."""
+    found: dict[str, Counters] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if _CLUSTER in sample.labels:
+                _count(found.setdefault(sample.labels[_CLUSTER], Counters()), sample)
+    return found
+
+
+def _count(counters: Counters, sample: Any) -> None:
+    name, value = sample.name.removesuffix("_total"), int(sample.value)
+    if name in _COUNTERS:
+        setattr(counters, _COUNTERS[name], value)
+    elif name == "envoy_cluster_upstream_rq_xx":
+        if sample.labels["envoy_response_code_class"] in "123":
+            counters.good += value
+        else:
+            counters.failed += value
+    elif name == "envoy_cluster_upstream_rq_time_bucket":
+        counters.within[float(sample.labels["le"])] = value

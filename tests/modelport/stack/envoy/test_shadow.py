@@ -1,0 +1,108 @@
+"""A real Envoy copies requests to a shadow as the overlay says; whatever the shadow does, callers get their answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from waiting import wait_for
+
+from modelport.environment import ROOT
+from modelport.manifests.release_file import Choice, edited, release_file
+from modelport.manifests.rendering import render
+from modelport.stack.envoy.config import MIRRORED
+from modelport.stack.envoy.counters import Counters, read_counters
+from modelport.stack.envoy.routes import Share, read_routes
+from modelport.stack.overlay import Declared
+
+COPIES = "modelport-digits/digits-shadow"
+
+
+@pytest.fixture(scope="module")
+def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifests with shadows of digits, of all requests, and of cars, of 20 per cent."""
+    folder = Path(shutil.copytree(ROOT / "manifests", tmp_path_factory.mktemp("shadow") / "manifests"))
+    file = release_file(folder)
+    for service, percent in (("digits", 100), ("cars", 20)):
+        choice = Choice("initial", "initial", 0, "2026-11-22-0123456789ab", percent)
+        file.write_text(edited(file.read_text(), service, choice))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def routed(run_overlay: Callable[..., Any], manifests: Path) -> Any:
+    """Envoy in front of the pods."""
+    return run_overlay("shadow", manifests)
+
+
+def post(routed: Any, count: int, path: str = "/digits/predict", body: bytes = b"image") -> list[str]:
+    """The answers, or their statuses where they are failures."""
+    answers = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{routed.port}", timeout=60) as client:
+        for _ in range(count):
+            answer = client.post(path, content=body)
+            answers.append(answer.text if answer.status_code == 200 else str(answer.status_code))
+    return answers
+
+
+def copies(routed: Any) -> Counters:
+    return read_counters(routed.envoy.http_port)[COPIES]
+
+
+def test_only_services_with_a_shadow_have_one(manifests: Path) -> None:
+    routes = {route.name: route.mirrors for route in read_routes(render("shadow", manifests))}
+    assert routes.pop("modelport-digits") == (Share("digits-shadow", 100),)
+    assert routes.pop("modelport-cars") == (Share("cars-shadow", 20),)
+    assert set(routes.values()) == {()}
+
+
+def test_what_serves_callers_is_declared_without_shadows(manifests: Path) -> None:
+    declared = Declared(render("shadow", manifests), (), (0, 0))
+    assert declared.shadows == {"digits-shadow", "cars-shadow"}
+    rest = declared.without_shadows()
+    assert rest.shadows == set()
+    assert [route.shares for route in rest.routes] == [route.shares for route in declared.routes]
+
+
+def test_both_sides_get_the_same_ids_and_the_caller_one_answer(routed: Any) -> None:
+    stable, shadow = routed.pods["digits"], routed.pods["digits-shadow"]
+    assert set(post(routed, 30)) == {"digits 5"}
+    assert set(post(routed, 3, body=b"\xff" * 2_000_000)) == {"digits 2000000"}
+    wait_for(lambda: len(shadow.ids) == 33)
+    assert sorted(shadow.ids) == sorted(stable.ids)
+    assert len(set(shadow.ids)) == 33
+    httpx.post(f"http://127.0.0.1:{routed.port}/digits/predict", content=b"x", headers={"x-request-id": "caller-1"})
+    wait_for(lambda: shadow.ids[-1] == stable.ids[-1] == "caller-1")
+
+
+def test_a_share_of_the_requests_is_copied(routed: Any) -> None:
+    assert set(post(routed, 300, "/cars/predict")) == {"cars 5"}
+    assert 25 <= len(routed.pods["cars-shadow"].ids) <= 95  # 60; five standard deviations are 35
+
+
+@pytest.mark.parametrize("behaviour", ["500", "reset", "hang"])
+def test_whatever_a_shadow_does_callers_get_their_answers_and_copies_are_counted(routed: Any, behaviour: str) -> None:
+    before, shadow = copies(routed), routed.pods["digits-shadow"]
+    shadow.over.clear()
+    shadow.behaviour = behaviour
+    try:
+        assert set(post(routed, 100)) == {"digits 5"}
+        wait_for(lambda: (now := copies(routed) - before).sent + now.overflowed == 100)
+        if behaviour == "hang":
+            assert copies(routed).active <= MIRRORED
+            wait_for(lambda: (now := copies(routed) - before).active + now.timed_out + now.overflowed == 100)
+    finally:
+        shadow.over.set()  # what hangs is answered
+        shadow.behaviour = "answer"
+    wait_for(lambda: copies(routed).active == 0)
+
+
+def test_a_shadow_that_is_gone_is_no_loss_for_callers(routed: Any) -> None:
+    routed.pods["digits-shadow"].vanish()
+    before = copies(routed)
+    assert set(post(routed, 50)) == {"digits 5"}
+    wait_for(lambda: (copies(routed) - before).failed == 50)
