@@ -42,6 +42,10 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("modelport.stack.status", "what runs, since when, ready or why not, releases, requests"),
     "logs": Command("modelport.stack.logs", "logs of a running stack in one; --follow goes on"),
     "export": Command("modelport.exporting", "build artefacts in model_repository/ from weights"),
+    "add": Command(
+        "modelport.adding", "serve a model of your own: ONNX, PyTorch, Keras, SavedModel, Darknet", (), ("add",)
+    ),
+    "remove": Command("modelport.adding", "remove a model that was added", (), ("remove",)),
     "train": Command("exporters.training", "train mnist, anomaly or cars", ("tensorflow",), framework="tensorflow"),
     "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the detections"),
     "client": Command("kserve_transformers.client", "send files or folders to a running service", ("client",)),

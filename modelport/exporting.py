@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporters.__main__ import parser
+from exporters.adding import record
+from exporters.adding.formats import FORMATS
 from exporters.catalog import MODELS
 from exporters.conversion import converted_path, inputs_of
 from exporters.errors import ExportError
@@ -40,12 +42,12 @@ def framework_python(framework: str | None) -> str:
     return str((FRAMEWORKS[framework] if framework else BASE).python)
 
 
-def export(models: Sequence[str], options: Sequence[str] = (), environment: Mapping[str, str] = os.environ) -> int:
-    """Export models of the catalog, framework by framework.
+def export(models: Sequence[str], repository: Path, environment: Mapping[str, str] = os.environ) -> int:
+    """Export models of the catalog, framework by framework, and those that `modelport add` has added.
 
     Args:
         models: names; the rest of the command line is the exporters' own.
-        options: of `python -m exporters`.
+        repository: the model repository.
         environment: of the exporters, where WEIGHTS_DIR may stand.
 
     Returns:
@@ -56,19 +58,35 @@ def export(models: Sequence[str], options: Sequence[str] = (), environment: Mapp
     """
     failed = 0
     for framework in FRAMEWORK.values():
-        mine = [model for model in models if FRAMEWORK[MODELS[model].platform] == framework]
+        mine = [model for model in models if model in MODELS and FRAMEWORK[MODELS[model].platform] == framework]
         if mine:
-            failed = run_exporters(framework, [*mine, *options], environment) or failed
+            failed = run_exporters(framework, [*mine, f"--repository={repository}"], environment) or failed
+    for model in models:
+        added = record.read(repository / model)
+        if added is not None:
+            say(f"{model}: building from {Path(added.file).name}", error=True)
+            command = ["rebuild", str(repository / model)]
+            failed = (
+                run_exporters(FORMATS[added.format].environment, command, environment, "exporters.adding") or failed
+            )
+        elif model not in MODELS:
+            say(f"error: {model} has no artefact, and nothing says how it is built: put {model}/1/ there", error=True)
+            failed = 1
     return failed
 
 
-def run_exporters(framework: str | None, arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+def run_exporters(
+    framework: str | None,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] = os.environ,
+    module: str = "exporters",
+) -> int:
     """Run the exporters in a framework's environment; they end when this process ends, however it ends.
 
     Returns:
         Their exit code.
     """
-    command = [framework_python(framework), "-P", "-m", "exporters", *arguments]
+    command = [framework_python(framework), "-P", "-m", module, *arguments]
     guarded = [sys.executable, "-IS", guard.__file__, "5", "", *command]
     with subprocess.Popen(guarded, stdin=subprocess.PIPE, env=dict(environment)) as running:
         return running.wait()
@@ -109,17 +127,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     known, _ = parser().parse_known_args(given)
-    models = [name for name in known.models if name in MODELS]
+    added = [path.parent.name for path in sorted(known.repository.glob(f"*/{record.FILENAME}"))]
+    models = [name for name in known.models if name in MODELS or name in added]
     if known.list or known.cfg or len(models) < len(known.models):
         return run_exporters(None, given)  # Darknet's need no framework; what is wrong is said there
     try:
-        failed = export(models or list(MODELS), [f"--repository={known.repository}"])
+        failed = export(models or [*MODELS, *added], known.repository)
         for stack in running():
             if Path(stack.repository).resolve() == known.repository.resolve():
                 say("\n".join(f"note: the stack on port {stack.port}: {newer(model)}" for model in stack.newer()))
         return failed
     except SetupError as error:
         say(f"setup: {error}", error=True)
+        return 1
+    except ExportError as error:
+        say(f"error: {error}", error=True)
         return 1
 
 

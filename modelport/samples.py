@@ -11,7 +11,7 @@ from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import TASKS
 from modelport.environment import ROOT
 
-PHOTOS = ROOT / "tests" / "data" / "pictures"
+PHOTOS = ROOT / "tests" / "data" / "images"
 PHOTO = PHOTOS / "coffee.jpg"
 REPOSITORY = ROOT / "model_repository"
 

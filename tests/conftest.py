@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc_pools  # noqa: F401  (before what imports either of them)
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 from waiting import wait_for
 
 from modelport.services import choose
@@ -16,6 +18,17 @@ from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
 pytest_plugins = ["lookup_model"]
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the files in which a test uses the fixture `stack`, before -m selects: their other fixtures are shared."""
+    sharing = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
+    for item in items:
+        if item.path in sharing:
+            item.add_marker("stack")
 
 
 @dataclass(frozen=True)
@@ -36,10 +49,17 @@ def free_ports() -> Callable[[int], list[int]]:
 
 
 @pytest.fixture(scope="session")
-def stack(free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def exported() -> None:
+    """The artefacts of all services' models are there: for tests that start a stack of their own."""
+    export_missing(StackSettings(choose()))
+
+
+@pytest.fixture(scope="session")
+def stack(
+    exported: None, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningStack]:
     """Triton and the transformer server with all services, on free ports, once for all tests."""
     settings = StackSettings(choose(), *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
-    export_missing(settings)
     running = Stack(settings)
     running.start()
     yield RunningStack(
@@ -61,6 +81,6 @@ def all_is_well(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Path:
+def images() -> Path:
     """The folder of sample photos."""
-    return Path(__file__).parent / "data" / "pictures"
+    return Path(__file__).parent / "data" / "images"

@@ -1,23 +1,29 @@
 """Runs the tests: `make test`, `make test-slow`, `make test ARGS="-k letterbox"`.
 
 Each framework's tests run in its own environment and process. ARGS are pytest's; a path in a framework's folder runs
-that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. The last lines
-are the slowest tests, what was skipped and why, and the totals of all sessions.
+that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. Where nothing
+selects tests, three lanes run side by side: the tests that share a stack, the frameworks' tests, and all others. The
+last lines are the slowest tests, what was skipped and why, and the totals of all sessions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from modelport.environment import BASE, FRAMEWORKS, ROOT, SetupError, ensure, say
 
@@ -26,9 +32,20 @@ TESTS = ROOT / "tests"
 FOLDERS = {framework: TESTS / "export" / framework for framework in FRAMEWORKS}
 PYTHONS = {None: BASE.python, **{framework: FRAMEWORKS[framework].python for framework in FRAMEWORKS}}
 WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
+# The files of the lane without a stack, in their order: those at the end are short. Slow tests want the machine.
+SPREAD = [f"-n={min(max(len(os.sched_getaffinity(0)), 2), 4)}", "--dist=loadfile", "--no-loadscope-reorder"]
 INTERRUPTED, NOTHING_COLLECTED = 2, 5
 SLOWEST = 10
 PACKAGES = re.compile(r"apt-get install (?P<packages>[\w -]+)$")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of pytest: what it tests, in which framework's environment, or the base's, and its arguments."""
+
+    subject: str
+    framework: str | None
+    arguments: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -49,30 +66,81 @@ def main(arguments: Sequence[str]) -> int:
     except SetupError as error:
         say(f"setup: {error}", error=True)
         return 1
-    codes, results = [], []
-    for framework, paths in sessions(with_marks(arguments)).items():
-        say(f"\ntests of {framework or 'all but the frameworks'} ({PYTHONS[framework].relative_to(ROOT)})")
+    first, *others = lanes(arguments)
+    run = partial(run_lane, stop=threading.Event(), stops_at_failure=bool({"-x", "--exitfirst"} & {*arguments}))
+    with ThreadPoolExecutor() as pool, contextlib.ExitStack() as files:
+        outputs = [files.enter_context(tempfile.TemporaryFile("w+")) for _ in others]
+        running = [pool.submit(run, lane, output=output) for lane, output in zip(others, outputs, strict=True)]
+        codes, results = run(first)
+        for lane, future, output in zip(others, running, outputs, strict=True):
+            if not future.done():
+                say(f"\nwaiting for the tests of {', '.join(session.subject for session in lane)}")
+            codes, results = [*codes, *future.result()[0]], [*results, *future.result()[1]]
+            output.seek(0)
+            say(output.read())
+    say("\n".join(summary(results)))
+    return worst(codes)
+
+
+def lanes(arguments: Sequence[str]) -> list[list[Session]]:
+    """What runs side by side: lanes of sessions that run one after another. The first one shows its progress."""
+    chosen = sessions(with_marks(arguments))
+    if selects(arguments):
+        return [[Session(framework or "the base", framework, chosen[framework]) for framework in chosen]]
+    slow, base = "--slow" in arguments, chosen[None]
+    marks = "slow" if slow else "not slow"
+    return [
+        [Session("what needs no stack", None, [*base, "-m", f"{marks} and not stack", *([] if slow else SPREAD)])],
+        [Session("what needs a stack", None, [*base, "-m", f"{marks} and stack"])],
+        [Session(framework, framework, chosen[framework]) for framework in FRAMEWORKS],
+    ]
+
+
+def run_lane(
+    lane: Sequence[Session], stop: threading.Event, stops_at_failure: bool, output: TextIO | None = None
+) -> tuple[list[int], list[Result]]:
+    """Run sessions one after another, until any lane was interrupted, or has failed where that stops all.
+
+    Args:
+        lane: the sessions.
+        stop: set by the lane that ends the others.
+        stops_at_failure: whether a failure does.
+        output: where the sessions write; default: standard output.
+
+    Returns:
+        The sessions' exit codes, and the results of their tests.
+    """
+    codes: list[int] = []
+    results: list[Result] = []
+    for session in lane:
+        if stop.is_set():
+            break
+        python, title = PYTHONS[session.framework], f"tests of {session.subject}"
+        print(f"\n{title} ({python.relative_to(ROOT)})", file=output, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "results.xml"
-            command = [str(PYTHONS[framework]), "-P", "-m", "pytest", f"--junit-xml={report}", *paths]
-            code = subprocess.run(command, check=False).returncode
+            command = [str(python), "-P", "-m", "pytest", f"--junit-xml={report}", *session.arguments]
+            code = subprocess.run(command, check=False, stdout=output, stderr=output and subprocess.STDOUT).returncode
             if report.is_file():
                 results += read_results(report)
             else:  # killed, or it did not understand its arguments
-                results.append(Result(f"tests of {framework or 'the base'}: ended by {code}", "failed", "", 0.0))
+                results.append(Result(f"{title}: ended by {code}", "failed", "", 0.0))
         codes.append(abs(code))
-        if code == INTERRUPTED or (code and code != NOTHING_COLLECTED and {"-x", "--exitfirst"} & {*arguments}):
-            break
-    say("\n".join(summary(results)))
-    return worst(codes)
+        if code == INTERRUPTED or (stops_at_failure and code not in (0, NOTHING_COLLECTED)):
+            stop.set()
+    return codes, results
 
 
 def with_marks(arguments: Sequence[str]) -> list[str]:
     """The arguments with pytest's -m for slow tests or for those that are not, unless they select tests themselves."""
     if "--slow" in arguments:
         return ["-m", "slow", *(argument for argument in arguments if argument != "--slow")]
-    selected = any(argument.startswith(("-k", "-m")) or _path(argument).exists() for argument in arguments)
-    return [*arguments] if selected else ["-m", "not slow", *arguments]
+    return [*arguments] if selects(arguments) else ["-m", "not slow", *arguments]
+
+
+def selects(arguments: Sequence[str]) -> bool:
+    """Whether the arguments select tests themselves, by -k, -m or a path."""
+    return any(argument.startswith(("-k", "-m")) or _path(argument).exists() for argument in arguments)
 
 
 def sessions(arguments: Sequence[str]) -> Mapping[str | None, list[str]]:

@@ -56,6 +56,21 @@ def test_each_path_goes_to_its_session(arguments: list[str], expected: dict[str 
     assert run.sessions(arguments) == expected
 
 
+@pytest.mark.parametrize(("arguments", "speed"), [([], "not slow"), (["--slow"], "slow"), (["-x"], "not slow")])
+def test_without_a_selection_each_test_is_in_one_of_three_lanes(arguments: list[str], speed: str) -> None:
+    alone, stack, frameworks = run.lanes(arguments)
+    assert [session.framework for session in (*alone, *stack, *frameworks)] == [None, None, "torch", "tensorflow"]
+    chosen = [session.arguments[session.arguments.index("-m", 2) + 1] for session in (*alone, *stack)]
+    assert chosen == [f"{speed} and not stack", f"{speed} and stack"]
+    assert {" ".join(session.arguments[:2]) for session in frameworks} == {f"-m {speed}"}
+
+
+def test_what_is_selected_runs_one_after_another() -> None:
+    (lane,) = run.lanes(["-k", "letterbox"])
+    assert [session.framework for session in lane] == [None, "torch", "tensorflow"]
+    assert all(session.arguments[:2] == ["-k", "letterbox"] for session in lane)
+
+
 def test_slow_tests_are_left_out_unless_they_are_selected() -> None:
     assert run.with_marks([]) == ["-m", "not slow"]
     assert run.with_marks(["-x"]) == ["-m", "not slow", "-x"]

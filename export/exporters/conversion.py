@@ -88,6 +88,27 @@ def convert_newest(model_dir: Path) -> Path:
     return target
 
 
+def served_answer(model_dir: Path, batch: Arrays) -> Arrays:
+    """The answer of a converted model as Modelport's Triton backend calls it: by OpenVINO.
+
+    Args:
+        model_dir: of a model whose newest version has been converted.
+        batch: the inputs, in the order of forward.
+
+    Returns:
+        The outputs, in order.
+    """
+    artefact = model_dir / str(versions(model_dir)[-1]) / torchscript.FILENAME
+    return _answer(converted_path(artefact, inputs_of(model_dir)), batch)
+
+
+def _answer(network: Path, batch: Arrays) -> Arrays:
+    import openvino
+
+    compiled = openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return list(compiled(batch).values())
+
+
 def _remove_leftovers() -> None:
     """Remove what killed conversions have left behind; the lock is held."""
     sweep(CONVERTED)
@@ -116,8 +137,7 @@ def _convert(artefact: Path, inputs: Sequence[Any], target: Path) -> None:
         module = torchscript.load_artefact(artefact)
         expected = torchscript.call(module, batch)
         openvino.save_model(openvino.convert_model(module, input=described), target, compress_to_fp16=False)
-        compiled = openvino.Core().compile_model(target, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        found = list(compiled(batch).values())
+        found = _answer(target, batch)
     except OSError:
         raise
     except Exception as exc:  # those of PyTorch and OpenVINO have no common base

@@ -2,6 +2,8 @@
 
 ExportError
  ├── UnknownModelError          the catalog has no such model
+ ├── UnknownFormatError        a user's file is of a format that is not served, or damaged
+ ├── UnclearModelError         what is known of a user's model does not settle it
  ├── WeightsUnavailableError    no source of a file could provide it
  ├── WeightsInvalidError        a file of weights is not the expected one
  ├── DarknetError               a cfg or weights file breaks Darknet's format, or uses an unsupported part of it
@@ -18,6 +20,22 @@ class ExportError(Exception):
 
 class UnknownModelError(ExportError):
     """The catalog has no such model."""
+
+
+class UnknownFormatError(ExportError):
+    """A user's file is of a format that is not served, or is damaged."""
+
+
+class UnclearModelError(ExportError):
+    """What is known of a user's model does not settle what it needs, or contradicts what was stated.
+
+    Args:
+        message: says what is not settled.
+        flag: of `modelport add` that settles it, where the message does not name it.
+    """
+
+    def __init__(self, message: str, flag: str = "") -> None:
+        super().__init__(f"{message}: state it with {flag}" if flag else message)
 
 
 class WeightsUnavailableError(ExportError):

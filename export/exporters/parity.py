@@ -1,12 +1,39 @@
 """Checks that an artefact gives the answers of the framework that its network was made in."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from exporters.errors import ArtefactRefusedError
 from exporters.golden import Golden
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an output is from the reference's, and how far it may be; both absolute."""
+
+    output: str
+    worst: float
+    allowed: float
+
+    @classmethod
+    def between(
+        cls, output: str, found: npt.NDArray[np.generic], expected: npt.NDArray[np.generic], allowed: float
+    ) -> "Difference":
+        """The largest difference of two arrays of one shape; of no values it is 0."""
+        off = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+        return cls(output, float(off.max(initial=0.0)), allowed)
+
+    @property
+    def within(self) -> bool:
+        """Whether the difference is allowed; what is not a number is not."""
+        return self.worst <= self.allowed
+
+    def __str__(self) -> str:
+        """As a person reads it."""
+        return f"{self.output} differ by {self.worst:.2g}, {self.allowed:.2g} is allowed,"
 
 
 def require_agreement(outputs: Mapping[str, npt.NDArray[np.generic]], golden: Golden) -> None:
@@ -27,10 +54,10 @@ def require_agreement(outputs: Mapping[str, npt.NDArray[np.generic]], golden: Go
             raise ArtefactRefusedError(
                 f"{name} is {found.dtype}{list(found.shape)}, not {expected.values.dtype}{[1, *expected.values.shape]}"
             )
-        off = float(np.max(np.abs(found[0].astype(np.float64) - expected.values.astype(np.float64))))
-        if not off <= expected.atol:
+        off = Difference.between(name, found[0], expected.values, expected.atol)
+        if not off.within:
             raise ArtefactRefusedError(
-                f"{name} differs from the framework's answer by {off:.2g}, more than {expected.atol:.2g}"
+                f"{name} differs from the framework's answer by {off.worst:.2g}, more than {off.allowed:.2g}"
             )
 
 

@@ -14,6 +14,7 @@ from exporters.safety import refuse_dangerous
 from exporters.weights import PROJECT, Provenance
 
 REPOSITORY = PROJECT / "model_repository"
+LABELS = "labels.txt"
 GPU_CONFIG = Path("configs") / "gpu.pbtxt"  # read instead of config.pbtxt with --model-config-name=gpu
 
 
@@ -116,7 +117,7 @@ def write_labels(model_dir: Path, labels: Sequence[str]) -> bool:
     """Write labels.txt, one label a line, if there are any. Returns whether it changed."""
     if not labels:
         return False
-    return replace_file(model_dir / "labels.txt", "".join(f"{label}\n" for label in labels).encode())
+    return replace_file(model_dir / LABELS, "".join(f"{label}\n" for label in labels).encode())
 
 
 @contextmanager

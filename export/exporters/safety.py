@@ -23,13 +23,22 @@ def refuse_dangerous(folder: Path) -> None:
                 f"{path.name} is a link or not a plain file: an artefact must contain all of its data"
             )
         if path.suffix == ".onnx":
-            _check_onnx(path.name, onnx.load(path, load_external_data=False))
+            refuse_dangerous_onnx(path.name, onnx.load(path, load_external_data=False))
 
 
-def _check_onnx(name: str, model: ModelProto) -> None:
+def refuse_dangerous_onnx(name: str, model: ModelProto) -> None:
+    """Refuse an ONNX model that reads other files or needs custom operators.
+
+    Raises:
+        ArtefactRefusedError: says which.
+    """
     for tensor in _tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            raise ArtefactRefusedError(f"{name} keeps {tensor.name!r} in another file: save it without external data")
+            saved = f"onnx.save(onnx.load('{name}'), 'whole.onnx')"
+            raise ArtefactRefusedError(
+                f"{name} keeps {tensor.name!r} in another file: save it without external data, "
+                f'python -c "import onnx; {saved}"'
+            )
     for node in _nodes(model):
         if node.domain not in _DOMAINS:
             raise ArtefactRefusedError(

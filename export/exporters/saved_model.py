@@ -21,6 +21,19 @@ from exporters.weights import Provenance
 
 FILENAME = "model.savedmodel"
 _GRAPH_FILE = "saved_model.pb"
+# Lists of tensors are how loops keep what they make (tf.map_fn), and these operations carry them into and out of loops.
+_LISTS = ("TensorList", "EmptyTensorList")
+_CARRYING = (
+    "Enter",
+    "Exit",
+    "Identity",
+    "Merge",
+    "NextIteration",
+    "Placeholder",
+    "StatelessIf",
+    "StatelessWhile",
+    "Switch",
+)
 
 
 def publish(
@@ -45,20 +58,21 @@ def publish(
     )
 
 
-def build(path: Path, serve: Callable[[Any], Mapping[str, Any]], tensor: Tensor) -> None:
+def build(path: Path, serve: Callable[[Any], Mapping[str, Any]], tensor: Tensor, batch: int | None = None) -> None:
     """Write a SavedModel of a function of one tensor.
 
     Args:
         path: of the folder that is made.
         serve: maps a batch to tensors by output name; it calls a Keras network with training=False.
         tensor: the input, as in config.pbtxt.
+        batch: the size of all batches; None: any.
     """
     tf = tensorflow_runtime.start()
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     dtype = {"TYPE_UINT8": tf.uint8, "TYPE_FP32": tf.float32}[tensor.data_type]
-    signature = [tf.TensorSpec([None, *tensor.dims], dtype, name=tensor.name)]
+    signature = [tf.TensorSpec([batch, *tensor.dims], dtype, name=tensor.name)]
 
     def named(batch: Any) -> dict[str, Any]:
         return {name: tf.identity(value, name=name) for name, value in serve(batch).items()}
@@ -98,7 +112,7 @@ def refuse_dangerous(path: Path) -> None:
     others = sorted(file.name for file in path.rglob("*") if file.is_file() and file != path / _GRAPH_FILE)
     if others:
         raise ArtefactRefusedError(f"{path.name} holds {others[0]}: the weights belong in the graph")
-    outward = sorted({node.op for node in _nodes(path) if _reaches_outside(node)})
+    outward = sorted({node.op for node in _nodes(path) if reaches_outside(node)})
     if outward:
         raise ArtefactRefusedError(f"{path.name} uses {', '.join(outward)}: a network needs arithmetic only")
 
@@ -106,7 +120,7 @@ def refuse_dangerous(path: Path) -> None:
 def signature(path: Path, config: Any) -> Signature:
     """The inputs and outputs of a SavedModel; its ModelConfig message is not needed."""
     tf = tensorflow_runtime.start()
-    served = _meta_graphs(path)[0].signature_def["serving_default"]
+    served = meta_graphs(path)[0].signature_def["serving_default"]
 
     def described(infos: Mapping[str, Any]) -> dict[str, tuple[str, list[int | None]]]:
         return {
@@ -120,7 +134,8 @@ def signature(path: Path, config: Any) -> Signature:
     return {"inputs": described(served.inputs), "outputs": described(served.outputs)}
 
 
-def _meta_graphs(path: Path) -> Sequence[Any]:
+def meta_graphs(path: Path) -> Sequence[Any]:
+    """The MetaGraphDef messages of a SavedModel."""
     tensorflow_runtime.start()
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -129,22 +144,27 @@ def _meta_graphs(path: Path) -> Sequence[Any]:
 
 
 def _nodes(path: Path) -> Iterator[Any]:
-    for graph in _meta_graphs(path):
+    for graph in meta_graphs(path):
         yield from graph.graph_def.node
         for function in graph.graph_def.library.function:
             yield from function.node_def
 
 
-def _reaches_outside(node: Any) -> bool:
+def reaches_outside(node: Any) -> bool:
+    """Whether an operation could do more than arithmetic on its inputs, lists of tensors included."""
     from tensorflow.core.framework import types_pb2
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(node.op)
     if definition is None or definition.is_stateful:
         return True
+    if node.op.startswith(_LISTS):
+        return False
     types = {argument.type for argument in (*definition.input_arg, *definition.output_arg)}
     for value in node.attr.values():
         types |= {value.type, *value.list.type}
+    if node.op in _CARRYING:
+        types.discard(types_pb2.DT_VARIANT)
     return not types.isdisjoint({types_pb2.DT_STRING, types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,23 @@ def check_chains(services: Iterable[ServiceSpec], repository: Path) -> None:
                 there = ", ".join(sorted(config.parent.name for config in repository.glob(f"*/{FILENAME}")))
                 raise DeclarationError(f"{spec.name}: no model {model!r} in {repository}: there are {there or 'none'}")
             try:
-                misfit = task.misfit(_declaration(read_config(file)))
+                misfit = task.misfit(declaration(read_config(file)))
             except ExportError as error:
                 raise DeclarationError(f"{spec.name}: {error}") from error
             if misfit:
                 raise DeclarationError(f"{spec.name}: {model} does not fit {spec.task}: {misfit}")
 
 
-def _declaration(config: Any) -> Declaration:
-    """What Triton will say of a model that is not loaded yet, its labels excepted."""
+def declaration(config: Any, labels: Sequence[str] = ()) -> Declaration:
+    """What Triton will say of a model that is not loaded yet.
+
+    Args:
+        config: its ModelConfig message.
+        labels: that it will read from the model's label file.
+
+    Raises:
+        ConfigInvalidError: the model does not have exactly one input.
+    """
     inputs, outputs = (
         {one.name: TensorSpec(one.name, datatype(one), tuple(one.dims)) for one in tensors}
         for tensors in (config.input, config.output)
@@ -44,4 +52,4 @@ def _declaration(config: Any) -> Declaration:
     if len(inputs) != 1:
         raise ConfigInvalidError(f"{config.name} has {len(inputs)} inputs: a model must have exactly one")
     parameters = {key: value.string_value for key, value in config.parameters.items()}
-    return Declaration(config.name, "", inputs, outputs, config.max_batch_size, parameters, ())
+    return Declaration(config.name, "", inputs, outputs, config.max_batch_size, parameters, tuple(labels))

@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kserve_transformers.assignment import ASSIGNMENTS_FILE, REPLACEMENTS_FILE, triton_name
+from kserve_transformers.assignment import ASSIGNMENTS_FILE, CHAINS_FILE, REPLACEMENTS_FILE, triton_name
 from modelport.stack.errors import UpdateError
 
 NAME_LINE = re.compile(r'^name:[ \t]*"[^"]*"', re.MULTILINE)
@@ -33,6 +33,7 @@ class LiveModels:
         self.folder = folder
         self._repository = repository
         self._assigned: dict[str, str] = {}
+        self._chains: dict[str, list[str]] = {}
         self._replaced: Counter[str] = Counter()
 
     def create(self) -> None:
@@ -55,6 +56,11 @@ class LiveModels:
         others = {model: other for model, other in self._assigned.items() if model not in models}
         self._assigned = {**others, **(dict.fromkeys(models, release) if release else {})}
         self._say(ASSIGNMENTS_FILE, self._assigned)
+
+    def chain(self, service: str, models: Sequence[str]) -> None:
+        """Say which models shall answer for a service; transformers follow once new ones have proven themselves."""
+        self._chains[service] = list(models)
+        self._say(CHAINS_FILE, self._chains)
 
     def replaced(self, name: str) -> None:
         """Say that the processes of a model, called so in Triton, are replaced; transformers probe it soon."""

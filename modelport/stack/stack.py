@@ -126,7 +126,8 @@ class Stack(Supervisor):
             say(f"update of {command['service']}: {text}")
             say_there(text)
 
-        self._updater.update(command["service"], command["release"], Path(command["folder"]), both)
+        chain = command.get("chain", ())
+        self._updater.update(command["service"], command["release"], Path(command["folder"]), both, chain)
 
     def triton_of(self, transformer: TransformerServer) -> TritonServer:
         """The one that there is."""
@@ -156,7 +157,7 @@ def export_missing(settings: StackSettings) -> None:
     missing = [model for model in settings.models if not any((settings.repository / model).glob("[0-9]*/*"))]
     if not missing:
         return
-    if export(missing, [f"--repository={settings.repository}"]):
+    if export(missing, settings.repository):
         raise StackError(f"export of {', '.join(missing)} failed, see above; run `make export` to try again")
     if {FRAMEWORK[MODELS[model].platform] for model in missing if model in MODELS} - {None}:
         say("exported: nothing that serves needs PyTorch or TensorFlow; `make clean-frameworks` frees their disk space")

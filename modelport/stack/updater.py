@@ -26,7 +26,7 @@ class Updater:
     """Updates one stack, one update at a time.
 
     Args:
-        chains: the models of each service.
+        chains: the models of each service at the start.
         live: the folder that Triton and the transformer see.
         triton: serves the models.
         transformer: calls them.
@@ -39,13 +39,14 @@ class Updater:
         triton: TritonServer,
         transformer: TransformerServer,
     ) -> None:
-        self._chains = chains
+        self._first = chains
+        self._chains = dict(chains)
         self._live = live
         self._triton = triton
         self._transformer = transformer
         self._lock = Lock()
 
-    def update(self, service: str, name: str, folder: Path, say: Say) -> None:
+    def update(self, service: str, name: str, folder: Path, say: Say, chain: Sequence[str] = ()) -> None:
         """Load a release beside the present one, let it take over once it proved itself, and unload the other.
 
         Args:
@@ -53,6 +54,7 @@ class Updater:
             name: of the release; `initial`: what the stack was started with.
             folder: of the release, verified.
             say: takes a line for each step.
+            chain: the models of the release, in order; none: those that serve.
 
         Raises:
             UpdateError: the release did not take over; the stack is as it was before.
@@ -60,15 +62,16 @@ class Updater:
         if not self._lock.acquire(blocking=False):
             raise UpdateError("another update is under way: wait for its end")
         try:
-            self._update(service, None if name == INITIAL else name, folder, say)
+            self._update(service, None if name == INITIAL else name, folder, say, chain)
         finally:
             self._lock.release()
 
-    def _update(self, service: str, new: str | None, folder: Path, say: Say) -> None:
+    def _update(self, service: str, new: str | None, folder: Path, say: Say, chain: Sequence[str]) -> None:
         if service not in self._chains:
             raise UpdateError(f"this stack does not serve {service}: it serves {', '.join(self._chains)}")
-        models = list(self._chains[service])
-        old = self._live.release_of(models[0])
+        before = list(self._chains[service])
+        models = list(chain or before) if new else list(self._first[service])
+        old = self._live.release_of(before[0])
         if new == old:
             raise UpdateError(f"{service} is served by {new or INITIAL} already")
         missing = [model for model in models if new and not (folder / model).is_dir()]
@@ -78,18 +81,23 @@ class Updater:
             self._load(models, new, folder, say)
             say(f"checking the golden samples of {new or INITIAL}, while {old or INITIAL} answers")
             self._live.assign(models, new)
+            self._live.chain(service, models)
             self._wait(service, models, new)
         except StackError as error:
             say(f"{error}: taking it back")
-            self._live.assign(models, old)
+            self._live.chain(service, before)
+            self._live.assign(before, old)
             with contextlib.suppress(StackError):  # where it does not come back, it goes by Triton's own draining
-                self._wait(service, models, old, patient=True)
+                self._wait(service, before, old, patient=True)
             self._unload(models, new)
+            self._live.assign([model for model in models if model not in before], None)
             raise UpdateError(
                 f"{new or INITIAL} did not take over, {old or INITIAL} answers as before: {error}"
             ) from error
         say(f"{new or INITIAL} answers now; {old or INITIAL} has no requests left")
-        self._unload(models, old)
+        self._chains[service] = models
+        self._unload(before, old)
+        self._live.assign([model for model in before if model not in models], None)
         say(f"{old or INITIAL} is unloaded")
 
     def _load(self, models: Sequence[str], release: str | None, folder: Path, say: Say) -> None:
@@ -116,14 +124,15 @@ class Updater:
         while True:
             states: Mapping[str, Any] = self._transformer.services().get(service, {}).get("models", {})
             waiting = [model for model in models if not _follows(states.get(model), release)]
-            if not waiting:
+            if not waiting and list(states) == models:
                 break
             refusals = [states[model]["refused"] for model in waiting if "refused" in states.get(model, {})]
             refused = [one["reason"] for one in refusals if one["release"] == (release or INITIAL)]
             if refused and not patient:
                 raise UpdateError(f"{waiting[0]}: {refused[0]}")
             if time.monotonic() > deadline:
-                raise UpdateError(f"{waiting[0]} did not follow within {TAKE_OVER_S:g} s")
+                late = ", ".join(waiting) or f"the chain of {service}"
+                raise UpdateError(f"{late} did not follow within {TAKE_OVER_S:g} s")
             time.sleep(POLL_INTERVAL_S)
 
 

@@ -79,9 +79,9 @@ def faint_words(visit: Any) -> list[str]:
     return found
 
 
-def test_a_dropped_picture_is_boxed(visit, pictures):
+def test_a_dropped_image_is_boxed(visit, images):
     panel = visit.open("detector")
-    drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")
+    drop(panel, "coffee.jpg", (images / "coffee.jpg").read_bytes(), "image/jpeg")
     expect(panel.locator(".headline")).to_have_text("1 object")
     expect(panel.locator(".bar")).to_contain_text(["cup"])
     expect(panel.locator("canvas.image")).to_have_attribute("aria-label", "1 object, cup")
@@ -107,11 +107,11 @@ def test_sliders_change_how_many_boxes_there_are(visit):
     assert boxed_pixels(panel) == 0
 
 
-def test_a_pasted_picture_is_classified(visit, pictures):
+def test_a_pasted_image_is_classified(visit, images):
     visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
     panel = visit.open("classifier")
     png = io.BytesIO()
-    Image.open(pictures / "coffee.jpg").save(png, "PNG")
+    Image.open(images / "coffee.jpg").save(png, "PNG")
     visit.page.evaluate(
         """(content) => navigator.clipboard.write([new ClipboardItem({
             "image/png": new Blob([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], { type: "image/png" })
@@ -128,13 +128,13 @@ def test_a_pasted_picture_is_classified(visit, pictures):
     visit.screenshot()
 
 
-def test_a_chosen_car_is_named_with_the_models_own_warning(visit, stack, pictures):
+def test_a_chosen_car_is_named_with_the_models_own_warning(visit, stack, images):
     panel = visit.open("cars")
     with visit.page.expect_file_chooser() as chooser:
         panel.get_by_text("Choose an image").click()
-    chooser.value.set_files(pictures / "chelsea.jpg")
+    chooser.value.set_files(images / "chelsea.jpg")
     expect(panel.locator(".bar")).to_have_count(5)
-    photo = {"file": (pictures / "chelsea.jpg").read_bytes()}
+    photo = {"file": (images / "chelsea.jpg").read_bytes()}
     answer = httpx.post(f"{stack.http}/cars/predict", files=photo, timeout=60).json()
     expect(panel.locator(".bar .name").first).to_have_text(answer["top_prediction"]["class"].replace("_", " "))
     warned = "warning" in answer
@@ -194,14 +194,14 @@ def test_a_series_that_cannot_be_read_says_why(visit, text, message):
     expect(panel.get_by_role("alert")).to_contain_text(message)
 
 
-def test_a_broken_file_and_then_a_good_one(visit, pictures):
+def test_a_broken_file_and_then_a_good_one(visit, images):
     visit.provoked.append("status of 415")
     panel = visit.open("classifier")
-    drop(panel, "broken.jpg", b"this is no picture", "image/jpeg")
+    drop(panel, "broken.jpg", b"this is no image", "image/jpeg")
     expect(panel.get_by_role("alert")).to_contain_text("image")
     expect(panel.get_by_role("button", name="Try again")).to_be_hidden()
     visit.screenshot()
-    drop(panel, "coffee.jpg", (pictures / "coffee.jpg").read_bytes(), "image/jpeg")
+    drop(panel, "coffee.jpg", (images / "coffee.jpg").read_bytes(), "image/jpeg")
     expect(panel.locator(".headline")).to_have_text("espresso")
     expect(panel.get_by_role("alert")).to_be_hidden()
 

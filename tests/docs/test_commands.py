@@ -36,6 +36,7 @@ NOT_RUN = {
     **dict.fromkeys(("make status", "make logs"), "tests/modelport/stack"),
     "modelport api-key": "tests/transformers/test_api_keys.py",
     "modelport client detector s3://": "tests/transformers/client/test_outputs.py",
+    **dict.fromkeys(("modelport add", "modelport remove"), "tests/modelport/adding"),
     **dict.fromkeys(("modelport replay", "modelport drift-reference"), "tests/integration/test_record.py"),
     "make update": "tests/integration/test_update.py",
     "make compare": "tests/integration/test_compare.py",

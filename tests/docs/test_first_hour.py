@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +14,7 @@ from modelport.cli import COMMANDS
 from modelport.environment import ROOT
 
 NOBODY = "http://127.0.0.1:9"
-PHOTO = "tests/data/pictures/coffee.jpg"
+PHOTO = "tests/data/images/coffee.jpg"
 SERVICES = "detector, classifier, cars, digits, anomaly"
 
 
@@ -49,12 +51,13 @@ SERVICES = "detector, classifier, cars, digits, anomaly"
         ("api-key none --file missing/keys.txt", 1, "'none' cannot be used"),
     ],
 )
-def test_mistake_is_one_line(command: str, code: int, said: str) -> None:
+def test_mistake_is_one_line(free_ports: Callable[[int], list[int]], command: str, code: int, said: str) -> None:
     name, *arguments = shlex.split(command)
-    known = COMMANDS[name]
+    known, (port, _, triton_port, *_) = COMMANDS[name], free_ports(5)
     run = subprocess.run(
         [sys.executable, "-P", "-m", known.module, *known.arguments, *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PORT": str(port), "TRITON_PORT": str(triton_port)},  # the usual ones may be taken
     )  # fmt: skip
     assert run.returncode == code, run.stderr
     assert "Traceback" not in run.stderr

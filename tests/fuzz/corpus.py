@@ -167,12 +167,12 @@ def foreign() -> list[tuple[str, bytes]]:
     """What is no image of the allowed formats, though it may look like one."""
     png = encode(scene(), "PNG")
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
-    pictures = {
+    images = {
         fmt.lower(): encode(scene(), fmt) for fmt in ("PPM", "ICO", "TGA", "PCX", "DDS", "JPEG2000", "PDF", "EPS")
     }
     tiffs = {f"tiff {name}": encode(scene(), "TIFF", compression=name) for name in ("zstd", "lzma")}
     return [
-        *pictures.items(),
+        *images.items(),
         *tiffs.items(),
         ("tiff fax", encode(scene().convert("1"), "TIFF", compression="group4")),
         ("dos eps", struct.pack("<4sIIIIII", b"\xc5\xd0\xd3\xc6", 32, len(eps), 0, 0, 0, 0) + b"\xff\xff" + eps),

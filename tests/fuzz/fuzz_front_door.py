@@ -33,7 +33,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 MAX_PIXELS = 250_000
 
 
-def picture(data: bytes) -> None:
+def image(data: bytes) -> None:
     """An image has the size that its header declares."""
     decoded = decode_image(data, MAX_PIXELS, lambda size: 1 / (1 + len(data) % 9))
     width, height = decoded.size_wh
@@ -65,7 +65,7 @@ def grpc_message(data: bytes) -> None:
 
 # By the input's first byte; most of the time goes to images.
 TARGETS: tuple[Callable[[bytes], object], ...] = (
-    picture,
+    image,
     exif,
     lambda data: decode_base64(data.decode("latin-1")),
     lambda data: parse_v1(InstanceKind.IMAGE, data, {}),

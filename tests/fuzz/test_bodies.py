@@ -19,11 +19,11 @@ from kserve_transformers import http1, lingering
 
 OWN, V1, V2 = "/detector/api/", "/v1/models/detector:predict", "/v2/models/detector/infer"
 PNG = encode(scene(), "PNG")
-PICTURE, FORM = "Content-Type: image/png", "multipart/form-data; boundary=b"
+IMAGE, FORM = "Content-Type: image/png", "multipart/form-data; boundary=b"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
 SMUGGLED = request("/v2/health/live", method="GET")
 LARGE = bytes(21 * 2**20)
-CHUNKED = f"POST {OWN} HTTP/1.1\r\nHost: x\r\n{PICTURE}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+CHUNKED = f"POST {OWN} HTTP/1.1\r\nHost: x\r\n{IMAGE}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 
 
 def chunk(data):
@@ -42,8 +42,8 @@ def rest_until_closed(connection):
 
 
 LATE = {
-    "length": (request(OWN, PNG, PICTURE)[: -len(PNG)], b"x"),
-    "all but a byte": (request(OWN, PNG, PICTURE)[:-1], b""),
+    "length": (request(OWN, PNG, IMAGE)[: -len(PNG)], b"x"),
+    "all but a byte": (request(OWN, PNG, IMAGE)[:-1], b""),
     "chunked": (CHUNKED, chunk(b"x")),
     "a torn chunk": (CHUNKED + b"fff\r\n", b"x"),
     "a chunk's size": (CHUNKED + b"0", b"0"),
@@ -51,7 +51,7 @@ LATE = {
     "multipart": (request(OWN, PART + PNG, f"Content-Type: {FORM}")[: -len(PNG)], b"x"),
     "a part's head": (request(OWN, PART * 99, f"Content-Type: {FORM}")[: 20 - 99 * len(PART)], b"x"),
     "JSON": (request(V2, b'{"inputs": []}' + bytes(9999))[:-9999], b" "),
-    "a request in a body": (request(OWN, SMUGGLED * 99, PICTURE)[: -98 * len(SMUGGLED)], SMUGGLED[:20]),
+    "a request in a body": (request(OWN, SMUGGLED * 99, IMAGE)[: -98 * len(SMUGGLED)], SMUGGLED[:20]),
 }
 
 
@@ -91,7 +91,7 @@ def test_the_requests_own_deadline_counts_while_its_body_comes(server, path):
 
 def test_a_whole_body_with_a_deadline_that_passed_is_504(server):
     with server.connect() as connection:
-        slow = request(OWN, PNG, PICTURE, "x-request-timeout-ms: 1")
+        slow = request(OWN, PNG, IMAGE, "x-request-timeout-ms: 1")
         send(connection, slow * 50)  # those that wait for the answers before them
         statuses, rest = set(), b""
         for _ in range(50):
@@ -160,7 +160,7 @@ def test_discarded_bodies_are_not_held(server):
     with contextlib.ExitStack() as stack:
         for _ in range(30):
             connection = stack.enter_context(server.connect())
-            send(connection, request(OWN, b"", PICTURE).replace(b"Length: 0", b"Length: 400000000"))
+            send(connection, request(OWN, b"", IMAGE).replace(b"Length: 0", b"Length: 400000000"))
             for _ in range(20):
                 send(connection, LARGE[: 2**20])
             assert read_answer(connection)[0].status == 413
@@ -182,7 +182,7 @@ def test_who_asks_before_it_sends_gets_the_answer_at_once(server):
 
 def test_who_asks_before_it_sends_is_told_to_go_on(server):
     with server.connect() as connection:
-        whole = request(OWN, PNG, PICTURE, "Expect: 100-continue")
+        whole = request(OWN, PNG, IMAGE, "Expect: 100-continue")
         send(connection, whole[: -len(PNG)])
         go_on, rest = read_answer(connection)
         assert (go_on.status, rest) == (100, b"")
@@ -196,9 +196,9 @@ def test_who_asks_before_it_sends_is_told_to_go_on(server):
     "data",
     [
         pytest.param(SMUGGLED, id="200"),
-        pytest.param(request(OWN, PNG, PICTURE), id="503"),
+        pytest.param(request(OWN, PNG, IMAGE), id="503"),
         pytest.param(request("/nothing", method="GET"), id="404"),
-        pytest.param(request(OWN, bytes(MAX_BODY_BYTES + 1), PICTURE), id="413"),
+        pytest.param(request(OWN, bytes(MAX_BODY_BYTES + 1), IMAGE), id="413"),
         pytest.param(request("/", method="BREW"), id="400 below the application"),
         pytest.param(request("/" + "a" * 40_000, method="GET"), id="414"),
     ],

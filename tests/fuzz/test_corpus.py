@@ -41,14 +41,14 @@ def outcome(data):
     """The kind of refusal, or the size and a digest of the pixels: whatever is the same for the same file."""
     started = time.thread_time()
     try:
-        picture = decode_image(data, LIMIT)
+        image = decode_image(data, LIMIT)
     except REFUSALS as error:
         result = type(error), str(error)
     else:
-        magenta = (picture.rgb == MAGENTA).all(axis=2).mean()
-        assert magenta < 0.01, "pixels of another picture"
-        assert picture.rgb.shape[1::-1] == picture.size_wh
-        result = picture.size_wh, hashlib.sha256(picture.rgb.tobytes()).hexdigest()
+        magenta = (image.rgb == MAGENTA).all(axis=2).mean()
+        assert magenta < 0.01, "pixels of another image"
+        assert image.rgb.shape[1::-1] == image.size_wh
+        result = image.size_wh, hashlib.sha256(image.rgb.tobytes()).hexdigest()
     assert time.thread_time() - started < BOUND_S
     assert 10 < len(result[1]) < 300
     return result
@@ -57,12 +57,12 @@ def outcome(data):
 def poison(fmt):
     """Decode a magenta image, so that its pixels lie in whatever memory is used again."""
     fmt = fmt.partition("/")[0]
-    picture = decode_image(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
-    assert abs(picture.rgb.astype(int) - MAGENTA).max() < 4
+    image = decode_image(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
+    assert abs(image.rgb.astype(int) - MAGENTA).max() < 4
 
 
 @pytest.mark.parametrize("sample", [*WHOLE, *corpus.turned(), *corpus.polyglots()], ids=lambda sample: sample.name)
-def test_a_whole_picture_has_its_size_and_its_pixels(sample: Sample):
+def test_a_whole_image_has_its_size_and_its_pixels(sample: Sample):
     poison(sample.name if not sample.name.startswith("MPO") else "JPEG")
     first = outcome(sample.data)
     assert first[0] == sample.size_wh
@@ -80,7 +80,7 @@ def test_of_several_frames_the_first_counts(sample: Sample):
 
 
 @pytest.mark.parametrize("sample", WHOLE, ids=lambda sample: sample.name)
-def test_damage_is_refused_or_gives_the_same_picture_each_time(sample: Sample):
+def test_damage_is_refused_or_gives_the_same_image_each_time(sample: Sample):
     poison(sample.name)
     for what, data in [*corpus.truncated(sample.data), *corpus.flipped(sample.data)]:
         first = outcome(data)
@@ -90,7 +90,7 @@ def test_damage_is_refused_or_gives_the_same_picture_each_time(sample: Sample):
 
 
 @pytest.mark.parametrize(("name", "data"), corpus.foreign(), ids=lambda value: value if isinstance(value, str) else "")
-def test_what_is_no_picture_of_the_list_is_refused(name, data):
+def test_what_is_no_image_of_the_list_is_refused(name, data):
     assert outcome(data)[0] in (UnsupportedMediaError, BadRequestError)
 
 
@@ -100,13 +100,13 @@ def test_a_bomb_is_refused_or_harmless(name):
     assert outcome(bombs.BOMBS[name]())[0] in (*REFUSALS, (8, 8), (64, 64))
 
 
-def test_the_tests_would_see_another_pictures_pixels():
+def test_the_tests_would_see_another_images_pixels():
     data = corpus.encode(Image.new("RGB", (8, 8), MAGENTA), "PNG")
-    with pytest.raises(AssertionError, match=re.escape("pixels of another picture")):
+    with pytest.raises(AssertionError, match=re.escape("pixels of another image")):
         outcome(data)
 
 
 def test_reducing_in_bands_is_reducing_as_a_whole():
     rgb = corpus.scene((1100, 2047))
-    picture = decode_image(corpus.encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
-    np.testing.assert_array_equal(picture.rgb, np.asarray(rgb.reduce(2)))
+    image = decode_image(corpus.encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
+    np.testing.assert_array_equal(image.rgb, np.asarray(rgb.reduce(2)))

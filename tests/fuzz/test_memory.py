@@ -46,7 +46,7 @@ def turned():
 
 
 def measured(tmp_path, data, scale):
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data)
     output = subprocess.check_output(
         [sys.executable, "-c", _MEASURE, str(path), str(PIXELS), str(scale)], text=True, stderr=subprocess.STDOUT
@@ -95,7 +95,7 @@ def measured(tmp_path, data, scale):
         ),
     ],
 )
-def test_the_largest_allowed_picture(tmp_path, make, scale, bytes_per_pixel):
+def test_the_largest_allowed_image(tmp_path, make, scale, bytes_per_pixel):
     assert bytes_per_pixel <= WORST_BYTES_PER_PIXEL
     found = measured(tmp_path, make(), scale)
     assert found["said"] in ([8000, 5000], [5000, 8000])

@@ -35,10 +35,10 @@ NO_FAULT = (429, 502, 503, 504)
 
 REFUSED = [400, 404, 413, 415, *NO_FAULT]
 
-PICTURES = st.sampled_from([sample.data for sample in [*whole(scene((17, 13))), *animated()]])
-schemathesis.openapi.format("image", PICTURES.map(lambda data: base64.b64encode(data).decode()))
+IMAGES = st.sampled_from([sample.data for sample in [*whole(scene((17, 13))), *animated()]])
+schemathesis.openapi.format("image", IMAGES.map(lambda data: base64.b64encode(data).decode()))
 for media_type in media_types():
-    schemathesis.openapi.media_type(media_type, PICTURES)
+    schemathesis.openapi.media_type(media_type, IMAGES)
 
 
 @pytest.fixture(scope="module")

@@ -138,14 +138,14 @@ def test_v2_of_any_body(kind, document, binary, length):
 
 @fuzzed
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=5), st.text(st.characters(codec="utf-8"), max_size=9))
-def test_v2_pictures_there_and_back(pictures, request_id):
-    binary = v2.join_bytes(pictures)
-    tensor = {"name": "image", "datatype": "BYTES", "shape": [len(pictures)]}
+def test_v2_images_there_and_back(images, request_id):
+    binary = v2.join_bytes(images)
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [len(images)]}
     header = orjson.dumps({"id": request_id, "inputs": [tensor | {"parameters": {"binary_data_size": len(binary)}}]})
     parsed = v2.parse_infer_request(InstanceKind.IMAGE, header + binary, str(len(header)))
-    texts = [base64.b64encode(picture).decode() for picture in pictures]
+    texts = [base64.b64encode(image).decode() for image in images]
     as_json = v2.parse_infer_request(InstanceKind.IMAGE, orjson.dumps({"inputs": [tensor | {"data": texts}]}), None)
-    assert parsed.request.instances == as_json.request.instances == tuple(pictures)
+    assert parsed.request.instances == as_json.request.instances == tuple(images)
     assert parsed.id == request_id
 
 

@@ -17,12 +17,12 @@ from wire import MAX_BODY_BYTES, Answer, read_answer, request, send
 
 V2, OWN, V1 = "/v2/models/detector/infer", "/detector/api/", "/v1/models/detector:predict"
 PNG = encode(scene(), "PNG")
-PICTURE = "Content-Type: image/png"
+IMAGE = "Content-Type: image/png"
 TENSOR = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(PNG).decode()]}
 INFER = json.dumps({"inputs": [TENSOR]}).encode()
 ZEROS, GZIP = gzip.compress(bytes(50_000_000)), "Content-Encoding: gzip"
 JSON_LENGTH, TIMEOUT = "Inference-Header-Content-Length: 000000000002", "x-request-timeout-ms: "
-CHUNKED = f"POST {OWN} HTTP/1.1\r\nHost: x\r\n{PICTURE}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+CHUNKED = f"POST {OWN} HTTP/1.1\r\nHost: x\r\n{IMAGE}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 SINGLE_BYTES = b"".join(b"1\r\n%c\r\n" % byte for byte in PNG)
 
 
@@ -39,13 +39,13 @@ def ask(server, data: bytes) -> Answer:
 @pytest.mark.parametrize(
     ("status", "data"),
     [
-        pytest.param(503, request(OWN, PNG, PICTURE), id="well-formed"),
-        pytest.param(503, request(V1, PNG, PICTURE), id="well-formed V1"),
+        pytest.param(503, request(OWN, PNG, IMAGE), id="well-formed"),
+        pytest.param(503, request(V1, PNG, IMAGE), id="well-formed V1"),
         pytest.param(503, request(V2, INFER), id="well-formed V2"),
-        pytest.param(503, request(OWN, PNG, PICTURE, version="1.0"), id="HTTP/1.0"),
-        pytest.param(503, request(OWN, PNG, PICTURE, "Expect: nothing"), id="an expectation"),
+        pytest.param(503, request(OWN, PNG, IMAGE, version="1.0"), id="HTTP/1.0"),
+        pytest.param(503, request(OWN, PNG, IMAGE, "Expect: nothing"), id="an expectation"),
         pytest.param(503, CHUNKED + SINGLE_BYTES + b"0\r\n\r\n", id="chunks of a byte"),
-        pytest.param(413, request(OWN, bytes(MAX_BODY_BYTES + 1), PICTURE), id="a byte too many"),
+        pytest.param(413, request(OWN, bytes(MAX_BODY_BYTES + 1), IMAGE), id="a byte too many"),
         pytest.param(413, CHUNKED + b"100000\r\n" + bytes(2**20) + b"\r\n200000\r\n" + bytes(2**21), id="chunked"),
         pytest.param(413, request(OWN).replace(b"Length: 0", b"Length: 99999999999"), id="a declared terabyte"),
         pytest.param(400, request(OWN).replace(b"Length: 0", b"Length: " + b"9" * 5000), id="a length of 5000 digits"),
@@ -53,12 +53,12 @@ def ask(server, data: bytes) -> Answer:
         pytest.param(400, request(OWN, b"", "Content-Length: 5"), id="two lengths"),
         pytest.param(400, request(OWN, b"", "Transfer-Encoding: chunked"), id="a length and chunks"),
         pytest.param(400, CHUNKED + b"zz\r\n", id="a chunk without a size"),
-        pytest.param(408, request(OWN, PNG, PICTURE).replace(b"Length: ", b"Length: 1"), id="a body cut short"),
-        pytest.param(413, request(OWN, ZEROS, PICTURE, GZIP), id="gzip bomb"),
+        pytest.param(408, request(OWN, PNG, IMAGE).replace(b"Length: ", b"Length: 1"), id="a body cut short"),
+        pytest.param(413, request(OWN, ZEROS, IMAGE, GZIP), id="gzip bomb"),
         pytest.param(413, request(V2, ZEROS, GZIP), id="gzip bomb, V2"),
         pytest.param(400, request(V2, b"{}   ", JSON_LENGTH + "0" * 5000), id="digits"),
-        pytest.param(503, request(OWN, PNG, PICTURE, "traceparent: \xff" + "x" * 5000), id="a trace of rubbish"),
-        pytest.param(400, request(OWN, PNG, PICTURE, TIMEOUT + "9" * 5000 + "x"), id="a timeout of rubbish"),
+        pytest.param(503, request(OWN, PNG, IMAGE, "traceparent: \xff" + "x" * 5000), id="a trace of rubbish"),
+        pytest.param(400, request(OWN, PNG, IMAGE, TIMEOUT + "9" * 5000 + "x"), id="a timeout of rubbish"),
         pytest.param(400, request(V2, b'{"inputs":' + b"[" * 9000), id="depth"),
         pytest.param(413, request(V2, b'{"inputs":' + b"[]," * 200_000), id="lists"),
         pytest.param(400, request("/", b"", *["X-A: " + "a" * 8000] * 40, method="GET"), id="headers of 320 KB"),
@@ -89,7 +89,7 @@ def test_one_request_one_answer(server, status, data):
 def test_pipelined_requests_are_answered_in_order(server):
     paths = ["/v2/health/live", "/nothing", OWN, "/v2/health/live"] * 25
     with server.connect() as connection:
-        send(connection, b"".join(request(p, PNG, PICTURE) if p == OWN else request(p, method="GET") for p in paths))
+        send(connection, b"".join(request(p, PNG, IMAGE) if p == OWN else request(p, method="GET") for p in paths))
         answers, rest = [], b""
         for _ in paths:
             answer, rest = read_answer(connection, rest)
@@ -106,7 +106,7 @@ def test_two_thousand_idle_connections(server):
         begun = idle[:-1:2]
         for connection in begun:
             connection.sendall(b"POST /detector/api/ HTTP/1.1\r\nHost:")
-        assert ask(server, request(OWN, PNG, PICTURE)).status == 503
+        assert ask(server, request(OWN, PNG, IMAGE)).status == 503
         idle[-1].setblocking(False)
         with pytest.raises(BlockingIOError):  # while none of them was given up
             idle[-1].recv(1)
@@ -118,7 +118,7 @@ def test_two_thousand_idle_connections(server):
 
 
 def test_callers_who_leave_half_way(server):
-    whole = request(OWN, PNG, PICTURE)
+    whole = request(OWN, PNG, IMAGE)
     for part in range(1, 20):
         with server.connect() as connection:
             connection.sendall(whole[: len(whole) * part // 20])
@@ -135,7 +135,7 @@ def test_a_flood_of_large_bodies_is_bounded(server):
     with contextlib.ExitStack() as stack:
         callers = [stack.enter_context(server.connect()) for _ in range(40)]
         for connection in callers:
-            send(connection, request(OWN, body, PICTURE)[:-1])
+            send(connection, request(OWN, body, IMAGE)[:-1])
         peak = server.memory_bytes() - before
         for connection in callers:
             send(connection, body[-1:])
@@ -146,7 +146,7 @@ def test_a_flood_of_large_bodies_is_bounded(server):
     assert statuses.count(429) >= 8
     assert all(answer.headers.get("retry-after") for answer in answers if answer and answer.status == 429)
     assert peak < 3 * 8 * MAX_BODY_BYTES + 16 * 2**20
-    assert ask(server, request(OWN, PNG, PICTURE)).status == 503
+    assert ask(server, request(OWN, PNG, IMAGE)).status == 503
 
 
 def call(server, data, method="ModelInfer", **options):

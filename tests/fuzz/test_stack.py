@@ -21,7 +21,7 @@ pytestmark = pytest.mark.stack
 V1 = "/v1/models/digits:predict"
 PNG = encode(scene((28, 28)), "PNG")
 INSTANCES = {"instances": [base64.b64encode(PNG).decode()]}
-JSON, PICTURE = {"content-type": "application/json"}, {"content-type": "image/png"}
+JSON, IMAGE = {"content-type": "application/json"}, {"content-type": "image/png"}
 GZIP = {"content-encoding": "gzip"}
 EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "x", "ce-type": "t"}
 
@@ -47,20 +47,20 @@ def server(stack):
 @pytest.mark.parametrize(
     ("status", "path", "content", "headers"),
     [
-        pytest.param(404, "/v1/models/digits:explain", PNG, PICTURE, id="explain"),
-        pytest.param(200, V1, PNG, PICTURE | EVENT, id="a picture with a CloudEvent's headers"),
+        pytest.param(404, "/v1/models/digits:explain", PNG, IMAGE, id="explain"),
+        pytest.param(200, V1, PNG, IMAGE | EVENT, id="an image with a CloudEvent's headers"),
         pytest.param(200, V1, json.dumps(INSTANCES), JSON | EVENT | {"ce-contenttype": "application/json"}, id="event"),
         pytest.param(400, V1, b"", JSON | EVENT | {"ce-contenttype": "application/json"}, id="an empty event"),
-        pytest.param(200, V1, gzip.compress(PNG), PICTURE | GZIP, id="gzip"),
-        pytest.param(400, V1, PNG, PICTURE | GZIP, id="not the gzip that it is said to be"),
-        pytest.param(413, V1, gzip.compress(bytes(50_000_000)), PICTURE | GZIP, id="gzip bomb"),
-        pytest.param(415, V1, PNG, PICTURE | {"content-encoding": "br"}, id="another coding"),
+        pytest.param(200, V1, gzip.compress(PNG), IMAGE | GZIP, id="gzip"),
+        pytest.param(400, V1, PNG, IMAGE | GZIP, id="not the gzip that it is said to be"),
+        pytest.param(413, V1, gzip.compress(bytes(50_000_000)), IMAGE | GZIP, id="gzip bomb"),
+        pytest.param(415, V1, PNG, IMAGE | {"content-encoding": "br"}, id="another coding"),
         pytest.param(400, V1, b'{"instances":["QUJD"],"' + b"k" * 5000 + b'":1}', JSON, id="a long key"),
         pytest.param(413, V1, b'{"instances":[' + b"[]," * 6_000_000 + b"[]]}", JSON, id="six million lists"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[1e400]]}', JSON, id="infinite"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[1e39]]}', JSON, id="infinite as float32"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[]]}', JSON, id="an empty window"),
-        pytest.param(415, "/v1/models/anomaly:predict", PNG, PICTURE, id="a picture where windows are taken"),
+        pytest.param(415, "/v1/models/anomaly:predict", PNG, IMAGE, id="an image where windows are taken"),
     ],
 )
 def test_v1_of_a_ready_service(client, server, status, path, content, headers):
@@ -71,12 +71,12 @@ def test_v1_of_a_ready_service(client, server, status, path, content, headers):
     assert sum(server.cpu_times()[:2]) - before < 4, "the event loop was held"
 
 
-def test_a_flood_of_the_costliest_pictures_stays_within_the_budget(client, server):
+def test_a_flood_of_the_costliest_images_stays_within_the_budget(client, server):
     """Twelve at once; each takes 600 MB while it is decoded, but only one is at a time."""
     worst = encode(Image.new("RGBA", (8000, 5000), (200, 30, 40, 255)), "WEBP", lossless=True, method=0)
     before, peak = server.memory_info().rss, 0
     with ThreadPoolExecutor(12) as threads:
-        answers = [threads.submit(client.post, V1, content=worst, headers=PICTURE) for _ in range(12)]
+        answers = [threads.submit(client.post, V1, content=worst, headers=IMAGE) for _ in range(12)]
         while not all(answer.done() for answer in answers):
             peak = max(peak, server.memory_info().rss)
             time.sleep(0.01)

@@ -27,9 +27,9 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def coffee(pictures: Path) -> bytes:
+def coffee(images: Path) -> bytes:
     """A photo of a cup of espresso."""
-    return (pictures / "coffee.jpg").read_bytes()
+    return (images / "coffee.jpg").read_bytes()
 
 
 @pytest.fixture

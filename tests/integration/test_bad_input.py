@@ -28,7 +28,7 @@ def b64(data):
 
 
 SMALL = png((8, 8))
-PICTURE, NO_PICTURE = b64(SMALL), b64(b"plain text")
+IMAGE, NO_IMAGE = b64(SMALL), b64(b"plain text")
 BOMB = png((20_000, 20_000))  # 400 megapixels in 50 KB
 
 
@@ -44,8 +44,8 @@ BOMB = png((20_000, 20_000))  # 400 megapixels in 50 KB
         pytest.param(413, V1, {"content": BOMB, "headers": JPEG}, id="V1 bomb"),
         pytest.param(413, V1, {"content": bytes(21 * 2**20), "headers": JPEG}, id="V1 body"),
         pytest.param(413, V1, {"json": {"instances": [b64(SMALL)] * 33}}, id="V1 instances"),
-        pytest.param(400, V1, {"json": {"instances": [PICTURE], "parameters": {"score_threshold": 2}}}, id="threshold"),
-        pytest.param(400, V1, {"json": {"instances": [PICTURE], "parameters": {"nms": 1}}}, id="V1 unknown option"),
+        pytest.param(400, V1, {"json": {"instances": [IMAGE], "parameters": {"score_threshold": 2}}}, id="threshold"),
+        pytest.param(400, V1, {"json": {"instances": [IMAGE], "parameters": {"nms": 1}}}, id="V1 unknown option"),
         pytest.param(400, V1, {"content": SMALL, "headers": JPEG | {LATE: "soon"}}, id="timeout header"),
         pytest.param(504, V1, {"content": SMALL, "headers": JPEG | {LATE: "1"}}, id="too late"),
         pytest.param(404, "/v1/models/boats:predict", {"json": {"instances": [b64(SMALL)]}}, id="V1 no such service"),
@@ -59,13 +59,13 @@ BOMB = png((20_000, 20_000))  # 400 megapixels in 50 KB
         pytest.param(400, V2, {"json": {"inputs": [], "score_threshold": 0.5}}, id="V2 option in the wrong place"),
         pytest.param(400, f"{OWN}?treshold=0.5", {"content": SMALL, "headers": JPEG}, id="misspelt in the query"),
         pytest.param(400, f"{V1}?score_threshold=2", {"content": SMALL, "headers": JPEG}, id="threshold in the query"),
-        pytest.param(400, OWN, {"json": {"image": PICTURE, "treshold": 0.5}}, id="misspelt option"),
-        pytest.param(400, OWN, {"json": {"image": PICTURE, "parameters": {"nms": 1}}}, id="nested option"),
+        pytest.param(400, OWN, {"json": {"image": IMAGE, "treshold": 0.5}}, id="misspelt option"),
+        pytest.param(400, OWN, {"json": {"image": IMAGE, "parameters": {"nms": 1}}}, id="nested option"),
         pytest.param(400, OWN, {"files": [("file", SMALL), ("file", SMALL)]}, id="form with two files"),
         pytest.param(404, "/v1/models/detector:explain", {"json": {}}, id="explain"),
         pytest.param(400, OWN, {"json": {"id": "1"}}, id="legacy route without image"),
         pytest.param(400, OWN, {"json": {"id": "1", "image": 5}}, id="legacy route with a number"),
-        pytest.param(415, OWN, {"json": {"id": "1", "image": NO_PICTURE}}, id="legacy route with base64 of a text"),
+        pytest.param(415, OWN, {"json": {"id": "1", "image": NO_IMAGE}}, id="legacy route with base64 of a text"),
         pytest.param(415, OWN, {"content": b"hello", "headers": TEXT}, id="legacy route with text"),
         pytest.param(400, OWN, {"files": {"photo": SMALL}}, id="form with another field"),
         pytest.param(400, OWN, {"content": b"--x", "headers": FORM}, id="form without a boundary"),
@@ -98,7 +98,7 @@ def test_a_chunked_body_is_cut_off_at_the_limit(client):
     ("code", "model", "tensor"),
     [
         (StatusCode.NOT_FOUND, "boats", np.array([SMALL], object)),
-        (StatusCode.INVALID_ARGUMENT, "detector", np.array([b"no picture"], object)),
+        (StatusCode.INVALID_ARGUMENT, "detector", np.array([b"no image"], object)),
         (StatusCode.INVALID_ARGUMENT, "detector", np.array([b""], object)),
         (StatusCode.INVALID_ARGUMENT, "detector", np.array([BOMB], object)),
         (StatusCode.INVALID_ARGUMENT, "detector", np.array([SMALL] * 33, object)),

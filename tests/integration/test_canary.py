@@ -25,7 +25,7 @@ from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 from modelport.stack.triton_server import TritonServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 REQUESTS = 600
 PERCENT = 10
@@ -65,11 +65,11 @@ def broken(released: Path) -> Path:
 class Running:
     """A stack that is supervised and gets requests all the time."""
 
-    def __init__(self, settings: OverlaySettings, picture: bytes, confidences: dict[str, float]) -> None:
+    def __init__(self, settings: OverlaySettings, image: bytes, confidences: dict[str, float]) -> None:
         self.settings = settings
         self.stack = OverlayStack(settings)
         self.answers: list[str] = []  # the network that each came from, or what went wrong
-        self._picture = picture
+        self._image = image
         self._confidences = confidences
         self._over = threading.Event()
         self._threads = [
@@ -107,9 +107,7 @@ class Running:
         with httpx.Client(base_url=f"http://127.0.0.1:{self.settings.http_port}", timeout=60) as client:
             while not self._over.is_set():
                 try:
-                    answer = client.post(
-                        "/digits/predict", content=self._picture, headers={"content-type": "image/png"}
-                    )
+                    answer = client.post("/digits/predict", content=self._image, headers={"content-type": "image/png"})
                     self.answers.append(self._network(answer))
                 except httpx.HTTPError as error:
                     self.answers.append(repr(error))
@@ -134,9 +132,9 @@ def running(
     export_missing(settings)
     confidences = {OLD: golden_confidence(repository), NEW: golden_confidence(released)}
     assert abs(confidences[OLD] - confidences[NEW]) > 0.02
-    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    image = (repository / "mnist" / "golden" / "images.png").read_bytes()
     with contextlib.ExitStack() as stack:
-        started = Running(settings, picture, confidences)
+        started = Running(settings, image, confidences)
         stack.callback(started.stop)
         started.start()
         yield started

@@ -25,23 +25,23 @@ def ask(stack, capsys):
     return run
 
 
-def test_one_picture_drawn(ask, pictures, tmp_path):
-    code, (line,), said = ask("detector", pictures / "coffee.jpg", "--draw", tmp_path / "drawn.png")
+def test_one_image_drawn(ask, images, tmp_path):
+    code, (line,), said = ask("detector", images / "coffee.jpg", "--draw", tmp_path / "drawn.png")
     assert code == 0
     assert line["answer"]["detections"][0]["label"] == "cup"
     assert "1 requests, 0 errors" in said
-    drawn, picture = cv2.imread(str(tmp_path / "drawn.png")), cv2.imread(str(pictures / "coffee.jpg"))
-    assert drawn.shape == picture.shape
+    drawn, image = cv2.imread(str(tmp_path / "drawn.png")), cv2.imread(str(images / "coffee.jpg"))
+    assert drawn.shape == image.shape
     x, y, _, height = line["answer"]["detections"][0]["bbox"]
     assert np.abs(drawn[y + height // 2, x].astype(int) - (90, 220, 60)).max() < 30
 
 
-def test_a_folder_in_threads_with_a_broken_file_then_the_rest(ask, pictures, tmp_path):
+def test_a_folder_in_threads_with_a_broken_file_then_the_rest(ask, images, tmp_path):
     folder, out = tmp_path / "in", tmp_path / "results.jsonl"
     (folder / "deep").mkdir(parents=True)
     for name in ("coffee.jpg", "chelsea.jpg"):
-        (folder / "deep" / name).write_bytes((pictures / name).read_bytes())
-    (folder / "broken.jpg").write_bytes(b"no picture")
+        (folder / "deep" / name).write_bytes((images / name).read_bytes())
+    (folder / "broken.jpg").write_bytes(b"no image")
     common = ("classifier", folder, "--threads", 3, "--out", out, "--draw", tmp_path / "drawn")
     code, _, said = ask(*common)
     lines = {line["file"]: line for line in map(json.loads, out.read_text().splitlines())}
@@ -53,7 +53,7 @@ def test_a_folder_in_threads_with_a_broken_file_then_the_rest(ask, pictures, tmp
     assert "thread 0:" in said
     assert {one.name for one in (tmp_path / "drawn" / "deep").iterdir()} == {"coffee.jpg", "chelsea.jpg"}
 
-    (folder / "broken.jpg").write_bytes((pictures / "camera.jpg").read_bytes())
+    (folder / "broken.jpg").write_bytes((images / "camera.jpg").read_bytes())
     code, _, said = ask(*common)
     assert code == 0
     assert "2 of 3 have an answer already" in said
@@ -62,8 +62,8 @@ def test_a_folder_in_threads_with_a_broken_file_then_the_rest(ask, pictures, tmp
 
 @pytest.mark.parametrize("service", ["cars", "digits"])
 def test_standard_input(ask, service, repository, monkeypatch):
-    picture = repository / {"cars": "cars", "digits": "mnist"}[service] / "golden" / "images.png"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(picture.read_bytes())))
+    image = repository / {"cars": "cars", "digits": "mnist"}[service] / "golden" / "images.png"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(image.read_bytes())))
     code, (line,), _ = ask(service, "-")
     assert code == 0
     assert line["file"] == "-"
@@ -84,7 +84,7 @@ def test_a_series_is_cut_into_windows(ask, repository, tmp_path):
     assert "2 numbers; the model's windows take" in found["short.json"]["error"]
 
 
-def test_what_cannot_be_asked_is_told(ask, pictures):
+def test_what_cannot_be_asked_is_told(ask, images):
     code, lines, said = ask("detector", "gone.jpg")
     assert (code, lines) == (2, [])
     assert "gone.jpg: no such file or folder" in said

@@ -144,7 +144,7 @@ def test_thresholds_of_a_request(client, coffee):
         pytest.param(Image.Transpose.FLIP_LEFT_RIGHT, 2, id="mirrored"),
     ],
 )
-def test_boxes_are_in_pixels_of_the_picture_as_a_person_sees_it(client, coffee, turn, orientation):
+def test_boxes_are_in_pixels_of_the_image_as_a_person_sees_it(client, coffee, turn, orientation):
     stored, exif, data = Image.open(io.BytesIO(coffee)).transpose(turn), Image.Exif(), io.BytesIO()
     exif[0x0112] = orientation
     stored.save(data, "JPEG", quality=95, exif=exif)

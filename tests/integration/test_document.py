@@ -134,13 +134,13 @@ def test_every_get_answers_as_documented(operations, document, client):
 
 
 @pytest.mark.parametrize("service", [name for name, spec in SERVICES.items() if spec.task != "anomaly"])
-def test_every_documented_picture_type_is_read(operations, client, service):
-    picture = image_for(service)
+def test_every_documented_image_type_is_read(operations, client, service):
+    image = image_for(service)
     for kind in ("own_post", "V1_predict"):
         operation = operations[f"{service}_{kind}"]
         for media_type in operation.definition.raw["requestBody"]["content"]:
             if media_type.startswith(("image/", "application/octet-stream")):
-                response = client.post(operation.path, content=picture, headers={"content-type": media_type})
+                response = client.post(operation.path, content=image, headers={"content-type": media_type})
                 operation.validate_response(response)
                 assert response.status_code == 200, media_type
 
@@ -226,10 +226,10 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
     def send(**headers: str) -> dict[str, Any]:
         return {"content": image_for("detector"), "headers": {"content-type": "image/webp", **headers}}
 
-    picture = send()
+    image = send()
     ask = {
         BadRequestError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "soon"}))),
-        NotFoundError: lambda: ("detector_V1_predict", client.post("/v1/models/boats:predict", **picture)),
+        NotFoundError: lambda: ("detector_V1_predict", client.post("/v1/models/boats:predict", **image)),
         TooLargeError: lambda: (
             "detector_V1_predict",
             client.post("/v1/models/detector:predict", json={"instances": ["QUJD"] * 33}),
@@ -242,13 +242,13 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
             "digits_own_post",
             client.post("/digits/predict", content=blank(), headers={"content-type": "image/png"}),
         ),
-        NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **picture)),
+        NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **image)),
         TooLateError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "1"}))),
     }
     if error is not BusyError:
         return ask[error]()
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: troubled.post("/detector/api/", **picture), range(16)))
+        answers = list(threads.map(lambda _: troubled.post("/detector/api/", **image), range(16)))
     return "detector_own_post", next(answer for answer in answers if answer.status_code == 429)
 
 

@@ -28,7 +28,7 @@ class Seen:
 
 
 @pytest.fixture
-def chain(stack, repository, free_ports, tmp_path):
+def chain(exported, repository, free_ports, tmp_path):
     """A Triton with two classifiers, and a transformer whose chain they are; yields its URL and Triton's port."""
     ports = free_ports(5)
     settings = TritonSettings(repository, tmp_path / "triton.log", *ports[:3], models=(FIRST, SECOND))
@@ -64,10 +64,10 @@ def models(url):
     return report["services"]["classifier"]["models"]
 
 
-def keep_asking(url, picture, seen, stop):
+def keep_asking(url, image, seen, stop):
     with httpx.Client(timeout=60) as client:
         while not stop.is_set():
-            response = client.post(f"{url}/classify", content=picture, headers={"content-type": "image/jpeg"})
+            response = client.post(f"{url}/classify", content=image, headers={"content-type": "image/jpeg"})
             seen.statuses[response.status_code] += 1
             if response.status_code == 200:
                 seen.models.append((response.json()["model"], response.json()["fallback"]))

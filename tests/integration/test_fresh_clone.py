@@ -76,8 +76,8 @@ def test_ready_line_comes_and_each_step_said_what_it_did(serving: tuple[str, lis
     ]  # fmt: skip
 
 
-def test_photo_is_answered(serving: tuple[str, list[str]], pictures: Path) -> None:
-    photo = base64.b64encode((pictures / "coffee.jpg").read_bytes()).decode()
+def test_photo_is_answered(serving: tuple[str, list[str]], images: Path) -> None:
+    photo = base64.b64encode((images / "coffee.jpg").read_bytes()).decode()
     answer = httpx.post(f"{serving[0]}/detector/api/", json={"id": 7, "image": photo}, timeout=60).json()
     assert answer["id"] == 7
     assert [found["label"] for found in answer["detections"]] == ["cup"]

@@ -58,8 +58,8 @@ def answered(stack: OverlayStack, service: str) -> dict[str, int]:
     return found
 
 
-def post_v1(client: httpx.Client, service: str, picture: bytes) -> httpx.Response:
-    return client.post(f"/v1/models/{service}:predict", content=picture, headers={"content-type": "image/jpeg"})
+def post_v1(client: httpx.Client, service: str, image: bytes) -> httpx.Response:
+    return client.post(f"/v1/models/{service}:predict", content=image, headers={"content-type": "image/jpeg"})
 
 
 def test_a_canary_gets_its_declared_share_of_real_predictions(

@@ -276,7 +276,7 @@ def test_grpc_reflection(channel):
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_tritons_image_clients_work_against_our_triton(stack, pictures, protocol):
+def test_tritons_image_clients_work_against_our_triton(stack, images, protocol):
     """What NVIDIA's image_client does: the input's format out of the config, and classes out of the output."""
     module = {"http": triton_http, "grpc": triton_grpc}[protocol]
     address = {"http": stack.triton_http, "grpc": stack.triton_grpc}[protocol]
@@ -289,7 +289,7 @@ def test_tritons_image_clients_work_against_our_triton(stack, pictures, protocol
             (tensor,) = client.get_model_config("efficientnet_lite0").config.input
             assert tensor.format == tensor.FORMAT_NHWC
             size, name = list(tensor.dims), tensor.name
-        image = Image.open(pictures / "coffee.jpg").convert("RGB").resize((size[1], size[0]))
+        image = Image.open(images / "coffee.jpg").convert("RGB").resize((size[1], size[0]))
         batch = np.array(image, np.uint8)[np.newaxis]
         asked = module.InferInput(name, list(batch.shape), "UINT8")
         asked.set_data_from_numpy(batch)

@@ -45,8 +45,8 @@ def both_transports(stack, service, name, array, datatype):
             yield outputs
 
 
-def pictures_array(*pictures):
-    return np.array(pictures, object)
+def images_array(*images):
+    return np.array(images, object)
 
 
 @pytest.mark.parametrize("form", ["multipart", "json", "raw"])
@@ -78,7 +78,7 @@ def test_classifier_over_v1_and_v2(client, stack, coffee):
     body = {"instances": [{"image": {"b64": base64.b64encode(coffee).decode()}}] * 2}
     predictions = client.post("/v1/models/classifier:predict", json=body).json()["predictions"]
     assert [one["predictions"][0]["label"] for one in predictions] == ["espresso"] * 2
-    for outputs in both_transports(stack, "classifier", "image", pictures_array(coffee, coffee), "BYTES"):
+    for outputs in both_transports(stack, "classifier", "image", images_array(coffee, coffee), "BYTES"):
         assert outputs["label"].shape == outputs["score"].shape == (2, 5)
         assert outputs["label"][:, 0].tolist() == [b"espresso"] * 2
         assert outputs["model"].tolist() == [predictions[0]["model"].encode()] * 2
@@ -101,7 +101,7 @@ def test_cars_says_that_its_weights_are_untrained(client, stack, coffee):
     model = client.get("/v2/models/cars").json()["parameters"]["models"]["cars"]
     warned = "warning" in client.post("/cars/predict", files={"file": coffee}).json()
     assert warned == (model["weights"] == "untrained")
-    for outputs in both_transports(stack, "cars", "image", pictures_array(coffee), "BYTES"):
+    for outputs in both_transports(stack, "cars", "image", images_array(coffee), "BYTES"):
         assert outputs["label"].shape == outputs["score"].shape == (1, 5)
 
 
@@ -113,7 +113,7 @@ def test_digits_reads_a_drawing_and_mnists_own_form(client, five, repository, st
     own_answer = client.post("/digits/predict", files={"file": own}).json()
     assert own_answer["confidence"] > 0.9
     assert client.get("/digits/").status_code == 200
-    for outputs in both_transports(stack, "digits", "image", pictures_array(own, five), "BYTES"):
+    for outputs in both_transports(stack, "digits", "image", images_array(own, five), "BYTES"):
         assert outputs["digit"].tolist() == [own_answer["predicted_digit"], 5]
 
 
@@ -160,15 +160,15 @@ KSERVE_CLIENT = """
 import asyncio, base64, sys
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
-url, picture = sys.argv[1], base64.b64encode(open(sys.argv[2], "rb").read()).decode()
+url, image = sys.argv[1], base64.b64encode(open(sys.argv[2], "rb").read()).decode()
 
 async def main():
     v1 = InferenceRESTClient(RESTConfig(protocol="v1", timeout=60))
-    answer = await v1.infer(url, {"instances": [{"b64": picture}]}, model_name="classifier")
+    answer = await v1.infer(url, {"instances": [{"b64": image}]}, model_name="classifier")
     assert answer["predictions"][0]["predictions"][0]["label"] == "espresso", answer
     assert await v1.is_server_live(url) and await v1.is_model_ready(url, "classifier")
     v2 = InferenceRESTClient(RESTConfig(protocol="v2", timeout=60))
-    request = InferRequest("classifier", [InferInput("image", [1], "BYTES", data=[picture])])
+    request = InferRequest("classifier", [InferInput("image", [1], "BYTES", data=[image])])
     answer = await v2.infer(url, request, model_name="classifier")
     assert answer.get_output_by_name("label").data[0] == "espresso", answer
     assert await v2.is_server_live(url) and await v2.is_server_ready(url) and await v2.is_model_ready(url, "classifier")
@@ -180,8 +180,8 @@ asyncio.run(main())
 """
 
 
-def test_kserves_own_client(stack, pictures):
-    arguments = [sys.executable, "-c", KSERVE_CLIENT, stack.http, str(pictures / "coffee.jpg")]
+def test_kserves_own_client(stack, images):
+    arguments = [sys.executable, "-c", KSERVE_CLIENT, stack.http, str(images / "coffee.jpg")]
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert "both answered espresso" in ran.stdout, ran.stderr
 

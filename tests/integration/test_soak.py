@@ -10,13 +10,13 @@ from modelport.environment import ROOT
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.stack,
     pytest.mark.timeout(3600),  # on a machine without free processor time
 ]
 MINUTES = 10
 
 
-def test_nothing_is_lost_and_nothing_grows(stack, tmp_path):
-    """`stack` exported what it needs."""
+def test_nothing_is_lost_and_nothing_grows(exported, tmp_path):
     command = [sys.executable, "-P", "-m", "modelport.measure.soak", f"--minutes={MINUTES}", f"--folder={tmp_path}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

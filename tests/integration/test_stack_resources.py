@@ -69,7 +69,7 @@ def test_every_port_is_on_loopback(processes: list[psutil.Process]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_an_idle_stack_takes_less_than_five_percent_of_a_core(stack: Any, tmp_path: Path) -> None:
+def test_an_idle_stack_takes_less_than_five_percent_of_a_core(exported: None, tmp_path: Path) -> None:
     """With its supervisor; processor time, so that other processes of the machine do not count."""
     with served(tmp_path / "log") as (process, _):
         whole = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]

@@ -10,16 +10,16 @@ from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def serving(stack, tmp_path_factory):
-    """`modelport serve --services=digits`; yields its process and URL. `stack` exported what it needs."""
+def serving(exported, tmp_path_factory):
+    """`modelport serve --services=digits`; yields its process and URL."""
     with served(tmp_path_factory.mktemp("supervision") / "log", "--services=digits") as (process, port):
         yield process, f"http://127.0.0.1:{port}"
 
 
-def status(url, picture):
+def status(url, image):
     try:
         return httpx.post(
-            f"{url}/predict", files={"file": picture}, headers={"x-request-timeout-ms": "2000"}, timeout=60
+            f"{url}/predict", files={"file": image}, headers={"x-request-timeout-ms": "2000"}, timeout=60
         ).status_code
     except httpx.TransportError:
         return 0
@@ -28,14 +28,14 @@ def status(url, picture):
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
 def test_a_models_process_is_replaced(serving, repository, harm):
     process, url = serving
-    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
-    wait_for(lambda: status(url, picture) == 200)
+    image = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    wait_for(lambda: status(url, image) == 200)
     (stub,) = matching(STUB, under=process.pid)
     stub.send_signal(harm)
     seen = set()
-    wait_for(lambda: (seen.add(status(url, picture)), matching(STUB, under=process.pid) not in ([], [stub]))[1])
+    wait_for(lambda: (seen.add(status(url, image)), matching(STUB, under=process.pid) not in ([], [stub]))[1])
     wait_for(lambda: not running(stub))
-    wait_for(lambda: (seen.add(status(url, picture)), 200 in seen and status(url, picture) == 200)[1])
+    wait_for(lambda: (seen.add(status(url, image)), 200 in seen and status(url, image) == 200)[1])
     assert seen <= {200, 502, 503, 504}
 
 
@@ -43,13 +43,13 @@ def test_a_models_process_is_replaced(serving, repository, harm):
 @pytest.mark.parametrize("name", [TRITON, TRANSFORMER])
 def test_a_server_is_started_again(serving, repository, name, harm):
     process, url = serving
-    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
-    wait_for(lambda: status(url, picture) == 200)
+    image = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    wait_for(lambda: status(url, image) == 200)
     (server,) = matching(name, under=process.pid)
     server.send_signal(harm)
     seen = set()
     wait_for(lambda: not running(server))
-    wait_for(lambda: (seen.add(status(url, picture)), status(url, picture) == 200)[1])
+    wait_for(lambda: (seen.add(status(url, image)), status(url, image) == 200)[1])
     assert seen <= {0, 200, 502, 503, 504}
     if name == TRITON:
         assert 0 not in seen

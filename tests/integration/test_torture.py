@@ -12,13 +12,14 @@ from modelport.measure.torture.outcome import HONEST, SUCCEEDED
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.stack,
     pytest.mark.timeout(3600),  # on a machine without free processor time
 ]
 
 
 @pytest.fixture(scope="module")
-def faults(stack, tmp_path_factory):
-    """The results of `modelport torture --short`, by fault. `stack` exported what it needs."""
+def faults(exported, tmp_path_factory):
+    """The results of `modelport torture --short`, by fault."""
     folder = tmp_path_factory.mktemp("torture")
     command = [sys.executable, "-P", "-m", "modelport.measure.torture", "--short", f"--folder={folder}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

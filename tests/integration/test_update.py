@@ -15,7 +15,7 @@ from modelport.releases.__main__ import main
 from modelport.stack.control import run_folder
 from modelport.stack.guard import SHARED_MEMORY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 CALLERS = 3
 PAUSE_S = 0.1  # the machine has releases to load, too
@@ -34,9 +34,9 @@ class Answer:
 class Load:
     """Callers who ask for the same five again and again, at a constant pace."""
 
-    def __init__(self, url, picture):
+    def __init__(self, url, image):
         self.answers = []
-        self._url, self._picture = url, picture
+        self._url, self._image = url, image
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._call) for _ in range(CALLERS)]
 
@@ -55,7 +55,7 @@ class Load:
             while not self._over.is_set():
                 asked = time.monotonic()
                 try:
-                    response = client.post("/predict", content=self._picture, headers={"content-type": "image/png"})
+                    response = client.post("/predict", content=self._image, headers={"content-type": "image/png"})
                     status, digit = response.status_code, response.json().get("predicted_digit")
                 except httpx.TransportError:
                     status, digit = 0, None
@@ -80,9 +80,9 @@ def model(port):
 
 def predict(port):
     """The answer to an image of any digit."""
-    picture = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
+    image = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
     headers = {"content-type": "image/png"}
-    return httpx.post(f"http://127.0.0.1:{port}/predict", content=picture, headers=headers, timeout=60)
+    return httpx.post(f"http://127.0.0.1:{port}/predict", content=image, headers=headers, timeout=60)
 
 
 def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository, tmp_path, capsys):
@@ -104,10 +104,10 @@ def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository
         ("initial", 5, None),
     ]
     regions = len(list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*")))
-    picture = (repository / "mnist" / "golden" / "images.png").read_bytes()
+    image = (repository / "mnist" / "golden" / "images.png").read_bytes()
     settled = []  # from when to when which digit alone was right
     serves = None
-    with Load(f"http://127.0.0.1:{port}", picture) as load:
+    with Load(f"http://127.0.0.1:{port}", image) as load:
         for release, digit, complaint in updates:
             code = main(["update", "digits", release, f"--port={port}", f"--releases={tmp_path}"])
             printed = capsys.readouterr()

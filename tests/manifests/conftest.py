@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -60,11 +59,14 @@ class DeclaredPod:
         return wait_for(lambda: self.probe(container, kind) is wanted)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def detector_pod(
-    rendered: Callable[[str], Documents], free_ports: Callable[[int], list[int]], tmp_path: Path
+    rendered: Callable[[str], Documents],
+    free_ports: Callable[[int], list[int]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[DeclaredPod]:
     """The detector's pod of an overlay, started from its declared commands."""
+    tmp_path = tmp_path_factory.mktemp("pod")
     pod = next(pod for pod in pods(rendered("storage-pvc")) if pod.name == "detector")
     ports = dict(zip((8080, 8081, 8000, 8001, 8002), free_ports(5), strict=True))
     models = tmp_path / "models"

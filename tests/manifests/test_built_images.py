@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from serving import served
 from waiting import wait_for
 
 from modelport.environment import ROOT
@@ -115,8 +115,15 @@ def test_size_user_and_entry(image: Path) -> None:
     assert not list(image.glob("*.txt"))  # the requirements stay in the first stage
 
 
+@pytest.fixture
+def digits_port(tmp_path: Path) -> Iterator[int]:
+    """The REST port of a stack for digits alone; its Triton's is two further."""
+    with served(tmp_path / "log", "--services=digits") as (_, port):
+        yield port
+
+
 def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
-    image: Path, stack: Any, free_ports: Callable[[int], list[int]]
+    image: Path, digits_port: int, free_ports: Callable[[int], list[int]]
 ) -> None:
     rest, grpc = free_ports(2)
     settings = inspect(TRANSFORMER, "range .OCIv1.Config.Env}}{{.}} {{end").split()
@@ -124,7 +131,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
         "--service=digits=digits:mnist",
         "--host=127.0.0.1",
         "--drain_s=1",
-        f"--predictor_host={stack.triton_http}",
+        f"--predictor_host=127.0.0.1:{digits_port + 2}",
     ]
     server = ["python3", "-m", "kserve_transformers", *flags, f"--http_port={rest}", f"--grpc_port={grpc}"]
     command = ["unshare", "--mount", "--propagation=private", "bash", "-ec", CONFINED, "confined", str(image)]
@@ -136,7 +143,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             digit = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()
             asked = [
                 httpx.post(f"{url}/digits/predict", files={"file": digit}, timeout=60)
-                for url in (stack.http, f"http://127.0.0.1:{rest}")
+                for url in (f"http://127.0.0.1:{digits_port}", f"http://127.0.0.1:{rest}")
             ]
             assert asked[0].is_success
             assert asked[1].json() == asked[0].json()
@@ -150,7 +157,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             process.kill()
 
 
-def test_the_triton_image_reads_a_saved_model_and_holds_no_framework(base: None, stack: Any) -> None:
+def test_the_triton_image_reads_a_saved_model_and_holds_no_framework(base: None, exported: None) -> None:
     (saved,) = (ROOT / "model_repository" / "mnist").glob("*/model.savedmodel")
     script = """
 import numpy, openvino

@@ -17,7 +17,7 @@ Documents = list[dict[str, Any]]
 
 
 def test_probes_say_what_is_so_from_start_to_end(
-    detector_pod: Any, pictures: Path, rendered: Callable[[str], Documents]
+    detector_pod: Any, images: Path, rendered: Callable[[str], Documents]
 ) -> None:
     pod, port = detector_pod.pod, detector_pod.ports[8080]
     triton, transformer = pod.triton, pod.transformer
@@ -31,7 +31,7 @@ def test_probes_say_what_is_so_from_start_to_end(
 
     answer = httpx.post(
         f"http://127.0.0.1:{port}/v1/models/detector:predict",
-        content=(pictures / "coffee.jpg").read_bytes(),
+        content=(images / "coffee.jpg").read_bytes(),
         headers={"content-type": "image/jpeg"},
         timeout=30,
     )

@@ -4,6 +4,8 @@ serving.json names which of them answers for a model of a chain during an update
 {"mnist": "2026-11-21-3f9c2a51b0de"} says that mnist.2026-11-21-3f9c2a51b0de answers for mnist. Without the file, or an
 entry in it, that is the model of the same name.
 
+chains.json names the models of a service whose chain an update has changed: {"classifier": ["new", "former"]}.
+
 replaced.json counts how often the processes of a model were replaced: {"mnist": 2}.
 """
 
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ASSIGNMENTS_FILE = "serving.json"
+CHAINS_FILE = "chains.json"
 REPLACEMENTS_FILE = "replaced.json"
 
 
@@ -28,6 +31,21 @@ def assigned_release(repository: Path | None, model: str) -> str | None:
     if not isinstance(release, str | None):
         raise ValueError(f"{ASSIGNMENTS_FILE} must be an object of model and release")
     return release
+
+
+def assigned_chain(repository: Path | None, service: str) -> tuple[str, ...] | None:
+    """The models that shall answer for a service; None: those with which the server was started.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not well-formed.
+    """
+    chain = _read(repository, CHAINS_FILE).get(service)
+    if chain is None:
+        return None
+    if not (isinstance(chain, list) and chain and all(isinstance(model, str) for model in chain)):
+        raise ValueError(f"{CHAINS_FILE} must be an object of service and list of models")
+    return tuple(chain)
 
 
 def replacements(repository: Path | None, name: str) -> int:

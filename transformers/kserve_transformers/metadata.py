@@ -24,7 +24,7 @@ def server_metadata() -> dict[str, Any]:
 
 def service_metadata(service: Service) -> dict[str, Any]:
     """Inputs and outputs of a service; a window's length is there once its model is known."""
-    outputs = service.task.output_types()
+    outputs = service.task.output_types(service.chain.known)
     return {
         "name": service.name,
         "versions": [MODEL_VERSION],

@@ -9,6 +9,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from types import FrameType
 
 import cv2
@@ -17,6 +18,7 @@ import uvicorn
 import uvloop
 from tritonclient.http.aio import InferenceServerClient
 
+from kserve_transformers.chain_follower import ChainFollower
 from kserve_transformers.drift.monitor import DriftMonitor
 from kserve_transformers.drift.reference import FILE as DRIFT_FILE
 from kserve_transformers.health import Health
@@ -46,15 +48,18 @@ def serve(settings: Settings) -> None:
     uvloop.run(_serve(settings))
 
 
+def build_model(settings: Settings, client: InferenceServerClient, name: str) -> TritonModel:
+    """One of Triton's models."""
+    return TritonModel(client, name, settings.model_repository, settings.limits.queue_size, settings.follow_releases)
+
+
 def build_services(settings: Settings, client: InferenceServerClient, threads: Executor) -> Services:
     """The declared services by name; a model that several of them name is one."""
     names = dict.fromkeys(model for spec in settings.services for model in spec.models)
-    limits = settings.limits
-    repository, follow = settings.model_repository, settings.follow_releases
-    models = {name: TritonModel(client, name, repository, limits.queue_size, follow) for name in names}
+    models = {name: build_model(settings, client, name) for name in names}
     return {
         spec.name: Service(
-            spec, build_task(spec, settings.defaults), [models[name] for name in spec.models], limits, threads
+            spec, build_task(spec, settings.defaults), [models[name] for name in spec.models], settings.limits, threads
         )
         for spec in settings.services
     }
@@ -67,7 +72,10 @@ async def _serve(settings: Settings) -> None:
         settings.predictor_host, conn_limit=limits.queue_size * count + 8, conn_timeout=limits.timeout_s + 1
     ) as client:
         with ThreadPoolExecutor(settings.decode_threads, "arrays") as threads, _recording(settings):
-            await _serve_services(settings, build_services(settings, client, threads))
+            services = build_services(settings, client, threads)
+            repository = settings.model_repository if settings.follow_releases else None
+            follower = ChainFollower(services, repository, partial(build_model, settings, client))
+            await _serve_services(settings, services, follower)
 
 
 @contextlib.contextmanager
@@ -90,7 +98,7 @@ def _recording(settings: Settings) -> Iterator[None]:
         recorder.stop(_LAST_WRITES_S)
 
 
-async def _serve_services(settings: Settings, services: Services) -> None:
+async def _serve_services(settings: Settings, services: Services, follower: ChainFollower) -> None:
     server = kserve.ModelServer(http_port=settings.http_port, grpc_port=settings.grpc_port)
     for service in services.values():
         server.register_model(ServiceModel(service))
@@ -106,9 +114,7 @@ async def _serve_services(settings: Settings, services: Services) -> None:
     )
     drain = _Drain(rest.uvicorn_server, health, settings.drain_s)
     rest.uvicorn_server.handle_exit = drain.on_signal  # type: ignore[method-assign]
-    models = {model.name: model for service in services.values() for model in service.chain.models}
-    background = [asyncio.create_task(model.watch()) for model in models.values()]
-    background.append(asyncio.create_task(grpc.serve()))
+    background = [asyncio.create_task(follower.follow()), asyncio.create_task(grpc.serve())]
     try:
         logger.info("listening on %s:%d (REST) and :%d (gRPC)", settings.host, settings.http_port, settings.grpc_port)
         await rest.start()

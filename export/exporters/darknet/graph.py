@@ -6,14 +6,14 @@ class probability) and `classes` INT32 [N,PAIRS]. A network with fewer pairs fil
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
 from exporters.darknet.layers import Convolutional, Layer, Maxpool, Network, Route, Shape, Shortcut, Upsample, Yolo
 from exporters.darknet.weights import Convolution
+from exporters.onnx_graph import Graph
 
 PAIRS = 300
 OPSET, IR_VERSION = 17, 8
@@ -26,7 +26,7 @@ def build_graph(network: Network, convolutions: Mapping[int, Convolution]) -> Mo
         network: as read_cfg gives it.
         convolutions: as read_weights gives them.
     """
-    graph = _Graph()
+    graph = Graph("picture")  # as in published artefacts: another name would be another artefact
     shapes = network.shapes()
     nchw = graph.add("Transpose", ["images"], perm=[0, 3, 1, 2])
     pixels = graph.add("Cast", [nchw], to=TensorProto.FLOAT)
@@ -55,34 +55,7 @@ def build_graph(network: Network, convolutions: Mapping[int, Convolution]) -> Mo
     return helper.make_model(proto, opset_imports=[opset], ir_version=IR_VERSION, producer_name="exporters.darknet")
 
 
-class _Graph:
-    """Collects nodes and constants. Names consist of the scope and a count, so that builds are reproducible."""
-
-    def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
-        self.constants: list[TensorProto] = []
-        self.scope = "picture"  # as in published artefacts: another name would be another artefact
-
-    def add(self, operator: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any) -> str:
-        """Add a node. Returns the name of its first output."""
-        name = f"{self.scope}/{operator}_{len(self.nodes)}"
-        names = list(outputs) or [name]
-        self.nodes.append(helper.make_node(operator, list(inputs), names, name=name, **attributes))
-        return names[0]
-
-    def constant(self, values: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        name = f"{self.scope}/constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
-        return name
-
-    def integers(self, *values: int) -> str:
-        return self.constant(values, np.int64)
-
-    def slice(self, data: str, axis: int, start: int, stop: int) -> str:
-        return self.add("Slice", [data, self.integers(start), self.integers(stop), self.integers(axis)])
-
-
-def _layer(graph: _Graph, layer: Layer, inputs: Sequence[str], before: Sequence[Shape], after: Shape) -> str:
+def _layer(graph: Graph, layer: Layer, inputs: Sequence[str], before: Sequence[Shape], after: Shape) -> str:
     match layer:
         case Maxpool():
             return _maxpool(graph, layer, inputs[0], before[0], after)
@@ -99,7 +72,7 @@ def _layer(graph: _Graph, layer: Layer, inputs: Sequence[str], before: Sequence[
             return inputs[0]
 
 
-def _convolutional(graph: _Graph, layer: Convolutional, data: str, convolution: Convolution) -> str:
+def _convolutional(graph: Graph, layer: Convolutional, data: str, convolution: Convolution) -> str:
     kernel = graph.constant(convolution.kernel, np.float32)
     bias = graph.constant(convolution.bias, np.float32)
     result = graph.add(
@@ -113,7 +86,7 @@ def _convolutional(graph: _Graph, layer: Convolutional, data: str, convolution: 
     return _activated(graph, result, layer.activation)
 
 
-def _activated(graph: _Graph, data: str, activation: str) -> str:
+def _activated(graph: Graph, data: str, activation: str) -> str:
     match activation:
         case "leaky":
             return graph.add("LeakyRelu", [data], alpha=0.1)
@@ -127,7 +100,7 @@ def _activated(graph: _Graph, data: str, activation: str) -> str:
             return data
 
 
-def _maxpool(graph: _Graph, layer: Maxpool, data: str, before: Shape, after: Shape) -> str:
+def _maxpool(graph: Graph, layer: Maxpool, data: str, before: Shape, after: Shape) -> str:
     """Darknet pads half of the padding (rounded down) above and left, and below and right as far as windows reach."""
     first = layer.padding // 2
     last = [
@@ -138,46 +111,46 @@ def _maxpool(graph: _Graph, layer: Maxpool, data: str, before: Shape, after: Sha
     return graph.add("MaxPool", [data], kernel_shape=kernel, strides=strides, pads=[first, first, *last])
 
 
-def _part(graph: _Graph, layer: Route, data: str, shape: Shape) -> str:
+def _part(graph: Graph, layer: Route, data: str, shape: Shape) -> str:
     if layer.groups == 1:
         return data
     size = shape.channels // layer.groups
     return graph.slice(data, 1, layer.group * size, (layer.group + 1) * size)
 
 
-def _detections(graph: _Graph, network: Network, heads: Sequence[tuple[str, Shape, Yolo]]) -> None:
+def _detections(graph: Graph, network: Network, heads: Sequence[tuple[str, Shape, Yolo]]) -> None:
     """Decode the heads and keep the PAIRS pairs with the highest scores.
 
     The PAIRS best pairs belong to the PAIRS boxes whose best class has the highest scores. These boxes are selected
     first, and the scores of all classes are computed for them alone: the result equals a top-k over all pairs.
     """
-    boxes = sum(len(head.anchors) * shape.height * shape.width for _, shape, head in heads)
-    chosen_count = min(PAIRS, boxes)
-    rows = [_rows(graph, data, shape, head) for data, shape, head in heads]
+    chosen_count = min(PAIRS, sum(len(head.anchors) * shape.height * shape.width for _, shape, head in heads))
+    rows = [rows_of(graph, data, shape, head) for data, shape, head in heads]
     raw = rows[0] if len(rows) == 1 else graph.add("Concat", rows, axis=1)  # [N, boxes, 5 + classes]
 
     best_class = graph.add("ReduceMax", [graph.slice(raw, 2, 5, 5 + network.classes)], axes=[2])
     best = graph.add("Mul", [graph.add("Sigmoid", [graph.slice(raw, 2, 4, 5)]), graph.add("Sigmoid", [best_class])])
-    _, chosen = _top(graph, graph.add("Squeeze", [best, graph.integers(2)]), chosen_count)
+    _, chosen = graph.top(graph.add("Squeeze", [best, graph.integers(2)]), chosen_count)
     raw = _gather(graph, raw, chosen)  # [N, chosen, 5 + classes]
 
     probabilities = graph.add("Sigmoid", [graph.slice(raw, 2, 4, 5 + network.classes)])
     objectness = graph.slice(probabilities, 2, 0, 1)
     scores = graph.add("Mul", [graph.slice(probabilities, 2, 1, 1 + network.classes), objectness])
     pairs = min(PAIRS, chosen_count * network.classes)
-    values, pair = _top(graph, graph.add("Reshape", [scores, graph.integers(0, -1)]), pairs)
+    values, pair = graph.top(graph.add("Reshape", [scores, graph.integers(0, -1)]), pairs)
     classes = graph.integers(network.classes)
     row = graph.add("Div", [pair, classes])
     label = graph.add("Cast", [graph.add("Mod", [pair, classes])], to=TensorProto.INT32)
 
-    place = graph.add("Gather", [graph.constant(_places(network, heads), np.float32), chosen], axis=0)
-    corners = _corners(graph, graph.slice(raw, 2, 0, 4), place)
-    _padded(graph, _gather(graph, corners, row), "boxes", PAIRS - pairs, rank=3)
+    where = places([(shape, head) for _, shape, head in heads], network.width, network.height)
+    place = graph.add("Gather", [graph.constant(where, np.float32), chosen], axis=0)
+    boxes = corners(graph, graph.slice(raw, 2, 0, 4), place)
+    _padded(graph, _gather(graph, boxes, row), "boxes", PAIRS - pairs, rank=3)
     _padded(graph, values, "scores", PAIRS - pairs, rank=2)
     _padded(graph, label, "classes", PAIRS - pairs, rank=2)
 
 
-def _rows(graph: _Graph, data: str, shape: Shape, head: Yolo) -> str:
+def rows_of(graph: Graph, data: str, shape: Shape, head: Yolo) -> str:
     """From [N, anchors * (5 + classes), H, W] to one row a box: [N, anchors * H * W, 5 + classes]."""
     anchors, values = len(head.anchors), 5 + head.classes
     split = graph.add("Reshape", [data, graph.integers(0, anchors, values, shape.height * shape.width)])
@@ -185,26 +158,32 @@ def _rows(graph: _Graph, data: str, shape: Shape, head: Yolo) -> str:
     return graph.add("Reshape", [last, graph.integers(0, -1, values)])
 
 
-def _places(network: Network, heads: Sequence[tuple[str, Shape, Yolo]]) -> npt.NDArray[np.float64]:
-    """For each box [boxes, 6]: scale of the centre (x, y), offset of the centre (x, y), half of the anchor (w, h)."""
-    places = []
-    for _, (_, height, width), head in heads:
+def places(heads: Sequence[tuple[Shape, Yolo]], width: int, height: int) -> npt.NDArray[np.float64]:
+    """For each box [boxes, 6]: scale of the centre (x, y), offset of the centre (x, y), half of the anchor (w, h).
+
+    Args:
+        heads: the grid of each head, and the head; its anchors are in pixels of the input.
+        width: of the input.
+        height: of the input.
+    """
+    found = []
+    for (_, rows, columns), head in heads:
         for anchor_width, anchor_height in head.anchors:
-            y, x = np.mgrid[:height, :width].reshape(2, -1)
+            y, x = np.mgrid[:rows, :columns].reshape(2, -1)
             margin = (head.scale_x_y - 1) / 2
-            columns = (
-                np.full(x.shape, head.scale_x_y / width),
-                np.full(x.shape, head.scale_x_y / height),
-                (x - margin) / width,
-                (y - margin) / height,
-                np.full(x.shape, anchor_width / network.width / 2),
-                np.full(x.shape, anchor_height / network.height / 2),
+            place = (
+                np.full(x.shape, head.scale_x_y / columns),
+                np.full(x.shape, head.scale_x_y / rows),
+                (x - margin) / columns,
+                (y - margin) / rows,
+                np.full(x.shape, anchor_width / width / 2),
+                np.full(x.shape, anchor_height / height / 2),
             )
-            places.append(np.stack(columns, axis=1))
-    return np.concatenate(places)
+            found.append(np.stack(place, axis=1))
+    return np.concatenate(found)
 
 
-def _corners(graph: _Graph, raw: str, place: str) -> str:
+def corners(graph: Graph, raw: str, place: str) -> str:
     """Decode raw boxes (tx, ty, tw, th). Source: get_yolo_box in Darknet's yolo_layer.c."""
     sigmoid = graph.add("Sigmoid", [graph.slice(raw, 2, 0, 2)])
     scaled = graph.add("Mul", [sigmoid, graph.slice(place, 2, 0, 2)])
@@ -213,18 +192,12 @@ def _corners(graph: _Graph, raw: str, place: str) -> str:
     return graph.add("Concat", [graph.add("Sub", [centre, half]), graph.add("Add", [centre, half])], axis=2)
 
 
-def _top(graph: _Graph, data: str, count: int) -> tuple[str, str]:
-    """The largest values of each row in descending order, and their indices."""
-    indices = f"{graph.scope}/indices_{len(graph.nodes)}"
-    return graph.add("TopK", [data, graph.integers(count)], [f"{indices}_values", indices], axis=1), indices
-
-
-def _gather(graph: _Graph, data: str, rows: str) -> str:
+def _gather(graph: Graph, data: str, rows: str) -> str:
     """Rows [N, M] out of data [N, rows, values]."""
     return graph.add("GatherND", [data, graph.add("Unsqueeze", [rows, graph.integers(2)])], batch_dims=1)
 
 
-def _padded(graph: _Graph, data: str, output: str, missing: int, rank: int) -> None:
+def _padded(graph: Graph, data: str, output: str, missing: int, rank: int) -> None:
     if missing:
         pads = [0] * (2 * rank)
         pads[rank + 1] = missing

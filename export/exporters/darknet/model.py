@@ -2,28 +2,25 @@
 
 import codecs
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from exporters import onnx_engine
 from exporters.catalog import Placement
 from exporters.config import Config, Tensor
 from exporters.darknet.cfg import read_cfg
 from exporters.darknet.graph import PAIRS, build_graph
-from exporters.darknet.reference import Detections, detect
+from exporters.darknet.reference import detect
 from exporters.darknet.weights import read_weights
+from exporters.detections import Detections, differences, leading
 from exporters.errors import ArtefactRefusedError, DarknetError
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.repository import Exported, publish
 from exporters.samples import sample_image
 from exporters.weights import Provenance
-
-BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
-_GOLDEN_ROWS = 3
 
 
 def export_detector(
@@ -58,7 +55,7 @@ def export_detector(
         filename="model.onnx",
         build=lambda path: _write(path, graph.SerializeToString(deterministic=True)),
         config=config,
-        golden=Golden({"images": image}, _leading(reference)),
+        golden=Golden({"images": image}, leading(reference)),
         provenance=provenance,
         labels=labels,
         verify=lambda path: _verify(path, image, reference),
@@ -66,14 +63,25 @@ def export_detector(
 
 
 def read_names(path: Path, classes: int) -> list[str]:
-    """Read Darknet's names file: a label for each class of the network, one a line. Blanks around labels are dropped.
-
-    Args:
-        path: of a text in UTF-8, or in UTF-16 with a byte order mark; with any ends of lines.
-        classes: of the network.
+    """Read Darknet's names file: a label for each class of the network. See `read_lines`.
 
     Raises:
         DarknetError: it is not such a text, a label is empty, or their number is another one.
+    """
+    labels = read_lines(path)
+    if len(labels) != classes:
+        raise DarknetError(f"{path.name} has {len(labels)} labels, the network has {classes} classes: one a line")
+    return labels
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read labels, one a line. Blanks around them are dropped.
+
+    Args:
+        path: of a text in UTF-8, or in UTF-16 with a byte order mark; with any ends of lines.
+
+    Raises:
+        DarknetError: it is not such a text, or a label is empty.
     """
     content = path.read_bytes()
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
@@ -84,10 +92,8 @@ def read_names(path: Path, classes: int) -> list[str]:
     if "\0" in text:
         raise DarknetError(f"{path.name} is not a text file: is it the names?")
     labels = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
-    if len(labels) != classes:
-        raise DarknetError(f"{path.name} has {len(labels)} labels, the network has {classes} classes: one a line")
     if "" in labels:
-        raise DarknetError(f"{path.name} has {classes} labels, but that in line {labels.index('') + 1} is empty")
+        raise DarknetError(f"{path.name} has {len(labels)} labels, but that in line {labels.index('') + 1} is empty")
     return labels
 
 
@@ -103,38 +109,8 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _separated(scores: npt.NDArray[np.float32]) -> int:
-    """The number of leading rows whose order does not change within the tolerance of scores."""
-    close = np.flatnonzero(-np.diff(scores) <= 2 * SCORE_ATOL)
-    return int(close[0]) if close.size else len(scores)
-
-
-def _leading(reference: Detections) -> Mapping[str, Expected]:
-    rows = min(_GOLDEN_ROWS, _separated(reference.scores))
-    outputs = {"scores": Expected(reference.scores[:_GOLDEN_ROWS], SCORE_ATOL)}
-    if rows:
-        outputs["boxes"] = Expected(reference.boxes[:rows], BOX_ATOL)
-        outputs["classes"] = Expected(reference.classes[:rows], 0.0)
-    return outputs
-
-
 def _verify(artefact: Path, image: npt.NDArray[np.uint8], reference: Detections) -> None:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(artefact, options, providers=["CPUExecutionProvider"])
-    boxes, scores, classes = (
-        output[0] for output in session.run(["boxes", "scores", "classes"], {"images": image[None]})
-    )
-    rows = _separated(reference.scores)
-    pairs = len(reference.scores)
-    differences: Sequence[tuple[str, npt.NDArray[np.floating], float]] = (
-        ("scores", scores[:pairs] - reference.scores, SCORE_ATOL),
-        ("boxes", boxes[:rows] - reference.boxes[:rows], BOX_ATOL),
-        ("classes", classes[:rows] - reference.classes[:rows], 0.0),
-    )
-    for name, difference, atol in differences:
-        worst = float(np.abs(difference).max(initial=0.0))
-        if not worst <= atol:
-            raise ArtefactRefusedError(
-                f"{name} differ by {worst:.2g} from OpenCV's, more than {atol}: please report the cfg"
-            )
+    found = onnx_engine.answer(artefact, "images", image[np.newaxis], ("boxes", "scores", "classes"))
+    for one in differences({name: rows[0] for name, rows in found.items()}, reference):
+        if not one.within:
+            raise ArtefactRefusedError(f"{one} from OpenCV's: please report the cfg")

@@ -1,32 +1,17 @@
 """OpenCV's Darknet importer: the reference of the exported graphs, with which it shares no code."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from exporters.detections import Detections
 from exporters.errors import DarknetError
 
 # OpenCV discards scores up to 0.2 unless the section sets another threshold.
 _YOLO, _ALL_SCORES = re.compile(r"^\s*\[\s*yolo\s*\]\s*$", re.MULTILINE), "[yolo]\nthresh=0"
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Pairs of box and class, by descending score.
-
-    Attributes:
-        boxes: FP32 [M,4]: x1, y1, x2, y2 in 0..1 of the input, not clipped.
-        scores: FP32 [M]: objectness times class probability.
-        classes: INT32 [M].
-    """
-
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int32]
 
 
 def detect(cfg: Path, weights: Path, image: npt.NDArray[np.uint8], pairs: int) -> Detections:

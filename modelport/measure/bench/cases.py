@@ -20,7 +20,7 @@ from modelport.samples import sample_file
 from modelport.services import choose
 
 REPOSITORY = ROOT / "model_repository"
-PICTURES = ROOT / "tests" / "data" / "pictures"
+PICTURES = ROOT / "tests" / "data" / "images"
 VGA, LARGE = (640, 480), (4000, 3000)  # pixels, width and height: 0.3 and 12 megapixels
 GRPC = "gRPC"
 JSON, JPEG = {"content-type": "application/json"}, {"content-type": "image/jpeg"}

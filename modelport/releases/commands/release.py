@@ -108,5 +108,5 @@ def _export(models: Sequence[str], weights_dir: Path, repository: Path) -> None:
     if not weights_dir.is_dir():
         raise GateError(f"{weights_dir} is not a folder: name the one into which `make train` wrote weights")
     environment = {**os.environ, WEIGHTS_DIR: str(weights_dir.resolve())}
-    if export(models, [f"--repository={repository}"], environment):
+    if export(models, repository, environment):
         raise GateError(f"export of {', '.join(models)} failed, see above")

@@ -39,6 +39,9 @@ def run(options: argparse.Namespace) -> int:
 
     name, folder = verified_repository(options.service, options.release, options.releases)
     say(f"returning to {name}" if name == FIRST_RELEASE else f"verified {name}: every file matches release.json")
-    ask(options.port, {"service": options.service, "release": name, "folder": str(folder.resolve())}, say)
+    declared = services.load()[options.service].models
+    chain = [model for model in declared if (folder / model).is_dir()] if name != FIRST_RELEASE else []
+    command = {"service": options.service, "release": name, "folder": str(folder.resolve()), "chain": chain}
+    ask(options.port, command, say)
     say(f"{name} serves {options.service} on port {options.port}")
     return 0

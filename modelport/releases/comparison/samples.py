@@ -17,7 +17,7 @@ from kserve_transformers.tasks import TASKS
 from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
 
-PHOTOS = ROOT / "tests" / "data" / "pictures"
+PHOTOS = ROOT / "tests" / "data" / "images"
 
 
 @dataclass(frozen=True)

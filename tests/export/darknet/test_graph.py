@@ -19,7 +19,7 @@ from exporters.weights import Fetcher
 
 BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
 EVERY_PAIR = 10**9
-IMAGES = sorted((Path(__file__).parents[2] / "data" / "pictures").glob("*.jpg"))
+IMAGES = sorted((Path(__file__).parents[2] / "data" / "images").glob("*.jpg"))
 
 
 def session_of(cfg: Path, weights: Path) -> onnxruntime.InferenceSession:

@@ -11,12 +11,12 @@ from PIL import Image
 from exporters import classifiers
 from kserve_transformers.arrays.crop import ResizeRule
 
-PICTURES = Path(__file__).parents[2] / "data" / "pictures"
+IMAGES = Path(__file__).parents[2] / "data" / "images"
 MODES = {"bilinear": "BILINEAR", "bicubic": "BICUBIC"}
 
 
 def photo(size_wh: tuple[int, int]) -> Image.Image:
-    return Image.open(PICTURES / "coffee.jpg").convert("RGB").resize(size_wh, Image.Resampling.BICUBIC)
+    return Image.open(IMAGES / "coffee.jpg").convert("RGB").resize(size_wh, Image.Resampling.BICUBIC)
 
 
 def by_torchvision(image: Image.Image, rule: ResizeRule) -> np.ndarray:

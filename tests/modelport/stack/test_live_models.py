@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kserve_transformers.assignment import assigned_release, replacements
+from kserve_transformers.assignment import assigned_chain, assigned_release, replacements
 from modelport.stack.errors import UpdateError
 from modelport.stack.live_models import LiveModels
 
@@ -66,8 +66,17 @@ def test_replacements_are_counted(live: LiveModels) -> None:
     assert [replacements(live.folder, name) for name in ("mnist", "mnist.r1", "other")] == [2, 1, 0]
 
 
+def test_a_chain_is_told(live: LiveModels) -> None:
+    assert assigned_chain(live.folder, "digits") is None
+    live.chain("digits", ["better", "mnist"])
+    assert assigned_chain(live.folder, "digits") == ("better", "mnist")
+
+
 @pytest.mark.parametrize("content", ["[]", '{"mnist": 1.5}', "{"], ids=["a list", "a number", "cut off"])
-@pytest.mark.parametrize(("file", "read"), [("serving.json", assigned_release), ("replaced.json", replacements)])
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [("serving.json", assigned_release), ("replaced.json", replacements), ("chains.json", assigned_chain)],
+)
 def test_a_damaged_file_is_found(live: LiveModels, file: str, read: Callable[..., object], content: str) -> None:
     (live.folder / file).write_text(content)
     with pytest.raises(ValueError, match=r"."):

@@ -42,13 +42,13 @@ FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIC"]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_every_format_gives_the_picture(fmt):
-    picture = decode(encode(scene(), fmt, **({"quality": 95} if fmt in ("JPEG", "WEBP") else {})))
-    assert picture.size_wh == (64, 48)
-    assert picture.rgb.shape == (48, 64, 3)
-    assert picture.rgb.dtype == np.uint8
-    np.testing.assert_allclose(picture.rgb[40, 60], RED, atol=8)
-    np.testing.assert_allclose(picture.rgb[4, 4], (20, 30, 220), atol=8)
+def test_every_format_gives_the_image(fmt):
+    image = decode(encode(scene(), fmt, **({"quality": 95} if fmt in ("JPEG", "WEBP") else {})))
+    assert image.size_wh == (64, 48)
+    assert image.rgb.shape == (48, 64, 3)
+    assert image.rgb.dtype == np.uint8
+    np.testing.assert_allclose(image.rgb[40, 60], RED, atol=8)
+    np.testing.assert_allclose(image.rgb[4, 4], (20, 30, 220), atol=8)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_exif_orientation_is_applied(fmt, orientation):
     stored = scene()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = decode(encode(stored, fmt, exif=exif, **({"quality": 95} if fmt == "JPEG" else {})))
+    image = decode(encode(stored, fmt, exif=exif, **({"quality": 95} if fmt == "JPEG" else {})))
     turn = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -91,8 +91,8 @@ def test_exif_orientation_is_applied(fmt, orientation):
         8: lambda a: np.rot90(a),
     }[orientation]
     expected = turn(np.asarray(stored))
-    assert picture.size_wh == expected.shape[1::-1]
-    assert np.abs(picture.rgb.astype(int) - expected).mean() < 8
+    assert image.size_wh == expected.shape[1::-1]
+    assert np.abs(image.rgb.astype(int) - expected).mean() < 8
 
 
 def test_animations_give_their_first_frame():
@@ -102,14 +102,14 @@ def test_animations_give_their_first_frame():
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_a_large_picture_is_reduced_as_far_as_its_reader_allows(fmt):
+def test_a_large_image_is_reduced_as_far_as_its_reader_allows(fmt):
     data = encode(scene((640, 480)), fmt)
     assert decode(data, needed_scale=lambda size: 0.26).rgb.shape == (240, 320, 3)
     assert decode(data, needed_scale=lambda size: 0.25).rgb.shape == (120, 160, 3)
     assert decode(data, needed_scale=lambda size: 0.01).rgb.shape == (60, 80, 3)
-    picture = decode(data, needed_scale=lambda size: 0.25)
-    assert picture.size_wh == (640, 480)
-    np.testing.assert_allclose(picture.rgb[10, 10], (20, 30, 220), atol=8)
+    image = decode(data, needed_scale=lambda size: 0.25)
+    assert image.size_wh == (640, 480)
+    np.testing.assert_allclose(image.rgb[10, 10], (20, 30, 220), atol=8)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_is_not_let_in(data, error):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_truncated_pictures_are_refused(fmt):
+def test_truncated_images_are_refused(fmt):
     rng = np.random.default_rng(0)
     data = encode(Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)), fmt)
     for part in range(1, 20):
@@ -165,7 +165,7 @@ def test_what_is_small(data, small):
     assert is_small(data) is small
 
 
-def test_small_pictures_wait_for_no_memory():
+def test_small_images_wait_for_no_memory():
     """The event loop decodes them itself."""
     with ThreadPoolExecutor(2) as threads, DECODING.spend(DECODING.limit):
         large = threads.submit(decode, encode(scene((200, 100)), "PNG"))

@@ -65,7 +65,7 @@ def test_an_empty_page_has_no_ink(size, level):
 
 
 @pytest.mark.parametrize("size", [(2, 500_000), (1, 5_000_000), (5_000_000, 1), (12, 400_000)])
-def test_a_picture_as_thin_as_a_hair_takes_no_longer_than_another(size):
+def test_an_image_as_thin_as_a_hair_takes_no_longer_than_another(size):
     thin = np.full((*size, 3), 240, np.uint8)
     thin[:, size[1] // 2 :] = 10
     began = time.process_time()

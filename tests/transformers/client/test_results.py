@@ -2,14 +2,14 @@
 
 from kserve_transformers.client.results import Request, Result, summary
 
-GOOD, BAD = Result("a.jpg", 0, 0.1, {"x": 1}), Result("b.jpg", 1, 0.3, error="415 not a picture")
+GOOD, BAD = Result("a.jpg", 0, 0.1, {"x": 1}), Result("b.jpg", 1, 0.3, error="415 not an image")
 
 
 def test_records():
     common = {"file": "a.jpg", "service": "detector", "ms": 100.0, "thread": 0}
     assert Request("detector", {}).record(GOOD) == {**common, "answer": {"x": 1}}
     failed = {"file": "b.jpg", "service": "detector", "parameters": {"score_threshold": 0.5}, "ms": 300.0, "thread": 1}
-    assert Request("detector", {"score_threshold": 0.5}).record(BAD) == {**failed, "error": "415 not a picture"}
+    assert Request("detector", {"score_threshold": 0.5}).record(BAD) == {**failed, "error": "415 not an image"}
 
 
 def test_the_summary_tells_all_and_each_thread():

@@ -42,13 +42,13 @@ def answering(*answers) -> Iterator[tuple[str, list[bytes]]]:
 
 def ask(url: str) -> object:
     with Service(url, "digits", 5, 1) as service:
-        return service.predict_image(b"picture")
+        return service.predict_image(b"image")
 
 
 def test_a_busy_server_is_asked_again():
     with answering(BUSY, (503, {"retry-after": "0"}, {"error": "not ready"}), GOOD) as (url, bodies):
         assert ask(url) == {"x": 1}
-    assert bodies == [b"picture"] * 3
+    assert bodies == [b"image"] * 3
 
 
 def test_not_beyond_the_deadline():
@@ -62,8 +62,8 @@ def test_not_beyond_the_deadline():
 
 def test_other_errors_are_final():
     with (
-        answering((415, {}, {"error": "not a picture"}), GOOD) as (url, bodies),
-        pytest.raises(RequestError, match="415 not a picture"),
+        answering((415, {}, {"error": "not an image"}), GOOD) as (url, bodies),
+        pytest.raises(RequestError, match="415 not an image"),
     ):
         ask(url)
     assert len(bodies) == 1
@@ -84,7 +84,7 @@ def test_nobody_there(free_ports):
         with pytest.raises(UnreachableError, match=told):
             service.window_length()
     with Service(url, "digits", 1.5, 1) as service, pytest.raises(UnreachableError, match=told):
-        service.predict_image(b"picture")
+        service.predict_image(b"image")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_the_kind_of_a_body(content_type, taken, kind):
     [
         pytest.param({"content-type": "text/html"}, ALL, id="html"),
         pytest.param({"content-type": "application/xml"}, ALL, id="xml"),
-        pytest.param({"content-type": "image/png"}, JSON, id="a picture where JSON is read"),
+        pytest.param({"content-type": "image/png"}, JSON, id="an image where JSON is read"),
     ],
 )
 def test_others_are_refused(headers, taken):
@@ -44,5 +44,5 @@ def test_json_is_seen(body):
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xd8\xff", b"BM", b"GIF8"])
-def test_everything_else_is_taken_for_a_picture(body):
+def test_everything_else_is_taken_for_an_image(body):
     assert seen_body(body) is Body.IMAGE

@@ -10,26 +10,26 @@ from kserve_transformers.errors import BadRequestError
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.protocol.v1 import parse_v1
 
-PICTURE = b"\x89PNG not really"
-B64 = base64.b64encode(PICTURE).decode()
+IMAGE = b"\x89PNG not really"
+B64 = base64.b64encode(IMAGE).decode()
 
 
 @pytest.mark.parametrize("instance", [{"image": {"b64": B64}}, {"image": B64}, {"b64": B64}, B64])
-def test_the_forms_of_a_picture(instance):
+def test_the_forms_of_an_image(instance):
     request = parse_v1(InstanceKind.IMAGE, {"instances": [instance, instance]}, {})
-    assert request.instances == (PICTURE, PICTURE)
+    assert request.instances == (IMAGE, IMAGE)
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "application/x-www-form-urlencoded"])
-def test_a_raw_picture(content_type):
-    assert parse_v1(InstanceKind.IMAGE, PICTURE, {"content-type": content_type}).instances == (PICTURE,)
+def test_a_raw_image(content_type):
+    assert parse_v1(InstanceKind.IMAGE, IMAGE, {"content-type": content_type}).instances == (IMAGE,)
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/x-www-form-urlencoded"])
 def test_json_under_other_content_types(content_type):
     body = orjson.dumps({"instances": [B64], "parameters": {"score_threshold": 0.5}})
     request = parse_v1(InstanceKind.IMAGE, body, {"content-type": content_type})
-    assert request.instances == (PICTURE,)
+    assert request.instances == (IMAGE,)
     assert request.parameters == {"score_threshold": 0.5}
 
 
@@ -59,12 +59,12 @@ def test_an_option_in_an_instance_is_refused_by_name(instance):
         pytest.param("image", {"inputs": []}, id="no instances"),
         pytest.param("image", {"instances": {}}, id="instances not a list"),
         pytest.param("image", {"instances": []}, id="no instance"),
-        pytest.param("image", {"instances": [7]}, id="a number for a picture"),
-        pytest.param("image", {"instances": [{"image": {"url": "http://a/b.jpg"}}]}, id="an address for a picture"),
+        pytest.param("image", {"instances": [7]}, id="a number for an image"),
+        pytest.param("image", {"instances": [{"image": {"url": "http://a/b.jpg"}}]}, id="an address for an image"),
         pytest.param("image", {"instances": [B64], "score_threshold": 1}, id="an option beside instances"),
         pytest.param("image", {"instances": [B64], "parameters": [1]}, id="parameters not an object"),
         pytest.param("image", [B64], id="a bare list"),
-        pytest.param("window", b"\xff\xd8\xff", id="a picture for a series"),
+        pytest.param("window", b"\xff\xd8\xff", id="an image for a series"),
         pytest.param("window", {"instances": [[1, "2"]]}, id="a text in a window"),
         pytest.param("window", {"instances": [[1, True]]}, id="a truth value in a window"),
         pytest.param("window", {"instances": [[[1]]]}, id="a nested window"),

@@ -12,7 +12,7 @@ from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest
 from kserve_transformers.protocol.v2 import InferRequest, OutputChoice, parse_infer_request, render_infer_response
 
 IMAGE, WINDOW = InstanceKind.IMAGE, InstanceKind.WINDOW
-PICTURES = (b"\xff\xd8\xff\x00first", b"second\x80")
+IMAGES = (b"\xff\xd8\xff\x00first", b"second\x80")
 TENSORS = {
     "label": np.array([b"cat", "Köter".encode()], object),
     "score": np.array([0.5, 0.25], np.float32),
@@ -26,30 +26,30 @@ def from_client(inputs, outputs=None):
     return InferenceServerClient.generate_request_body(inputs, outputs=outputs)
 
 
-def image_input(binary, pictures=PICTURES):
-    tensor = InferInput("image", [len(pictures)], "BYTES")
-    array = np.array(pictures, object)
+def image_input(binary, images=IMAGES):
+    tensor = InferInput("image", [len(images)], "BYTES")
+    array = np.array(images, object)
     tensor.set_data_from_numpy(array, binary_data=True)
     return tensor
 
 
 def document(**changes):
-    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(PICTURES[0]).decode()]}
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(IMAGES[0]).decode()]}
     return orjson.dumps({"inputs": [tensor | changes]})
 
 
-def test_binary_pictures_of_tritons_client():
+def test_binary_images_of_tritons_client():
     body, length = from_client([image_input(binary=True)])
-    assert parse_infer_request(IMAGE, body, str(length)).request.instances == PICTURES
+    assert parse_infer_request(IMAGE, body, str(length)).request.instances == IMAGES
 
 
-def test_json_pictures_are_base64():
-    assert parse_infer_request(IMAGE, document(), None).request.instances == PICTURES[:1]
+def test_json_images_are_base64():
+    assert parse_infer_request(IMAGE, document(), None).request.instances == IMAGES[:1]
 
 
-def test_json_pictures_may_be_nested_and_shaped_n_by_one():
-    data = [[base64.b64encode(picture).decode()] for picture in PICTURES]
-    assert parse_infer_request(IMAGE, document(shape=[2, 1], data=data), None).request.instances == PICTURES
+def test_json_images_may_be_nested_and_shaped_n_by_one():
+    data = [[base64.b64encode(image).decode()] for image in IMAGES]
+    assert parse_infer_request(IMAGE, document(shape=[2, 1], data=data), None).request.instances == IMAGES
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -84,7 +84,7 @@ def test_null_is_absent():
 @pytest.mark.parametrize("version", ["", "1", 1])
 def test_the_body_may_repeat_the_service_and_its_version(version):
     body = changed(model_name="digits", model_version=version)
-    assert parse_infer_request(IMAGE, body, None, "digits").request.instances == PICTURES[:1]
+    assert parse_infer_request(IMAGE, body, None, "digits").request.instances == IMAGES[:1]
 
 
 def test_another_version():
@@ -96,10 +96,10 @@ def test_the_timeout_of_the_body():
     assert parse_infer_request(IMAGE, changed(parameters={"timeout": 2500}), None).request.timeout_s == 0.0025
 
 
-@pytest.mark.parametrize("prefix", [b"", len(PICTURES[0]).to_bytes(4, "little")], ids=["bare", "with its length"])
+@pytest.mark.parametrize("prefix", [b"", len(IMAGES[0]).to_bytes(4, "little")], ids=["bare", "with its length"])
 def test_a_raw_binary_request_of_an_image(prefix):
-    parsed = parse_infer_request(IMAGE, prefix + PICTURES[0], "0")
-    assert parsed.request.instances == PICTURES[:1]
+    parsed = parse_infer_request(IMAGE, prefix + IMAGES[0], "0")
+    assert parsed.request.instances == IMAGES[:1]
     assert parsed.outputs.default_binary
 
 
@@ -143,7 +143,7 @@ def test_what_is_not_honoured_is_refused_by_name(body, message):
         pytest.param(document(shape=[1.0]), id="a size that is no integer"),
         pytest.param(document(shape="1"), id="a shape that is no list"),
         pytest.param(document(shape=[1, 2]), id="another rank"),
-        pytest.param(document(data=[5]), id="a number for a picture"),
+        pytest.param(document(data=[5]), id="a number for an image"),
         pytest.param(document(data=["*"]), id="damaged base64"),
         pytest.param(document(data=None), id="no data"),
         pytest.param(document(parameters={"binary_data_size": 4}), id="data and binary size"),
@@ -173,7 +173,7 @@ def test_binary_data_that_is_cut_off(cut):
 
 
 def test_a_bytes_element_that_lies_about_its_length():
-    body, length = from_client([image_input(binary=True, pictures=(b"abcd",))])
+    body, length = from_client([image_input(binary=True, images=(b"abcd",))])
     lying = body[:length] + (2**31).to_bytes(4, "little") + body[length + 4 :]
     with pytest.raises(BadRequestError):
         parse_infer_request(IMAGE, lying, str(length))

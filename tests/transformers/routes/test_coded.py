@@ -52,6 +52,7 @@ def client():
         ("deflate", zlib.compress(LARGE)),
         ("identity", LARGE),
     ],
+    ids=["gzip", "X-GZIP", "deflate", "identity"],
 )
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("path", ["/echo", "/echo/"])

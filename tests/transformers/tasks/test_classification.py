@@ -22,16 +22,16 @@ def classifier():
     return build_task(ServiceSpec.parse("classifier=classification:m"))
 
 
-def test_an_image_is_decoded_whole_while_no_model_is_known(pictures):
-    decoded = cars().decode((pictures / "coffee.jpg").read_bytes(), [], 10**6)
+def test_an_image_is_decoded_whole_while_no_model_is_known(images):
+    decoded = cars().decode((images / "coffee.jpg").read_bytes(), [], 10**6)
     assert decoded.rgb.shape == (400, 600, 3)
 
 
-def test_a_resize_rule_that_does_not_exist(pictures):
+def test_a_resize_rule_that_does_not_exist(images):
     parameters = {"resize_mode": "centre_crop"}
     declaration = SimpleNamespace(name="cars", input=SimpleNamespace(shape=(224, 224, 3)), parameters=parameters)
     with pytest.raises(BadAnswerError, match=r"correct its config\.pbtxt"):
-        cars().decode((pictures / "coffee.jpg").read_bytes(), [declaration], 10**6)
+        cars().decode((images / "coffee.jpg").read_bytes(), [declaration], 10**6)
 
 
 def test_the_task_names_labels_scores_and_the_model():

@@ -23,8 +23,8 @@ def model(**parameters):
     return SimpleNamespace(name="m", input=taken, outputs=outputs, parameters=parameters, label=str)
 
 
-def prepared(pictures, **parameters):
-    decoded = DETECTOR.decode((pictures / "coffee.jpg").read_bytes(), [model(**parameters)], 10**6)
+def prepared(images, **parameters):
+    decoded = DETECTOR.decode((images / "coffee.jpg").read_bytes(), [model(**parameters)], 10**6)
     return decoded, DETECTOR.prepare(decoded, model(**parameters))
 
 
@@ -36,13 +36,13 @@ def prepared(pictures, **parameters):
         pytest.param({"resize_mode": "stretch"}, [0, 0, 64, 96], id="stretched"),
     ],
 )
-def test_an_image_fills_its_place_and_boxes_are_mapped_back(pictures, parameters, inside):
+def test_an_image_fills_its_place_and_boxes_are_mapped_back(images, parameters, inside):
     left, top, right, bottom = inside
-    decoded, ready = prepared(pictures, **parameters)
+    decoded, ready = prepared(images, **parameters)
     frame = ready.row
     assert frame.shape == (96, 64, 3)
     whole = cv2.resize(
-        cv2.imread(str(pictures / "coffee.jpg"))[..., ::-1], (right - left, bottom - top), interpolation=cv2.INTER_AREA
+        cv2.imread(str(images / "coffee.jpg"))[..., ::-1], (right - left, bottom - top), interpolation=cv2.INTER_AREA
     )
     assert np.abs(frame[top:bottom, left:right].astype(int) - whole).mean() < 4
     bars = np.ones(frame.shape[:2], bool)
@@ -62,8 +62,8 @@ def test_no_image_is_decoded_smaller_than_its_place(mode, scale):
     assert DETECTOR.model_scale(model(resize_mode=mode), SIZE_WH) == pytest.approx(scale)
 
 
-def test_a_mode_that_does_not_exist(pictures):
+def test_a_mode_that_does_not_exist(images):
     assert DETECTOR.misfit(model()) is None
     assert "correct its config.pbtxt" in DETECTOR.misfit(model(resize_mode="center_crop"))
     with pytest.raises(BadAnswerError, match=r"correct its config\.pbtxt"):
-        prepared(pictures, resize_mode="center_crop")
+        prepared(images, resize_mode="center_crop")

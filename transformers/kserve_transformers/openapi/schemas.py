@@ -173,7 +173,7 @@ def v2_answer(service: Service) -> Schema:
 
 
 def _outputs(service: Service) -> dict[str, OutputType]:
-    return {**service.task.output_types(), **service.task.optional_outputs}
+    return {**service.task.output_types(service.chain.known), **service.task.optional_outputs}
 
 
 def _v2_input(service: Service, max_instances: int) -> Schema:

@@ -48,11 +48,11 @@ class LabelScore(TypedDict):
 
 
 class ClassifierPrediction(Prediction):
-    """The five best classes, and which model of the chain named them."""
+    """The five best classes, or all where the model has fewer, and which model of the chain named them."""
 
     model: str
     fallback: Annotated[bool, Field(description="Whether it was not the chain's first model.")]
-    predictions: Annotated[list[LabelScore], Field(min_length=TOP_K, max_length=TOP_K)]
+    predictions: Annotated[list[LabelScore], Field(min_length=1, max_length=TOP_K)]
 
 
 # "class" is a keyword of Python's: the functional form can name it.
@@ -66,7 +66,7 @@ class CarsPrediction(Prediction):
     """The five best makes and models."""
 
     status: Annotated[str, Field(pattern="^success$")]
-    predictions: Annotated[list[ClassConfidence], Field(min_length=TOP_K, max_length=TOP_K)]
+    predictions: Annotated[list[ClassConfidence], Field(min_length=1, max_length=TOP_K)]
     top_prediction: ClassConfidence
 
 
@@ -113,7 +113,7 @@ class ClassificationTask(ImageTask[TopK]):
     takes_photos = True
 
     def misfit(self, model: Declaration) -> str | None:
-        """It must have as many classes as are answered, and a resize rule that is known."""
+        """It must say how many classes it has, and have a resize rule that is known."""
         reason = super().misfit(model)
         if reason is None:
             (output,) = model.outputs.values()
@@ -121,9 +121,17 @@ class ClassificationTask(ImageTask[TopK]):
                 _resize_rule(model)
             except BadAnswerError as error:
                 return str(error)
-            if output.shape[0] < TOP_K:
-                return f"it has {output.shape[0]} classes; {TOP_K} are answered"
+            if output.shape[0] < 1:
+                return "it does not say how many classes it has"
         return reason
+
+    def output_types(self, model: Declaration | None = None) -> dict[str, OutputType]:
+        """With the number of classes that are answered, once the model is known."""
+        count = min(TOP_K, next(iter(model.outputs.values())).shape[0]) if model else TOP_K
+        return {
+            name: (datatype, [size if size == -1 else count for size in shape])
+            for name, (datatype, shape) in super().output_types(model).items()
+        }
 
     def model_scale(self, model: Declaration, size_wh: tuple[int, int]) -> float:
         """As the model's resize rule needs it."""

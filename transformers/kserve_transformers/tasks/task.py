@@ -209,8 +209,8 @@ class Task(ABC, Generic[Decoded, Answer]):
         """The V2 input; `model` is None while no model of the chain is known."""
         return input_type(self.kind)
 
-    def output_types(self) -> dict[str, OutputType]:
-        """The V2 outputs that every answer has, in this presentation."""
+    def output_types(self, model: Declaration | None = None) -> dict[str, OutputType]:
+        """The V2 outputs that every answer has, in this presentation; `model` is None while none is known."""
         named = self.presentation.outputs or tuple(self.outputs)
         return {name: self.outputs[name] for name in named}
 

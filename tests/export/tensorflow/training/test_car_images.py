@@ -74,10 +74,10 @@ def test_stanfords_classes_stand_in_stanfords_order_however_folders_are_spelled(
 
 
 def test_a_csv_names_files_classes_and_parts(tmp_path: Path) -> None:
-    write_images(tmp_path / "pictures" / f"{number}.png" for number in range(8))
+    write_images(tmp_path / "images" / f"{number}.png" for number in range(8))
     classes = ["bus", "Ram C/V"] * 4
     parts = ["test"] * 2 + [""] * 6
-    rows = [f"pictures/{n}.png,{name},{part}" for n, (name, part) in enumerate(zip(classes, parts, strict=True))]
+    rows = [f"images/{n}.png,{name},{part}" for n, (name, part) in enumerate(zip(classes, parts, strict=True))]
     (tmp_path / "cars.csv").write_text("file,class,part\n" + "\n".join(rows) + "\n")
 
     images = read_images(tmp_path / "cars.csv", seed=1)

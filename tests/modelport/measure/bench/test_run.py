@@ -16,7 +16,7 @@ from modelport.measure.bench.figures import Point
 from modelport.measure.bench.measuring import BenchError, Report, point
 from modelport.measure.bench.speed import Plan
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 REPORT = Report(0.1, [0.1], {}, {}, watched_s=0.1, own_s=0.0, others=0.0, pace_ms=3.0)
 

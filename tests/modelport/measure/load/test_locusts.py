@@ -15,7 +15,7 @@ from modelport.measure.load.locusts import LoadError, Measured, hold, ramp
 from modelport.measure.load.replicas import documents, local
 from modelport.stack.envoy.routes import endpoints, read_routes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 Found = TypeVar("Found")
 

@@ -16,7 +16,7 @@ from modelport.manifests.rendering import render
 from modelport.stack.errors import StartError
 
 CLASSIFY = "/v1/models/classifier:predict"
-PICTURE = b"\xff" * 2_000_000
+IMAGE = b"\xff" * 2_000_000
 
 
 def post(port: int, path: str, body: bytes) -> tuple[int, str]:
@@ -35,10 +35,10 @@ def many(port: int, path: str, body: bytes, count: int, at_once: int = 8) -> Cou
 @pytest.mark.parametrize("overlay", ["canary-standard", "canary-knative"])
 def test_a_thousand_requests_are_split_as_the_release_file_says(overlay: str, run_overlay: Callable[..., Any]) -> None:
     routed = run_overlay(overlay)
-    answers = many(routed.port, "/v1/models/detector:predict", b"picture", 1000)
+    answers = many(routed.port, "/v1/models/detector:predict", b"image", 1000)
     assert set(answers) == {(200, "detector 7"), (200, "detector-canary 7")}
     assert 52 <= answers[200, "detector-canary 7"] <= 148  # 10 per cent; five standard deviations are 48
-    assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}
+    assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 7"): 20}
 
 
 def test_each_path_reaches_its_service(run_overlay: Callable[..., Any]) -> None:
@@ -53,12 +53,12 @@ def test_each_path_reaches_its_service(run_overlay: Callable[..., Any]) -> None:
 def test_no_request_fails_when_the_primary_pods_do(fault: str, run_overlay: Callable[..., Any]) -> None:
     routed = run_overlay("fallback")
     primary = routed.pods["classifier"]
-    before = many(routed.port, CLASSIFY, PICTURE, 20)
+    before = many(routed.port, CLASSIFY, IMAGE, 20)
     if fault == "gone":
         primary.vanish()
     else:
         primary.behaviour = fault
-    after = many(routed.port, CLASSIFY, PICTURE, 60, at_once=16)
+    after = many(routed.port, CLASSIFY, IMAGE, 60, at_once=16)
     assert before == {(200, "classifier 2000000"): 20}
     assert after == {(200, "classifier-light 2000000"): 60}
 
@@ -66,19 +66,19 @@ def test_no_request_fails_when_the_primary_pods_do(fault: str, run_overlay: Call
 def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay: Callable[..., Any]) -> None:
     routed = run_overlay("fallback")
     routed.pods["classifier"].answers = 20
-    answers = many(routed.port, CLASSIFY, PICTURE, 300, at_once=16)
+    answers = many(routed.port, CLASSIFY, IMAGE, 300, at_once=16)
     assert set(answers) == {(200, "classifier 2000000"), (200, "classifier-light 2000000")}
     assert answers.total() == 300
 
 
-def test_without_the_declared_buffer_pictures_fail(
+def test_without_the_declared_buffer_images_fail(
     run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelport.stack.envoy.server.buffer_bytes", lambda _: 32 * 1024)
     routed = run_overlay("fallback")
     routed.pods["classifier"].behaviour = "500"
     assert post(routed.port, CLASSIFY, b"small") == (200, "classifier-light 5")
-    assert post(routed.port, CLASSIFY, PICTURE)[0] == 500
+    assert post(routed.port, CLASSIFY, IMAGE)[0] == 500
 
 
 def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_overlay: Callable[..., Any]) -> None:
@@ -96,7 +96,7 @@ def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_ov
     def ask() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{routed.port}", timeout=60) as client:
             while not over.is_set():
-                answer = client.post("/v1/models/detector:predict", content=b"picture")
+                answer = client.post("/v1/models/detector:predict", content=b"image")
                 seen[answer.status_code, answer.text] += 1
 
     callers = [threading.Thread(target=ask) for _ in range(8)]
@@ -125,4 +125,4 @@ def test_routes_that_envoy_refuses_change_nothing(
     monkeypatch.setattr("modelport.stack.envoy.server.MOVE_TIMEOUT_S", 1.0)
     with pytest.raises(StartError, match="did not take other routes"):
         routed.envoy.move(render("canary-standard"), dict.fromkeys(routed.pods, ("127.0.0.1", 99999)))
-    assert many(routed.port, "/cars/predict", b"picture", 20) == {(200, "cars 7"): 20}
+    assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 7"): 20}

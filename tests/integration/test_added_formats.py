@@ -1,0 +1,101 @@
+"""Users' models of other frameworks, made in their environments, are added and answer through one real stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from modelport.adding.__main__ import main
+from modelport.adding.checkout import Checkout
+from modelport.environment import FRAMEWORKS, ROOT
+from modelport.services import choose
+from modelport.stack.stack import Stack, StackSettings, export_missing
+
+pytestmark = pytest.mark.slow
+
+_TORCH = """
+import torch
+from exporters.classifiers import torchvision
+torch.manual_seed(0)
+network = torchvision().models.mobilenet_v3_small(num_classes=6)
+network.train()(torch.randn(4, 3, 96, 96))
+torch.jit.trace(network.eval(), torch.rand(1, 3, 224, 224)).save("flowers.pt")
+"""
+_KERAS = """
+import keras
+keras.utils.set_random_seed(1)
+L = keras.layers
+first = [keras.Input((64, 64, 3)), L.Rescaling(1 / 255), L.Conv2D(8, 3, strides=2, activation="relu")]
+keras.Sequential([*first, L.GlobalAveragePooling2D(), L.Dense(6, activation="softmax")]).save("shapes.keras")
+keras.Sequential([keras.Input((32, 1)), L.Conv1D(4, 5, padding="same"), L.Dense(1)]).export("pump", verbose=False)
+"""
+_IMAGES = ["--task=classification", "--labels=labels.txt", "--sample=photo.jpg"]
+_ADDED = {
+    "flowers.pt": [*_IMAGES, "--normalise=imagenet", "--size=224x224", "--resize=crop:256:224"],
+    "shapes.keras": [*_IMAGES, "--resize=stretch"],
+    "pump": ["--task=anomaly", "--threshold=0.5", "--sample=window.json"],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    """The users' files."""
+    folder = tmp_path_factory.mktemp("formats")
+    for framework, program in {"torch": _TORCH, "tensorflow": _KERAS}.items():
+        python = str(FRAMEWORKS[framework].python)
+        subprocess.run([python, "-P", "-c", program], cwd=folder, check=True, capture_output=True)
+    (folder / "labels.txt").write_text("rose\ntulip\ndaisy\nlily\nviola\niris\n")
+    (folder / "window.json").write_text(json.dumps(np.sin(np.arange(32) / 3).round(4).tolist()))
+    shutil.copy(pictures / "coffee.jpg", folder / "photo.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
+    checkout = Checkout(folder / "checkout")
+    shutil.copytree(ROOT / "manifests", checkout.manifests)
+    checkout.repository.mkdir()
+    shutil.copy(ROOT / "services.yaml", checkout.declaration)
+    for file, options in _ADDED.items():
+        stated = [one.replace("=labels", f"={folder}/labels") for one in options]
+        stated = [one.replace("sample=", f"sample={folder}/") for one in stated]
+        assert main(["add", str(folder / file), *stated, "--yes"], checkout) == 0
+    services = choose("flowers,shapes,pump", path=checkout.declaration)
+    settings = StackSettings(services, *free_ports(5), logs=checkout.root, repository=checkout.repository)
+    export_missing(settings)
+    stack = Stack(settings)
+    stack.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.http_port}", timeout=60) as client:
+            yield client
+    finally:
+        stack.stop(signal.SIGINT)
+
+
+@pytest.mark.parametrize("service", ["flowers", "shapes"])
+def test_a_classifier_answers_its_golden_sample(service: str, client: httpx.Client, folder: Path) -> None:
+    photo = (folder / "photo.jpg").read_bytes()
+    answer = client.post(f"/{service}/classify", content=photo, headers={"Content-Type": "image/jpeg"}).json()
+    golden = json.loads((folder / "checkout" / "model_repository" / service / "golden" / "answer.json").read_text())
+    ((name, expected),) = golden["outputs"].items()
+    assert name.startswith("probabilities")
+    scores = [one["score"] for one in answer["predictions"]]
+    np.testing.assert_allclose(scores, sorted(expected["values"], reverse=True)[:5], atol=expected["atol"] + 1e-4)
+    assert answer["model"] == service
+
+
+def test_an_anomaly_detector_answers_its_golden_sample(client: httpx.Client, folder: Path) -> None:
+    window = json.loads((folder / "window.json").read_text())
+    (answer,) = client.post("/pump/predict", json={"data": [window]}).json()["predictions"]
+    golden = json.loads((folder / "checkout" / "model_repository" / "pump" / "golden" / "answer.json").read_text())
+    expected = golden["outputs"]["mae"]
+    assert answer["mae"] == pytest.approx(expected["values"][0], abs=expected["atol"])
+    assert (answer["threshold"], answer["anomaly"]) == (0.5, answer["mae"] > 0.5)
