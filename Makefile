@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ releases: setup  ## list releases, which of them serve, and the latest changes (
 compare: setup  ## compare two releases over the same samples: SERVICE=detector OLD=initial NEW=2026-... [DATA=folder]
 	@$(RUN) compare "$(SERVICE)" "$(OLD)" "$(NEW)" $(if $(DATA),--data "$(DATA)") || { s=$$?; \
 	  echo "exit code $$s; make itself ends with 2: in scripts, call $(RUN) compare" >&2; exit $$s; }
+
+evaluate: setup  ## measure accuracy or mAP on labelled data: SERVICE=digits DATA=folder|file.csv|coco.json (ARGS="--min-accuracy 0.98")
+	@$(RUN) evaluate "$(SERVICE)" --data "$(DATA)" $(ARGS)
 
 update: setup  ## switch the stack that runs on PORT to another release, no request lost: SERVICE=detector RELEASE=2026-...
 	@$(RUN) update "$(SERVICE)" "$(RELEASE)" --port $(PORT)

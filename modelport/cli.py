@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Command] = {
     "shadow": _release("shadow", "copy requests to a release, and judge its answers; they go to nobody", "releases"),
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
+    "evaluate": _release("evaluate", "measure accuracy or mAP on labelled data", "releases"),
     "replay": _release("replay", "send a release the requests of a record, and compare the answers", "releases"),
     "drift-reference": _release(
         "drift-reference", "make a model's reference of drift from a record or a folder of images", "releases"

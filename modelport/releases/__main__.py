@@ -1,4 +1,4 @@
-"""Build, check, publish, compare and roll out releases of a service's models: `modelport release` and its siblings."""
+"""Build, check, evaluate, publish, compare and roll out releases of a service: `modelport release` and its siblings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ MODULES: Mapping[str, str] = {
     "shadow": "shadow",
     "releases": "releases",
     "compare": "compare",
+    "evaluate": "evaluate",
     "replay": "replay",
     "drift-reference": "drift_reference",
     "update": "update",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,17 +51,34 @@ def copy_models(repository: Path, models: Sequence[str], folder: Path) -> None:
     Raises:
         NotFoundError: a model was not exported.
     """
+    for path in _parts(repository, models):
+        target = folder / path.relative_to(repository)
+        if path.is_dir():
+            shutil.copytree(path, target, symlinks=True, copy_function=shutil.copyfile)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target, follow_symlinks=False)
+
+
+def model_files(repository: Path, models: Sequence[str]) -> dict[str, str]:
+    """The sha256 of every file that a release of these models would contain, by path.
+
+    Raises:
+        NotFoundError: a model was not exported.
+    """
+    parts = _parts(repository, models)
+    files = (file for part in parts for file in ([part] if part.is_file() else part.rglob("*")) if file.is_file())
+    return {file.relative_to(repository).as_posix(): content_sha256(file) for file in files}
+
+
+def _parts(repository: Path, models: Sequence[str]) -> Iterator[Path]:
+    """The files and folders of models that are released: what is tracked, and the newest version."""
     for model in models:
         found = versions(repository / model)
         if not found:
             raise NotFoundError(f"{repository / model} has no artefact: run `modelport export {model}` first")
-        for name in (*TRACKED, str(found[-1])):
-            source, target = repository / model / name, folder / model / name
-            if source.is_dir():
-                shutil.copytree(source, target, symlinks=True, copy_function=shutil.copyfile)
-            elif source.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target, follow_symlinks=False)
+        names = (*TRACKED, str(found[-1]))
+        yield from (repository / model / name for name in names if (repository / model / name).exists())
 
 
 def describe(service: str, folder: Path) -> Release:

@@ -6,7 +6,8 @@ ReleaseError               the message is one line that says what is wrong and w
 ├── ReleaseInvalidError    the files do not match release.json, or the signature does not match the files
 ├── StoreError             the storage cannot be reached, read or written
 ├── RolloutError           the releases that serve cannot be changed in this way
-└── ComparisonError        two releases cannot be compared
+├── ComparisonError        two releases cannot be compared
+└── EvaluationError        labelled data cannot be used, or a demand does not fit them
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class RolloutError(ReleaseError):
 
 class ComparisonError(ReleaseError):
     """Two releases cannot be compared."""
+
+
+class EvaluationError(ReleaseError):
+    """Labelled data cannot be used, or a demand does not fit them."""

@@ -64,6 +64,8 @@ class Release:
         files: by path relative to the release's folder, without release.json and its signature.
         untrained: names of untrained models, which were released by --force.
         packages: versions of the packages that made and checked the artefacts.
+        evaluation: on labelled data: what was measured, on which data, and the demands that were met; see
+            evaluation/report.py. None where there was none.
         documents: bills of materials beside release.json, by name; a release built before 2026-11-26 has none.
         commit: of git, None outside of a checkout; dirty: the checkout had uncommitted changes.
     """
@@ -77,6 +79,7 @@ class Release:
     packages: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     dirty: bool = False
+    evaluation: Mapping[str, Any] | None = None
     documents: Mapping[str, FileRecord] = field(default_factory=dict)
 
     @property
@@ -97,6 +100,8 @@ class Release:
     def to_json(self) -> bytes:
         """The content of release.json."""
         document = {"format": FORMAT, "digest": self.digest, **asdict(self)}
+        if self.evaluation is None:
+            del document["evaluation"]  # which older checkouts do not know
         return (json.dumps(document, indent=1) + "\n").encode()
 
 

@@ -41,6 +41,8 @@ NOT_RUN = {
     **dict.fromkeys(("modelport replay", "modelport drift-reference"), "tests/integration/test_record.py"),
     "make update": "tests/integration/test_update.py",
     "make compare": "tests/integration/test_compare.py",
+    **dict.fromkeys(("make evaluate", "modelport evaluate"), "tests/integration/test_evaluate.py"),
+    **dict.fromkeys(("modelport release digits --evaluation", "modelport release digits --data"), "as above"),
     "make prometheus": "tests/integration/test_dashboard.py",
     **dict.fromkeys(("make bench", "make load"), "tests/modelport/measure"),
     **dict.fromkeys(("make test", "make test-slow", "make check"), "the developer's own"),

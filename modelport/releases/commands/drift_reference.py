@@ -18,8 +18,9 @@ from kserve_transformers.service_spec import ServiceSpec
 from modelport import services
 from modelport.environment import ROOT
 from modelport.releases.commands import Subparsers, add_command
+from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.samples import find_samples
-from modelport.releases.comparison.side import RefusedError, side
+from modelport.releases.comparison.side import side
 from modelport.releases.errors import ComparisonError
 from modelport.stack.stack import StackSettings, export_missing
 

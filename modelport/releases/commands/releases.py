@@ -50,9 +50,15 @@ def _describe(place: Folders, release: Release) -> tuple[str, ...]:
     return (
         release.created[:16],
         "trained" if all(model.trained for model in models) else "UNTRAINED",
-        "; ".join(model.weights.get("accuracy", "not stated") for model in models),
+        "; ".join([*(model.weights.get("accuracy", "not stated") for model in models), *_measured(release)]),
         "yes" if signed else "no",
     )
+
+
+def _measured(release: Release) -> Iterator[str]:
+    """What an evaluation measured."""
+    for name, found in (release.evaluation or {"metrics": {}})["metrics"].items():
+        yield f"measured: {name} {found['value']:.4f} of {found['count']}"
 
 
 def _share(name: str, choice: Choice) -> str:

@@ -22,9 +22,10 @@ from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.commands import Subparsers, add_command, add_releases
 from modelport.releases.comparison import report, statistics
 from modelport.releases.comparison.answers import Answer, difference, recorded_answer
+from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.measuring import Compared, Observations, answer_measures
 from modelport.releases.comparison.samples import Sample
-from modelport.releases.comparison.side import RefusedError, Side, side
+from modelport.releases.comparison.side import Side, side
 from modelport.releases.comparison.verdict import RULES, UNDECIDED, Verdict, findings, verdict
 from modelport.releases.errors import ComparisonError
 from modelport.releases.verification import verified_repository

@@ -1,13 +1,15 @@
-"""Draws a sample with both releases' answers: the old release in blue, the new one in orange."""
+"""Draws a sample with two answers: the old release's or right one in blue, the new release's or given one in orange."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from modelport.releases.comparison.answers import Answer
-from modelport.releases.comparison.measuring import Compared
+from modelport.releases.comparison.samples import Sample
 
 OLD_BGR, NEW_BGR, WHITE = (210, 120, 20), (0, 120, 255), (255, 255, 255)
 _FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 20
@@ -19,19 +21,24 @@ BGR = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 
-def draw(compared: Compared) -> BGR:
-    """The image or window with the boxes of both answers, and both answers' labels below; uint8 [H, W, 3]."""
-    content = compared.sample.content
+def draw(sample: Sample, answers: Sequence[tuple[str, Answer | None]]) -> BGR:
+    """A sample with the boxes of two answers, and both answers' labels below; uint8 [H, W, 3].
+
+    Args:
+        sample: an image or a window.
+        answers: the old or right one and the new or given one, each with its name; None where there is none.
+    """
+    content = sample.content
     bgr, scale = _image(content) if isinstance(content, bytes) else (_plot(content), 1.0)
-    for answer, colour in ((compared.old, OLD_BGR), (compared.new, NEW_BGR)):
+    named = list(zip(answers, (OLD_BGR, NEW_BGR), strict=True))
+    for (_, answer), colour in named:
         _draw_boxes(bgr, answer, scale, colour)
     canvas = np.full((bgr.shape[0] + 2 * _LINE_PX + 8, bgr.shape[1], 3), 255, np.uint8)
     canvas[: bgr.shape[0]] = bgr
-    for line, (name, answer, colour) in enumerate(
-        (("old", compared.old, OLD_BGR), ("new", compared.new, NEW_BGR)), start=1
-    ):
+    for line, ((name, answer), colour) in enumerate(named, start=1):
         place = (6, bgr.shape[0] + line * _LINE_PX)
-        cv2.putText(canvas, f"{name}: {caption(answer)}", place, _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
+        text = caption(answer) if answer else "no answer"
+        cv2.putText(canvas, f"{name}: {text}", place, _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
     return canvas
 
 
@@ -45,8 +52,8 @@ def caption(answer: Answer) -> str:
 
 def _image(content: bytes) -> tuple[BGR, float]:
     """The image, scaled so that its longer side is within _MIN_SIDE and _MAX_SIDE, and the scale."""
-    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:  # a format that OpenCV does not read, but the services do
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    if bgr is None:  # no image, or a format that OpenCV does not read, but the services do
         return np.full((_MIN_SIDE, _MIN_SIDE, 3), 230, np.uint8), 1.0
     longest = max(bgr.shape[:2])
     scale = min(max(longest, _MIN_SIDE), _MAX_SIDE) / longest
@@ -64,9 +71,9 @@ def _plot(window: npt.NDArray[np.float32]) -> BGR:
     return np.asarray(cv2.polylines(canvas, [points], False, (60, 60, 60), 1, cv2.LINE_AA), np.uint8)
 
 
-def _draw_boxes(bgr: BGR, answer: Answer, scale: float, colour: Colour) -> None:
+def _draw_boxes(bgr: BGR, answer: Answer | None, scale: float, colour: Colour) -> None:
     """Draw on the image itself; labels of the new release at the lower edge, so that they do not cover the others."""
-    if answer.boxes is None:
+    if answer is None or answer.boxes is None:
         return
     for box, label, score in zip(answer.boxes, answer.labels, answer.scores, strict=True):
         left, top, right, bottom = (round(float(side) * scale) for side in box)

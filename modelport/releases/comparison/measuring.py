@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from modelport.releases.comparison import statistics
 from modelport.releases.comparison.answers import Answer, Difference, difference
+from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.samples import Sample
-from modelport.releases.comparison.side import RefusedError, Side
+from modelport.releases.comparison.side import Side
 from modelport.releases.comparison.statistics import Estimate
 from modelport.releases.errors import ComparisonError
 

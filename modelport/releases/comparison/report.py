@@ -82,7 +82,7 @@ def write(comparison: Comparison, folder: Path) -> Path:
         text += [f"## {compared.sample.name}", "", f"old: {caption(compared.old)}; new: {caption(compared.new)}", ""]
         if not len(compared.sample.content):  # a record has its hash alone
             continue
-        cv2.imwrite(str(folder / name), draw(compared))
+        cv2.imwrite(str(folder / name), draw(compared.sample, (("old", compared.old), ("new", compared.new))))
         text += [f"![{compared.sample.name}: the old release in blue, the new one in orange]({name})", ""]
     replace_file(folder / "report.md", "\n".join(text).encode())
     return folder / "report.md"

@@ -14,60 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tritonclient.http import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException
-
 from kserve_transformers.service_spec import ServiceSpec
-from modelport.releases.comparison.answers import Answer, read_answer, recorded_answer
+from modelport.releases.comparison.answers import Answer, recorded_answer
+from modelport.releases.comparison.caller import INFER_TIMEOUT_S, REFUSALS, Caller, RefusedError, connect
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import ComparisonError
 from modelport.stack.errors import StartError
 from modelport.stack.server import LOOPBACK, free_ports
 from modelport.stack.stack import Stack, StackSettings
 
-INFER_TIMEOUT_S = 60.0
-REFUSALS = ("400", "413", "415", "422")  # status codes that blame the sample
-
-
-class RefusedError(Exception):
-    """The service does not accept this sample; the message is the service's."""
-
 
 @dataclass(frozen=True)
-class Side:
+class Side(Caller):
     """A release that is being served."""
 
-    name: str
-    service: str
     stack: Stack
-    client: InferenceServerClient
-
-    def infer(self, sample: Sample) -> tuple[Answer, float]:
-        """Send a sample to the transformer; returns its answer and the latency in seconds.
-
-        Raises:
-            RefusedError: the service does not accept the sample.
-            ComparisonError: there was no answer.
-        """
-        if isinstance(sample.content, bytes):
-            tensor = InferInput("image", [1], "BYTES")
-            tensor.set_data_from_numpy(np.array([sample.content], object))
-        else:
-            tensor = InferInput("window", [1, len(sample.content)], "FP32")
-            tensor.set_data_from_numpy(sample.content[np.newaxis])
-        began = time.perf_counter()
-        try:
-            result = self.client.infer(self.service, [tensor])
-        except InferenceServerException as exc:
-            if exc.status() in REFUSALS:
-                raise RefusedError(str(exc.message())) from exc
-            raise ComparisonError(f"{self.name} did not answer {sample.name}: {exc.message()}") from exc
-        except OSError as exc:
-            raise ComparisonError(f"{self.name} did not answer {sample.name} ({exc!r}): see its logs") from exc
-        seconds = time.perf_counter() - began
-        outputs = {output["name"]: result.as_numpy(output["name"]) for output in result.get_response()["outputs"]}
-        return read_answer(outputs), seconds
 
     def predict(self, sample: Sample, parameters: Mapping[str, Any]) -> tuple[Answer, float]:
         """Send a sample with parameters by V1; returns the answer as records have it, and the latency in seconds.
@@ -101,11 +62,6 @@ class Side:
         """The proportional set size of Triton and the models' processes, MiB."""
         return self.stack.triton.memory_bytes() / 2**20
 
-    def models(self) -> dict[str, Any]:
-        """The state of the service's models, by name, from the readiness report."""
-        found: dict[str, Any] = self.stack.transformers[0].services()[self.service]["models"]
-        return found
-
 
 @contextlib.contextmanager
 def side(name: str, service: ServiceSpec, folder: Path, logs: Path, options: tuple[str, ...] = ()) -> Iterator[Side]:
@@ -129,8 +85,7 @@ def side(name: str, service: ServiceSpec, folder: Path, logs: Path, options: tup
     except StartError as exc:
         raise ComparisonError(f"{name} cannot be served: {exc}") from exc
     try:
-        address = f"{LOOPBACK}:{settings.http_port}"
-        with InferenceServerClient(address, network_timeout=INFER_TIMEOUT_S) as client:
-            yield Side(name, service.name, stack, client)
+        with connect(f"http://{LOOPBACK}:{settings.http_port}") as client:
+            yield Side(name, service.name, client, stack)
     finally:
         stack.stop(signal.SIGINT)  # without draining: there are no other callers

@@ -14,7 +14,7 @@ from kserve_transformers.record.folder import FolderSink
 from modelport.releases.__main__ import main
 from modelport.releases.commands import replay
 from modelport.releases.comparison.answers import recorded_answer
-from modelport.releases.comparison.side import RefusedError
+from modelport.releases.comparison.caller import RefusedError
 
 IMAGE = b"\x89PNG\r\n\x1a\n"
 FIVE = {"predicted_digit": 5, "confidence": 0.9}

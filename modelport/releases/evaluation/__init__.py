@@ -1,0 +1,1 @@
+"""Evaluates a service on labelled data: accuracy or mAP with intervals, and demands that a release must meet."""
