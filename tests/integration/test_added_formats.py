@@ -68,7 +68,7 @@ def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
         stated = [one.replace("=labels", f"={folder}/labels") for one in options]
         stated = [one.replace("sample=", f"sample={folder}/") for one in stated]
         assert main(["add", str(folder / file), *stated, "--yes"], checkout) == 0
-    services = choose("flowers,shapes,pump", path=checkout.declaration)
+    services = choose("flowers", "shapes", "pump", path=checkout.declaration)
     settings = StackSettings(services, *free_ports(5), logs=checkout.root, repository=checkout.repository)
     export_missing(settings)
     stack = Stack(settings)
