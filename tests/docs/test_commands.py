@@ -22,7 +22,7 @@ from modelport.cli import COMMANDS
 
 # What is not run here, by its first words, and why.
 NOT_RUN = {
-    **dict.fromkeys(("cd", "git", "source"), "a clone and a shell"),
+    **dict.fromkeys(("cd", "git", "source", "make setup"), "a clone and a shell"),
     **dict.fromkeys(
         ("kubectl", "helm", "kind", "minikube", "make deploy", "make undeploy", "modelport init-cluster"), "a cluster"
     ),
@@ -39,6 +39,7 @@ NOT_RUN = {
     "modelport client detector s3://": "tests/transformers/client/test_outputs.py",
     **dict.fromkeys(("modelport add", "modelport remove"), "tests/modelport/adding"),
     **dict.fromkeys(("modelport replay", "modelport drift-reference"), "tests/integration/test_record.py"),
+    "make shadow": "tests/integration/test_self_watching.py",
     "make update": "tests/integration/test_update.py",
     "make compare": "tests/integration/test_compare.py",
     **dict.fromkeys(("make evaluate", "modelport evaluate"), "tests/integration/test_evaluate.py"),
