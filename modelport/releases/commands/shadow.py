@@ -103,10 +103,10 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
     since, stack = datetime.fromisoformat(started.when).timestamp(), _stack(options.port)
     envoy = None
     if stack is not None:
-        began, envoy = _copies(stack, service, _baseline(place, service))
-        since = max(since, began) if envoy is not None else since
-    until = time.time() if envoy is not None else math.inf
-    if envoy is not None:
+        counted_since, envoy = _copies(stack, service, _baseline(place, service))
+    until = math.inf
+    if envoy is not None:  # the record is read for the time in which the copies were counted
+        since, until = counted_since, time.time()
         time.sleep(_SETTLE_S)
     reader = Reader(options.record, service)
     try:
