@@ -68,3 +68,10 @@ def bytes_of(quantity: str | int) -> int:
     if match is None or match[2] not in UNITS:
         return 0
     return int(match[1]) * UNITS[match[2]]
+
+
+def text(value: Any) -> str:
+    """All keys and values of a document, one a line."""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}\n{text(one)}" for key, one in value.items())
+    return "\n".join(map(text, value)) if isinstance(value, list) else str(value)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import yaml
-
-from modelport.manifests.findings import Document, Finding, Findings, at, names, of, title
+from modelport.manifests.findings import Document, Finding, Findings, at, names, of, text, title
 
 VISIBILITY = "networking.kserve.io/visibility"
 PLACEHOLDERS = (":latest", "REPLACE_ME", "TODO", "SERVICE")
@@ -97,6 +95,7 @@ def _graphs(documents: Sequence[Document]) -> Findings:
 
 def _placeholders(documents: Sequence[Document]) -> Findings:
     for document in documents:
+        content = text(document)
         for word in PLACEHOLDERS:
-            if re.search(rf"{re.escape(word)}\b", yaml.safe_dump(dict(document))):
+            if re.search(rf"{re.escape(word)}\b", content):
                 yield Finding(title(document), "(document)", f"{word!r} is a placeholder", "Replace it")

@@ -52,7 +52,7 @@ def render(overlay: str, manifests: Path = MANIFESTS) -> list[dict[str, Any]]:
 
 def documents(text: str) -> list[dict[str, Any]]:
     """The documents of a YAML stream."""
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
 
 def dump(rendered: Iterable[dict[str, Any]]) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import yaml
-
-from modelport.manifests.findings import Document, Finding, Findings, at, of, title
+from modelport.manifests.findings import Document, Finding, Findings, at, of, text, title
 
 PLACEHOLDERS = {
     r"[\w.-]*\bexample\.(?:com|org|net)\b": "a name that is reserved for examples",
@@ -69,9 +67,9 @@ def placeholders(documents: Sequence[Document]) -> Findings:
     """What the user must replace before the documents are applied, each value once."""
     named: set[str] = set()
     for document in documents:
-        text = yaml.safe_dump(dict(document), width=10_000)
+        content = text(document)
         for pattern, meaning in PLACEHOLDERS.items():
-            for value in dict.fromkeys(re.findall(pattern, text)):
+            for value in dict.fromkeys(re.findall(pattern, content)):
                 if value not in named:
                     named.add(value)
                     yield Finding(title(document), "(document)", f"{value!r} is {meaning}", FIX)
