@@ -216,7 +216,7 @@ class _Decisions:
         if not heads:
             outputs = ", ".join(f"{name} {list(shape)}" for name, (_, shape) in self.found.outputs.items())
             raise UnknownFormatError(
-                f"the outputs are not those of a detector that is known ({outputs}): docs/detectors.md lists these"
+                f"the outputs are not those of a detector that is known ({outputs}): docs/your-own-model.md lists these"
             )
         if len(heads) > 1 and not all(fact.sure for fact in heads[0].facts[:1]):
             raise UnclearModelError(f"several heads fit: {', '.join(head.name for head in heads)}", "--head")
