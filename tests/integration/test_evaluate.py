@@ -45,7 +45,7 @@ def test_digits_of_a_running_server(stack, fives, tmp_path, capsys):
     assert "accuracy at least 0.9: NOT MET: accuracy is 0.7843" in capsys.readouterr().out
 
 
-def test_boxes_of_the_sample_images(stack, pictures, tmp_path, capsys):
+def test_boxes_of_the_sample_images(stack, images, tmp_path, capsys):
     names = sorted({name for name, _, _ in BOXES})
     labels = sorted({label for _, label, _ in BOXES})
     document = {
@@ -57,7 +57,7 @@ def test_boxes_of_the_sample_images(stack, pictures, tmp_path, capsys):
         ],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(document))
-    command = ["evaluate", "detector", f"--data={tmp_path / 'boxes.json'}", f"--images={pictures}"]
+    command = ["evaluate", "detector", f"--data={tmp_path / 'boxes.json'}", f"--images={images}"]
     assert main([*command, f"--url={stack.http}", f"--out={tmp_path}", "--min-map50=0.5"]) == 0
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["classes"]["cup"]["AP@0.5"] == pytest.approx(1)

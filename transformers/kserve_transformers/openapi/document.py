@@ -50,8 +50,10 @@ def build_document(routers: Iterable[APIRouter], hosted: Hosted) -> dict[str, An
             operation = describe(hosted, name) | {"tags": [name or "server"]}
             if _VERSION in path:
                 parameters = [{"$ref": "#/components/parameters/version"}, *operation.get("parameters", [])]
+                operation |= {"parameters": parameters}
+            if _VERSION in path or path.endswith("/infer"):  # whose body may name a version, too
                 missing = {"404": {"$ref": "#/components/responses/NotFound"}}
-                operation |= {"parameters": parameters, "responses": operation["responses"] | missing}
+                operation |= {"responses": operation["responses"] | missing}
             if hosted.open_paths is not None and path not in hosted.open_paths:
                 refused = {"401": {"$ref": "#/components/responses/Unauthenticated"}}
                 operation |= {"security": [{_KEY: []}], "responses": operation["responses"] | refused}

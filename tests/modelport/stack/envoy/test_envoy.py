@@ -36,9 +36,9 @@ def many(port: int, path: str, body: bytes, count: int, at_once: int = 8) -> Cou
 def test_a_thousand_requests_are_split_as_the_release_file_says(overlay: str, run_overlay: Callable[..., Any]) -> None:
     routed = run_overlay(overlay)
     answers = many(routed.port, "/v1/models/detector:predict", b"image", 1000)
-    assert set(answers) == {(200, "detector 7"), (200, "detector-canary 7")}
-    assert 52 <= answers[200, "detector-canary 7"] <= 148  # 10 per cent; five standard deviations are 48
-    assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 7"): 20}
+    assert set(answers) == {(200, "detector 5"), (200, "detector-canary 5")}
+    assert 52 <= answers[200, "detector-canary 5"] <= 148  # 10 per cent; five standard deviations are 48
+    assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 5"): 20}
 
 
 def test_each_path_reaches_its_service(run_overlay: Callable[..., Any]) -> None:
@@ -114,7 +114,7 @@ def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_ov
         over.set()
         for caller in callers:
             caller.join()
-    assert set(seen) == {(200, "detector 7"), (200, "detector-canary 7")}
+    assert set(seen) == {(200, "detector 5"), (200, "detector-canary 5")}
     assert seen.total() > 100
 
 
@@ -125,4 +125,4 @@ def test_routes_that_envoy_refuses_change_nothing(
     monkeypatch.setattr("modelport.stack.envoy.server.MOVE_TIMEOUT_S", 1.0)
     with pytest.raises(StartError, match="did not take other routes"):
         routed.envoy.move(render("canary-standard"), dict.fromkeys(routed.pods, ("127.0.0.1", 99999)))
-    assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 7"): 20}
+    assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 5"): 20}
