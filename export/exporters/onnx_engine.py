@@ -23,6 +23,6 @@ def answer(path: Path, name: str, batch: npt.NDArray[Any], outputs: Sequence[str
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # the batch dimension of some graphs is said to be another one than they declare
+    options.log_severity_level = 4  # errors are raised, too; some are looked for, as by trying two images at once
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return dict(zip(outputs, session.run(list(outputs), {name: batch}), strict=True))

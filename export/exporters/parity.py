@@ -65,6 +65,6 @@ def probability_tolerance(probabilities: npt.NDArray[np.float32]) -> float:
     """The absolute tolerance of a golden answer: 0.005, or a twentieth of the probabilities' range where that is less.
 
     The arithmetic of another processor changes probabilities by a thousandth of their range or less; wrong
-    preprocessing or wrong weights change them by much more than a twentieth.
+    preprocessing or wrong weights change them by much more than a twentieth. Below a millionth, it is rounding.
     """
-    return float(f"{min(0.005, 0.05 * float(np.ptp(probabilities))):.2g}")
+    return float(f"{min(0.005, max(1e-6, 0.05 * float(np.ptp(probabilities)))):.2g}")

@@ -188,8 +188,10 @@ class _Decisions:
         found = self.found
         if self.stated.normalise:
             mean, std = self.stated.normalise
-            shown = " : ".join(" ".join(f"{value:g}" for value in values) for values in (mean, std))
-            self.facts.append(Fact("scaling", shown, "stated: mean and deviation of pixels in 0..255", True))
+            source = "stated: mean and deviation of pixels in 0..255"
+            if found.mean and found.std and (found.mean, found.std) != (mean, std):
+                source = f"stated, against what was found in the file ({_shown(found.mean, found.std)})"
+            self.facts.append(Fact("scaling", _shown(mean, std), source, True))
         elif found.mean is not None and found.std is not None:
             mean, std = found.mean, found.std
         elif head and head.mean is not None and head.std is not None:
@@ -279,3 +281,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if path.suffix.lower() in (".json", ".yaml", ".yml"):
         return metadata.labels_in(path)
     return tuple(read_lines(path))
+
+
+def _shown(mean: Sequence[float], std: Sequence[float]) -> str:
+    return " : ".join(" ".join(f"{value:g}" for value in values) for values in (mean, std))

@@ -8,6 +8,7 @@ import pytest
 
 from exporters.errors import RepositoryError
 from exporters.golden import Expected, Golden, read_image, write_golden
+from exporters.parity import probability_tolerance
 
 COLOURS = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
 GREY = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
@@ -58,3 +59,8 @@ def test_a_damaged_image_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "images.png").write_bytes(b"no image")
     with pytest.raises(RepositoryError, match=r"images.png is missing or damaged: restore it \(git checkout\)"):
         read_image(tmp_path / "images.png")
+
+
+@pytest.mark.parametrize(("spread", "allowed"), [(1.0, 0.005), (0.02, 0.001), (1e-8, 1e-6)])
+def test_probabilities_may_differ_by_a_part_of_their_range_and_by_rounding(spread, allowed):
+    assert probability_tolerance(np.array([0.2, 0.2 + spread], np.float64)) == pytest.approx(allowed)

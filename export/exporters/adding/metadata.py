@@ -59,13 +59,16 @@ def settled(stated: Mapping[str, Any], facts: list[Fact]) -> dict[str, Any]:
         found[key] = value
         facts.append(Fact(what, _short(value), source, True))
 
+    def settle_scaling(mean: float, std: float, source: str) -> None:
+        found.update(mean=(mean,), std=(std,))
+        facts.append(Fact("scaling", f"{mean:g} : {std:g}", source, True))
+
     labels = next((names for key in _LABELS if (names := labels_of(stated.get(key)))), ())
     if labels:
         settle("labels", "labels", labels, "the file's metadata")
     if "Ultralytics" in f"{stated.get('author')} {stated.get('description')}":
         source = "Ultralytics' models have it"
-        settle("scaling", "mean", (0.0,), source)
-        found["std"] = (255.0,)
+        settle_scaling(0.0, 255.0, source)
         settle("channel order", "channel_order", "rgb", source)
         sides = stated.get("imgsz")
         if isinstance(sides, Sequence) and len(sides) == 2:
@@ -76,9 +79,8 @@ def settled(stated: Mapping[str, Any], facts: list[Fact]) -> dict[str, Any]:
         else:
             settle("resize", "resize_mode", "letterbox", source)
     if stated.get("Image.NominalPixelRange") in _PIXEL_RANGES:
-        mean, std = _PIXEL_RANGES[stated["Image.NominalPixelRange"]]
-        settle("scaling", "mean", (mean,), "the file's metadata (Image.NominalPixelRange)")
-        found["std"] = (std,)
+        scaling = _PIXEL_RANGES[stated["Image.NominalPixelRange"]]
+        settle_scaling(*scaling, "the file's metadata (Image.NominalPixelRange)")
     if stated.get("Image.BitmapPixelFormat") in _PIXEL_FORMATS:
         order = _PIXEL_FORMATS[stated["Image.BitmapPixelFormat"]]
         settle("channel order", "channel_order", order, "the file's metadata (Image.BitmapPixelFormat)")

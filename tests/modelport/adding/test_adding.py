@@ -66,6 +66,14 @@ def test_a_classifier_is_added_built_again_and_removed(flowers, checkout, change
     assert changed() == []
 
 
+def test_it_says_that_a_scaling_is_stated_against_the_file(flowers, checkout, capsys, tmp_path):
+    save_classifier(tmp_path / "flowers.onnx", size=(64, 64), metadata={"Image.NominalPixelRange": "Normalized_1_1"})
+    assert main([*flowers, "--normalise=0..1", "--yes"], checkout) == 0
+    out = capsys.readouterr().out
+    assert "127.5 : 127.5" in out
+    assert "stated, against what was found in the file (127.5 : 127.5)" in out
+
+
 @pytest.mark.parametrize(
     ("omitted", "added", "code", "message"),
     [
