@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from onnx_files import save_classifier
 
 from modelport.adding.__main__ import main
 from modelport.adding.checkout import Checkout
@@ -28,6 +29,9 @@ torch.manual_seed(0)
 network = torchvision().models.mobilenet_v3_small(num_classes=6)
 network.train()(torch.randn(4, 3, 96, 96))
 torch.jit.trace(network.eval(), torch.rand(1, 3, 224, 224)).save("flowers.pt")
+batch = {0: torch.export.Dim("batch")}
+program = torch.export.export(network, (torch.rand(2, 3, 224, 224),), dynamic_shapes=(batch,))
+torch.export.save(program, "program.pt2")
 """
 _KERAS = """
 import keras
@@ -40,6 +44,8 @@ keras.Sequential([keras.Input((32, 1)), L.Conv1D(4, 5, padding="same"), L.Dense(
 _IMAGES = ["--task=classification", "--labels=labels.txt", "--sample=photo.jpg"]
 _ADDED = {
     "flowers.pt": [*_IMAGES, "--normalise=imagenet", "--size=224x224", "--resize=crop:256:224"],
+    "program.pt2": [*_IMAGES, "--normalise=imagenet", "--resize=crop:256:224"],
+    "hugging": ["--task=classification", "--sample=photo.jpg"],
     "shapes.keras": [*_IMAGES, "--resize=stretch"],
     "pump": ["--task=anomaly", "--threshold=0.5", "--sample=window.json"],
 }
@@ -52,6 +58,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     for framework, program in {"torch": _TORCH, "tensorflow": _KERAS}.items():
         python = str(FRAMEWORKS[framework].python)
         subprocess.run([python, "-P", "-c", program], cwd=folder, check=True, capture_output=True)
+    (folder / "hugging").mkdir()
+    save_classifier(folder / "hugging" / "model.onnx")
+    names = dict(enumerate("abcdef"))
+    (folder / "hugging" / "config.json").write_text(json.dumps({"id2label": names}))
+    scaling = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False}
+    resize = {"do_resize": True, "size": {"height": 32, "width": 32}, "resample": 2}
+    (folder / "hugging" / "preprocessor_config.json").write_text(json.dumps(scaling | resize))
     (folder / "labels.txt").write_text("rose\ntulip\ndaisy\nlily\nviola\niris\n")
     (folder / "window.json").write_text(json.dumps(np.sin(np.arange(32) / 3).round(4).tolist()))
     shutil.copy(images / "coffee.jpg", folder / "photo.jpg")
@@ -68,7 +81,7 @@ def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
         stated = [one.replace("=labels", f"={folder}/labels") for one in options]
         stated = [one.replace("sample=", f"sample={folder}/") for one in stated]
         assert main(["add", str(folder / file), *stated, "--yes"], checkout) == 0
-    services = choose("flowers", "shapes", "pump", path=checkout.declaration)
+    services = choose("flowers", "program", "hugging", "shapes", "pump", path=checkout.declaration)
     settings = StackSettings(services, *free_ports(5), logs=checkout.root, repository=checkout.repository)
     export_missing(settings)
     stack = Stack(settings)
@@ -80,7 +93,7 @@ def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
         stack.stop(signal.SIGINT)
 
 
-@pytest.mark.parametrize("service", ["flowers", "shapes"])
+@pytest.mark.parametrize("service", ["flowers", "program", "hugging", "shapes"])
 def test_a_classifier_answers_its_golden_sample(service: str, client: httpx.Client, folder: Path) -> None:
     photo = (folder / "photo.jpg").read_bytes()
     answer = client.post(f"/{service}/classify", content=photo, headers={"Content-Type": "image/jpeg"}).json()

@@ -176,6 +176,25 @@ def _deployed(network: Network) -> Outputs:
     return {"labels": (INT64, [100]), "boxes": (FLOAT, [100, 4]), "scores": (FLOAT, [100])}
 
 
+def _efficient_nms(network: Network) -> Outputs:
+    graph, (boxes, scores, labels) = network.graph, network.best(100)
+    network.named(network.pixels(boxes), "det_boxes")
+    network.named(scores, "det_scores")
+    graph.add("Cast", [labels], ["det_classes"], to=TensorProto.INT32)
+    likely = graph.add("Cast", [graph.add("Greater", [scores, graph.constant(0.05, np.float32)])], to=TensorProto.INT32)
+    graph.add("ReduceSum", [likely, graph.integers(1)], ["num_dets"], keepdims=1)
+    listed = {"det_boxes": (FLOAT, [100, 4]), "det_scores": (FLOAT, [100])}
+    return {"num_dets": (TensorProto.INT32, [1]), **listed, "det_classes": (TensorProto.INT32, [100])}
+
+
+def _rtdetr_table(network: Network) -> Outputs:
+    graph, (boxes, scores) = network.graph, network.decoded()
+    boxes = graph.add("Div", [boxes, graph.constant(HW[::-1] * 2, np.float32)])
+    inside = graph.add("Clip", [boxes, *(graph.constant(limit, np.float32) for limit in (0, 1))])
+    graph.add("Concat", [inside, scores], ["output0"], axis=2)
+    return {"output0": (FLOAT, [CELLS, 4 + COUNT])}
+
+
 def _tf_od(network: Network) -> Outputs:
     graph, (boxes, scores, labels) = network.graph, network.best(100)
     graph.add("Gather", [boxes, graph.integers(1, 0, 3, 2)], ["detection_boxes"], axis=2)
@@ -248,6 +267,8 @@ DETECTORS: Mapping[str, Detector] = {
     "detr": Detector("detr", lambda network: _queries(network, True), flags=("--normalise", "0..1")),
     "rtdetr": Detector("rtdetr", lambda network: _queries(network, False)),
     "rtdetr_deploy": Detector("rtdetr_deploy", _deployed, batch=1),
+    "rtdetr_table": Detector("rtdetr_table", _rtdetr_table, flags=("--head", "rtdetr_table")),
+    "efficient_nms": Detector("efficient_nms", _efficient_nms),
 }
 
 
