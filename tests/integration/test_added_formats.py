@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -33,6 +35,23 @@ batch = {0: torch.export.Dim("batch")}
 program = torch.export.export(network, (torch.rand(2, 3, 224, 224),), dynamic_shapes=(batch,))
 torch.export.save(program, "program.pt2")
 """
+_DETECTOR = """
+import torch
+class Colours(torch.nn.Module):
+    "YOLOv8's form; finds red and blue squares that fill cells of 32 pixels."
+    def forward(self, x):
+        rows = []
+        for stride in (8, 16, 32):
+            red, green, blue = torch.nn.functional.avg_pool2d(x, stride).split(1, 1)
+            scores = torch.sigmoid(40 * (torch.cat([red - blue, blue - red], 1) - (0.5 if stride == 32 else 9)))
+            side = torch.arange(320 // stride) * stride + stride / 2
+            y, x_ = torch.meshgrid(side, side, indexing="ij")
+            size = torch.full_like(y, stride)
+            boxes = torch.stack([x_, y, size, size]).unsqueeze(0).expand(x.shape[0], -1, -1, -1)
+            rows.append(torch.cat([boxes, scores], 1).flatten(2))
+        return torch.cat(rows, 2)
+torch.jit.trace(Colours(), torch.rand(1, 3, 320, 320)).save("colours.torchscript")
+"""
 _KERAS = """
 import keras
 keras.utils.set_random_seed(1)
@@ -46,6 +65,7 @@ _ADDED = {
     "flowers.pt": [*_IMAGES, "--normalise=imagenet", "--size=224x224", "--resize=crop:256:224"],
     "program.pt2": [*_IMAGES, "--normalise=imagenet", "--resize=crop:256:224"],
     "hugging": ["--task=classification", "--sample=photo.jpg"],
+    "colours.torchscript": ["--task=detection", "--labels=labels2.txt", "--sample=squares.png", "--normalise=0..1"],
     "shapes.keras": [*_IMAGES, "--resize=stretch"],
     "pump": ["--task=anomaly", "--threshold=0.5", "--sample=window.json"],
 }
@@ -55,9 +75,14 @@ _ADDED = {
 def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     """The users' files."""
     folder = tmp_path_factory.mktemp("formats")
-    for framework, program in {"torch": _TORCH, "tensorflow": _KERAS}.items():
+    for framework, program in {"torch": _TORCH + _DETECTOR, "tensorflow": _KERAS}.items():
         python = str(FRAMEWORKS[framework].python)
         subprocess.run([python, "-P", "-c", program], cwd=folder, check=True, capture_output=True)
+    (folder / "labels2.txt").write_text("red\nblue\n")
+    squares = np.full((320, 320, 3), 128, np.uint8)
+    squares[160:192, 96:128] = 0, 0, 255  # BGR
+    squares[64:96, 224:256] = 255, 0, 0
+    cv2.imwrite(str(folder / "squares.png"), squares)
     (folder / "hugging").mkdir()
     save_classifier(folder / "hugging" / "model.onnx")
     names = dict(enumerate("abcdef"))
@@ -81,7 +106,7 @@ def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
         stated = [one.replace("=labels", f"={folder}/labels") for one in options]
         stated = [one.replace("sample=", f"sample={folder}/") for one in stated]
         assert main(["add", str(folder / file), *stated, "--yes"], checkout) == 0
-    services = choose("flowers", "program", "hugging", "shapes", "pump", path=checkout.declaration)
+    services = choose("flowers", "program", "hugging", "colours", "shapes", "pump", path=checkout.declaration)
     settings = StackSettings(services, *free_ports(5), logs=checkout.root, repository=checkout.repository)
     export_missing(settings)
     stack = Stack(settings)
@@ -112,3 +137,10 @@ def test_an_anomaly_detector_answers_its_golden_sample(client: httpx.Client, fol
     expected = golden["outputs"]["mae"]
     assert answer["mae"] == pytest.approx(expected["values"][0], abs=expected["atol"])
     assert (answer["threshold"], answer["anomaly"]) == (0.5, answer["mae"] > 0.5)
+
+
+def test_a_detector_of_pytorch_finds_what_was_drawn(client: httpx.Client, folder: Path) -> None:
+    image = base64.b64encode((folder / "squares.png").read_bytes()).decode()
+    answer = client.post("/colours/api/", json={"id": 1, "image": image}).json()
+    found = {one["label"]: (one["bbox"], one["confidence"] > 0.99) for one in answer["detections"]}
+    assert found == {"red": ([96, 160, 32, 32], True), "blue": ([224, 64, 32, 32], True)}
