@@ -79,8 +79,8 @@ def test_evidence_is_the_ratio_of_the_averaged_likelihood_to_the_best_one(bad: i
 def test_the_best_rates_under_the_hypothesis_are_the_best_of_a_grid(
     bad: int, good: int, other_bad: int, other_good: int, margin: float
 ) -> None:
-    other = np.linspace(0.005, 0.995, 199)[:, np.newaxis]
-    rate = np.linspace(0.005, 0.995, 199)[np.newaxis]
+    grid = np.array([1e-6, *np.linspace(0.001, 0.999, 999), 1 - 1e-6])  # 0 and 1 have no logarithm
+    other, rate = grid[:, np.newaxis], grid[np.newaxis]
     likelihood = (
         bad * np.log(rate) + good * np.log(1 - rate) + other_bad * np.log(other) + other_good * np.log(1 - other)
     )
