@@ -50,6 +50,8 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         if shape[-1] == 7 and len(shape) == 3:  # boxes with angles
             continue
         order, confidence = _order(tensor)
+        if len(shape) == 2 and confidence == UNLIKELY:  # a row for each image, as of a classifier
+            continue
         stated = evidence.told("end2end") == "true" or "'nms': true" in evidence.told("args")
         detects = "ultralytics" in evidence.told("author")
         if (
@@ -76,7 +78,9 @@ def _find(evidence: Evidence) -> Iterator[Match]:
 def _order(tensor: Tensor) -> tuple[str, float]:
     """What the columns are, and how sure that is."""
     if tensor.shape[-1] == 7:
-        return "image,box,class,score", LIKELY
+        rows = np.zeros((0, 7)) if tensor.values is None else tensor.values.reshape(-1, 7).astype(np.float64)
+        fits = not len(rows) or (_are_classes(rows[:, 0]) and _are_classes(rows[:, 5]) and _are_scores(rows[:, 6]))
+        return "image,box,class,score", LIKELY if fits else UNLIKELY
     usual = "box,score,class" if len(tensor.shape) == 3 else "class,score,box"
     if tensor.values is None or not tensor.values.size:
         return usual, POSSIBLE

@@ -191,3 +191,9 @@ def test_resize_and_scaling_are_those_of_the_family(name: str) -> None:
     assert head.std == (
         (58.395, 57.12, 57.375) if imagenet else (1.0,) if head.name in ("yolox", "tf_od") else (255.0,)
     )
+
+
+@pytest.mark.parametrize("columns", [6, 7])
+def test_a_classifier_of_as_many_classes_as_a_box_has_values_is_no_detector(columns: int) -> None:
+    logits = np.linspace(-1.3, 2.1, columns, dtype=np.float32)[np.newaxis]
+    assert "end_to_end" not in [head.name for head in recognised({"output": logits})]
