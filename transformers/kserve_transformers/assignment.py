@@ -19,6 +19,7 @@ from typing import Any
 ASSIGNMENTS_FILE = "serving.json"
 CHAINS_FILE = "chains.json"
 REPLACEMENTS_FILE = "replaced.json"
+FILES = (ASSIGNMENTS_FILE, CHAINS_FILE, REPLACEMENTS_FILE)
 _NAME_LINE = re.compile(rb'^(name:[ \t]*")[^"]*(")', re.MULTILINE)
 
 

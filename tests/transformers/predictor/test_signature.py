@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from signing_keys import Signer
 
-from kserve_transformers.assignment import renamed, triton_name
+from kserve_transformers.assignment import FILES, renamed, triton_name
 from kserve_transformers.predictor.release import ReleaseError, ReleaseFiles, RequiredSignature
 from kserve_transformers.predictor.signature import PublicKeys
 from modelport.releases.signing import sign
@@ -237,6 +237,8 @@ def test_a_release_beside_another_is_checked_likewise(releases: Path, signer: Si
         shutil.copy(folder / name, folder / triton_name(name, NAME))
     files(folder, signer.public, release=NAME).check()
 
+    for name in FILES:
+        (folder / name).write_text("{}")
     initial = RequiredSignature(PublicKeys([signer.public]), ("toys",), supervised=True)
     ReleaseFiles(folder, "toy", required=initial).check()
     (added / "config.pbtxt").write_bytes(config + b"#")

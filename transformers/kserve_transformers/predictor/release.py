@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kserve_transformers.assignment import ASSIGNMENTS_FILE, REPLACEMENTS_FILE, renamed, triton_name
+from kserve_transformers.assignment import FILES, renamed, triton_name
 from kserve_transformers.predictor.signature import PublicKeys, SignatureError, check_signature
 
 RELEASE_FILE = "release.json"
 SIGNATURE_FILE = "release.sig"
 # What a supervisor puts beside the models: its own files, and releases that are to take over.
-_SUPERVISED = re.compile(rf"\.?({ASSIGNMENTS_FILE}|{REPLACEMENTS_FILE})|.+\.\d{{4}}-\d\d-\d\d-[0-9a-f]{{12}}")
+_SUPERVISED = re.compile(rf"\.?({'|'.join(map(re.escape, FILES))})|.+\.\d{{4}}-\d\d-\d\d-[0-9a-f]{{12}}")
 
 
 class ReleaseError(ValueError):
