@@ -21,7 +21,7 @@ class ChainFollower:
 
     Args:
         services: by name.
-        repository: with the file that names the chains; None where it cannot be read.
+        repository: with the file that names the chains; None where nobody writes one, as in a pod.
         make: makes a model that no chain has yet, from its name and those of the services that it answers for.
     """
 
@@ -37,6 +37,8 @@ class ChainFollower:
     async def follow(self) -> None:
         """Watch all models and follow the chains, until cancelled."""
         try:
+            if self._repository is None:
+                await asyncio.Event().wait()
             while True:
                 for service in self._services.values():
                     self._follow(service)
