@@ -129,21 +129,19 @@ def change(what: str, options: argparse.Namespace, transition: Transition, overl
     return 0
 
 
-def percent(text: str) -> int:
-    """A share from 1 to 100.
+def percent(text: str, most: int = 100, hint: str = "") -> int:
+    """A share from 1 to `most`.
 
     Raises:
         argparse.ArgumentTypeError: it is none.
     """
-    if not (text.isdecimal() and 1 <= int(text) <= 100):
-        raise argparse.ArgumentTypeError(f"{text!r} is not within 1 to 100")
+    if not (text.isdecimal() and 1 <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text!r} is not within 1 to {most}{hint}")
     return int(text)
 
 
 def _percent(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 99):
-        raise argparse.ArgumentTypeError(f"{text!r} is not within 1 to 99; for 0 roll back, for 100 promote")
-    return int(text)
+    return percent(text, 99, "; for 0 roll back, for 100 promote")
 
 
 def _steps(text: str) -> tuple[int, ...]:
