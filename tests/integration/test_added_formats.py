@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +14,12 @@ import httpx
 import numpy as np
 import pytest
 from onnx_files import save_classifier
+from serving import answering, checkout_without_models
 
 from modelport.adding.__main__ import main
-from modelport.adding.checkout import Checkout
-from modelport.environment import FRAMEWORKS, ROOT
+from modelport.environment import FRAMEWORKS
 from modelport.services import choose
-from modelport.stack.stack import Stack, StackSettings, export_missing
+from modelport.stack.stack import StackSettings
 
 pytestmark = pytest.mark.slow
 
@@ -98,24 +97,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
-    checkout = Checkout(folder / "checkout")
-    shutil.copytree(ROOT / "manifests", checkout.manifests)
-    checkout.repository.mkdir()
-    shutil.copy(ROOT / "services.yaml", checkout.declaration)
+    checkout = checkout_without_models(folder / "checkout")
     for file, options in _ADDED.items():
         stated = [one.replace("=labels", f"={folder}/labels") for one in options]
         stated = [one.replace("sample=", f"sample={folder}/") for one in stated]
         assert main(["add", str(folder / file), *stated, "--yes"], checkout) == 0
     services = choose("flowers", "program", "hugging", "colours", "shapes", "pump", path=checkout.declaration)
     settings = StackSettings(services, *free_ports(5), logs=checkout.root, repository=checkout.repository)
-    export_missing(settings)
-    stack = Stack(settings)
-    stack.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.http_port}", timeout=60) as client:
-            yield client
-    finally:
-        stack.stop(signal.SIGINT)
+    with answering(settings) as client:
+        yield client
 
 
 @pytest.mark.parametrize("service", ["flowers", "program", "hugging", "shapes"])

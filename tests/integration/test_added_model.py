@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,26 +11,23 @@ import httpx
 import numpy as np
 import pytest
 from onnx_files import save_classifier
+from serving import answering, checkout_without_models
 
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.samples import sample_request
 from modelport.adding.__main__ import main
 from modelport.adding.checkout import Checkout
-from modelport.environment import ROOT
 from modelport.releases.assembly import copy_models
 from modelport.services import choose
 from modelport.stack.control import ask
-from modelport.stack.stack import Stack, StackSettings, export_missing
+from modelport.stack.stack import StackSettings, export_missing
 
 
 @pytest.fixture(scope="module")
 def add(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Callable[..., Checkout]:
     """Adds a classifier of cats and dogs to a copy of the checkout."""
     folder = tmp_path_factory.mktemp("added")
-    checkout = Checkout(folder / "checkout")
-    shutil.copytree(ROOT / "manifests", checkout.manifests)
-    checkout.repository.mkdir()
-    shutil.copy(ROOT / "services.yaml", checkout.declaration)
+    checkout = checkout_without_models(folder / "checkout")
     (folder / "labels.txt").write_text("cat\ndog\n")
     options = [
         f"--labels={folder}/labels.txt",
@@ -60,13 +56,8 @@ def settings(add: Callable[..., Checkout], free_ports: Callable[[int], list[int]
 
 @pytest.fixture(scope="module")
 def client(settings: StackSettings) -> Iterator[httpx.Client]:
-    stack = Stack(settings)
-    stack.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.http_port}", timeout=60) as client:
-            yield client
-    finally:
-        stack.stop(signal.SIGINT)
+    with answering(settings) as client:
+        yield client
 
 
 def test_an_added_model_answers_on_every_protocol(settings, client, images):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import signal
 from collections.abc import Iterator
 
 import httpx
@@ -13,11 +12,12 @@ import orjson
 import pytest
 import tritonclient.grpc as triton_grpc
 from openapi_spec_validator import validate
+from serving import answering
 
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.samples import sample_request, v2_binary
 from modelport.services import choose
-from modelport.stack.stack import Stack, StackSettings, export_missing
+from modelport.stack.stack import StackSettings
 
 DECLARATION = """
 services:
@@ -40,14 +40,8 @@ def settings(free_ports, tmp_path_factory) -> StackSettings:
 @pytest.fixture(scope="module")
 def served(settings) -> Iterator[httpx.Client]:
     """A stack with the detector's model alone, which both services share."""
-    export_missing(settings)
-    stack = Stack(settings)
-    stack.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.http_port}", timeout=60) as client:
-            yield client
-    finally:
-        stack.stop(signal.SIGINT)
+    with answering(settings) as client:
+        yield client
 
 
 @pytest.fixture

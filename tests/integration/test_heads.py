@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +12,13 @@ import numpy as np
 import onnx
 import pytest
 from frameworks import run_script
+from serving import answering, checkout_without_models
 from shape_detectors import DETECTORS, build
 from shapes import CLASSES, HW, Shape, draw
 
 from modelport.adding.__main__ import main
-from modelport.adding.checkout import Checkout
-from modelport.environment import ROOT
 from modelport.services import choose
-from modelport.stack.stack import Stack, StackSettings
+from modelport.stack.stack import StackSettings
 
 pytestmark = pytest.mark.slow
 IMAGES = 8
@@ -42,10 +39,7 @@ def served(free_ports, tmp_path_factory, images) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("heads")
     run_script("torch", "train_shapes.py", folder / "weights.npz")
     weights = dict(np.load(folder / "weights.npz"))
-    checkout = Checkout(folder / "checkout")
-    shutil.copytree(ROOT / "manifests", checkout.manifests)
-    checkout.repository.mkdir()
-    shutil.copy(ROOT / "services.yaml", checkout.declaration)
+    checkout = checkout_without_models(folder / "checkout")
     (folder / "labels.txt").write_text("\n".join(CLASSES))
     (folder / "sample.png").write_bytes(images[0][0])
     for name, detector in DETECTORS.items():
@@ -54,13 +48,8 @@ def served(free_ports, tmp_path_factory, images) -> Iterator[httpx.Client]:
         assert main(["add", *map(str, [folder / f"{name}.onnx", *stated, *detector.flags])], checkout) == 0
     services = choose(*(name.replace("_", "-") for name in DETECTORS), path=checkout.declaration)
     settings = StackSettings(services, *free_ports(5), repository=checkout.repository, logs=folder)
-    stack = Stack(settings)
-    stack.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.http_port}", timeout=60) as client:
-            yield client
-    finally:
-        stack.stop(signal.SIGINT)
+    with answering(settings) as client:
+        yield client
 
 
 def detections(client: httpx.Client, name: str, image: bytes) -> Detections:
