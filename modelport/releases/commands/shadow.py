@@ -25,10 +25,11 @@ from modelport.releases.comparison.verdict import UNDECIDED, Verdict, findings, 
 from modelport.releases.errors import ComparisonError, RolloutError
 from modelport.releases.judging import pairs
 from modelport.releases.judging.pairs import SHADOW_RULES, Account
+from modelport.releases.judging.sight import overlay_stack, run_of
 from modelport.releases.rollout import Folders
 from modelport.stack.envoy.counters import Counters, read_counters
 from modelport.stack.overlay import RECORD
-from modelport.stack.running import Running, running
+from modelport.stack.running import Running
 
 _SETTLE_S = 3.0  # until the recorders have written what ended before
 _NOTHING = Verdict("undecided: the shadow has had no request that could be compared", UNDECIDED.exit_code)
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.release:
         return judge(options, place, service)
     release = rollout.resolve(place, service, options.release, options.unchecked, options.untrained)
-    _remember(_baseline(place, service), _stack(options.port), service)
+    _remember(_baseline(place, service), overlay_stack(options.port), service)
     return change("shadow", options, rollout.shadow(release, options.percent or 20), "shadow")
 
 
@@ -100,7 +101,7 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
             "`modelport serve --overlay shadow`"
         )
     release, percent = started.after.shadow, started.after.shadow_percent
-    since, stack = datetime.fromisoformat(started.when).timestamp(), _stack(options.port)
+    since, stack = datetime.fromisoformat(started.when).timestamp(), overlay_stack(options.port)
     envoy = None
     if stack is not None:
         counted_since, envoy = _copies(stack, service, _baseline(place, service))
@@ -132,13 +133,6 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
     return decided.exit_code
 
 
-def _stack(port: int | None) -> Running | None:
-    found = [stack for stack in running(port) if stack.overlay]
-    if len(found) > 1:
-        raise RolloutError(f"stacks run on the ports {', '.join(str(s.port) for s in found)}: name one with --port")
-    return found[0] if found else None
-
-
 def _baseline(place: Folders, service: str) -> Path:
     return place.releases.parent / "shadow" / f"{service}.json"
 
@@ -147,7 +141,11 @@ def _remember(file: Path, stack: Running | None, service: str) -> None:
     """Keep what Envoy has counted for former shadows."""
     since, counted = time.time(), _counted(stack, service)  # in this order: no copy is counted that is too old to pair
     file.parent.mkdir(parents=True, exist_ok=True)
-    stated = {"run": _run(stack), "since": since, "counters": asdict(counted or Counters()) | {"within": {}}}
+    stated = {
+        "run": run_of(stack) if stack else "",
+        "since": since,
+        "counters": asdict(counted or Counters()) | {"within": {}},
+    }
     replace_file(file, json.dumps(stated).encode())
 
 
@@ -156,7 +154,7 @@ def _copies(stack: Running, service: str, file: Path) -> tuple[float, Counters |
     began, before, counted = stack.started, Counters(), _counted(stack, service)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # no file, or not of this version
         stated = json.loads(file.read_text())
-        if stated["run"] == _run(stack):
+        if stated["run"] == run_of(stack):
             began, before = float(stated["since"]), Counters(**stated["counters"])
     return began, replace(counted - before, active=counted.active) if counted else None
 
@@ -169,10 +167,6 @@ def _counted(stack: Running | None, service: str) -> Counters | None:
     except httpx.HTTPError:
         return None
     return next((one for name, one in found.items() if name.endswith(f"/{service}-shadow")), None)
-
-
-def _run(stack: Running | None) -> str:
-    return f"{stack.pid} {stack.started}" if stack else ""
 
 
 def _metrics(service: str, release: str, found: Account, comparison: report.Comparison) -> str:

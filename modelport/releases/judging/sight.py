@@ -86,28 +86,39 @@ class Sight:
             UnseenError: the canary does not serve yet, or no longer, or the stable side has had too few requests.
             RolloutError: several stacks run.
         """
-        stack = self._stack()
+        stack = overlay_stack(self.port)
+        if stack is None:
+            where = f" on port {self.port}" if self.port else ""
+            raise UnseenError(f"no stack with an overlay runs{where}: `make serve OVERLAY=canary-standard`")
         port = _canary_port(stack, self.service, choice.canary)
         try:
             found = read_counters(stack.port + 1)
         except httpx.HTTPError as error:
             raise UnseenError(f"Envoy's port {stack.port + 1} does not answer ({error!r})") from error
         canary, stable, history = sides(found, self.service)
-        run, before = f"{stack.pid} {stack.started}", Baseline.read(self.file)
+        run, before = run_of(stack), Baseline.read(self.file)
         if before is None or (before.stack, before.choice) != (run, choice):
             before = Baseline(run, choice, canary, stable, slow_ms(history))
             before.write(self.file)
         return difference(before, canary, stable, _golden_drift(port))
 
-    def _stack(self) -> Running:
-        found = [stack for stack in running(self.port) if stack.overlay]
-        if not found:
-            where = f" on port {self.port}" if self.port else ""
-            raise UnseenError(f"no stack with an overlay runs{where}: `make serve OVERLAY=canary-standard`")
-        if len(found) > 1:
-            ports = ", ".join(str(stack.port) for stack in found)
-            raise RolloutError(f"stacks run on the ports {ports}: name one with --port (make: ARGS='--port N')")
-        return found[0]
+
+def overlay_stack(port: int | None) -> Running | None:
+    """The only stack with an overlay, or the one on a port; None where there is none.
+
+    Raises:
+        RolloutError: there are several.
+    """
+    found = [stack for stack in running(port) if stack.overlay]
+    if len(found) > 1:
+        ports = ", ".join(str(stack.port) for stack in found)
+        raise RolloutError(f"stacks run on the ports {ports}: name one with --port (make: ARGS='--port N')")
+    return found[0] if found else None
+
+
+def run_of(stack: Running) -> str:
+    """Tells one run of a stack from others, whose counters begin anew."""
+    return f"{stack.pid} {stack.started}"
 
 
 def sides(found: Mapping[str, Counters], service: str) -> tuple[Counters, Counters, Counters]:
