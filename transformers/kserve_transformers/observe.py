@@ -56,6 +56,9 @@ class Exchange:
     predictions: Callable[[], Sequence[Any]] | None = None
 
 
+SUCCESS = ("200", "OK")  # outcomes with an answer
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a request ended.
@@ -73,7 +76,7 @@ class Ended:
     @property
     def succeeded(self) -> bool:
         """Whether the caller got an answer."""
-        return self.outcome in ("200", "OK")
+        return self.outcome in SUCCESS
 
 
 class Keeper(Protocol):

@@ -6,15 +6,13 @@ import argparse
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from kserve_transformers.record.events import WINDOW_TYPE
 from kserve_transformers.record.reading import Reader, Recorded
 from modelport import services
 from modelport.environment import ROOT
@@ -133,7 +131,7 @@ def _only_service(place: str) -> str:
 def _instances(reader: Reader, seen: Counter[str]) -> Iterator[Asked]:
     """The instances that can be sent, and in `seen` what became of the others."""
     for recorded in reader:
-        contents = recorded.contents()
+        contents = recorded.samples()
         if not recorded.predictions:
             seen["refused"] += 1
         elif contents is None:
@@ -144,13 +142,9 @@ def _instances(reader: Reader, seen: Counter[str]) -> Iterator[Asked]:
             yield from _each(recorded, contents)
 
 
-def _each(recorded: Recorded, contents: list[bytes]) -> Iterator[Asked]:
-    kinds = [one["type"] for one in recorded.instances]
-    for number, (content, kind, prediction) in enumerate(zip(contents, kinds, recorded.predictions, strict=True)):
-        sample = Sample(
-            recorded.request_id + (f"#{number}" if len(contents) > 1 else ""),
-            np.frombuffer(content, "<f4") if kind == WINDOW_TYPE else content,
-        )
+def _each(recorded: Recorded, contents: Sequence[Any]) -> Iterator[Asked]:
+    for number, (content, prediction) in enumerate(zip(contents, recorded.predictions, strict=True)):
+        sample = Sample(recorded.request_id + (f"#{number}" if len(contents) > 1 else ""), content)
         try:
             answer = recorded_answer(prediction)
         except ValueError as exc:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
-from kserve_transformers.record.events import WINDOW_TYPE
+from kserve_transformers.observe import SUCCESS
 from kserve_transformers.record.reading import Recorded
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.comparison import statistics
@@ -32,7 +29,6 @@ SHADOW_RULES: Sequence[Rule] = (
     ),
     *(rule for rule in RULES if rule.measure not in ("agreement", "memory ratio")),
 )
-_SUCCESS = ("200", "OK")
 
 
 @dataclass
@@ -134,7 +130,7 @@ def account(records: Iterable[Recorded], release: str, since: float = 0.0, until
 
 
 def _pair(found: Account, stable: Recorded, shadow: Recorded) -> None:
-    answered, copied = stable.status in _SUCCESS, shadow.status in _SUCCESS
+    answered, copied = stable.status in SUCCESS, shadow.status in SUCCESS
     if answered and not copied:
         found.shadow_failed[shadow.status] = found.shadow_failed.get(shadow.status, 0) + 1
     elif copied and not answered:
@@ -183,7 +179,7 @@ def observations(found: Account) -> Observations:
     for stable, shadow in found.compared[-MAX_COMPARED:]:
         seen.old_ms.append(stable.seconds * 1000)
         seen.new_ms.append(shadow.seconds * 1000)
-        contents = _contents(stable)
+        contents = stable.samples() or [b""] * len(stable.predictions)  # of some there are only hashes
         for number, predictions in enumerate(zip(stable.predictions, shadow.predictions, strict=True)):
             old, new = map(recorded_answer, predictions)
             name = stable.request_id + (f"#{number}" if len(stable.predictions) > 1 else "")
@@ -191,13 +187,6 @@ def observations(found: Account) -> Observations:
                 Compared(Sample(name, contents[number]), old, new, difference(old, new, IOU_THRESHOLD))
             )
     return seen
-
-
-def _contents(recorded: Recorded) -> list[Any]:
-    """Of each instance its image or window; empty bytes where the record has only its hash."""
-    contents = recorded.contents() or [b""] * len(recorded.predictions)
-    windows = [one.get("type") == WINDOW_TYPE for one in recorded.instances]
-    return [np.frombuffer(c, "<f4") if c and w else c for c, w in zip(contents, windows, strict=True)]
 
 
 def measures(found: Account, seen: Observations) -> Mapping[str, Estimate]:

@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
-from kserve_transformers.client.storage import is_url, open_folder
-from kserve_transformers.record.events import REQUEST, RESPONSE
+from kserve_transformers.client.storage import Folder, is_url, open_folder
+from kserve_transformers.record.events import REQUEST, RESPONSE, WINDOW_TYPE
 from kserve_transformers.record.folder import SUFFIX
 
 
@@ -50,6 +52,14 @@ class Recorded:
         """The encoded images, or the float32 samples of windows; None where they are not all in the record."""
         found = [one.get("content") for one in self.instances]
         return [base64.b64decode(one) for one in found if one] if found and all(found) else None
+
+    def samples(self) -> list[bytes | npt.NDArray[np.float32]] | None:
+        """As the service got them: encoded images, or windows, float32 [L]; None where they are not all there."""
+        contents = self.contents()
+        if contents is None:
+            return None
+        windows = [one["type"] == WINDOW_TYPE for one in self.instances]
+        return [np.frombuffer(c, "<f4") if w else c for c, w in zip(contents, windows, strict=True)]
 
 
 @dataclass
@@ -99,11 +109,15 @@ class Reader:
         Raises:
             OSError: the record cannot be read.
         """
-        return sorted({name.split("/")[0] for name in self._names()})
+        return sorted({name.split("/")[0] for name in self._names(self._bucket())})
 
-    def _names(self) -> list[str]:
-        if is_url(self.place):
-            names = open_folder(self.place).names()
+    def _bucket(self) -> Folder | None:
+        """Where the record is, unless it is in a folder of this machine."""
+        return open_folder(self.place) if is_url(self.place) else None
+
+    def _names(self, bucket: Folder | None) -> list[str]:
+        if bucket:
+            names = bucket.names()
         else:
             folder = Path(self.place)
             if not folder.is_dir():
@@ -112,10 +126,11 @@ class Reader:
         return sorted((name for name in names if name.endswith(SUFFIX)), key=_by_time)
 
     def _lines(self) -> Iterator[bytes]:
-        for name in self._names():
+        bucket = self._bucket()
+        for name in self._names(bucket):
             if self.service is None or name.split("/")[0] == self.service:
-                if is_url(self.place):
-                    yield from open_folder(self.place).read(name).splitlines()
+                if bucket:
+                    yield from bucket.read(name).splitlines()
                 else:
                     with (Path(self.place) / name).open("rb") as file:
                         yield from file
