@@ -15,7 +15,7 @@ import numpy.typing as npt
 from exporters import tensorflow_runtime
 from exporters.adding import tensorflow_networks
 from exporters.adding.plan import ChannelOrder, Description, Fact, Hints, Plan
-from exporters.adding.tensorflow_networks import Network
+from exporters.adding.tensorflow_scaling import Network
 from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError, first_line
 
 # Layers that run code of the file's, or read other files.
@@ -120,7 +120,7 @@ def refuse_dangerous(path: Path) -> None:
                     _refuse_links(path.name, archive.read(name))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
         raise UnknownFormatError(f"{path.name} is damaged ({first_line(exc)}): save it again") from exc
-    for entry in tensorflow_networks.entries(config):
+    for entry in _entries(config):
         kind, module = str(entry.get("class_name")), str(entry.get("module") or "keras")
         settings = entry.get("config")
         if kind in _REFUSED:
@@ -151,3 +151,15 @@ def _refuse_links(name: str, content: bytes) -> None:
     with h5py.File(io.BytesIO(content), "r") as weights:
         if not all(isinstance(link, h5py.HardLink) for link in links(weights)):
             raise ArtefactRefusedError(f"{name} keeps weights in another file: save it again")
+
+
+def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object in JSON, at any depth."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield one
+            left += one.values()
+        elif isinstance(one, list):
+            left += one

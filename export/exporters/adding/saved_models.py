@@ -12,7 +12,7 @@ import yaml
 from exporters import saved_model, tensorflow_runtime
 from exporters.adding import metadata, tensorflow_networks
 from exporters.adding.plan import Description, Hints, Plan
-from exporters.adding.tensorflow_networks import Network
+from exporters.adding.tensorflow_scaling import Network
 from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError, first_line
 
 _SIGNATURE, _START = "serving_default", "__saved_model_init_op"
