@@ -55,3 +55,11 @@ class Graph:
         if self.opset < 18:
             return self.add("ReduceMax", [data], axes=[axis])
         return self.add("ReduceMax", [data, self.integers(axis)])
+
+    def padded(self, data: str, missing: int, rank: int, outputs: Sequence[str] = ()) -> str:
+        """Zeros behind the rows of data [N,M,...]."""
+        if not missing:
+            return self.add("Identity", [data], outputs) if outputs else data
+        pads = [0] * (2 * rank)
+        pads[rank + 1] = missing
+        return self.add("Pad", [data, self.integers(*pads)], outputs)

@@ -145,9 +145,9 @@ def _detections(graph: Graph, network: Network, heads: Sequence[tuple[str, Shape
     where = places([(shape, head) for _, shape, head in heads], network.width, network.height)
     place = graph.add("Gather", [graph.constant(where, np.float32), chosen], axis=0)
     boxes = corners(graph, graph.slice(raw, 2, 0, 4), place)
-    _padded(graph, _gather(graph, boxes, row), "boxes", PAIRS - pairs, rank=3)
-    _padded(graph, values, "scores", PAIRS - pairs, rank=2)
-    _padded(graph, label, "classes", PAIRS - pairs, rank=2)
+    graph.padded(_gather(graph, boxes, row), PAIRS - pairs, rank=3, outputs=["boxes"])
+    graph.padded(values, PAIRS - pairs, rank=2, outputs=["scores"])
+    graph.padded(label, PAIRS - pairs, rank=2, outputs=["classes"])
 
 
 def rows_of(graph: Graph, data: str, shape: Shape, head: Yolo) -> str:
@@ -195,12 +195,3 @@ def corners(graph: Graph, raw: str, place: str) -> str:
 def _gather(graph: Graph, data: str, rows: str) -> str:
     """Rows [N, M] out of data [N, rows, values]."""
     return graph.add("GatherND", [data, graph.add("Unsqueeze", [rows, graph.integers(2)])], batch_dims=1)
-
-
-def _padded(graph: Graph, data: str, output: str, missing: int, rank: int) -> None:
-    if missing:
-        pads = [0] * (2 * rank)
-        pads[rank + 1] = missing
-        graph.add("Pad", [data, graph.integers(*pads)], [output])
-    else:
-        graph.add("Identity", [data], [output])

@@ -83,9 +83,9 @@ def _pairs(graph: Graph, found: Rows) -> None:
     label = graph.add("Cast", [graph.add("Mod", [pair, classes])], to=TensorProto.FLOAT)
     boxes = gather(graph, gather(graph, found.boxes, chosen, 4), graph.add("Div", [pair, classes]), 4)
     missing = PAIRS - pairs
-    graph.add("Identity", [padded(graph, boxes, missing, rank=3)], [BOXES])
-    graph.add("Identity", [padded(graph, values, missing, rank=2)], [SCORES])
-    graph.add("Cast", [padded(graph, label, missing, rank=2)], [CLASSES], to=TensorProto.INT32)
+    graph.add("Identity", [graph.padded(boxes, missing, rank=3)], [BOXES])
+    graph.add("Identity", [graph.padded(values, missing, rank=2)], [SCORES])
+    graph.add("Cast", [graph.padded(label, missing, rank=2)], [CLASSES], to=TensorProto.INT32)
 
 
 def _score(graph: Graph, found: Rows, scores: str, objectness: str | None) -> str:
@@ -98,21 +98,12 @@ def _score(graph: Graph, found: Rows, scores: str, objectness: str | None) -> st
 
 def _listed(graph: Graph, found: Listed) -> None:
     """Padding comes first: K may be less than 300 in one run and more in the next."""
-    scores = padded(graph, found.scores, PAIRS, rank=2)
+    scores = graph.padded(found.scores, PAIRS, rank=2)
     values, chosen = graph.top(scores, PAIRS)
     graph.add("Identity", [values], [SCORES])
-    graph.add("Identity", [gather(graph, padded(graph, found.boxes, PAIRS, rank=3), chosen, 4)], [BOXES])
-    classes = graph.add("GatherElements", [padded(graph, found.classes, PAIRS, rank=2), chosen], axis=1)
+    graph.add("Identity", [gather(graph, graph.padded(found.boxes, PAIRS, rank=3), chosen, 4)], [BOXES])
+    classes = graph.add("GatherElements", [graph.padded(found.classes, PAIRS, rank=2), chosen], axis=1)
     graph.add("Cast", [classes], [CLASSES], to=TensorProto.INT32)
-
-
-def padded(graph: Graph, data: str, missing: int, rank: int) -> str:
-    """Zeros behind the rows of data [N,M,...]."""
-    if not missing:
-        return data
-    pads = [0] * (2 * rank)
-    pads[rank + 1] = missing
-    return graph.add("Pad", [data, graph.integers(*pads)])
 
 
 def gather(graph: Graph, data: str, rows: str, width: int) -> str:
