@@ -7,6 +7,7 @@ that one bad request fails alone.
 
 import ctypes
 import json
+import mmap
 import os
 import resource
 import time
@@ -36,6 +37,7 @@ HEAVY_S = 0.005
 HEAVY_NICENESS = 10
 LOAD_NICENESS = 15
 _CAP_SYS_NICE = 1 << 23
+MAPPED_WEIGHTS = ".bin"  # OpenVINO's
 
 
 @contextmanager
@@ -63,6 +65,20 @@ def _set_niceness(niceness: int) -> None:
     for thread in Path("/proc/self/task").iterdir():
         with suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
+
+
+def give_back_weights() -> None:
+    """Return memory that only loading needed: holes in the heap, and mapped weights, which a model has packed anew.
+
+    A page of weights that an inference needs after all is read again, as a rule from the page cache.
+    """
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place, permissions, *_, path = line.split(maxsplit=5)
+        if permissions.startswith("r--") and path.endswith(MAPPED_WEIGHTS):
+            start, end = (int(address, 16) for address in place.split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
 class BackendError(Exception):
@@ -127,7 +143,7 @@ class BatchedModel(ABC):
                 used_s = self._rehearse(rows)
         if used_s > HEAVY_S:
             lower_priority(HEAVY_NICENESS)
-        ctypes.CDLL(None).malloc_trim(0)  # loading leaves holes in the heap as large as the artefact
+        give_back_weights()
 
     def execute(self, requests: Sequence) -> list:
         """Called by Triton with the requests that its batcher put together; one response each, in their order."""

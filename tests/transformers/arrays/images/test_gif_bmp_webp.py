@@ -14,6 +14,9 @@ from kserve_transformers.errors import BadRequestError, UnsupportedMediaError
 RNG = np.random.default_rng(6)
 SCENE = Image.fromarray(RNG.integers(0, 256, (20, 30, 3), np.uint8))
 
+TURNED = Image.Exif()
+TURNED[274] = 3  # by 180 degrees
+
 
 def encode(image, fmt, **options):
     buffer = io.BytesIO()
@@ -108,3 +111,14 @@ def test_lossless_webp(mode, frames):
     np.testing.assert_allclose(decode(data).astype(int), expected[..., :3], atol=1)
     if mode != "RGBA" and frames == 1:
         np.testing.assert_array_equal(decode(data), cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1])
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 8])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": TURNED}], ids=["lossy", "lossless", "turned"])
+def test_webp_has_the_pixels_that_pillow_reads(options, reduction):
+    data = encode(SCENE.resize((301, 203)), "WEBP", **options)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB").reduce(reduction))
+    found = decode(data, 1 / reduction)
+    np.testing.assert_array_equal(found, np.rot90(expected, 2) if "exif" in options else expected)
+    with pytest.raises(BadRequestError, match="truncated or damaged"):
+        decode(data[: len(data) // 2])

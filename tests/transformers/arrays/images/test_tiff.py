@@ -46,8 +46,8 @@ def seen(values, bits, photometric, palette=None):
     return np.repeat(eight, 3, axis=-1) if eight.shape[-1] == 1 else eight[..., :3]
 
 
-def decode(data):
-    return decode_image(data, 1_000_000).rgb
+def decode(data, scale=1.0):
+    return decode_image(data, 1_000_000, lambda size: scale).rgb
 
 
 PALETTE = RNG.integers(0, 256, (256, 3), np.uint8)
@@ -201,20 +201,30 @@ def test_what_pillow_writes(compression, mode):
     assert np.abs(decode(buffer.getvalue()) - expected).mean() < (4 if mode in ("YCbCr", "RGB") else 2)
 
 
-@pytest.mark.parametrize("tile_wh", [None, (32, 16)])
+@pytest.mark.parametrize("reduction", [1, 2, 8])
+@pytest.mark.parametrize(
+    ("size_wh", "tile_wh"),
+    [
+        pytest.param((80, 48), None, id="strips"),
+        pytest.param((81, 50), None, id="strips, the last one of other height"),
+        pytest.param((96, 48), (32, 16), id="tiles"),
+        pytest.param((80, 50), (32, 16), id="tiles that reach over the edge"),
+    ],
+)
 @pytest.mark.parametrize("photometric", [1, 2, 6, 5])
-def test_jpeg_strips_and_tiles(photometric, tile_wh):
+def test_jpeg_strips_and_tiles(photometric, size_wh, tile_wh, reduction):
     """Each is a JPEG file of its own, of components that only the TIFF tells the meaning of."""
+    width, height = size_wh
     mode = {1: "L", 2: "RGB", 6: "YCbCr", 5: "CMYK"}[photometric]
-    image = Image.fromarray(RNG.integers(0, 256, (4, 6, 3), np.uint8)).resize((80, 50), Image.Resampling.BICUBIC)
-    stored = np.asarray(image.convert(mode)).reshape(50, 80, -1)
-    tile_w, tile_h = tile_wh or (80, 16)
+    image = Image.fromarray(RNG.integers(0, 256, (4, 6, 3), np.uint8)).resize(size_wh, Image.Resampling.BICUBIC)
+    stored = np.asarray(image.convert(mode)).reshape(height, width, -1)
+    tile_w, tile_h = tile_wh or (width, 16)
     blob, places = b"", []
-    for top in range(0, 50, tile_h):
-        for left in range(0, 80, tile_w):
+    for top in range(0, height, tile_h):
+        for left in range(0, width, tile_w):
             part = stored[top : top + tile_h, left : left + tile_w]
             if tile_wh:
-                part = np.pad(part, ((0, tile_h - part.shape[0]), (0, tile_w - part.shape[1]), (0, 0)), "edge")
+                part = np.pad(part, ((0, tile_h - part.shape[0]), (0, tile_w - part.shape[1]), (0, 0)))
             one = _jpeg(part)
             places.append((8 + len(blob), len(one)))
             blob += one
@@ -223,13 +233,16 @@ def test_jpeg_strips_and_tiles(photometric, tile_wh):
     for values, kind in (([8] * count, "<H"), *((column, "<I") for column in zip(*places, strict=True))):
         blob += b"".join(int(value).to_bytes(2 if kind == "<H" else 4, "little") for value in values)
         lists.append(8 + len(blob))
-    entries = [(256, 3, 1, 80), (257, 3, 1, 50), (258, 3, count, lists[0] if count > 2 else 8), (259, 3, 1, 7)]
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, count, lists[0] if count > 2 else 8), (259, 3, 1, 7)]
     entries += [(262, 3, 1, photometric), (277, 3, 1, count)]
     offsets, counts = (324, 325) if tile_wh else (273, 279)
     entries += [(offsets, 4, len(places), lists[1]), (counts, 4, len(places), lists[2])]
     entries += [(322, 3, 1, tile_w), (323, 3, 1, tile_h)] if tile_wh else [(278, 3, 1, tile_h)]
-    expected = np.asarray(image.convert(mode).convert("RGB")).astype(int)
-    assert np.abs(decode(tiff_files.tiff(entries, blob)) - expected).mean() < 2
+    expected = np.asarray(image.convert(mode).convert("RGB").reduce(reduction)).astype(int)
+    found = decode(tiff_files.tiff(entries, blob), 1 / reduction)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).mean() < (2 if reduction == 1 else 3)
+    assert np.abs(found - expected).max() < 40, "nothing of what is beyond the edge"
 
 
 def _jpeg(components):

@@ -119,9 +119,13 @@ def open_tiff(data: bytes, max_pixels: int) -> Encoded:
 
     def decode(reduction: int) -> RGB:
         if layout.compression == JPEG:
-            samples = _from_jpegs(data, layout, offsets, counts, tables)
+            scaled = next(one for one in (reduction, 4, 2, 1) if one <= reduction and _is_cut_at_multiples(layout, one))
+            samples = _from_jpegs(data, layout, offsets, counts, tables, scaled)
             return render(
-                size_wh, reduction, lambda top, end: to_image(samples[top:end], layout), read_profile(profile)
+                (samples.shape[1], samples.shape[0]),
+                reduction // scaled,
+                lambda top, end: to_image(samples[top:end], layout),
+                read_profile(profile),
             )
         if layout.photometric == YCBCR:
             image = _open(page, {tag: found for tag in _YCBCR_TAGS if (found := page.field(tag))}, size_wh, page.mark)
@@ -222,10 +226,23 @@ def _open(page: Page, fields: Mapping[int, Field], size_wh: tuple[int, int], mar
     return image
 
 
-def _from_jpegs(data: bytes, layout: Layout, offsets: Sequence[int], counts: Sequence[int], tables: bytes) -> RGB:
-    """The samples of an image whose strips or tiles are JPEG files that share tables, [height, width, samples]."""
+def _is_cut_at_multiples(layout: Layout, reduction: int) -> bool:
+    """Whether each pixel of the reduced image is made of pixels of one strip or tile, and of none beyond the image."""
+    heights = layout.size_wh[1], layout.tile_wh[1]
+    widths = (layout.size_wh[0], layout.tile_wh[0]) if layout.tiled else ()
+    return not any(side % reduction for side in (*heights, *widths))
+
+
+def _from_jpegs(
+    data: bytes, layout: Layout, offsets: Sequence[int], counts: Sequence[int], tables: bytes, reduction: int
+) -> RGB:
+    """The samples of an image whose strips or tiles are JPEG files that share tables, reduced while decoding.
+
+    Returns:
+        [ceil(height / reduction), ceil(width / reduction), samples].
+    """
     width, height = layout.size_wh
-    samples = np.zeros((height, width, layout.samples), np.uint8)
+    samples = np.zeros((-(-height // reduction), -(-width // reduction), layout.samples), np.uint8)
     # libjpeg would guess what the components mean
     colours = jpeg.meaning_of_components(layout.samples, layout.photometric == YCBCR)
     shared = colours + tables.removeprefix(b"\xff\xd8").removesuffix(b"\xff\xd9")
@@ -239,8 +256,9 @@ def _from_jpegs(data: bytes, layout: Layout, offsets: Sequence[int], counts: Seq
             or segments.components != layout.samples
         ):
             raise damaged("TIFF")
-        part = jpeg.decode_components(segments, 1)
-        samples[top : top + tile_h, left : left + tile_w] = part[: height - top, : width - left]
+        part = jpeg.decode_components(segments, reduction)
+        place = samples[top // reduction :, left // reduction :][: part.shape[0], : part.shape[1]]
+        place[:] = part[: place.shape[0], : place.shape[1]]
     return samples
 
 
