@@ -127,9 +127,9 @@ GOALS = (
     Reach("cars", "served / raw", 0.85),
     Reach("cars", "served / legacy", 1.3),
     Reach("digits", "served / legacy", 20),
-    Reach("digits", "ms above raw", 5),
+    Reach("digits", "ms above raw", 3),
     Reach("anomaly", "served / legacy", 20),
-    Reach("anomaly", "ms above raw", 5),
+    Reach("anomaly", "ms above raw", 3),
 )
 
 

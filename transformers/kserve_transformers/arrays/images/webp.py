@@ -40,7 +40,9 @@ def _decode(image: Image.Image, data: bytes, reduction: int) -> RGB:
     if pixels is None or pixels.shape != (image.height, image.width, 3):  # Pillow says what is wrong with it
         return decode_with_pillow(image, reduction)
     profile = read_profile(image.info.get("icc_profile"))
-    return render(image.size, reduction, lambda top, bottom: to_mode(pixels[top:bottom], "RGB"), profile)
+    return render(
+        image.size, reduction, lambda top, bottom: to_mode(np.asarray(pixels[top:bottom], np.uint8), "RGB"), profile
+    )
 
 
 def decode_with_pillow(image: Image.Image, reduction: int) -> RGB:
