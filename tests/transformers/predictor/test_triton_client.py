@@ -334,5 +334,5 @@ def v2(data=b"\0\0\0\0", **other):
 )
 async def test_what_is_not_v2_is_a_value_error(server, client, sent):
     server.reply = lambda request, writer: sent
-    with pytest.raises(ValueError, match=r"not HTTP|not V2|ends before|unexpected end|cannot reshape|no datatype"):
+    with pytest.raises(ValueError, match="not HTTP|not V2|ends before|unexpected end|cannot reshape|no datatype"):
         await infer(client)

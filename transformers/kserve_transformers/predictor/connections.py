@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import httptools
 
@@ -129,7 +128,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio's
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
