@@ -16,6 +16,7 @@ import cv2
 import kserve
 import uvicorn
 import uvloop
+from tritonclient.http.aio import InferenceServerClient
 
 from kserve_transformers.chain_follower import ChainFollower
 from kserve_transformers.drift.monitor import DriftMonitor
@@ -25,7 +26,6 @@ from kserve_transformers.metrics import count_from_zero
 from kserve_transformers.observe import keep_requests
 from kserve_transformers.predictor import TritonModel
 from kserve_transformers.predictor.release import RequiredSignature
-from kserve_transformers.predictor.triton_client import TritonClient
 from kserve_transformers.record.events import Origin
 from kserve_transformers.record.recorder import Recorder
 from kserve_transformers.record.sinks import open_sink
@@ -49,14 +49,14 @@ def serve(settings: Settings) -> None:
     uvloop.run(_serve(settings))
 
 
-def build_model(settings: Settings, client: TritonClient, name: str, services: Sequence[str]) -> TritonModel:
+def build_model(settings: Settings, client: InferenceServerClient, name: str, services: Sequence[str]) -> TritonModel:
     """One of Triton's models, and the names of the services that it answers for."""
     keys, follow = settings.require_signature, settings.follow_releases
     required = RequiredSignature(keys, tuple(services), supervised=follow) if keys else None
     return TritonModel(client, name, settings.model_repository, settings.limits.queue_size, follow, required=required)
 
 
-def build_services(settings: Settings, client: TritonClient, threads: Executor) -> Services:
+def build_services(settings: Settings, client: InferenceServerClient, threads: Executor) -> Services:
     """The declared services by name; a model that several of them name is one."""
     names = dict.fromkeys(model for spec in settings.services for model in spec.models)
     models = {
@@ -72,15 +72,16 @@ def build_services(settings: Settings, client: TritonClient, threads: Executor) 
 
 
 async def _serve(settings: Settings) -> None:
-    with (
-        contextlib.closing(TritonClient(settings.predictor_host)) as client,
-        ThreadPoolExecutor(settings.decode_threads, "arrays") as threads,
-        _recording(settings),
-    ):
-        services = build_services(settings, client, threads)
-        repository = settings.model_repository if settings.follow_releases else None
-        follower = ChainFollower(services, repository, partial(build_model, settings, client))
-        await _serve_services(settings, services, follower)
+    count = len({model for spec in settings.services for model in spec.models})
+    limits = settings.limits
+    async with InferenceServerClient(
+        settings.predictor_host, conn_limit=limits.queue_size * count + 8, conn_timeout=limits.timeout_s + 1
+    ) as client:
+        with ThreadPoolExecutor(settings.decode_threads, "arrays") as threads, _recording(settings):
+            services = build_services(settings, client, threads)
+            repository = settings.model_repository if settings.follow_releases else None
+            follower = ChainFollower(services, repository, partial(build_model, settings, client))
+            await _serve_services(settings, services, follower)
 
 
 @contextlib.contextmanager

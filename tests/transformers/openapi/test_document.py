@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import kserve
 import orjson
@@ -13,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
+from tritonclient.http.aio import InferenceServerClient
 
 from kserve_transformers.errors import ServingError
 from kserve_transformers.health import Health
 from kserve_transformers.openapi.operations import ERRORS, OPERATIONS
-from kserve_transformers.predictor.triton_client import TritonClient
 from kserve_transformers.sdk.rest import RestServer
 from kserve_transformers.server import build_services
 from kserve_transformers.settings import Settings, parse_settings
@@ -32,7 +31,7 @@ def settings_of(*services: str, options: Sequence[str] = ()) -> Settings:
 
 async def app_of(settings: Settings) -> FastAPI:
     """The server's app, with models that were not asked yet."""
-    with closing(TritonClient("127.0.0.1:9")) as client:
+    async with InferenceServerClient("127.0.0.1:9") as client:
         server = kserve.ModelServer()
         with ThreadPoolExecutor(1) as threads:
             services = build_services(settings, client, threads)

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
+from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, NotReadyError, TooLateError
 from kserve_transformers.predictor import follower
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS
 from kserve_transformers.predictor.transport import Transport
-from kserve_transformers.predictor.triton_client import TritonAnswer, TritonError
 from kserve_transformers.predictor.triton_model import TritonModel
 
 QUICK = dataclasses.replace(
     DEFAULT_LIMITS, probe_retry_s=0.01, idle_min_s=0.01, follow_interval_s=0.01, recovery_s=30.0
 )
 BATCH = np.ones((1, 2), np.float32)
-DEAD = TritonError("Stub process 'm' is not healthy.")
-FAILED = TritonError("in graph: division by zero")
+DEAD = InferenceServerException("Stub process 'm' is not healthy.")
+FAILED = InferenceServerException("in graph: division by zero")
 
 
 class Triton:
@@ -39,23 +39,34 @@ class Triton:
         self.answers, self.to_input = {}, {}
         self.inferences = Counter()
 
-    async def metadata(self, name):
+    async def get_model_metadata(self, name):
         tensor = {"datatype": "FP32", "shape": [-1, 2]}
         return {"versions": ["1"], "inputs": [{"name": "x", **tensor}], "outputs": [{"name": "y", **tensor}]}
 
-    async def config(self, name):
+    async def get_model_config(self, name):
         return {"max_batch_size": 8, "output": [{"name": "y"}]}
 
-    async def infer(self, name, given, *options):
+    async def infer(self, name, inputs, outputs, **options):
         self.inferences[name] += 1
-        batch = given[2]
+        batch = np.frombuffer(inputs[0]._get_binary_data(), np.float32).reshape(inputs[0].shape())
         answer = self.to_input.get(float(batch.flat[0]), self.answers.get(name, 2))
         if isinstance(answer, asyncio.Event):
             await answer.wait()
             answer = 2
         if isinstance(answer, Exception):
             raise answer
-        return TritonAnswer("1", {"y": answer(batch) if callable(answer) else (batch * answer).astype(np.float32)})
+        return Result(answer(batch) if callable(answer) else (batch * answer).astype(np.float32))
+
+
+class Result:
+    def __init__(self, array):
+        self._array = array
+
+    def get_response(self):
+        return {"model_version": "1"}
+
+    def as_numpy(self, name):
+        return self._array
 
 
 @pytest.fixture
@@ -148,7 +159,8 @@ BAD_ANSWERS = {
     "too few columns": lambda x: x[:, :1],
     "another type": lambda x: x.astype(np.float64),
     "no such output": lambda x: None,
-    "not V2": ValueError("the answer is not V2"),
+    "cut off": ValueError("buffer size must be a multiple of element size"),
+    "no JSON of V2": KeyError("outputs"),
 }
 
 
@@ -258,12 +270,11 @@ async def test_an_assignment_that_cannot_be_read_changes_nothing(triton, reposit
 
 async def test_labels_are_clean_whatever_an_editor_left_in_their_file():
     class Labelled(Triton):
-        async def config(self, name):
+        async def get_model_config(self, name):
             return {"max_batch_size": 8, "output": [{"name": "y", "label_filename": "labels.txt"}]}
 
-        async def infer(self, name, *options):
+        async def infer(self, name, inputs, outputs, **options):
             lines = ["\ufeffperson\r", " traffic light \t"]
-            entries = np.array([f"0.5:{at}:{line}".encode() for at, line in enumerate(lines)], np.object_)
-            return TritonAnswer("1", {"y": entries})
+            return Result(np.array([f"0.5:{at}:{line}".encode() for at, line in enumerate(lines)], np.object_))
 
     assert (await Transport(Labelled()).declaration("m")).labels == ("person", "traffic light")

@@ -8,7 +8,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import numpy as np
+from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.assignment import triton_name
 from kserve_transformers.deadline import Deadline
@@ -18,10 +20,9 @@ from kserve_transformers.predictor.golden import Drift, GoldenSample
 from kserve_transformers.predictor.model_health import Finding, Observation
 from kserve_transformers.predictor.release import ReleaseError
 from kserve_transformers.predictor.transport import Transport
-from kserve_transformers.predictor.triton_client import TritonError
 
-# What can go wrong while a model is learned or probed; a TimeoutError and a ConnectionError are OSErrors.
-PROBE_ERRORS = (ServingError, TritonError, ValueError, KeyError, OSError)
+# What can go wrong while a model is learned or probed; a TimeoutError is an OSError.
+PROBE_ERRORS = (ServingError, InferenceServerException, aiohttp.ClientError, ValueError, KeyError, OSError)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,6 @@ def observed(error: Exception, timeout_s: float = math.inf) -> Observation:
         return Observation(finding, str(error), timeout_s)
     if isinstance(error, ReleaseError):
         return Observation(Finding.ERROR, str(error))
-    if isinstance(error, TritonError | ConnectionError | TimeoutError):
+    if isinstance(error, InferenceServerException | aiohttp.ClientError | TimeoutError):
         return Observation(Finding.LOST, "does not answer in Triton")
     return Observation(Finding.ERROR, f"cannot be checked: {error}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+from tritonclient.http.aio import InferenceServerClient
 
 from kserve_transformers.deadline import Deadline
 from kserve_transformers.errors import BadAnswerError, NotReadyError, TooLateError
@@ -27,7 +28,6 @@ from kserve_transformers.predictor.queue import Queue
 from kserve_transformers.predictor.release import RequiredSignature, release_of
 from kserve_transformers.predictor.served import PROBE_ERRORS, Served, observed
 from kserve_transformers.predictor.transport import NotExecutedError, Outputs, Transport
-from kserve_transformers.predictor.triton_client import TritonClient
 from kserve_transformers.tracing import span
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class TritonModel:
     """One model: its queue, its health, and its release.
 
     Args:
-        client: to Triton.
+        client: to Triton; bound to the running event loop.
         name: the model's name in the repository.
         repository: the model repository, for golden samples; None where it cannot be read: then a probe checks only
             that an answer of the declared form comes.
@@ -62,7 +62,7 @@ class TritonModel:
 
     def __init__(
         self,
-        client: TritonClient,
+        client: InferenceServerClient,
         name: str,
         repository: Path | None,
         queue_size: int,
