@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -23,13 +24,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
 from transformer import serving
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tritonclient.utils import serialize_byte_tensor
+from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 from waiting import wait_for
 
 from kserve_transformers import tracing
 from kserve_transformers.observe import begin, forwarded_headers
 from kserve_transformers.predictor import TritonModel
-from kserve_transformers.predictor.triton_client import TritonAnswer, TritonError
 from kserve_transformers.protocol.requests import ServiceRequest
 from kserve_transformers.service import Service
 from kserve_transformers.service_spec import ServiceSpec
@@ -49,21 +49,22 @@ class Triton:
     def __init__(self) -> None:
         self.headers: list[dict[str, str]] = []
 
-    async def metadata(self, name: str) -> dict[str, Any]:
+    async def get_model_metadata(self, name: str) -> dict[str, Any]:
         image = {"name": "images", "datatype": "UINT8", "shape": [-1, 28, 28, 1]}
         digits = {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}
         return {"versions": ["3"], "inputs": [image], "outputs": [digits]}
 
-    async def config(self, name: str) -> dict[str, Any]:
+    async def get_model_config(self, name: str) -> dict[str, Any]:
         trained = {"weights": {"string_value": "trained"}}
         return {"max_batch_size": 8, "output": [{"name": "probabilities"}], "parameters": trained}
 
-    async def infer(self, name: str, given: Any, wanted: Any, timeout_s: float, headers: dict[str, str]) -> Any:
-        if given[2].any():
+    async def infer(self, name: str, inputs: Any, headers: dict[str, str], **_: Any) -> Any:
+        if any(inputs[0]._get_binary_data()):
             self.headers.append(headers)
             if name == "broken":
-                raise TritonError("in graph: division by zero")
-        return TritonAnswer("3", {"probabilities": np.full((len(given[2]), 10), 0.1, np.float32)})
+                raise InferenceServerException("in graph: division by zero")
+        answer = np.full((inputs[0].shape()[0], 10), 0.1, np.float32)
+        return SimpleNamespace(get_response=lambda: {"model_version": "3"}, as_numpy=lambda _: answer)
 
 
 @pytest.fixture
