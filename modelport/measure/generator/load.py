@@ -138,6 +138,9 @@ class RunningLoad:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise GeneratorError(f"the load did not end within {FINISH_S:g} s") from None
+        except KeyboardInterrupt:
+            self._process.kill()
+            raise
         if self._process.returncode:
             raise GeneratorError(f"the load generator failed: {errors.strip().splitlines()[-1:]}")
         return Report.from_document(json.loads(output))
