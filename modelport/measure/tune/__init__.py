@@ -1,1 +1,1 @@
-"""Finds instances, threads and batching of one model on this machine, by measuring candidates on a Triton of its own."""
+"""Finds the instances, threads and batching that suit a model on this machine, by measuring candidates."""

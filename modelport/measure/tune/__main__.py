@@ -131,8 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         "--profile",
         choices=("latency", "throughput"),
         default="throughput",
-        help="latency: the fastest answers to one caller, with at least 80 %% of the present throughput; throughput: the "
-        "most inferences/s, with a bound on p99 (default: %(default)s)",
+        help="latency: the fastest answers to one caller, with at least 80 %% of the present throughput; "
+        "throughput: the most inferences/s, with a bound on p99 (default: %(default)s)",
     )
     add("--p99-ms", type=_positive, help="throughput: bound of p99 at saturation (default: 1.5 times the present p99)")
     add("--cores", type=int, choices=range(1, 1025), metavar="N", help="(default: what affinity and cgroups allow)")

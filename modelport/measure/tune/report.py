@@ -79,7 +79,7 @@ def _row(knobs: Knobs, rounds: Rounds, found: Found, judge: Judge) -> dict[str, 
     compared = found.compared if knobs in found.compared else found.searched
     ratio = Spread.of(ratios(compared[found.present], compared[knobs], judge.profile)).median
     notes = ["present"] if knobs == found.present else []
-    notes += ["best"] if knobs == found.best else []
+    notes += ["best"] if knobs == found.best != found.present else []
     notes += [objection] if (objection := judge.objection(present, rounds)) else []
     return {
         **asdict(knobs),

@@ -1,4 +1,4 @@
-"""A Triton of its own, on which candidates are measured one after another: the model, with the configuration of each."""
+"""A Triton of its own, with one model, on which candidates are measured one after another."""
 
 from __future__ import annotations
 
@@ -65,11 +65,9 @@ class Trials:
                 (self._copy / entry.name).symlink_to(entry)
         replace_file(self._copy / FILENAME, to_text(config).encode())
         self._request = _request(self._copy, config)
-        ports = free_ports(3)
-        self._port = ports[0]
-        settings = TritonSettings(
-            self._copy.parent, folder / f"{model_dir.name}.log", *ports, models=(model_dir.name,), name="Triton to tune"
-        )
+        self._port, grpc, metrics = free_ports(3)
+        log_file, models = folder / f"{model_dir.name}.log", (model_dir.name,)
+        settings = TritonSettings(self._copy.parent, log_file, self._port, grpc, metrics, models)
         settings.log_file.unlink(missing_ok=True)
         self._triton = TritonServer(lay_out(), settings)
 
