@@ -61,7 +61,7 @@ def _tune(options: argparse.Namespace) -> int:
         raise TuneError(f"--cores {wanted}: this process has {usable}; run it where there are {wanted}")
     count = wanted or usable.count
     judge = Judge(options.profile, options.p99_ms)
-    folder: Path = options.out
+    folder: Path = options.out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{options.model} for {options.profile} on {count} of {usable}, {options.minutes:g} minutes", flush=True)
     plan = Plan(max(8, 4 * count), options.seconds)
