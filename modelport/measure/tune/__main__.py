@@ -64,7 +64,7 @@ def _tune(options: argparse.Namespace) -> int:
     folder: Path = options.out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{options.model} for {options.profile} on {count} of {usable}, {options.minutes:g} minutes", flush=True)
-    plan = Plan(max(8, 4 * count), options.seconds)
+    plan = Plan(max(4, 2 * count), options.seconds)
     mask = set(sorted(os.sched_getaffinity(0))[:count]) if wanted else os.sched_getaffinity(0)
     with Trials(model_dir, config, plan, folder, mask) as trials:
         batch = config.max_batch_size if knobs.batches(config) else 0

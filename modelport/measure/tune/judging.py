@@ -34,7 +34,7 @@ class Turn:
         busy_ms: latencies of callers that saturate the model.
         rate: inferences per second at saturation.
         memory_mb: of the model's processes, proportional set size.
-        others: share of all cores that other processes used meanwhile.
+        others: share of all cores that other processes used at saturation.
     """
 
     alone_ms: Sequence[float]

@@ -9,7 +9,7 @@ from modelport.measure.tune.judging import LEAST_PAIRS, Judge, Turn
 from modelport.measure.tune.knobs import Knobs
 
 ROUNDS = 2  # of each set of candidates
-PAIRS = 8  # of the final comparison
+PAIRS = 8  # of the final comparison, where time allows; LEAST_PAIRS are always kept free
 
 
 class RefusedError(Exception):
@@ -136,4 +136,4 @@ class Search:
 
     def _time_left(self) -> bool:
         """Whether a turn still fits before the final comparison."""
-        return self._clock() + (1 + 2 * PAIRS) * self._turn_s() <= self._end
+        return self._clock() + (1 + 2 * LEAST_PAIRS) * self._turn_s() <= self._end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from modelport.releases.gate.golden import INFER_TIMEOUT_S, check_model, read_sa
 from modelport.stack.errors import StartError
 from modelport.stack.server import LOOPBACK, free_ports
 from modelport.stack.triton_distribution import lay_out
-from modelport.stack.triton_server import TritonServer, TritonSettings
+from modelport.stack.triton_server import ERROR_LINE, TritonServer, TritonSettings
 
 MB = 2**20
 
@@ -56,18 +56,13 @@ class Trials:
     """
 
     def __init__(self, model_dir: Path, config: Any, plan: Plan, folder: Path, cores: set[int]) -> None:
-        self._config, self._plan, self._cores = config, plan, cores
-        self._ending = tempfile.TemporaryDirectory(prefix="repository-", dir=folder)
-        self._copy = Path(self._ending.name) / model_dir.name
-        self._copy.mkdir()
-        for entry in model_dir.resolve().iterdir():
-            if entry.name != FILENAME:
-                (self._copy / entry.name).symlink_to(entry)
-        replace_file(self._copy / FILENAME, to_text(config).encode())
-        self._request = _request(self._copy, config)
+        self._model_dir, self._config, self._plan, self._cores = model_dir, config, plan, cores
+        self._request = _request(model_dir, config)
+        self._repository = folder / f"repository-{os.getpid()}"
+        self._copy = self._repository / model_dir.name
         self._port, grpc, metrics = free_ports(3)
         log_file, models = folder / f"{model_dir.name}.log", (model_dir.name,)
-        settings = TritonSettings(self._copy.parent, log_file, self._port, grpc, metrics, models)
+        settings = TritonSettings(self._repository, log_file, self._port, grpc, metrics, models)
         settings.log_file.unlink(missing_ok=True)
         self._triton = TritonServer(lay_out(), settings)
 
@@ -79,6 +74,7 @@ class Trials:
         """
         usual = os.sched_getaffinity(0)
         try:
+            self._make_copy()
             os.sched_setaffinity(0, self._cores)  # what is started inherits this
             try:
                 self._triton.start()
@@ -104,12 +100,13 @@ class Trials:
         Raises:
             RefusedError: Triton does not load it, its golden answer is wrong, or requests fail.
         """
-        replace_file(self._copy / FILENAME, to_text(applied(self._config, knobs)).encode())
-        model = self._copy.name
+        self._configure(applied(self._config, knobs))
+        model, logged = self._copy.name, len(self._triton.log())
         try:
             self._triton.load_model(model)
         except StartError as error:
-            raise RefusedError(str(error).partition("\n")[0]) from error
+            said = [match["message"] for match in ERROR_LINE.finditer(self._triton.log()[logged:]) if match["message"]]
+            raise RefusedError(said[-1] if said else str(error)) from error
         try:
             address = f"{LOOPBACK}:{self._port}"
             with InferenceServerClient(address, network_timeout=INFER_TIMEOUT_S) as client:
@@ -121,7 +118,7 @@ class Trials:
         finally:
             self._triton.unload_model(model)
         rate = len(busy.latencies_s) / busy.seconds
-        return Turn(_ms(alone), _ms(busy), rate, memory, max(alone.others, busy.others))
+        return Turn(_ms(alone), _ms(busy), rate, memory, busy.others)
 
     def _send(self, callers: int) -> Report:
         pids = [process.pid for process in psutil.Process().children(recursive=True)]
@@ -130,9 +127,20 @@ class Trials:
             raise RefusedError(f"requests failed: {_counts(report.failed)} of {len(report.latencies_s)}")
         return report
 
+    def _make_copy(self) -> None:
+        """Links to the model's files, beside a configuration that is not the model's own."""
+        self._copy.mkdir(parents=True)
+        for entry in self._model_dir.resolve().iterdir():
+            if entry.name != FILENAME:
+                (self._copy / entry.name).symlink_to(entry)
+        self._configure(self._config)
+
+    def _configure(self, config: Any) -> None:
+        replace_file(self._copy / FILENAME, to_text(config).encode())
+
     def _end(self) -> None:
         self._triton.stop()
-        self._ending.cleanup()
+        shutil.rmtree(self._repository, ignore_errors=True)
 
 
 def _request(model_dir: Path, config: Any) -> Request:

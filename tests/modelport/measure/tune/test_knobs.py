@@ -67,7 +67,7 @@ parameters { key: "accuracy" value { string_value: "75 %" } }"""
 def test_what_is_applied_is_read_again_and_nothing_else_changes() -> None:
     before = config(WHOLE)
     after = applied(before, Knobs(4, 1, 0, (4, 8)))
-    assert read(before) == Knobs(2, 3, 9) and read(after) == Knobs(4, 1, 0, (4, 8))
+    assert [read(before), read(after)] == [Knobs(2, 3, 9), Knobs(4, 1, 0, (4, 8))]
     assert before == config(WHOLE)
     assert applied(after, read(before)) == before
 

@@ -1,4 +1,4 @@
-"""The search on a simulated machine: its speed drifts, its measurements are noisy, and time passes only by measuring."""
+"""The search on a simulated machine: its speed drifts, measurements are noisy, and only measuring takes time."""
 
 from __future__ import annotations
 
