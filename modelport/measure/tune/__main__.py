@@ -29,7 +29,7 @@ from modelport.measure.tune import knobs, report
 from modelport.measure.tune.cores import cores
 from modelport.measure.tune.judging import Judge
 from modelport.measure.tune.search import RefusedError, Search
-from modelport.measure.tune.trials import Plan, Trials
+from modelport.measure.tune.trials import Trials
 from modelport.releases.errors import ReleaseError
 from modelport.stack.running import running
 
@@ -64,9 +64,8 @@ def _tune(options: argparse.Namespace) -> int:
     folder: Path = options.out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{options.model} for {options.profile} on {count} of {usable}, {options.minutes:g} minutes", flush=True)
-    plan = Plan(max(4, 2 * count), options.seconds)
-    mask = set(sorted(os.sched_getaffinity(0))[:count]) if wanted else os.sched_getaffinity(0)
-    with Trials(model_dir, config, plan, folder, mask) as trials:
+    mask = sorted(os.sched_getaffinity(0))[:wanted]  # all where --cores is not given
+    with Trials(model_dir, config, options.seconds, folder, count, mask) as trials:
         batch = config.max_batch_size if knobs.batches(config) else 0
         search = Search(
             trials.measure, judge, options.minutes, time.monotonic, lambda line: print(f"  {line}", flush=True)
@@ -75,7 +74,7 @@ def _tune(options: argparse.Namespace) -> int:
         found = search.run(grid, lambda best: knobs.neighbours(best, count, batch))
     results = report.rows(found, judge)
     facts = {**machine.facts(), "model": options.model, "profile": options.profile, "tuned_cores": count}
-    path = report.save(folder, options.model, {**facts, "callers": plan.callers}, found, results)
+    path = report.save(folder, options.model, {**facts, "callers": trials.callers}, found, results)
     print("", report.text(results), "", sep="\n")
     others = statistics.median(turn.others for rounds in found.searched.values() for turn in rounds.values())
     if others > QUIET:

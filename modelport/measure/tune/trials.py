@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import statistics
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,8 +17,8 @@ from tritonclient.utils import np_to_triton_dtype
 
 from exporters.config import FILENAME, to_text
 from exporters.files import replace_file
-from modelport.measure.bench.measuring import BenchError, Load, Report, call
-from modelport.measure.generator.requests import Request
+from modelport.measure.generator.load import GeneratorError, Load, Report, RunningLoad, Window
+from modelport.measure.generator.requests import Request, counts
 from modelport.measure.tune.judging import Turn
 from modelport.measure.tune.knobs import Knobs, applied
 from modelport.measure.tune.search import RefusedError
@@ -31,17 +32,11 @@ from modelport.stack.triton_server import ERROR_LINE, TritonServer, TritonSettin
 MB = 2**20
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How each turn is measured.
-
-    Attributes:
-        callers: that saturate the model, each with one request of one row under way.
-        seconds: of each of the two loads, at least.
-    """
-
-    callers: int
-    seconds: float = 1.5
+WARM_UP_S = 0.3
+# Callers pause between an answer and the next request, as the transformer server does. With requests in lockstep, one
+# that reaches Triton before the instance is back from the last batch would wait for 500 ms: with a queue policy, Triton
+# tells its batcher of a request only where an instance is idle, and looks again when another request comes, or then.
+THINK_S = 0.002
 
 
 class Trials:
@@ -50,13 +45,17 @@ class Trials:
     Args:
         model_dir: the model's folder, which is only read.
         config: its ModelConfig message.
-        plan: of each turn.
+        seconds: of each of a turn's two loads, at least.
         folder: for the copy of the model and Triton's log.
-        cores: Triton and its processes are kept on these.
+        cores: how many there are to saturate.
+        mask: the cores that Triton and its processes may use.
     """
 
-    def __init__(self, model_dir: Path, config: Any, plan: Plan, folder: Path, cores: set[int]) -> None:
-        self._model_dir, self._config, self._plan, self._cores = model_dir, config, plan, cores
+    def __init__(
+        self, model_dir: Path, config: Any, seconds: float, folder: Path, cores: int, mask: Collection[int]
+    ) -> None:
+        self._model_dir, self._config, self._seconds, self._cores, self._mask = model_dir, config, seconds, cores, mask
+        self.callers = 0  # that saturate the model, each with a request of one row; settled by the first turn
         self._request = _request(model_dir, config)
         self._repository = folder / f"repository-{os.getpid()}"
         self._copy = self._repository / model_dir.name
@@ -75,7 +74,7 @@ class Trials:
         usual = os.sched_getaffinity(0)
         try:
             self._make_copy()
-            os.sched_setaffinity(0, self._cores)  # what is started inherits this
+            os.sched_setaffinity(0, self._mask)  # what is started inherits this
             try:
                 self._triton.start()
             finally:
@@ -111,20 +110,24 @@ class Trials:
             address = f"{LOOPBACK}:{self._port}"
             with InferenceServerClient(address, network_timeout=INFER_TIMEOUT_S) as client:
                 check_model(client, self._copy)
-            alone, busy = self._send(1), self._send(self._plan.callers)
+            alone = self._send(1)
+            self.callers = self.callers or saturating(self._cores, statistics.median(_ms(alone)))
+            busy = self._send(self.callers)
             memory = (self._triton.memory_bytes() - self._own_bytes) / MB
-        except (BenchError, GateError) as error:
+        except (GeneratorError, GateError) as error:
             raise RefusedError(str(error)) from error
         finally:
             self._triton.unload_model(model)
-        rate = len(busy.latencies_s) / busy.seconds
-        return Turn(_ms(alone), _ms(busy), rate, memory, busy.others)
+        return Turn(_ms(alone), _ms(busy), len(busy.records) / busy.seconds, memory, busy.used.others)
 
     def _send(self, callers: int) -> Report:
         pids = [process.pid for process in psutil.Process().children(recursive=True)]
-        report = call(self._port, Load("V2", self._request, callers, self._plan.seconds), pids)
-        if report.failed or not report.latencies_s:
-            raise RefusedError(f"requests failed: {_counts(report.failed)} of {len(report.latencies_s)}")
+        window = Window(WARM_UP_S, self._seconds, tuple(pids))
+        load = Load((self._request,), callers=callers, keep_alive=True, think_s=THINK_S, window=window)
+        report = RunningLoad(f"http://{LOOPBACK}:{self._port}", load).report()
+        found = counts(report.records)
+        if set(found) != {"200"}:
+            raise RefusedError(f"requests fail: {', '.join(f'{found[one]} with {one}' for one in found)}")
         return report
 
     def _make_copy(self) -> None:
@@ -158,9 +161,10 @@ def _request(model_dir: Path, config: Any) -> Request:
     return Request(f"/v2/models/{config.name}/infer", body, headers)
 
 
+def saturating(cores: int, latency_ms: float) -> int:
+    """How many callers keep two requests for each core in Triton while others of them pause."""
+    return math.ceil(2 * cores * (1 + 1000 * THINK_S / latency_ms))
+
+
 def _ms(report: Report) -> list[float]:
-    return [1000 * seconds for seconds in report.latencies_s]
-
-
-def _counts(failed: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in failed.items())
+    return [1000 * record.seconds for record in report.records]

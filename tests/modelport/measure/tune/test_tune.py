@@ -24,7 +24,7 @@ from modelport.measure.tune import report
 from modelport.measure.tune.judging import Judge, Turn
 from modelport.measure.tune.knobs import Knobs, read
 from modelport.measure.tune.search import Found, RefusedError
-from modelport.measure.tune.trials import Plan, Trials
+from modelport.measure.tune.trials import Trials, saturating
 
 COMMAND = [sys.executable, "-P", "-m", "modelport.measure.tune"]
 CONFIG = """name: "mine" platform: "onnxruntime_onnx" max_batch_size: 8
@@ -120,6 +120,13 @@ def test_what_is_written_is_kept_by_the_next_export(name: str | None, file: str,
         tune._write(folder, best, "throughput, 4 cores", None)
 
 
+@pytest.mark.parametrize(
+    ("cores", "latency_ms", "callers"), [(2, 500.0, 5), (2, 2.0, 8), (2, 0.5, 20), (1, 1000.0, 3), (16, 8.0, 40)]
+)
+def test_two_requests_for_each_core_are_in_triton(cores: int, latency_ms: float, callers: int) -> None:
+    assert saturating(cores, latency_ms) == callers
+
+
 def test_the_report_has_every_candidate(tmp_path: Path) -> None:
     present, best, refused = Knobs(1, 1), Knobs(2, 1), Knobs(9, 9)
     slow, fast = Turn([10.0, 12.0], [80.0], 100.0, 50.0), Turn([9.0, 11.0], [60.0], 130.0, 100.0)
@@ -145,7 +152,7 @@ def trials(exported: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder, model_dir = tmp_path_factory.mktemp("tune"), REPOSITORY / "mnist"
     before = content_sha256(model_dir)
     config = read_config(model_dir / "config.pbtxt")
-    with Trials(model_dir, config, Plan(callers=4, seconds=0.2), folder, os.sched_getaffinity(0)) as running:
+    with Trials(model_dir, config, 0.2, folder, 2, os.sched_getaffinity(0)) as running:
         yield running
         processes = psutil.Process().children(recursive=True)
     assert not any(process.is_running() for process in processes)
@@ -159,7 +166,7 @@ def test_a_real_triton_measures_candidates_in_turn(trials: Trials) -> None:
     for turn in (present, two):
         assert min(turn.alone_ms) > 0
         assert turn.rate > 0
-        assert len(turn.busy_ms) >= 16  # four answers for each of the callers
+        assert len(turn.busy_ms) >= 4 * trials.callers
         assert 0 <= turn.others <= 1
     assert two.memory_mb > present.memory_mb > 0
 
