@@ -60,7 +60,7 @@ def _tune(options: argparse.Namespace) -> int:
     if wanted and wanted > usable.count:
         raise TuneError(f"--cores {wanted}: this process has {usable}; run it where there are {wanted}")
     count = wanted or usable.count
-    judge = Judge(options.profile, options.p99_ms)
+    judge = Judge(options.profile, options.p99_ms, options.memory_mb)
     folder: Path = options.out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{options.model} for {options.profile} on {count} of {usable}, {options.minutes:g} minutes", flush=True)
@@ -134,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "throughput: the most inferences/s, with a bound on p99 (default: %(default)s)",
     )
     add("--p99-ms", type=_positive, help="throughput: bound of p99 at saturation (default: 1.5 times the present p99)")
+    add("--memory-mb", type=_positive, default=math.inf, help="bound of the model's memory (default: none)")
     add("--cores", type=int, choices=range(1, 1025), metavar="N", help="(default: what affinity and cgroups allow)")
     add("--minutes", type=_positive, default=5.0, help="for the whole search, about (default: %(default)s)")
     add("--seconds", type=_positive, default=1.5, help="of each load in a turn, at least (default: %(default)s)")

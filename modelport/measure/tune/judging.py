@@ -21,7 +21,7 @@ Name = TypeVar("Name")
 CONFIDENCE = 0.95
 LEAST_PAIRS = 5
 LEAST_GAIN = 1.03  # less is not worth a change
-# A latency profile may cost this much throughput; a throughput profile may make the slowest answers this much slower.
+# A latency profile may cost this much throughput; a throughput profile may make p99 at saturation this much larger.
 MOST_LOST, MOST_SLOWER = 0.2, 1.5
 
 
@@ -86,33 +86,41 @@ class Judge:
 
     Attributes:
         profile: what is wanted most.
-        p99_ms: bound of the p99 at saturation for the throughput profile; None: MOST_SLOWER times the present one.
+        p99_ms: bound of p99 at saturation for the throughput profile; None: MOST_SLOWER times the present one.
+        memory_mb: bound of the memory of the model's processes.
     """
 
     profile: Profile
     p99_ms: float | None = None
+    memory_mb: float = math.inf
 
     def objection(self, present: Rounds, other: Rounds) -> str | None:
         """Why a candidate may not be chosen, however fast it is; None where nothing speaks against it."""
+        memory = statistics.median(turn.memory_mb for turn in other.values())
+        if memory > self.memory_mb:
+            return f"{memory:.0f} MB, above the bound of {self.memory_mb:g}"
         if self.profile == "latency":
             kept = statistics.median(ratios(present, other, "throughput"))
             return f"throughput falls to {kept:.0%} of the present" if kept < 1 - MOST_LOST else None
+        found = p99_ms(other, busy=True)
         if self.p99_ms is not None:
-            found = p99_ms(other, busy=True)
             return f"p99 {found:.1f} ms, above the bound of {self.p99_ms:g}" if found > self.p99_ms else None
-        for busy in (False, True):
-            slower = p99_ms(other, busy=busy) / p99_ms(present, busy=busy)
-            if slower > MOST_SLOWER:
-                return f"p99 {'at saturation' if busy else 'of one caller'} is {slower:.1f} times the present"
-        return None
+        slower = found / p99_ms(present, busy=True)
+        return f"p99 at saturation is {slower:.1f} times the present" if slower > MOST_SLOWER else None
 
     def best(self, present: Name, measured: Mapping[Name, Rounds]) -> Name:
-        """The candidate with the highest median ratio among those without objection; the present one is among them."""
+        """The candidate to have, among those without objection; the present one where there is none.
+
+        That is the one with the highest median ratio, or the smallest of those that differ from it by too little to
+        matter.
+        """
         own = measured[present]
         fit = {name: rounds for name, rounds in measured.items() if not self.objection(own, rounds)}
-        if not fit:
+        speeds = {name: statistics.median(ratios(own, rounds, self.profile)) for name, rounds in fit.items()}
+        near = [name for name, speed in speeds.items() if speed * LEAST_GAIN >= max(speeds.values())]
+        if present in near or not near:
             return present
-        return max(fit, key=lambda name: statistics.median(ratios(own, fit[name], self.profile)))
+        return min(near, key=lambda name: statistics.median(turn.memory_mb for turn in fit[name].values()))
 
     def verdict(self, present: Rounds, other: Rounds) -> tuple[bool, str]:
         """Whether a candidate replaces the present configuration, after a comparison of their own, and why."""
@@ -124,7 +132,7 @@ class Judge:
         if objection := self.objection(present, other):
             return False, f"{said}, but {objection}"
         if self.objection(present, present):
-            return True, f"{said}, and the present one does not keep the bound of p99"
+            return True, f"{said}, and the present one does not keep the bound"
         if low <= 1 or gain < LEAST_GAIN:
             return False, f"{said}: not more than the noise" if low <= 1 else f"{said}: too little to matter"
         return True, said

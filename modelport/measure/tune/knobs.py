@@ -77,7 +77,7 @@ def coarse(present: Knobs, cores: int, threaded: bool) -> list[Knobs]:
         threaded: whether the model's platform has a parameter for threads.
     """
     shares = [2**power for power in range(cores.bit_length()) if 2**power <= cores]
-    placements = [(1, 1), *((instances, cores // instances) for instances in shares)]
+    placements = [*((instances, cores // instances) for instances in shares), (1, 1)]
     found = [replace(present, instances=count, threads=threads if threaded else None) for count, threads in placements]
     return list(dict.fromkeys([present, *found]))
 

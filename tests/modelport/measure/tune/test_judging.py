@@ -12,8 +12,8 @@ from modelport.measure.tune.judging import Judge, Turn, lower_bound, p99_ms, rat
 LATENCY, THROUGHPUT = Judge("latency"), Judge("throughput")
 
 
-def turn(alone_ms: float = 10.0, rate: float = 100.0, busy_ms: float = 80.0) -> Turn:
-    return Turn([alone_ms] * 3, [busy_ms] * 3, rate)
+def turn(alone_ms: float = 10.0, rate: float = 100.0, busy_ms: float = 80.0, memory_mb: float = 50.0) -> Turn:
+    return Turn([alone_ms] * 3, [busy_ms] * 3, rate, memory_mb)
 
 
 def rounds(*turns: Turn) -> dict[int, Turn]:
@@ -65,7 +65,10 @@ def test_ratios_are_of_the_same_round() -> None:
             THROUGHPUT, [turn(rate=120, busy_ms=121)] * 8, False, "p99 at saturation is 1.5 times", id="late answers"
         ),
         pytest.param(
-            THROUGHPUT, [turn(rate=120, alone_ms=16)] * 8, False, "p99 of one caller is 1.6 times", id="a long delay"
+            Judge("throughput", memory_mb=60), [turn(rate=120, memory_mb=61)] * 8, False, "61 MB, above", id="too large"
+        ),
+        pytest.param(
+            Judge("latency", memory_mb=40), [turn(memory_mb=30)] * 8, True, "does not keep the bound", id="small enough"
         ),
         pytest.param(Judge("throughput", 60.0), [turn(rate=120, busy_ms=59)] * 8, True, "does not keep", id="bound"),
         pytest.param(
@@ -94,6 +97,18 @@ def test_the_best_is_the_fastest_without_objection() -> None:
     assert THROUGHPUT.best("present", measured) == "faster"
     assert LATENCY.best("present", measured) == "present"
     assert Judge("throughput", 1.0).best("present", measured) == "present"  # none keeps the bound
+
+
+def test_of_equals_the_present_or_the_smallest_is_best() -> None:
+    measured = {
+        "present": rounds(turn()),
+        "large": rounds(turn(rate=131, memory_mb=200)),
+        "small": rounds(turn(rate=130, memory_mb=90)),
+        "smaller": rounds(turn(rate=120, memory_mb=60)),
+    }
+    assert THROUGHPUT.best("present", measured) == "small"
+    assert Judge("throughput", memory_mb=80).best("present", measured) == "smaller"
+    assert THROUGHPUT.best("present", {**measured, "present": rounds(turn(rate=129))}) == "present"
 
 
 def test_p99_is_over_all_turns() -> None:

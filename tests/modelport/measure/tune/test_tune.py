@@ -80,6 +80,7 @@ def test_a_model_that_cannot_be_tuned(
         ("--cores=0", "invalid choice: 0"),
         ("--minutes=0", "expected a number above 0"),
         ("--p99-ms=nan", "expected a number above 0"),
+        ("--memory-mb=-1", "expected a number above 0"),
         ("--name=gpu", "gpu is the configuration for GPUs"),
         ("--name=../x", "use letters, digits and _"),
         ("--profile=fast", "invalid choice: 'fast'"),
@@ -172,7 +173,7 @@ def test_a_real_triton_measures_candidates_in_turn(trials: Trials) -> None:
 
 
 def test_a_candidate_that_triton_refuses_harms_no_other(trials: Trials) -> None:
-    with pytest.raises(RefusedError, match="preferred batch size"):
+    with pytest.raises(RefusedError, match="preferred size must be <= max batch size"):
         trials.measure(Knobs(1, 1, 0, (1000,)))
     assert trials.measure(Knobs(1, 1)).rate > 0
 
