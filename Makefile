@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench tune load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ soak: setup  ## send mixed traffic, faults, updates and hostile files for MINUTE
 
 bench: setup  ## measure beside the raw models and the legacy servers: tables and plots in build/bench (ARGS="--only memory")
 	@$(RUN) bench $(ARGS)
+
+tune: setup  ## find the instances, threads and batching that suit a model on this machine: MODEL=mnist (ARGS="--profile latency --write")
+	@$(RUN) tune "$(MODEL)" $(ARGS)
 
 load: setup  ## run load studies by Locust on a running server: STUDY=ramp|surface|web (ARGS="--url http://...")
 	@$(RUN) load $(or $(STUDY),ramp) $(ARGS)

@@ -89,6 +89,9 @@ COMMANDS: Mapping[str, Command] = {
     "bench": Command(
         "modelport.measure.bench", "measure beside raw models and legacy servers", ("test", "bench", *FRAMEWORKS)
     ),
+    "tune": Command(
+        "modelport.measure.tune", "find the instances, threads and batching that suit a model on this machine"
+    ),
     "load": Command("modelport.measure.load", "run load studies on a running server", ("bench",)),
     "soak": Command("modelport.measure.soak", "mixed traffic and faults for an hour: nothing may grow", ("test",)),
     "torture": Command("modelport.measure.torture", "inject faults into a stack under load", ("test",)),

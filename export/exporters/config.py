@@ -16,6 +16,7 @@ from exporters.catalog import ONE_THREAD, Placement, Platform
 from exporters.errors import ConfigInvalidError, first_line
 
 FILENAME = "config.pbtxt"
+TUNED = "tuned"  # parameter of a configuration that `modelport tune` has written: the profile and the cores
 DataType = Literal["TYPE_UINT8", "TYPE_INT32", "TYPE_FP32"]
 # "inputs" and "outputs" of an artefact, by tensor name: NumPy's name of the type, and the shape with the batch
 # dimension; None for a dimension of any size.
@@ -23,7 +24,7 @@ Signature = dict[str, dict[str, tuple[str, list[int | None]]]]
 
 # The parameters of Triton's C++ backends for threads inside an operation, and for operations that run in parallel. The
 # second is always 1: these networks are chains of operations.
-_THREADS: Mapping[Platform, tuple[str, str]] = MappingProxyType(
+THREADS: Mapping[Platform, tuple[str, str]] = MappingProxyType(
     {
         "onnxruntime_onnx": ("intra_op_thread_count", "inter_op_thread_count"),
         "pytorch_libtorch": ("INTRA_OP_THREAD_COUNT", "INTER_OP_THREAD_COUNT"),
@@ -65,19 +66,20 @@ class Config:
     gpu_instances: int = 0
 
 
-def to_pbtxt(config: Config, gpu: bool = False) -> str:
+def to_pbtxt(config: Config, gpu: bool = False, present: Any = None) -> str:
     """Write a configuration in protobuf's text format, with parameters in alphabetical order.
 
     Args:
         config: the configuration.
         gpu: place the instances on GPUs; the thread counts of instances on the processor are left out.
+        present: the ModelConfig message that this one replaces; what `modelport tune` found for it is kept.
     """
     threads: dict[str, str] = {}
     if gpu:
         group = model_config_pb2.ModelInstanceGroup(kind="KIND_GPU", count=config.gpu_instances)
     else:
         group = model_config_pb2.ModelInstanceGroup(count=config.placement.instances)
-        threads = dict(zip(_THREADS[config.platform], (str(config.placement.threads), "1"), strict=True))
+        threads = dict(zip(THREADS[config.platform], (str(config.placement.threads), "1"), strict=True))
     message = model_config_pb2.ModelConfig(
         name=config.name,
         platform=config.platform,
@@ -92,10 +94,29 @@ def to_pbtxt(config: Config, gpu: bool = False) -> str:
     )
     # Triton rejects a request whose timeout expires in the queue, instead of running it for nobody.
     message.dynamic_batching.default_queue_policy.allow_timeout_override = True
+    if present is not None:
+        _keep_tuned(message, present)
+    return to_text(message)
+
+
+def _keep_tuned(message: Any, present: Any) -> None:
+    """Placement and batching as tuned, unless that was for another engine or for batches of another size."""
+    same = (present.platform, present.max_batch_size) == (message.platform, message.max_batch_size)
+    if not same or TUNED not in present.parameters:
+        return
+    for field_name in ("instance_group", "dynamic_batching"):
+        message.ClearField(field_name)
+    message.instance_group.extend(present.instance_group)
+    message.dynamic_batching.CopyFrom(present.dynamic_batching)
+    for key in (TUNED, *THREADS[message.platform]):
+        if key in present.parameters:
+            message.parameters[key].CopyFrom(present.parameters[key])
+
+
+def to_text(message: Any) -> str:
+    """A ModelConfig message in protobuf's text format, a line for each field, parameters in alphabetical order."""
     text = text_format.MessageToString(message, as_utf8=True, use_short_repeated_primitives=True)
-    return re.sub(
-        r"\n(?: +|(?=}))", " ", text
-    )  # a line for each field; strings contain no line breaks but escaped ones
+    return re.sub(r"\n(?: +|(?=}))", " ", text)  # strings contain no line breaks but escaped ones
 
 
 def _tensor(kind: Any, tensor: Tensor) -> Any:

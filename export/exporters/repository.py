@@ -3,11 +3,12 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.config import FILENAME, Config, to_pbtxt
+from exporters.config import FILENAME, Config, read_config, to_pbtxt
+from exporters.errors import ConfigInvalidError
 from exporters.files import UNFINISHED, content_sha256, flush, locked, replace_file, sweep, writing
 from exporters.golden import Golden, write_golden
 from exporters.safety import refuse_dangerous
@@ -107,7 +108,10 @@ def write_version(
 
 def write_config(model_dir: Path, config: Config) -> bool:
     """Write config.pbtxt, and configs/gpu.pbtxt for a model that gains from a GPU. Returns whether one changed."""
-    changed = replace_file(model_dir / FILENAME, to_pbtxt(config).encode())
+    present = None
+    with suppress(ConfigInvalidError):
+        present = read_config(model_dir / FILENAME)
+    changed = replace_file(model_dir / FILENAME, to_pbtxt(config, present=present).encode())
     if config.gpu_instances:
         changed |= replace_file(model_dir / GPU_CONFIG, to_pbtxt(config, gpu=True).encode())
     return changed

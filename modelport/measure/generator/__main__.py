@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import itertools
 import json
+import random
 import sys
 import time
 from typing import Any
@@ -91,6 +92,8 @@ async def send(url: str, load: Load) -> dict[str, Any]:
         while not over.is_set():
             if (await one(number, caller)).outcome != "200":
                 await asyncio.sleep(load.pause_s)
+            elif load.think_s:
+                await asyncio.sleep(load.think_s * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
         await caller.close()
 
     async def at_a_rate() -> None:

@@ -49,6 +49,7 @@ class Load:
         keep_alive: whether callers keep their connections. Without it no connection that the server closes while it
             is idle can be mistaken for a lost request.
         pause_s: of a caller after any outcome but 200.
+        think_s: of a caller after a 200, on average: half to one and a half times this long.
         window: what is measured; without it the load runs until it is ended.
     """
 
@@ -57,6 +58,7 @@ class Load:
     callers: int = 0
     keep_alive: bool = False
     pause_s: float = 0.1
+    think_s: float = 0.0
     window: Window | None = None
 
     def to_json(self) -> str:
@@ -138,6 +140,9 @@ class RunningLoad:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise GeneratorError(f"the load did not end within {FINISH_S:g} s") from None
+        except KeyboardInterrupt:
+            self._process.kill()
+            raise
         if self._process.returncode:
             raise GeneratorError(f"the load generator failed: {errors.strip().splitlines()[-1:]}")
         return Report.from_document(json.loads(output))

@@ -63,7 +63,7 @@ def check_golden_answers(folder: Path, models: Iterable[str]) -> str:
             triton.wait_until_ready()
             with InferenceServerClient(f"{LOOPBACK}:{settings.http_port}", network_timeout=INFER_TIMEOUT_S) as client:
                 for model in models:
-                    _check_model(client, folder / model)
+                    check_model(client, folder / model)
                 return str(client.get_server_metadata()["version"])
         except StartError as exc:
             raise GateError(
@@ -73,7 +73,12 @@ def check_golden_answers(folder: Path, models: Iterable[str]) -> str:
             triton.stop()
 
 
-def _check_model(client: InferenceServerClient, model_dir: Path) -> None:
+def check_model(client: InferenceServerClient, model_dir: Path) -> None:
+    """Compare the answer of a Triton that serves a model with the model's golden answer.
+
+    Raises:
+        GateError: it differs, or Triton does not answer.
+    """
     config = read_config(model_dir / "config.pbtxt")
     sample = read_sample(model_dir, config)
     tensor = InferInput(config.input[0].name, list(sample.batch.shape), np_to_triton_dtype(sample.batch.dtype))

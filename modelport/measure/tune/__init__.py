@@ -1,0 +1,1 @@
+"""Finds the instances, threads and batching that suit a model on this machine, by measuring candidates."""
