@@ -73,12 +73,14 @@ class Soak:
             worker.join()
 
     def _sample(self) -> None:
-        figures: dict[str, float] = {"processes": 0.0}
+        figures = {"processes": 0.0, "models: MB": 0.0}
         stack = psutil.Process(self.served.process.pid)
         for process in [stack, *self.served.processes()]:
             with contextlib.suppress(psutil.Error):
                 command = " ".join(process.cmdline()[:5])
                 figures["processes"] += process.status() != psutil.STATUS_ZOMBIE
+                if STUB in command:
+                    figures["models: MB"] += process.memory_full_info().pss / 2**20
                 for word, what in SERVERS.items():
                     if word in command:
                         figures[f"{what}: MB"] = process.memory_full_info().pss / 2**20
