@@ -86,10 +86,8 @@ PROBES = {
 
 
 @pytest.mark.parametrize("overlay", serving())
-def test_probes_have_the_patience_that_the_document_names(
-    overlay: str, rendered: Callable[[str], Documents]
-) -> None:
-    """In Knative's mode the probes of Triton are left out. A restart waits for three times all patience with a model."""
+def test_probes_have_the_patience_that_the_document_names(overlay: str, rendered: Callable[[str], Documents]) -> None:
+    """Knative's mode leaves out those of Triton. A restart waits for three times all patience with a model."""
     rows = dict(re.findall(r"(?m)^\| ((?:startup|readiness|liveness), \w+) \| (.*)", OPERATE.read_text()))
     assert rows.keys() == PROBES.keys()
     for pod in pods(rendered(overlay)):
