@@ -135,7 +135,6 @@ class TritonServer(Server):
                 return
             if kill:
                 self._stubs.kill(model)
-            self._stubs.forget(model)
             self._unload(model)
             self._tell(model, "load")
 
@@ -157,16 +156,18 @@ class TritonServer(Server):
         """
         with self._control:
             self._models = tuple(name for name in self._models if name != model)
-            self._stubs.forget(model)
             self._unload(model)
 
     def _unload(self, model: str) -> None:
         pids = self._stubs.scan([model])[model]
-        self._tell(model, "unload")
-        deadline = time.monotonic() + UNLOAD_S
-        while any(map(runs, pids)) and time.monotonic() < deadline:  # Triton answers before they have ended
-            time.sleep(0.05)
-        self._stubs.kill(model)
+        try:
+            self._tell(model, "unload")
+            deadline = time.monotonic() + UNLOAD_S
+            while any(map(runs, pids)) and time.monotonic() < deadline:  # Triton answers before they have ended
+                time.sleep(0.05)
+            self._stubs.kill(model)
+        finally:
+            self._stubs.forget(model)
 
     def _convert(self, models: Sequence[str]) -> None:
         """What our PyTorch backend reads has to be there before Triton loads it."""

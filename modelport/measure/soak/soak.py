@@ -64,10 +64,13 @@ class Soak:
         while (left := end - time.monotonic()) > 0:
             running = begin(self.served.url, (*LIGHT, UPDATED), rate=RATE)
             part = time.monotonic() + min(PART_S, left)
-            while time.monotonic() < part:
+            while time.monotonic() < part and self.served.process.poll() is None:
                 self._sample()
                 time.sleep(min(SAMPLE_S, max(0.0, part - time.monotonic())))
             self.records += running.stop()
+            if self.served.process.poll() is not None:
+                self.broken.append(f"the stack ended: {self.served.log().strip().splitlines()[-1:]}")
+                break
         ended.set()
         for worker in workers:
             worker.join()
@@ -112,15 +115,16 @@ class Soak:
     def _make_trouble(self, ended: threading.Event) -> None:
         """Kill or stop the process of a model, or update a service, in turn."""
         while not ended.wait(TROUBLE_S):
+            stubs = self.served.processes(STUB)
             if len(self.troubles) % 2:
                 self._update()
-            else:
-                stub = self.random.choice(self.served.processes(STUB))
+            elif stubs:
+                stub = self.random.choice(stubs)
                 harm = self.random.choice([signal.SIGKILL, signal.SIGSTOP])
                 self.troubles.append(f"{harm.name} to {Path(stub.cmdline()[1]).parent.parent.name}")
                 stub.send_signal(harm)
             if wait_for(self.served.all_ready, RECOVER_S) is None:
-                self.broken.append(f"not ready again after {self.troubles[-1]}")
+                self.broken.append(f"not ready again after {self.troubles[-1:]}")
 
     def _update(self) -> None:
         release = RELEASE if sum("update" in one for one in self.troubles) % 2 == 0 else "initial"

@@ -31,7 +31,7 @@ class Clock(selectors.SelectSelector):
 
 
 class Simulation:
-    """A queue before a model whose instances serve in turn. What is too late is dropped in time, but only until it runs.
+    """A queue before a model whose instances serve in turn. The model drops what is too late before it runs.
 
     Args:
         service_s: of one batch at full speed, the mean; from half to one and a half times as long.

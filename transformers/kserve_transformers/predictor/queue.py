@@ -18,8 +18,9 @@ class Queue:
 
     Only as many batches run at once as the model completes in `limits.queue_target_s` (Little's law: its throughput
     times that time), measured from its answers. The others wait here, where one whose deadline passes leaves without
-    any work having been done for it. One that would wait for longer than its deadline is rejected at once: otherwise
-    all would be answered just too late while more arrive than the model completes.
+    any work having been done for it. One that would be answered after its deadline is rejected at once: otherwise all
+    would be answered just too late while more arrive than the model completes. When it would be answered follows from
+    the time between the model's answers of late.
 
     Args:
         name: of the model.
