@@ -255,9 +255,9 @@ def footprint(server: TritonServer) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_nothing_grows_over_60_replacements(two: TritonServer) -> None:
+def test_nothing_grows_over_200_replacements(two: TritonServer) -> None:
     before = footprint(two)
-    for _ in range(60):
+    for _ in range(200):
         two.replace_model("other", kill=False)
         assert infer(two) == 200
     grown = {what: count - before[what] for what, count in footprint(two).items()}
