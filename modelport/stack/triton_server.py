@@ -88,7 +88,7 @@ class TritonServer(Server):
         super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
         self._models = settings.models
         self._stubs = Stubs(self._shm_prefix)
-        self._control = RLock()  # what is replaced is not unloaded at the same time
+        self._control = RLock()  # Triton loads and unloads one model at a time: two at once have crashed it
 
     def start(self) -> None:
         """Start the process with the models that it had, or was told to have; returns before it is ready."""
@@ -145,8 +145,9 @@ class TritonServer(Server):
             StartError: Triton could not load it.
         """
         self._convert([model])
-        self._tell(model, "load")
-        self._models = (*self._models, model)
+        with self._control:
+            self._tell(model, "load")
+            self._models = (*self._models, model)
 
     def unload_model(self, model: str) -> None:
         """Unload a model and forget it, once the inferences under way have their answers; its processes are gone then.
