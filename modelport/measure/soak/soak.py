@@ -52,6 +52,7 @@ class Soak:
     hostile: Counter[str] = field(default_factory=Counter)
     troubles: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    updated: bool = False  # whether RELEASE answers for UPDATED
     random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret)
 
     def run(self, minutes: float) -> None:
@@ -127,11 +128,12 @@ class Soak:
                 self.broken.append(f"not ready again after {self.troubles[-1:]}")
 
     def _update(self) -> None:
-        release = RELEASE if sum("update" in one for one in self.troubles) % 2 == 0 else "initial"
+        release = "initial" if self.updated else RELEASE
         self.troubles.append(f"update to {release}")
         command = {"service": UPDATED, "release": release, "folder": str(self.release)}
         try:
             ask(self.served.port, command, lambda text: None)
+            self.updated = not self.updated
         except StackError as error:
             self.broken.append(f"the update to {release} failed: {error}")
 
