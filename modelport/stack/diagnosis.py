@@ -24,7 +24,7 @@ ENDLESS_S = 600.0  # any owed answer, whatever the progress
 # Less than this share of the time is what an idle process spends on its own housekeeping.
 WORKED_SHARE = 0.01
 WAITED_SHARE = 0.1
-_GONE, _STOPPED, _READING = "ZX", "Tt", "D"
+_GONE, _STOPPED, _BUSY = "ZX", "Tt", "DR"
 
 
 class Verdict(enum.Enum):
@@ -120,9 +120,9 @@ class Diagnosis:
         passed_s = sight.at_s - last.at_s
         worked_s = sum(now.worked_s - then.worked_s for then, now in known)
         waited_s = sum(now.waited_s - then.waited_s for then, now in known if then.waited_s)
-        reads = any(now.paged > then.paged or now.state in _READING for then, now in known)
+        busy = any(now.paged > then.paged or now.state in _BUSY for then, now in known)
         self._work_s += worked_s
-        if worked_s > WORKED_SHARE * passed_s or waited_s > WAITED_SHARE * passed_s or reads:
+        if worked_s > WORKED_SHARE * passed_s or waited_s > WAITED_SHARE * passed_s or busy:
             self._progress_at = sight.at_s
 
 

@@ -16,7 +16,9 @@ from modelport.stack.triton_server import TritonServer
 
 FIRST_PAUSE_S = 5.0  # at least the time in which a replaced model shows that it is well
 MAX_PAUSE_S = 60.0
-OWES, WRONG = ("slow", "stalled"), ("wrong", "dead")  # conditions that a transformer reports
+# Conditions that a transformer reports. "dead" is what Triton said of a process, and it says so of one that is starved:
+# its processes show whether it is.
+OWES, WRONG = ("slow", "stalled", "dead"), ("wrong",)
 
 
 class ModelSupervisor:

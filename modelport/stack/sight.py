@@ -17,7 +17,8 @@ def see(pid: int, closely: bool, proc: Path = PROC) -> ProcessSight | None:
 
     Args:
         pid: its number.
-        closely: whether to read for how long its threads waited in run queues; that is a file for each thread.
+        closely: whether to look at each of its threads: how long they waited in run queues, and whether one of them can
+            run, which makes the state R. The kernel counts a wait only when it ends.
         proc: the folder of the kernel's process information.
     """
     try:
@@ -25,8 +26,8 @@ def see(pid: int, closely: bool, proc: Path = PROC) -> ProcessSight | None:
     except OSError:
         return None
     worked_s = (int(fields[11]) + int(fields[12])) * _TICK_S
-    waited_s = _waited_s(proc / str(pid)) if closely else 0.0
-    return ProcessSight(pid, fields[0], worked_s, waited_s, int(fields[9]))
+    state, waited_s = _threads(proc / str(pid), fields[0]) if closely else (fields[0], 0.0)
+    return ProcessSight(pid, state, worked_s, waited_s, int(fields[9]))
 
 
 def runs(pid: int) -> bool:
@@ -35,9 +36,12 @@ def runs(pid: int) -> bool:
     return seen is not None and seen.state not in "ZX"
 
 
-def _waited_s(process: Path) -> float:
+def _threads(process: Path, state: str) -> tuple[str, float]:
+    """The process's state, R where it sleeps and a thread of it can run; and the seconds that its threads waited."""
     total = 0
-    for file in process.glob("task/*/schedstat"):
+    for thread in process.glob("task/*"):
         with contextlib.suppress(OSError, IndexError):
-            total += int(file.read_text().split()[1])
-    return total / 1e9
+            total += int((thread / "schedstat").read_text().split()[1])
+            runnable = (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "R"
+            state = "R" if state == "S" and runnable else state
+    return state, total / 1e9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from threading import Lock
 
 import psutil
 
@@ -18,6 +19,8 @@ SCAN_INTERVAL_S = 30.0  # a model's second process may start a moment after its 
 class Stubs:
     """Looks for the processes seldom, since that reads the command lines of the whole machine, and at them often.
 
+    Models may be loaded and unloaded by other threads meanwhile.
+
     Args:
         shm_prefix: of the Triton's regions; it stands in the command line of each of its processes.
     """
@@ -27,6 +30,7 @@ class Stubs:
         self._pids: dict[str, list[int]] = {}
         self._expected: dict[str, int] = {}
         self._scanned_at = 0.0
+        self._lock = Lock()
 
     def scan(self, models: Sequence[str]) -> dict[str, list[int]]:
         """The processes that run at this moment, by model."""
@@ -40,26 +44,34 @@ class Stubs:
         return found
 
     def sight(self, models: Sequence[str], model: str, owes: bool, wrong: bool) -> Sight:
-        """What is seen of one of the models; the first look, and one each half minute, counts its processes."""
+        """What is seen of a model; the first look, and one each half minute, counts its processes.
+
+        One that is not among the models, because it was just unloaded, must have no processes.
+        """
         now = time.monotonic()
-        if now - self._scanned_at > SCAN_INTERVAL_S or not self._pids.get(model):
-            self._scanned_at = now
-            self._pids = self.scan(models)
-            for name, pids in self._pids.items():
-                self._expected[name] = max(self._expected.get(name, 0), len(pids))
-        seen = [see(pid, closely=owes) for pid in self._pids[model]]
-        present = tuple(one for one in seen if one is not None)
-        return Sight(now, present, self._expected[model], owes, wrong)
+        if model not in models:
+            return Sight(now, (), 0)
+        with self._lock:
+            if now - self._scanned_at > SCAN_INTERVAL_S or not self._pids.get(model):
+                self._scanned_at = now
+                self._pids = self.scan(models)
+                for name, pids in self._pids.items():
+                    self._expected[name] = max(self._expected.get(name, 0), len(pids))
+            pids, expected = self._pids[model], self._expected[model]
+        seen = [see(pid, closely=owes) for pid in pids]
+        return Sight(now, tuple(one for one in seen if one is not None), expected, owes, wrong)
 
     def forget(self, model: str) -> None:
         """Its processes end, and others come."""
-        self._pids.pop(model, None)
-        self._expected.pop(model, None)
+        with self._lock:
+            self._pids.pop(model, None)
+            self._expected.pop(model, None)
 
     def forget_all(self) -> None:
         """Likewise, of all models."""
-        self._pids.clear()
-        self._expected.clear()
+        with self._lock:
+            self._pids.clear()
+            self._expected.clear()
 
     def kill(self, model: str) -> None:
         """End the processes of a model."""

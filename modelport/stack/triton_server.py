@@ -88,7 +88,7 @@ class TritonServer(Server):
         super().__init__(settings.name, process, settings.http_port, settings.start_timeout_s)
         self._models = settings.models
         self._stubs = Stubs(self._shm_prefix)
-        self._control = RLock()  # what is replaced is not unloaded at the same time
+        self._control = RLock()  # Triton loads and unloads one model at a time: two at once have crashed it
 
     def start(self) -> None:
         """Start the process with the models that it had, or was told to have; returns before it is ready."""
@@ -135,7 +135,6 @@ class TritonServer(Server):
                 return
             if kill:
                 self._stubs.kill(model)
-            self._stubs.forget(model)
             self._unload(model)
             self._tell(model, "load")
 
@@ -146,8 +145,9 @@ class TritonServer(Server):
             StartError: Triton could not load it.
         """
         self._convert([model])
-        self._tell(model, "load")
-        self._models = (*self._models, model)
+        with self._control:
+            self._tell(model, "load")
+            self._models = (*self._models, model)
 
     def unload_model(self, model: str) -> None:
         """Unload a model and forget it, once the inferences under way have their answers; its processes are gone then.
@@ -157,16 +157,18 @@ class TritonServer(Server):
         """
         with self._control:
             self._models = tuple(name for name in self._models if name != model)
-            self._stubs.forget(model)
             self._unload(model)
 
     def _unload(self, model: str) -> None:
         pids = self._stubs.scan([model])[model]
-        self._tell(model, "unload")
-        deadline = time.monotonic() + UNLOAD_S
-        while any(map(runs, pids)) and time.monotonic() < deadline:  # Triton answers before they have ended
-            time.sleep(0.05)
-        self._stubs.kill(model)
+        try:
+            self._tell(model, "unload")
+            deadline = time.monotonic() + UNLOAD_S
+            while any(map(runs, pids)) and time.monotonic() < deadline:  # Triton answers before they have ended
+                time.sleep(0.05)
+            self._stubs.kill(model)
+        finally:
+            self._stubs.forget(model)
 
     def _convert(self, models: Sequence[str]) -> None:
         """What our PyTorch backend reads has to be there before Triton loads it."""

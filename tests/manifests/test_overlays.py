@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kserve_transformers.predictor.limits import DEFAULT_LIMITS
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.pods import flag, pods
 from modelport.manifests.rendering import documents, kubectl, serving
@@ -20,6 +21,7 @@ from modelport.services import load
 
 Documents = list[dict[str, Any]]
 MANIFESTS = Path(__file__).parents[2] / "manifests"
+OPERATE = MANIFESTS.parent / "docs" / "operate.md"
 COMPONENTS = {path.parent.name for path in (MANIFESTS / "components").glob("*/kustomization.yaml")}
 
 
@@ -70,6 +72,38 @@ def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Cal
         assert replace(first, models=first.models + (light.models if light else ())) == declared
         assert light is None or (light.name, len(first.models)) == (service, 1)
         assert f"/{service}" in found[service].triton.get("storageUri", "")
+
+
+# For each probe: the container, the path, the seconds until it acts, and the timeout of one of its requests.
+PROBES = {
+    "startup, transformer": ("/v2/health/live", 120, 5),
+    "startup, Triton": ("/v2/health/ready", 600, 5),
+    "readiness, transformer": ("/v2/health/ready", 4, 5),
+    "readiness, Triton": ("/metrics", 15, 5),
+    "liveness, transformer": ("/v2/health/live", 180, 20),
+    "liveness, Triton": ("/v2/health/ready", 180, 20),
+}
+
+
+@pytest.mark.parametrize("overlay", serving())
+def test_probes_have_the_patience_that_the_document_names(overlay: str, rendered: Callable[[str], Documents]) -> None:
+    """Knative's mode leaves out those of Triton. A restart waits for three times all patience with a model."""
+    rows = dict(re.findall(r"(?m)^\| ((?:startup|readiness|liveness), \w+) \| (.*)", OPERATE.read_text()))
+    assert rows.keys() == PROBES.keys()
+    for pod in pods(rendered(overlay)):
+        for name, (path, patience_s, timeout_s) in PROBES.items():
+            kind, _, container = name.partition(", ")
+            probe = (pod.triton if container == "Triton" else pod.transformer).get(f"{kind}Probe")
+            if container == "Triton" and pod.mode == "Knative":
+                assert probe is None
+                continue
+            assert probe["httpGet"]["path"] == path
+            assert probe["periodSeconds"] * probe.get("failureThreshold", 3) == patience_s
+            assert probe["timeoutSeconds"] == timeout_s
+            words = f"{patience_s // 60} minutes" if patience_s >= 60 else f"{patience_s} s"
+            assert f"{words}, timeout {timeout_s} s" in rows[name]
+            assert path in rows[name] or path == "/metrics"
+    assert PROBES["liveness, Triton"][1] >= 3 * DEFAULT_LIMITS.patience_max_s
 
 
 def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> None:

@@ -19,7 +19,13 @@ def model(room, trained=True, ready=True):
     """As much of a model as admission looks at."""
     declaration = SimpleNamespace(trained=trained)
     reason = None if ready else "not loaded"
-    return SimpleNamespace(name="m", room=room, unready_reason=reason, declaration=declaration, known_declaration=None)
+    return SimpleNamespace(
+        name="m",
+        room_within=lambda seconds: room,
+        unready_reason=reason,
+        declaration=declaration,
+        known_declaration=None,
+    )
 
 
 def digits(models, threads, limits=None):

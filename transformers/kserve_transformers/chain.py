@@ -58,12 +58,14 @@ class Chain:
         """The declaration of the first model that may answer now; None where none may."""
         return next((model.declaration for model, passed_over in self._standing() if passed_over is None), None)
 
-    def has_room(self, requests: int) -> bool:
+    def has_room(self, requests: int, seconds: float) -> bool:
         """Whether the queue of some model that may answer takes another request beside `requests` that are decoded.
+
+        Only if it can be answered within so many seconds.
 
         True where no model may answer: the request then learns why.
         """
-        rooms = [model.room for model, passed_over in self._standing() if passed_over is None]
+        rooms = [model.room_within(seconds) for model, passed_over in self._standing() if passed_over is None]
         return not rooms or requests < max(rooms)
 
     def candidates(self) -> list[TritonModel]:

@@ -9,7 +9,7 @@ ServingError                      base, never raised itself
 ├── UnsupportedMediaError     415 not an image, or not a kind of body, that we read
 │   └── UnsupportedCodingError  the body has a content coding that we do not read
 ├── UnprocessableError        422 the instance is well-formed, but does not show what the service reads
-├── BusyError                 429 the model's queue is full; `retry_after_s` says when to come back
+├── BusyError                 429 the model cannot answer in time; `retry_after_s` says when to come back
 ├── BadAnswerError            502 the model answered, but not what it declares
 ├── NotReadyError             503 the model, or everything in the service's chain, is not ready
 └── TooLateError              504 the request's deadline passed
@@ -109,7 +109,7 @@ class UnprocessableError(ServingError):
 
 
 class BusyError(ServingError):
-    """The model's queue is full: nothing was done, come back later."""
+    """More waits for the model than it can answer in time: nothing was done, come back later."""
 
     status = 429
     grpc_code = "RESOURCE_EXHAUSTED"

@@ -130,14 +130,24 @@ class Service:
         """Why no model of the chain can answer; None where one can."""
         return self.chain.unready_reason
 
-    def check_room(self) -> None:
-        """Refuse a request that no model's queue will have a place for, before work is done for it.
+    def deadline(self, headers: Mapping[str, str], timeout_s: float | None = None) -> Deadline:
+        """The deadline of a request, from its headers and its own timeout.
 
         Raises:
-            BusyError: the queues are full.
+            BadRequestError: the header is not a positive number of milliseconds.
         """
-        if not self.chain.has_room(self._decoding):
-            raise BusyError(f"{self.name} is busy: its queue is full, try again shortly")
+        limit_s = self._limits.timeout_s
+        return Deadline.of_request(headers, min(limit_s, timeout_s or limit_s))
+
+    def check_room(self, deadline: Deadline) -> None:
+        """Refuse a request that no model can answer in time, before work is done for it.
+
+        Raises:
+            BusyError: the queues are full, or too long for the deadline.
+            TooLateError: the deadline has passed.
+        """
+        if not self.chain.has_room(self._decoding, deadline.remaining_s()):
+            raise BusyError(f"{self.name} is busy: more requests wait than it can answer in time, try again shortly")
 
     async def preprocess(self, request: ServiceRequest, headers: Mapping[str, str]) -> Work:
         """Check limits and options, decode the instances, and prepare them for the first model.
@@ -149,9 +159,8 @@ class Service:
         Raises:
             ServingError: the request cannot be carried out.
         """
-        self.check_room()
-        limit_s = self._limits.timeout_s
-        deadline = Deadline.of_request(headers, min(limit_s, request.timeout_s or limit_s))
+        deadline = self.deadline(headers, request.timeout_s)
+        self.check_room(deadline)
         started = time.perf_counter()
         if len(request.instances) > self._limits.instances:
             raise TooLargeError(f"{len(request.instances)} instances; the limit is {self._limits.instances} a request")

@@ -52,6 +52,7 @@ class Soak:
     hostile: Counter[str] = field(default_factory=Counter)
     troubles: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    updated: bool = False  # whether RELEASE answers for UPDATED
     random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret)
 
     def run(self, minutes: float) -> None:
@@ -64,21 +65,26 @@ class Soak:
         while (left := end - time.monotonic()) > 0:
             running = begin(self.served.url, (*LIGHT, UPDATED), rate=RATE)
             part = time.monotonic() + min(PART_S, left)
-            while time.monotonic() < part:
+            while time.monotonic() < part and self.served.process.poll() is None:
                 self._sample()
                 time.sleep(min(SAMPLE_S, max(0.0, part - time.monotonic())))
             self.records += running.stop()
+            if self.served.process.poll() is not None:
+                self.broken.append(f"the stack ended: {self.served.log().strip().splitlines()[-1:]}")
+                break
         ended.set()
         for worker in workers:
             worker.join()
 
     def _sample(self) -> None:
-        figures: dict[str, float] = {"processes": 0.0}
+        figures = {"processes": 0.0, "models: MB": 0.0}
         stack = psutil.Process(self.served.process.pid)
         for process in [stack, *self.served.processes()]:
             with contextlib.suppress(psutil.Error):
                 command = " ".join(process.cmdline()[:5])
                 figures["processes"] += process.status() != psutil.STATUS_ZOMBIE
+                if STUB in command:
+                    figures["models: MB"] += process.memory_full_info().pss / 2**20
                 for word, what in SERVERS.items():
                     if word in command:
                         figures[f"{what}: MB"] = process.memory_full_info().pss / 2**20
@@ -110,22 +116,24 @@ class Soak:
     def _make_trouble(self, ended: threading.Event) -> None:
         """Kill or stop the process of a model, or update a service, in turn."""
         while not ended.wait(TROUBLE_S):
+            stubs = self.served.processes(STUB)
             if len(self.troubles) % 2:
                 self._update()
-            else:
-                stub = self.random.choice(self.served.processes(STUB))
+            elif stubs:
+                stub = self.random.choice(stubs)
                 harm = self.random.choice([signal.SIGKILL, signal.SIGSTOP])
                 self.troubles.append(f"{harm.name} to {Path(stub.cmdline()[1]).parent.parent.name}")
                 stub.send_signal(harm)
             if wait_for(self.served.all_ready, RECOVER_S) is None:
-                self.broken.append(f"not ready again after {self.troubles[-1]}")
+                self.broken.append(f"not ready again after {self.troubles[-1:]}")
 
     def _update(self) -> None:
-        release = RELEASE if sum("update" in one for one in self.troubles) % 2 == 0 else "initial"
+        release = "initial" if self.updated else RELEASE
         self.troubles.append(f"update to {release}")
         command = {"service": UPDATED, "release": release, "folder": str(self.release)}
         try:
             ask(self.served.port, command, lambda text: None)
+            self.updated = not self.updated
         except StackError as error:
             self.broken.append(f"the update to {release} failed: {error}")
 

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import psutil
 
-from modelport.measure.torture.outcome import LONGEST_MS, Outcome, judge, p99_s
+from modelport.measure.torture.outcome import Outcome, judge, p99_s
 from modelport.measure.torture.served import CHAIN, RECOVER_S, Served, wait_for
 from modelport.measure.torture.traffic import begin
 
 KINDS = ("detector V1", "classifier")
 ALONE_S, PRESSED_S = 10.0, 60.0
+PATIENT_MS = 20_000  # whoever has so much time is answered
 REPLACED = "replacing its processes"  # in the log of a stack
 SHARE, PERIOD_US = 0.1, 1_000_000  # throttled: 100 ms of every second
 DISK_S = 10.0  # for which an artefact cannot be opened
@@ -70,13 +71,13 @@ def pressed(
     """
 
     def fault(served: Served) -> Outcome:
-        alone = begin(served.url, KINDS, rate=rate, timeout_ms=LONGEST_MS)
+        alone = begin(served.url, KINDS, rate=rate, timeout_ms=PATIENT_MS)
         time.sleep(ALONE_S)
         before, logged = p99_s(alone.stop()), len(served.log())
         with press(served) as skipped, Looks(served) as looks:
             if skipped:
                 return Outcome("", judge([]).seen, note=f"skipped: {skipped}")
-            running = begin(served.url, KINDS, rate=rate, timeout_ms=LONGEST_MS)
+            running = begin(served.url, KINDS, rate=rate, timeout_ms=PATIENT_MS)
             time.sleep(seconds)
             running.end()
             records = running.stop()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from kserve_transformers.settings import Limits
 from modelport.measure.generator.load import RunningLoad
 from modelport.measure.generator.requests import Record, counts
 from modelport.measure.torture.outcome import Outcome, judge, p99_s, tally
@@ -19,32 +20,50 @@ MODEL = "yolov3_tiny"
 CALLERS, CALLERS_S = 8, 6.0
 TIMES, OVERLOAD_S = 4, 15.0
 WARM_UP_S = 2.0
-GOODPUT_SHARE = 0.8
-QUEUE = Limits().queue_size
+GOODPUT_SHARE, LATE_SHARE = 0.8, 0.2
 LARGE, SMALL, SMALL_RATE = ("classifier", "cars"), "digits", 20.0
 ROUNDS, ROUND_S, MAX_RATIO = 3, 10.0, 3.0
 
 
-def overloaded(served: Served) -> Outcome:
-    """Four times the capacity: the goodput stays, answers come in time, and all other callers get 429.
+def overloaded(inferences: float = math.inf) -> Callable[[Served], Outcome]:
+    """Four times the capacity: the goodput stays, answers come in time, and all other callers get 429 before them.
 
     The capacity is measured before and after, because shared machines change their speed.
+
+    Args:
+        inferences: the deadline of each request as a multiple of the time that the model takes for one, at most 10 s.
     """
-    before = _capacity(served)
-    records = _run(begin(served.url, (KIND,), rate=TIMES * before), OVERLOAD_S)
-    best = (before + _capacity(served)) / 2
-    goodput, p99 = _goodput(records, OVERLOAD_S), p99_s(records)
-    longest_s = 2 * QUEUE / max(goodput, 0.1)  # a full queue before it, twice over
-    outcome = judge(records, frozenset({"200", "429"}))
-    broken = list(outcome.broken)
-    if goodput < GOODPUT_SHARE * best:
-        broken.append(f"the goodput fell from {best:.1f}/s to {goodput:.1f}/s")
-    if p99 > longest_s:
-        broken.append(f"p99 was {p99:.1f} s, more than {longest_s:.1f} s")
-    if not outcome.seen["429"]:
-        broken.append("nobody got 429")
-    note = f"capacity {best:.1f}/s, sent {TIMES * before:.0f}/s, goodput {goodput:.1f}/s, p99 {p99:.2f} s"
-    return dataclasses.replace(outcome, note=note, broken=tuple(broken))
+
+    def fault(served: Served) -> Outcome:
+        before, said = _capacity(served), len(served.log())
+        timeout_s = min(10.0, max(1.0, inferences / before))
+        load = begin(served.url, (KIND,), rate=TIMES * before, timeout_ms=int(1000 * timeout_s))
+        records = _run(load, OVERLOAD_S)
+        best = (before + _capacity(served)) / 2
+        goodput, p99 = _goodput(records, OVERLOAD_S), p99_s(records)
+        outcome = judge(records, frozenset({"200", "429", "504"}))
+        answered_s, refused_s = (_median_s(records, status) for status in ("200", "429"))
+        broken = list(outcome.broken)
+        if goodput < GOODPUT_SHARE * best:
+            broken.append(f"the goodput fell from {best:.1f}/s to {goodput:.1f}/s")
+        if outcome.seen["504"] > LATE_SHARE * outcome.seen["200"]:
+            broken.append(f"{outcome.seen['504']} requests were accepted and came too late")
+        if not refused_s < answered_s / 2:
+            broken.append(f"429 came after {refused_s:.2f} s")
+        if " is not ready" in served.log()[said:]:
+            broken.append("a model was called not ready")
+        note = (
+            f"capacity {best:.1f}/s, sent {TIMES * before:.0f}/s, deadline {timeout_s:.1f} s, goodput {goodput:.1f}/s, "
+        )
+        note += f"p99 {p99:.2f} s, 429 after {refused_s:.2f} s"
+        return dataclasses.replace(outcome, note=note, broken=tuple(broken))
+
+    return fault
+
+
+def _median_s(records: list[Record], status: str) -> float:
+    seconds = [record.seconds for record in records if record.outcome == status]
+    return statistics.median(seconds) if seconds else math.inf
 
 
 def _capacity(served: Served) -> float:

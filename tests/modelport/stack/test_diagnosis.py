@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from modelport.stack.diagnosis import (
     Verdict,
 )
 
+HISTORIES = Path(__file__).parents[2] / "data" / "histories.json"
 LOOK_S = 1.0  # how often a supervisor looks
 
 
@@ -65,6 +69,7 @@ class History:
 WELL = {"owes": False, "work": 0.3}
 SLOW_HISTORIES = {
     "starved for five minutes": {"seconds": 300, "work": 0.02, "wait": 0.98, "state": "R"},
+    "starved so that it does not run for minutes": {"seconds": 300, "state": "R"},
     "starved so that it hardly ever runs": {"seconds": 300, "work": 0.002, "wait": 0.99, "state": "R"},
     "throttled at 100 ms of every second": {"seconds": 500, "work": 0.1, "state": "S"},
     "a page-in storm": {"seconds": 120, "work": 0.003, "pages": 200, "state": "S"},
@@ -85,6 +90,7 @@ STALLED_HISTORIES = {
     "a dead-lock with some housekeeping": ({"work": 0.004, "wait": 0.02}, STILL_S),
     "a debugger's stop": ({"state": "T"}, STOPPED_S),
     "a tracer's stop": ({"state": "t", "owes": False}, STOPPED_S),
+    "runnable for ever": ({"state": "R"}, ENDLESS_S),
     "an endless loop": ({"work": 1.0, "state": "R"}, ENDLESS_WORK_S),
     "starved beyond all patience": ({"work": 0.02, "wait": 0.9, "state": "R"}, ENDLESS_S),
 }
@@ -150,7 +156,7 @@ def test_no_history_of_progress_is_sick(parts: list[dict]) -> None:
     """Whoever is always at work is never stalled, until it has worked too long for any answer."""
     history = History()
     for part in parts:
-        moving = part["work"] > 0.01 or part["wait"] > 0.1 or part["pages"] or part["state"] == "D"
+        moving = part["work"] > 0.01 or part["wait"] > 0.1 or part["pages"] or part["state"] in "DR"
         history.go(**part | ({} if moving else {"owes": False}))
     owed = sum(part["work"] * part["seconds"] for part in parts)
     if owed < ENDLESS_WORK_S:
@@ -165,3 +171,23 @@ def test_every_history_that_ends_in_a_dead_lock_is_found(parts: list[dict]) -> N
     at = history.go(STILL_S + 3 * LOOK_S).first(Verdict.STALLED)
     assert at is not None
     assert at <= STILL_S + 2 * LOOK_S
+
+
+@pytest.mark.parametrize(
+    ("name", "verdicts"),
+    [
+        pytest.param("starved", {Verdict.SLOW}, id="a priority of 2 of 1024 among 70 others, for five minutes"),
+        pytest.param("throttled", {Verdict.SLOW}, id="throttled at 100 ms of every second, among 70 others"),
+        pytest.param("stopped", {Verdict.SLOW, Verdict.STALLED}, id="stopped after 4 s"),
+        pytest.param("killed", {Verdict.SLOW, Verdict.DEAD}, id="killed after 4 s"),
+        pytest.param("dead_lock", {Verdict.SLOW, Verdict.STALLED}, id="a dead-lock"),
+    ],
+)
+def test_recorded_histories(name: str, verdicts: set[Verdict]) -> None:
+    """Processes that owed an answer, seen once a second on two busy cores: seconds, state, worked, waited, paged."""
+    diagnosis = Diagnosis()
+    given = []
+    for at_s, *seen in json.loads(HISTORIES.read_text())[name]:
+        given.append(diagnosis.judge(Sight(at_s, (ProcessSight(1, *seen),), 1, owes=True)))
+    assert set(given) == verdicts
+    assert given[-1] is (Verdict.SLOW if verdicts == {Verdict.SLOW} else (verdicts - {Verdict.SLOW}).pop())

@@ -67,13 +67,16 @@ def setting(monkeypatch):
 
 
 def test_a_slow_model_is_never_replaced(setting):
-    for condition in ("slow", "stalled"):
+    for condition in ("slow", "stalled", "dead"):  # Triton calls a starved process unhealthy
         setting.reports["m"] = {"ready": condition == "slow", "condition": condition}
         assert setting.look(300, work=0.1) is None
+        setting.reports["m"] = {"ready": True, "condition": "well"}
+        setting.look(1)
 
 
-def test_a_model_that_makes_no_progress_is_replaced(setting):
-    setting.reports["m"] = {"ready": False, "condition": "stalled", "reason": "no answer"}
+@pytest.mark.parametrize("condition", ["stalled", "dead"])
+def test_a_model_that_makes_no_progress_is_replaced(setting, condition):
+    setting.reports["m"] = {"ready": False, "condition": condition, "reason": "no answer"}
     assert setting.look(5) <= 4
     assert [(model, kill) for _, model, kill in setting.triton.replaced] == [("m", True)]
     assert setting.told == ["m"]
@@ -85,11 +88,10 @@ def test_what_is_seen_of_a_process_needs_no_golden_check(setting, state, within_
     assert setting.look(4) <= within_s
 
 
-@pytest.mark.parametrize(("condition", "kill"), [("wrong", False), ("dead", False)])
-def test_a_model_that_fails_otherwise_is_unloaded_in_order(setting, condition, kill):
-    setting.reports["m"] = {"ready": False, "condition": condition}
+def test_a_wrong_model_is_unloaded_in_order(setting):
+    setting.reports["m"] = {"ready": False, "condition": "wrong"}
     assert setting.look(4) <= 3
-    assert setting.triton.replaced[0][1:] == ("m", kill)
+    assert setting.triton.replaced[0][1:] == ("m", False)
 
 
 def test_pauses_between_replacements_grow(setting):

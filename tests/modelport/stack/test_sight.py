@@ -56,6 +56,12 @@ def test_a_process_that_is_stopped_and_then_killed(start: Callable[[str], subpro
     assert see(process.pid, closely=True) is None
 
 
+def test_a_process_with_a_runnable_thread_is_runnable(start: Callable[[str], subprocess.Popen[bytes]]) -> None:
+    """Its first thread sleeps; another one computes, or waits for a processor."""
+    process = start("import threading as t; t.Thread(target=lambda: [None for _ in iter(int, 1)]).start()")
+    wait_for(lambda: see(process.pid, closely=False).state == "S" and sight(process).state == "R")
+
+
 def test_threads_that_wait_count() -> None:
     mine = see(os.getpid(), closely=True)
     assert mine is not None

@@ -43,7 +43,7 @@ ERRORS: Mapping[type[ServingError], str] = {
     UnsupportedMediaError: "the body has the content coding 'br': send it in one of gzip, deflate, or uncoded",
     UnprocessableError: "no digit in the image: nothing stands out from its ground; "
     "write darker, or take the photo from nearer",
-    BusyError: "{service} is busy: its queue is full, try again shortly",
+    BusyError: "{service} is busy: more requests wait than it can answer in time, try again shortly",
     BadAnswerError: "model {model} answered an error: the request was not carried out",
     NotReadyError: "{service} is not ready: no model of its chain can answer yet, try again shortly",
     TooLateError: "the request's deadline passed before an answer was there",

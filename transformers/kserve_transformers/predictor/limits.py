@@ -34,8 +34,9 @@ class PredictorLimits:
         queue_target_s: how long the batches that were handed to the model may take together. A probe and a request with
             a short timeout wait this long behind them.
         queue_concurrency: batches that may always run at once, so that neither of two instances waits for the next one.
-        queue_deadline_share: a batch is rejected if its answer is expected later than after this share of the time that
-            its deadline leaves.
+        queue_unconditional: batches that run at once whatever their deadlines: their answers correct a wrong estimate.
+        queue_deadline_share: any other batch is rejected if its answer is expected later than after this share of the
+            time that its deadline leaves.
         queue_smoothing: weight of the newest measurement of the throughput, between 0 and 1.
     """
 
@@ -58,7 +59,8 @@ class PredictorLimits:
     warm_up_timeout_s: float = 10.0
     queue_target_s: float = 0.2
     queue_concurrency: int = 4
-    queue_deadline_share: float = 0.8
+    queue_unconditional: int = 2
+    queue_deadline_share: float = 0.7
     queue_smoothing: float = 0.1
 
     def patience(self, slowest_s: float, pressure: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -19,8 +18,9 @@ class Queue:
 
     Only as many batches run at once as the model completes in `limits.queue_target_s` (Little's law: its throughput
     times that time), measured from its answers. The others wait here, where one whose deadline passes leaves without
-    any work having been done for it. One that would wait for longer than its deadline is rejected at once: otherwise
-    all would be answered just too late while more arrive than the model completes.
+    any work having been done for it. One that would be answered after its deadline is rejected at once: otherwise all
+    would be answered just too late while more arrive than the model completes. When it would be answered follows from
+    the time between the model's answers of late.
 
     Args:
         name: of the model.
@@ -35,7 +35,8 @@ class Queue:
         self._running = 0
         self._least = float(min(size, limits.queue_concurrency))
         self._limit = self._least
-        self._rate = math.inf  # batches per second that the model completes
+        self._gap_s, self._gaps = 0.0, 0  # the mean time between two answers of the busy model, and of how many
+        self._answered_at = 0.0  # the last answer, or the beginning of the work since
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -47,10 +48,11 @@ class Queue:
         """How many batches may run at present."""
         return round(self._limit)
 
-    @property
-    def room(self) -> int:
-        """How many more batches the queue takes at present."""
-        return max(0, self._size - len(self))
+    def room_within(self, seconds: float) -> int:
+        """How many more batches the queue takes at present that are to be answered within so many seconds."""
+        at_once = 0 if self._waiting else self._limits.queue_unconditional - self._running
+        in_time = self._limits.queue_deadline_share * seconds / (self._gap_s or 1e-6) - len(self)
+        return max(0, int(min(self._size - len(self), max(at_once, in_time))))
 
     @contextlib.asynccontextmanager
     async def turn(self, deadline: Deadline) -> AsyncIterator[float]:
@@ -62,23 +64,24 @@ class Queue:
         """
         waited_s = await self._wait(deadline)
         concurrency, began = self._running, time.monotonic()
+        if concurrency == 1:
+            self._answered_at = began
         try:
             yield waited_s
+            self._measure_gap()
             self._measure(concurrency, time.monotonic() - began)
         except TooLateError:
-            self._measure_rate(concurrency, time.monotonic() - began)
+            self._measure_gap(late=True)
             raise
         finally:
             self._leave()
 
     async def _wait(self, deadline: Deadline) -> float:
-        if not self.room:
-            raise BusyError(f"model {self._name} is busy: its queue of {self._size} is full")
+        if not self.room_within(deadline.remaining_s()):
+            raise BusyError(f"model {self._name} is busy: more batches wait than it can answer in time")
         if not self._waiting and self._running < self.running_limit:
             self._running += 1
             return 0.0
-        if (len(self) + 1) / self._rate > self._limits.queue_deadline_share * deadline.remaining_s():
-            raise BusyError(f"model {self._name} is busy: its queue is longer than the request's deadline allows")
         began = time.monotonic()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
@@ -106,14 +109,18 @@ class Queue:
 
     def _measure(self, concurrency: int, seconds: float) -> None:
         """Learn the throughput from an answer that took so long while so many batches ran."""
-        self._measure_rate(concurrency, seconds)
         target_s = self._limits.queue_target_s
         if concurrency >= self.running_limit or seconds > target_s:
             sample = min(self._size, concurrency * target_s / max(seconds, 1e-6))
             self._limit = max(self._least, self._limit + self._limits.queue_smoothing * (sample - self._limit))
 
-    def _measure_rate(self, concurrency: int, seconds: float) -> None:
-        """Learn the rate likewise; others may have begun beside it, and a rate too high rejects nobody."""
-        sample = max(concurrency, self._running) / max(seconds, 1e-6)
-        known = math.isfinite(self._rate)
-        self._rate = self._rate + self._limits.queue_smoothing * (sample - self._rate) if known else sample
+    def _measure_gap(self, late: bool = False) -> None:
+        """Learn the time between two answers; from a late one only that it is longer than known."""
+        now = time.monotonic()
+        gap_s = now - self._answered_at
+        if not late:
+            self._answered_at = now
+        elif gap_s <= self._gap_s:
+            return
+        self._gaps += 1
+        self._gap_s += max(self._limits.queue_smoothing, 1 / self._gaps) * (gap_s - self._gap_s)

@@ -158,10 +158,9 @@ class TritonModel:
         """What is known of the model."""
         return self._health.condition
 
-    @property
-    def room(self) -> int:
-        """How many more batches its queue takes at present."""
-        return self._queue.room
+    def room_within(self, seconds: float) -> int:
+        """How many more batches its queue takes at present that are to be answered within so many seconds."""
+        return self._queue.room_within(seconds)
 
     async def infer(
         self, declaration: Declaration, batch: npt.NDArray[Any], deadline: Deadline, retry: bool = False
@@ -175,7 +174,7 @@ class TritonModel:
             retry: infer once more, after the model has recovered, if the first attempt was certainly not carried out.
 
         Raises:
-            BusyError: the queue is full; nothing was sent.
+            BusyError: the queue is full, or too long for the deadline; nothing was sent.
             NotReadyError: Triton cannot be reached, or the model is not ready.
             BadAnswerError: the model answered an error, or not what it declares.
             TooLateError: the deadline passed.

@@ -1,16 +1,17 @@
-"""Requests for which no queue has room are refused before their bodies are read."""
+"""Requests that no model can answer in time are refused before their bodies are read."""
 
 from __future__ import annotations
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kserve_transformers.errors import BusyError
+from kserve_transformers.errors import ServingError
 from kserve_transformers.routes.errors import answer
 from kserve_transformers.routes.table import kept_target
 
 
 class Admission:
-    """ASGI middleware that turns a request away while its service's queues are full, before its body is read.
+    """ASGI middleware that turns a request away that no model of its service can answer in time.
 
     Args:
         app: what is protected.
@@ -24,8 +25,8 @@ class Admission:
         target = kept_target(scope)
         if target is not None and target.service is not None:
             try:
-                target.service.check_room()
-            except BusyError as error:
+                target.service.check_room(target.service.deadline(Headers(scope=scope)))
+            except ServingError as error:
                 await answer(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
