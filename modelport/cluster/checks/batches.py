@@ -56,7 +56,7 @@ def _batch(trial: Trial, service: str) -> str:
     trial.signal(working[0], signal.SIGKILL, CONTAINER)
     trial.cluster.delete("pod", at(working[1], "metadata.name"), trial.namespace)
     wait_until(partial(_ended, trial), "the Job ends", READY_TIMEOUT_S, trial.explain)
-    return f"{_require_each_once(_parts(trial, store))}; a killed and a deleted pod; {answered()} requests"
+    return f"{require_each_once(_parts(trial, store))}; a killed and a deleted pod; {answered()} requests"
 
 
 def _documents(trial: Trial, service: str, store: Store) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def _documents(trial: Trial, service: str, store: Store) -> list[dict[str, Any]]
     return [*trial.moved(render("batch", trial.manifests)), secret]
 
 
-def _require_each_once(parts: Mapping[str, list[str]]) -> str:
+def require_each_once(parts: Mapping[str, list[str]]) -> str:
     """What the Parquet files hold, by their rows' files; all inputs are the same image, so all have as many rows."""
     answers = {part: Counter(names) for part, names in parts.items() if "errors" not in part}
     rows = sum(answers.values(), Counter[str]())
