@@ -144,6 +144,7 @@ def test_stop_takes_the_lighter_pods_too(monkeypatch: pytest.MonkeyPatch) -> Non
         "modelport",
         annotation,
         "--overwrite",
+        "--field-manager=modelport",  # Flux undoes what kubectl's own managers have set
     )
     with pytest.raises(ClusterError, match="has no service 'dogs': there are cars, classifier, classifier-light"):
         stopping.annotate("dogs", "modelport", annotation)

@@ -63,6 +63,8 @@ def test_every_container_requests_what_a_small_cluster_has() -> None:
         assert at(predictor, "model.resources.requests.cpu") == "50m"
         assert at(predictor, "containers.0.resources.requests.cpu") == "50m"
         assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 3)
+    (job,) = kinds(relocate(render("batch"), Fit("test-1", cpu="50m"), SERVICES), "Job")
+    assert at(job, "spec.template.spec.containers.0.resources.requests.cpu") == "50m"
 
 
 def test_node_ports_that_are_taken_are_chosen_by_the_cluster() -> None:
