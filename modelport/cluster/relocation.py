@@ -114,7 +114,7 @@ def _request(containers: Iterable[dict[str, Any]], fit: Fit) -> None:
 
 
 def _security_policy(document: dict[str, Any], fit: Fit) -> None:
-    for provider in at(document, "spec.jwt.providers", []):
+    for provider in at(document, "spec.jwt.providers", []) if fit.key_set else []:
         provider["remoteJWKS"] = {"uri": fit.key_set}
 
 

@@ -31,7 +31,7 @@ from modelport.measure.generator.requests import Request
 from modelport.services import load
 
 READY_TIMEOUT_S = 600.0
-ISSUED_S = 120.0
+ISSUED_S = 600.0
 OWNING_GATEWAY = (
     "gateway.envoyproxy.io/owning-gateway-name={name},gateway.envoyproxy.io/owning-gateway-namespace={namespace}"
 )
@@ -283,7 +283,7 @@ class Trial:
             gateway = self.cluster.get("gateway", name, namespace) or {}
             return str(at(gateway, "status.addresses.0.value", ""))
 
-        return wait_until(address, f"gateway {name} has an address", 120)
+        return wait_until(address, f"gateway {name} has an address", READY_TIMEOUT_S)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ SOURCE_RANGES = "Write loadBalancerSourceRanges"
 
 def check_access(documents: Sequence[Document]) -> Findings:
     """All rules of this file for all documents of an overlay."""
-    for rule in (_queue_proxy, _ingresses, _load_balancers, _gateways, _monitors):
+    for rule in (_queue_proxy, _ingresses, _load_balancers, _gateways, _certificates, _monitors):
         yield from rule(documents)
 
 
@@ -100,6 +100,19 @@ def _plain_tokens(documents: Sequence[Document], gateway: Document) -> Findings:
                     "bearer tokens cross the network in plain HTTP, for others to read and use",
                     "Name a listener with TLS (component tls)",
                 )
+
+
+def _certificates(documents: Sequence[Document]) -> Findings:
+    own = {at(issuer, "metadata.name") for issuer in of(documents, "Issuer") if "selfSigned" in at(issuer, "spec", {})}
+    for certificate in of(documents, "Certificate"):
+        named = at(certificate, "spec.subject") or at(certificate, "spec.commonName")
+        if at(certificate, "spec.issuerRef.name") in own and not named:
+            yield Finding(
+                title(certificate),
+                "spec.subject",
+                "the issuer signs for itself and would have an empty name, which strict clients refuse (RFC 5280)",
+                "Write spec.subject.organizations",
+            )
 
 
 def _monitors(documents: Sequence[Document]) -> Findings:

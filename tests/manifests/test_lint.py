@@ -252,6 +252,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: of(d, "GRPCRoute", "modelport-cars")["spec"]["parentRefs"][0].update(sectionName="http"),
         "spec.parentRefs.sectionName",
     ),
+    ("a certificate without a name", "cors-jwt", lambda d: of(d, "Certificate")["spec"].pop("subject"), "spec.subject"),
     *(
         (
             f"{kind} that nobody reads",

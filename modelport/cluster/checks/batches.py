@@ -19,8 +19,9 @@ from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, NotPoss
 from modelport.manifests.findings import Document, at
 from modelport.manifests.rendering import render
 
-IMAGES, SHARDS = 400, 3
-BEGUN = 20  # requests that were answered before pods are killed
+IMAGES, SHARDS = 150, 3
+BEGUN = 10  # requests that were answered before pods are killed
+ENDED_S = 3600.0
 CONTAINER = "client"
 _READ = """
 import json, obstore, io, os
@@ -55,7 +56,7 @@ def _batch(trial: Trial, service: str) -> str:
         raise NotPossibleError(f"{IMAGES} images were answered before two pods could be killed")
     trial.signal(working[0], signal.SIGKILL, CONTAINER)
     trial.cluster.delete("pod", at(working[1], "metadata.name"), trial.namespace)
-    wait_until(partial(_ended, trial), "the Job ends", READY_TIMEOUT_S, trial.explain)
+    wait_until(partial(_ended, trial), "the Job ends", ENDED_S, trial.explain)
     return f"{require_each_once(_parts(trial, store))}; a killed and a deleted pod; {answered()} requests"
 
 

@@ -9,7 +9,7 @@ from modelport.cluster.kubectl import wait_until
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.findings import at
 
-RENEWED_S = 120.0
+RENEWED_S = 600.0
 _PRESENTED = """
 import ssl, sys
 print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2])), timeout=20))

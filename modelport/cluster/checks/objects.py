@@ -11,7 +11,7 @@ from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 
-ACCEPTED_S = 60.0
+ACCEPTED_S = 300.0
 _GATEWAY_GROUPS = ("gateway.networking.k8s.io", "gateway.envoyproxy.io")
 _REPORTING = (
     "Gateway",

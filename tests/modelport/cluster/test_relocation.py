@@ -101,5 +101,7 @@ def test_tokens_and_credentials_are_the_tests_own() -> None:
     fit = Fit("test-1", key_set="http://keys.test-1-caller.svc.cluster.local:8080/jwks.json", store_secret="store")  # noqa: S106 (a name)
     (policy,) = kinds(relocate(render("cors-jwt"), fit, SERVICES), "SecurityPolicy")
     assert at(policy, "spec.jwt.providers.0.remoteJWKS.uri") == fit.key_set
+    (policy,) = kinds(relocate(render("cors-jwt"), Fit("test-1"), SERVICES), "SecurityPolicy")
+    assert at(policy, "spec.jwt.providers.0.remoteJWKS.uri")  # --admit serves no keys
     (account,) = kinds(relocate(render("storage-s3"), fit, SERVICES), "ServiceAccount")
     assert account["secrets"] == [{"name": "store"}]
