@@ -14,7 +14,7 @@ from modelport.manifests.rendering import dump, kubectl
 
 REQUEST_TIMEOUT_S = 60.0
 POLL_S = 2.0
-ATTEMPTS = 3
+ATTEMPTS = 6
 _REPEATABLE = ("get", "apply", "patch", "api-resources")
 _PASSING = (
     "i/o timeout",
