@@ -41,7 +41,7 @@ class Setting:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """All of the test's: of the overlay, of monitoring, of those who may not call, of storage, of the callers."""
+        """All of the test's: of the overlay, of monitoring, of those who may not call, of the store, of the callers."""
         return (self.namespace, self.monitoring, self.outside, self.storage, self.callers)
 
     @property
@@ -56,7 +56,7 @@ class Setting:
 
     @property
     def storage(self) -> str:
-        """The namespace of the test's own store, labelled as one."""
+        """The namespace of the test's store, labelled as one that the services may call."""
         return f"{self.namespace}-storage"
 
     @property
@@ -130,9 +130,13 @@ def _namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]
     moved = relocate(declared, Fit(setting.namespace), ())
     own = next((one for one in moved if one["kind"] == "Namespace"), namespace(setting.namespace, {}))
     try:
-        access = {setting.callers: "gateway", setting.monitoring: "monitoring", setting.storage: "storage"}
-        labels = {name: {ACCESS: access[name]} if name in access else {} for name in setting.namespaces[1:]}
-        cluster.apply([own, *(namespace(name, told) for name, told in labels.items())])
+        labels = {
+            setting.callers: {ACCESS: "gateway"},
+            setting.monitoring: {ACCESS: "monitoring"},
+            setting.storage: {ACCESS: "storage"},
+            setting.outside: {},
+        }
+        cluster.apply([own, *(namespace(name, access) for name, access in labels.items())])
         yield
     finally:
         interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
