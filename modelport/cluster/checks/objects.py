@@ -34,7 +34,9 @@ def _accepted(trial: Trial, service: str) -> str:
     try:
         wait_until(lambda: not refused(), "everything is accepted", ACCEPTED_S)
     except ClusterError:
-        raise BrokenPromiseError("; ".join(refused())) from None
+        told = "; ".join(refused())
+        if told:
+            raise BrokenPromiseError(told) from None
     return f"{len(documents)} gateways, routes, backends and policies are accepted"
 
 
