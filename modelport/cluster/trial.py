@@ -193,8 +193,16 @@ class Trial:
 
     @property
     def certificate(self) -> Document | None:
-        """The overlay's Certificate, which its gateway presents."""
-        return next((one for one in self.documents if one["kind"] == "Certificate"), None)
+        """The Certificate that the overlay's gateway presents."""
+        presented = [
+            reference["name"]
+            for gateway in self.documents
+            if gateway["kind"] == "Gateway"
+            for listener in at(gateway, "spec.listeners", [])
+            for reference in at(listener, "tls.certificateRefs", [])
+        ]
+        declared = [one for one in self.documents if one["kind"] == "Certificate"]
+        return next((one for one in declared if at(one, "spec.secretName") in presented), None)
 
     def issued(self) -> dict[str, str]:
         """What cert-manager issued, in PEM, by the keys of its Secret; waits for it."""

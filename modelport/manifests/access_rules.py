@@ -105,13 +105,21 @@ def _plain_tokens(documents: Sequence[Document], gateway: Document) -> Findings:
 def _certificates(documents: Sequence[Document]) -> Findings:
     own = {at(issuer, "metadata.name") for issuer in of(documents, "Issuer") if "selfSigned" in at(issuer, "spec", {})}
     for certificate in of(documents, "Certificate"):
-        named = at(certificate, "spec.subject") or at(certificate, "spec.commonName")
-        if at(certificate, "spec.issuerRef.name") in own and not named:
+        if at(certificate, "spec.issuerRef.name") not in own:
+            continue
+        if not at(certificate, "spec.isCA"):
             yield Finding(
                 title(certificate),
-                "spec.subject",
-                "the issuer signs for itself and would have an empty name, which strict clients refuse (RFC 5280)",
-                "Write spec.subject.organizations",
+                "spec.isCA",
+                "it signs for itself and is no authority: gRPC's clients and others cannot trust it",
+                "Let an authority sign it (component tls)",
+            )
+        if not at(certificate, "spec.commonName"):
+            yield Finding(
+                title(certificate),
+                "spec.commonName",
+                "it signs for itself and would have an issuer without a name, which strict clients refuse (RFC 5280)",
+                "Write a name",
             )
 
 

@@ -40,8 +40,9 @@ def _left(trial: Trial) -> list[str]:
     kinds = ",".join(one for one in listed if one.partition(".")[0] not in _PASSING)
     found = trial.cluster.run("get", kinds, f"--namespace={trial.namespace}", "-o", "name", "--ignore-not-found")
     names = sorted({name.partition("/")[0].partition(".")[0] + "/" + name.partition("/")[2] for name in found.split()})
-    issued = f"secret/{at(trial.certificate or {}, 'spec.secretName')}"  # cert-manager keeps it
-    return [one for one in names if one not in (*_KEPT, issued)]
+    # cert-manager keeps what it issued
+    issued = [f"secret/{at(one, 'spec.secretName')}" for one in trial.documents if one["kind"] == "Certificate"]
+    return [one for one in names if one not in (*_KEPT, *issued)]
 
 
 CHECKS = (Check("undeploy", "removing the overlay leaves nothing", _undeploy),)

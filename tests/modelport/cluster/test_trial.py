@@ -158,7 +158,9 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
     """The callers know the name and trust the issuer; the plain listener only redirects."""
     documents = [
         {"kind": "Gateway", "metadata": {"name": "modelport"}, "spec": {"listeners": [
-            {"name": "http", "protocol": "HTTP", "port": 80}, {"name": "https", "protocol": "HTTPS", "port": 443}]}},
+            {"name": "http", "protocol": "HTTP", "port": 80},
+            {"name": "https", "protocol": "HTTPS", "port": 443, "tls": {"certificateRefs": [{"name": "tls"}]}}]}},
+        {"kind": "Certificate", "spec": {"secretName": "authority", "isCA": True}},
         {"kind": "Certificate", "spec": {"secretName": "tls", "dnsNames": ["models.example.org"]}},
     ]  # fmt: skip
     trial, trusted = Trial.__new__(Trial), []
