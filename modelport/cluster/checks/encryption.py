@@ -12,7 +12,7 @@ from modelport.manifests.findings import at
 RENEWED_S = 600.0
 _PRESENTED = """
 import ssl, sys
-print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2])), timeout=20))
+print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2])), timeout=100))
 """
 
 
