@@ -12,9 +12,16 @@ from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
 NAME, PORT = "store", 9000
+ATTEMPTS = 120  # of a second, until the store listens
 _KEY = "modelport-test"
 _CLIENT = f"""
-import boto3, pathlib, sys
+import boto3, pathlib, socket, sys, time
+for _ in range({ATTEMPTS}):  # the pod runs before its server listens
+    try:
+        socket.create_connection(("127.0.0.1", {PORT}), 1).close()
+        break
+    except OSError:
+        time.sleep(1)
 client = boto3.client("s3", endpoint_url="http://127.0.0.1:{PORT}", region_name="us-east-1",
                       aws_access_key_id="{_KEY}", aws_secret_access_key="{_KEY}")
 """
