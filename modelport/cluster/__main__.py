@@ -20,8 +20,10 @@ from types import FrameType
 from modelport.cluster.checks import (
     NOT_PROMISED,
     Check,
+    batches,
     canary,
     disruption,
+    encryption,
     fallback,
     objects,
     removal,
@@ -31,7 +33,7 @@ from modelport.cluster.checks import (
 from modelport.cluster.kubectl import Kubectl, connect
 from modelport.cluster.observation import observe
 from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row, recorded
-from modelport.cluster.setting import Setting, admitted, arranged
+from modelport.cluster.setting import SERVED_BY, Setting, admitted, arranged
 from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.environment import ROOT
 from modelport.manifests.cluster import ClusterError
@@ -42,6 +44,7 @@ from modelport.services import DeclarationError
 CHECKS: Sequence[Check] = (
     *objects.CHECKS,
     *serving.CHECKS,
+    *encryption.CHECKS,
     *fallback.CHECKS,
     *canary.CHECKS,
     *scaling.CHECKS,
@@ -95,7 +98,8 @@ def _admit(cluster: Kubectl, setting: Setting) -> Generator[Outcome, None, None]
 def _try(cluster: Kubectl, setting: Setting, options: argparse.Namespace) -> Generator[Outcome, None, None]:
     with arranged(cluster, setting) as trial:
         service = options.service or next(iter(trial.specs))
-        chosen = [one for one in CHECKS if not options.only or one.name in (*options.only, "undeploy")]
+        checks = (*batches.CHECKS, *removal.CHECKS) if setting.overlay in SERVED_BY else CHECKS
+        chosen = [one for one in checks if not options.only or one.name in (*options.only, "undeploy")]
         yield from run(trial, service, chosen)
 
 

@@ -1,6 +1,6 @@
 """Runs in a pod of the cluster: sends the requests on its standard input, and signals containers' processes.
 
-Usage: python caller.py send < requests.json     a list of requests in, a list of answers out
+Usage: python caller.py send NUMBER < requests   a list of requests in, so many at a time; a list of answers out
        python caller.py begin URL FILE < load    begins to send a load, and leaves it running
        python caller.py end FILE                 ends it; FILE gets how often each outcome occurred
        python caller.py signal NUMBER CONTAINER  a signal to the container's first process; needs the node's processes
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,9 @@ TIMEOUT_S = 60.0
 
 def send(request: dict[str, Any]) -> dict[str, Any]:
     """One request: url, method, headers, body (base64); grpc: the method's path instead of `method`.
+
+    Certificates are verified by the authorities that the environment names (SSL_CERT_FILE,
+    GRPC_DEFAULT_SSL_ROOTS_FILE_PATH).
 
     Returns:
         status (an HTTP status, or the name of a gRPC code), headers, body (base64); status "unreachable" and `error`
@@ -43,7 +47,8 @@ def send(request: dict[str, Any]) -> dict[str, Any]:
 def _http(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     address = urlsplit(request["url"])
     timeout_s = request.get("timeout_s", TIMEOUT_S)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=timeout_s)
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.hostname or "", address.port, timeout=timeout_s)
     try:
         path = address.path + (f"?{address.query}" if address.query else "")
         connection.request(request.get("method", "GET"), path, body or None, request.get("headers", {}))
@@ -61,7 +66,12 @@ def _unary(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     options = [("grpc.max_receive_message_length", -1)]
     if "host" in headers:
         options.append(("grpc.default_authority", headers.pop("host")))
-    with grpc.insecure_channel(urlsplit(request["url"]).netloc, options) as channel:
+    address = urlsplit(request["url"])
+    if address.scheme == "https":
+        opened = grpc.secure_channel(address.netloc, grpc.ssl_channel_credentials(), options)
+    else:
+        opened = grpc.insecure_channel(address.netloc, options)
+    with opened as channel:
         try:
             content = channel.unary_unary(request["grpc"])(body, timeout=TIMEOUT_S, metadata=list(headers.items()))
         except grpc.RpcError as error:
@@ -128,7 +138,8 @@ def signal_container(number: int, container: str) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "send":
-        print(json.dumps([send(one) for one in json.load(sys.stdin)]))  # noqa: T201
+        with ThreadPoolExecutor(int(sys.argv[2])) as pool:
+            print(json.dumps(list(pool.map(send, json.load(sys.stdin)))))  # noqa: T201
     elif sys.argv[1] == "begin":
         begin(sys.argv[2], Path(sys.argv[3]))
     elif sys.argv[1] == "load":

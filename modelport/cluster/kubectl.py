@@ -14,7 +14,7 @@ from modelport.manifests.rendering import dump, kubectl
 
 REQUEST_TIMEOUT_S = 60.0
 POLL_S = 2.0
-ATTEMPTS = 3
+ATTEMPTS = 6
 _REPEATABLE = ("get", "apply", "patch", "api-resources")
 _PASSING = (
     "i/o timeout",
@@ -93,9 +93,10 @@ class Kubectl:
         text = dump([dict(document) for document in documents])
         self.run("apply", "--server-side", "--force-conflicts", *options, "-f", "-", stdin=text, timeout_s=120)
 
-    def patch(self, kind: str, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
-        """Merge a patch into an object."""
-        self.run("patch", kind, name, *_in(namespace), "--type=merge", "-p", json.dumps(patch))
+    def patch(self, kind: str, name: str, namespace: str, patch: Mapping[str, Any], subresource: str = "") -> None:
+        """Merge a patch into an object, or into a subresource of it."""
+        part = [f"--subresource={subresource}"] if subresource else []
+        self.run("patch", kind, name, *_in(namespace), *part, "--type=merge", "-p", json.dumps(patch))
 
     def delete(self, kind: str, name: str, namespace: str = "", timeout_s: float = 180.0) -> None:
         """Delete an object and wait until it is gone; it may be gone already."""

@@ -22,6 +22,7 @@ from modelport.measure.generator.load import Load
 SENT = ("modelport/__init__.py", "modelport/measure/__init__.py", "modelport/measure/metering.py")
 POD_TIMEOUT_S = 180.0
 PROGRAM = "/tmp/caller/caller.py"  # noqa: S108 (in the pod)
+AUTHORITY = "/tmp/caller/authority.pem"  # noqa: S108 (in the pod)
 LOAD_END_S = 120.0
 _RUN_FOREVER = ["python3", "-c", "import signal; signal.signal(signal.SIGTERM, lambda *_: exit()); signal.pause()"]
 
@@ -96,12 +97,24 @@ class Caller(OwnPod):
         files = [(str(path.relative_to(ROOT)), path) for path in (*map(ROOT.joinpath, SENT), *generator)]
         self.unpack([("caller.py", own), *files], PROGRAM.rpartition("/")[0])
 
-    def send(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Send requests in turn; see `caller.send` for their form and that of the answers."""
+    def send(self, requests: Sequence[Mapping[str, Any]], parallel: int = 1) -> list[dict[str, Any]]:
+        """Send requests in turn, or several at a time; see `caller.send` for their form and that of the answers."""
+        trusted = ("env", f"SSL_CERT_FILE={AUTHORITY}", f"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH={AUTHORITY}")
         answers: list[dict[str, Any]] = json.loads(
-            self.execute("python3", PROGRAM, "send", stdin=json.dumps(requests), timeout_s=600)
+            self.execute(*trusted, "python3", PROGRAM, "send", str(parallel), stdin=json.dumps(requests), timeout_s=600)
         )
         return answers
+
+    def trust(self, host: str, address: str, authority: str) -> None:
+        """Let a name stand for an address, and trust an authority (PEM) alone, as callers of a real gateway would."""
+        code = (
+            "import pathlib, sys\n"
+            "hosts = pathlib.Path('/etc/hosts')\n"
+            f"kept = [line for line in hosts.read_text().splitlines() if line.split()[1:] != [{host!r}]]\n"
+            f"hosts.write_text('\\n'.join([*kept, {f'{address} {host}'!r}]) + '\\n')\n"
+            f"pathlib.Path({AUTHORITY!r}).write_text(sys.stdin.read())\n"
+        )
+        self.execute("python3", "-c", code, stdin=authority)
 
     def begin(self, url: str, load: Load) -> str:
         """Begin to send a load; returns the file in the pod that will have its outcomes."""

@@ -98,17 +98,23 @@ def _inference_service(document: dict[str, Any], fit: Fit) -> None:
     if document["metadata"].get("annotations", {}).get(AUTOSCALER) in ("hpa", "keda"):
         predictor = document["spec"]["predictor"]
         predictor["minReplicas"], predictor["maxReplicas"] = SCALED_REPLICAS
-    if fit.cpu is None:
-        return
     canaries = [canary["predictor"] for canary in document["spec"].get("canary") or []]
     for predictor in (document["spec"]["predictor"], *canaries):
-        for container in (predictor.get("model") or {}, *predictor.get("containers", [])):
-            if "requests" in container.get("resources", {}):
-                container["resources"]["requests"]["cpu"] = fit.cpu
+        _request((predictor.get("model") or {}, *predictor.get("containers", [])), fit)
+
+
+def _job(document: dict[str, Any], fit: Fit) -> None:
+    _request(document["spec"]["template"]["spec"]["containers"], fit)
+
+
+def _request(containers: Iterable[dict[str, Any]], fit: Fit) -> None:
+    for container in containers:
+        if fit.cpu is not None and "requests" in container.get("resources", {}):
+            container["resources"]["requests"]["cpu"] = fit.cpu
 
 
 def _security_policy(document: dict[str, Any], fit: Fit) -> None:
-    for provider in at(document, "spec.jwt.providers", []):
+    for provider in at(document, "spec.jwt.providers", []) if fit.key_set else []:
         provider["remoteJWKS"] = {"uri": fit.key_set}
 
 
@@ -146,6 +152,7 @@ _CHANGES: Mapping[str, Sequence[Callable[[dict[str, Any], Fit], None]]] = {
     "Namespace": (_namespace,),
     "Service": (_service,),
     "InferenceService": (_inference_service,),
+    "Job": (_job,),
     "SecurityPolicy": (_security_policy,),
     "EnvoyProxy": (_envoy_proxy,),
     "ServiceAccount": (_service_account,),

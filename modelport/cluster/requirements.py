@@ -38,39 +38,37 @@ class Lack:
 Lacks = Iterator[Lack]
 _HELM = "helm upgrade --install"
 KSERVE = f"{_HELM} kserve-resources oci://ghcr.io/kserve/charts/kserve-resources --version v0.21.0 -n kserve"
+_ENVOY_GATEWAY = (  # its chart brings Gateway API
+    f"{_HELM} eg oci://docker.io/envoyproxy/gateway-helm --version v1.9.1 -n envoy-gateway-system "
+    "--create-namespace --set config.envoyGateway.extensionApis.enableBackend=true"
+)
 INSTALL = {
     "KServe": (
         f"{_HELM} kserve-crd oci://ghcr.io/kserve/charts/kserve-crd --version v0.21.0 -n kserve --create-namespace && "
         f"{KSERVE} --set kserve.controller.deploymentMode=Standard --wait"
     ),
-    "Gateway API": (
-        "kubectl apply --server-side -f "
-        "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.1/standard-install.yaml"
-    ),
-    "Envoy Gateway": (
-        f"{_HELM} eg oci://docker.io/envoyproxy/gateway-helm --version v1.8.2 -n envoy-gateway-system "
-        "--create-namespace --set config.envoyGateway.extensionApis.enableBackend=true"
-    ),
+    "Gateway API": _ENVOY_GATEWAY,
+    "Envoy Gateway": _ENVOY_GATEWAY,
     "GatewayClass": "kubectl apply -f manifests/gateway-class.yaml",
     "KServe's Gateway API routes": (
         f"{KSERVE} --reuse-values --set kserve.controller.gateway.ingressGateway.enableGatewayApi=true "
         "--set kserve.controller.gateway.ingressGateway.createGateway=true"
     ),
     "Knative": (
-        "kubectl apply -f https://github.com/knative/serving/releases/download/knative-v1.21.0/serving-crds.yaml "
-        "-f https://github.com/knative/serving/releases/download/knative-v1.21.0/serving-core.yaml "
+        "kubectl apply -f https://github.com/knative/serving/releases/download/knative-v1.21.1/serving-crds.yaml "
+        "-f https://github.com/knative/serving/releases/download/knative-v1.21.1/serving-core.yaml "
         "(and a network layer, such as net-kourier)"
     ),
-    "KEDA": f"{_HELM} keda keda --repo https://kedacore.github.io/charts -n keda --create-namespace",
+    "KEDA": f"{_HELM} keda keda --repo https://kedacore.github.io/charts -n keda --create-namespace --version 2.18.0",
     "Prometheus operator": (
         f"{_HELM} kube-prometheus-stack kube-prometheus-stack "
         "--repo https://prometheus-community.github.io/helm-charts -n monitoring --create-namespace"
     ),
     "Vertical Pod Autoscaler": (
-        f"{_HELM} vpa vertical-pod-autoscaler --repo https://kubernetes.github.io/autoscaler/charts -n kube-system"
+        f"{_HELM} vpa vertical-pod-autoscaler --repo https://kubernetes.github.io/autoscaler -n kube-system"
     ),
     "cert-manager": (
-        "kubectl apply -f https://github.com/cert-manager/cert-manager/releases/download/v1.19.2/cert-manager.yaml"
+        "kubectl apply -f https://github.com/cert-manager/cert-manager/releases/download/v1.17.0/cert-manager.yaml"
     ),
     "Sigstore policy-controller": (
         f"{_HELM} policy-controller policy-controller --repo https://sigstore.github.io/helm-charts "

@@ -23,6 +23,7 @@ from modelport.services import load
 CLAIM = "modelport-models"
 REMOVAL_TIMEOUT_S = 300.0
 ACCESS = "modelport/access"
+SERVED_BY = {"batch": "storage-s3"}  # overlays without a service, and those with which they are tried
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Setting:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """All of the test's: of the overlay, of monitoring, of those who may not call, of the callers."""
-        return (self.namespace, self.monitoring, self.outside, self.callers)
+        """All of the test's: of the overlay, of monitoring, of those who may not call, of the store, of the callers."""
+        return (self.namespace, self.monitoring, self.outside, self.storage, self.callers)
 
     @property
     def callers(self) -> str:
@@ -52,6 +53,11 @@ class Setting:
     def monitoring(self) -> str:
         """The namespace of the pod that reads metrics, labelled as Prometheus's."""
         return f"{self.namespace}-monitoring"
+
+    @property
+    def storage(self) -> str:
+        """The namespace of the test's store, labelled as one that the services may call."""
+        return f"{self.namespace}-storage"
 
     @property
     def outside(self) -> str:
@@ -68,7 +74,8 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
     """
     with ExitStack() as stack:
         manifests = stack.enter_context(own_manifests())
-        declared = render(setting.overlay, manifests)
+        overlay = SERVED_BY.get(setting.overlay, setting.overlay)
+        declared = render(overlay, manifests)
         image = setting.image or _transformer_image(declared)
         stack.enter_context(_namespaces(cluster, setting, declared))
         caller = Caller(cluster, pod("caller", setting.callers, image, hostPID=True, securityContext={"runAsUser": 0}))
@@ -79,7 +86,7 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
             ready = ("wait", "--for=condition=Ready", f"pod/{tokens.NAME}", "--timeout=120s")
             cluster.run(*ready, f"--namespace={setting.callers}", timeout_s=130)
             headers["authorization"] = f"Bearer {signer.token(policy)}"
-        store = Store.needed_by(declared, cluster, setting.callers, setting.store_image)
+        store = Store.needed_by(declared, cluster, setting.storage, setting.store_image)
         fit = Fit(
             setting.namespace,
             setting.services,
@@ -90,7 +97,7 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
             store.secret_name if store else "",
             setting.envoy_image,
         )
-        trial = Trial(cluster, setting.overlay, fit, caller, headers, manifests)
+        trial = Trial(cluster, overlay, fit, caller, headers, manifests, store)
         if store:
             cluster.apply(store.credentials(setting.namespace))
         _place(cluster, trial, image, store)
@@ -123,7 +130,12 @@ def _namespaces(cluster: Kubectl, setting: Setting, declared: Sequence[Document]
     moved = relocate(declared, Fit(setting.namespace), ())
     own = next((one for one in moved if one["kind"] == "Namespace"), namespace(setting.namespace, {}))
     try:
-        labels = {setting.callers: {ACCESS: "gateway"}, setting.monitoring: {ACCESS: "monitoring"}, setting.outside: {}}
+        labels = {
+            setting.callers: {ACCESS: "gateway"},
+            setting.monitoring: {ACCESS: "monitoring"},
+            setting.storage: {ACCESS: "storage"},
+            setting.outside: {},
+        }
         cluster.apply([own, *(namespace(name, access) for name, access in labels.items())])
         yield
     finally:

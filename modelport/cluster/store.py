@@ -12,15 +12,29 @@ from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
 NAME, PORT = "store", 9000
+ATTEMPTS = 120  # of a second, until the store listens
 _KEY = "modelport-test"
+_CLIENT = f"""
+import boto3, pathlib, socket, sys, time
+for _ in range({ATTEMPTS}):  # the pod runs before its server listens
+    try:
+        socket.create_connection(("127.0.0.1", {PORT}), 1).close()
+        break
+    except OSError:
+        time.sleep(1)
+client = boto3.client("s3", endpoint_url="http://127.0.0.1:{PORT}", region_name="us-east-1",
+                      aws_access_key_id="{_KEY}", aws_secret_access_key="{_KEY}")
+"""
 _FILL = """
-import boto3, pathlib, sys
-client = boto3.client("s3", endpoint_url="http://127.0.0.1:{port}", region_name="us-east-1",
-                      aws_access_key_id="{key}", aws_secret_access_key="{key}")
 client.create_bucket(Bucket="{bucket}")
 for path in pathlib.Path("/tmp/models").rglob("*"):
     if path.is_file():
         client.upload_file(str(path), "{bucket}", str(path.relative_to("/tmp/models")))
+"""
+_COPIES = """
+data = sys.stdin.buffer.read()
+for number in range({number}):
+    client.put_object(Bucket="{bucket}", Key=f"{folder}/{{number:04d}}{suffix}", Body=data)
 """
 
 
@@ -30,7 +44,7 @@ class Store:
     secret_name = "modelport-test-store"  # noqa: S105 (a name)
 
     def __init__(self, cluster: Kubectl, namespace: str, image: str, bucket: str) -> None:
-        self._namespace, self._bucket = namespace, bucket
+        self._namespace, self.bucket = namespace, bucket
         document = pod(NAME, namespace, image)
         document["metadata"]["labels"]["app"] = NAME
         document["spec"] |= {"enableServiceLinks": False}  # moto would read STORE_PORT
@@ -64,11 +78,21 @@ class Store:
             raise ClusterError("the overlay reads models from S3: name an image with moto[server] by --store-image")
         return cls(cluster, namespace, image, bucket)
 
+    @property
+    def _address(self) -> str:
+        return f"{NAME}.{self._namespace}:{PORT}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead S3's clients to it."""
+        keys = {"AWS_ACCESS_KEY_ID": _KEY, "AWS_SECRET_ACCESS_KEY": _KEY, "AWS_REGION": "us-east-1"}
+        return keys | {"AWS_ENDPOINT_URL": f"http://{self._address}"}
+
     def credentials(self, namespace: str) -> Sequence[dict[str, Any]]:
         """The Secret, in the form that KServe documents."""
         prefix = "serving.kserve.io/s3-"
         told = {
-            "endpoint": f"{NAME}.{self._namespace}:{PORT}",
+            "endpoint": self._address,
             "usehttps": "0",
             "verifyssl": "0",
             "region": "us-east-1",
@@ -89,5 +113,9 @@ class Store:
     def fill(self, files: Iterable[tuple[str, Path]]) -> None:
         """Upload files and folders into the bucket."""
         self._pod.unpack(files, "/tmp/models")  # noqa: S108 (in the pod)
-        code = _FILL.format(port=PORT, key=_KEY, bucket=self._bucket)
-        self._pod.execute("python3", "-c", code, timeout_s=600)
+        self._pod.execute("python3", "-c", _CLIENT + _FILL.format(bucket=self.bucket), timeout_s=600)
+
+    def copy(self, data: bytes, number: int, folder: str, suffix: str) -> None:
+        """Upload a file under many names, 0000SUFFIX and so on, into a folder of the bucket."""
+        code = _CLIENT + _COPIES.format(number=number, bucket=self.bucket, folder=folder, suffix=suffix)
+        self._pod.execute("python3", "-c", code, stdin=data, timeout_s=600)

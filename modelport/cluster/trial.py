@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +20,7 @@ from modelport.cluster.entries import Entry
 from modelport.cluster.kubectl import Kubectl, wait_until
 from modelport.cluster.pods import Caller, explain
 from modelport.cluster.relocation import Fit, relocate
+from modelport.cluster.store import Store
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
@@ -30,6 +31,7 @@ from modelport.measure.generator.requests import Request
 from modelport.services import load
 
 READY_TIMEOUT_S = 600.0
+ISSUED_S = 600.0
 OWNING_GATEWAY = (
     "gateway.envoyproxy.io/owning-gateway-name={name},gateway.envoyproxy.io/owning-gateway-namespace={namespace}"
 )
@@ -74,13 +76,21 @@ class Trial:
         caller: the pod that sends requests.
         headers: of every request, as tokens are.
         manifests: a folder of manifests that is the trial's own: its release file is edited.
+        store: where its models are, if in the test's own bucket.
     """
 
     def __init__(
-        self, cluster: Kubectl, overlay: str, fit: Fit, caller: Caller, headers: Mapping[str, str], manifests: Path
+        self,
+        cluster: Kubectl,
+        overlay: str,
+        fit: Fit,
+        caller: Caller,
+        headers: Mapping[str, str],
+        manifests: Path,
+        store: Store | None = None,
     ) -> None:
         self.cluster, self.overlay, self.fit, self.caller = cluster, overlay, fit, caller
-        self.headers, self._manifests = headers, manifests
+        self.headers, self.manifests, self.store = headers, manifests, store
         self._declared = tuple(load())
         self.choices = {
             name: Choice(one.stable, one.stable, 0) for name, one in parse(self._release_file.read_text()).items()
@@ -97,7 +107,7 @@ class Trial:
 
     @property
     def _release_file(self) -> Path:
-        return release_file(self._manifests)
+        return release_file(self.manifests)
 
     def rendered(self, choices: Mapping[str, Choice]) -> list[dict[str, Any]]:
         """The documents with these releases."""
@@ -105,7 +115,11 @@ class Trial:
         for service, choice in choices.items():
             text = edited(text, service, choice)
         self._release_file.write_text(text)
-        return relocate(render(self.overlay, self._manifests), self.fit, self._declared)
+        return self.moved(render(self.overlay, self.manifests))
+
+    def moved(self, documents: Iterable[Document]) -> list[dict[str, Any]]:
+        """Documents of the trial's manifests, fitted to the trial."""
+        return relocate(documents, self.fit, self._declared)
 
     def deploy(
         self,
@@ -167,11 +181,52 @@ class Trial:
         """An entry whose gateway's address is known."""
         if entry.kind != entries.GATEWAY:
             return replace(entry, headers={**entry.headers, **self.headers})
-        gateway = next(one for one in self.documents if one["kind"] == "Gateway")
-        url = self._gateway_url(str(at(gateway, "metadata.name")), self.namespace, at(gateway, "spec.listeners.0.port"))
+        url = self._secured() or self.plain_url()
         return replace(
             entry, url=url, grpc_url=url if entry.grpc_url else "", headers={**entry.headers, **self.headers}
         )
+
+    def plain_url(self) -> str:
+        """The gateway's first listener, which is plain HTTP."""
+        name, port = at(self._gateway, "metadata.name"), at(self._gateway, "spec.listeners.0.port")
+        return f"http://{self._address(str(name), self.namespace)}:{port}"
+
+    @property
+    def certificate(self) -> Document | None:
+        """The Certificate that the overlay's gateway presents."""
+        presented = [
+            reference["name"]
+            for gateway in self.documents
+            if gateway["kind"] == "Gateway"
+            for listener in at(gateway, "spec.listeners", [])
+            for reference in at(listener, "tls.certificateRefs", [])
+        ]
+        declared = [one for one in self.documents if one["kind"] == "Certificate"]
+        return next((one for one in declared if at(one, "spec.secretName") in presented), None)
+
+    def issued(self) -> dict[str, str]:
+        """What cert-manager issued, in PEM, by the keys of its Secret; waits for it."""
+        name = str(at(self.certificate or {}, "spec.secretName"))
+
+        def data() -> dict[str, str]:
+            return dict(at(self.cluster.get("secret", name, self.namespace) or {}, "data", {}))
+
+        found = wait_until(data, f"the certificate {name} is issued", ISSUED_S)
+        return {key: base64.b64decode(value).decode() for key, value in found.items()}
+
+    def _secured(self) -> str:
+        """The gateway's HTTPS listener under its certificate's name, which the callers know and trust from now on."""
+        ports = [one["port"] for one in at(self._gateway, "spec.listeners") if one["protocol"] == "HTTPS"]
+        if not (self.certificate and ports):
+            return ""
+        host, issued = str(at(self.certificate, "spec.dnsNames.0")), self.issued()
+        address = self._address(str(at(self._gateway, "metadata.name")), self.namespace)
+        self.caller.trust(host, address, issued.get("ca.crt") or issued["tls.crt"])
+        return f"https://{host}:{ports[0]}"
+
+    @property
+    def _gateway(self) -> Document:
+        return next(one for one in self.documents if one["kind"] == "Gateway")
 
     def send(self, entry: Entry, service: str, protocol: str) -> dict[str, Any]:
         """Send a service's sample."""
@@ -223,9 +278,12 @@ class Trial:
             raise ClusterError("KServe's settings name no kserveIngressGateway")
         service = self.cluster.get("inferenceservice", name, self.namespace) or {}
         host = str(at(service, "status.url", "")).partition("://")[2]
-        return Entry(entries.KSERVE, self._gateway_url(found[2], found[1], 80), headers={"host": host, **self.headers})
+        url = f"http://{self._address(found[2], found[1])}"
+        return Entry(entries.KSERVE, url, headers={"host": host, **self.headers})
 
-    def _gateway_url(self, name: str, namespace: str, port: int) -> str:
+    def _address(self, name: str, namespace: str) -> str:
+        """Of a gateway."""
+
         def address() -> str:
             services = self.cluster.items("service", selector=OWNING_GATEWAY.format(name=name, namespace=namespace))
             if services:
@@ -233,7 +291,7 @@ class Trial:
             gateway = self.cluster.get("gateway", name, namespace) or {}
             return str(at(gateway, "status.addresses.0.value", ""))
 
-        return f"http://{wait_until(address, f'gateway {name} has an address', 120)}:{port}"
+        return wait_until(address, f"gateway {name} has an address", READY_TIMEOUT_S)
 
 
 @contextmanager

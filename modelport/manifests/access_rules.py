@@ -16,7 +16,7 @@ SOURCE_RANGES = "Write loadBalancerSourceRanges"
 
 def check_access(documents: Sequence[Document]) -> Findings:
     """All rules of this file for all documents of an overlay."""
-    for rule in (_queue_proxy, _ingresses, _load_balancers, _gateways, _monitors):
+    for rule in (_queue_proxy, _ingresses, _load_balancers, _gateways, _certificates, _monitors):
         yield from rule(documents)
 
 
@@ -100,6 +100,27 @@ def _plain_tokens(documents: Sequence[Document], gateway: Document) -> Findings:
                     "bearer tokens cross the network in plain HTTP, for others to read and use",
                     "Name a listener with TLS (component tls)",
                 )
+
+
+def _certificates(documents: Sequence[Document]) -> Findings:
+    own = {at(issuer, "metadata.name") for issuer in of(documents, "Issuer") if "selfSigned" in at(issuer, "spec", {})}
+    for certificate in of(documents, "Certificate"):
+        if at(certificate, "spec.issuerRef.name") not in own:
+            continue
+        if not at(certificate, "spec.isCA"):
+            yield Finding(
+                title(certificate),
+                "spec.isCA",
+                "it signs for itself and is no authority: gRPC's clients and others cannot trust it",
+                "Let an authority sign it (component tls)",
+            )
+        if not at(certificate, "spec.commonName"):
+            yield Finding(
+                title(certificate),
+                "spec.commonName",
+                "it signs for itself and would have an issuer without a name, which strict clients refuse (RFC 5280)",
+                "Write a name",
+            )
 
 
 def _monitors(documents: Sequence[Document]) -> Findings:

@@ -63,8 +63,11 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.cors.": "allowOrigins[] allowMethods[] allowHeaders[] exposeHeaders[] maxAge allowCredentials",
         "spec.jwt.providers[].": "name issuer audiences[] remoteJWKS.uri",
     },
-    "Issuer": {"spec.": "selfSigned"},
-    "Certificate": {"spec.": "secretName dnsNames[] issuerRef.kind issuerRef.name"},
+    "Issuer": {"spec.": "selfSigned ca.secretName"},
+    "Certificate": {
+        "spec.": "secretName dnsNames[] isCA commonName duration "
+        "privateKey.rotationPolicy issuerRef.kind issuerRef.name"
+    },
     "PodMonitor": {
         "spec.": "podTargetLabels[] namespaceSelector.matchNames[]",
         "spec.selector.matchLabels.": "app.kubernetes.io/part-of gateway.envoyproxy.io/owning-gateway-name "

@@ -30,7 +30,8 @@ def annotate(service: str, namespace: str, annotation: str) -> list[str]:
     if not names:
         there = f"there are {', '.join(listed)}" if listed else "there is none"
         raise ClusterError(f"namespace {namespace} has no service {service!r}: {there}")
-    kubectl_text("annotate", KIND, *names, "-n", namespace, annotation, "--overwrite")
+    # Flux undoes what managers called kubectl-... have set
+    kubectl_text("annotate", KIND, *names, "-n", namespace, annotation, "--overwrite", "--field-manager=modelport")
     return names
 
 

@@ -126,6 +126,24 @@ def test_a_knative_canary_does_not_come_first(rendered: Rendered, monkeypatch: p
     assert stable_first(rendered("knative"), {}) == []
 
 
+def test_all_of_an_overlay_is_applied_by_the_server(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A namespace that was applied by the client makes the server warn at each later deploy."""
+    calls: list[tuple[str, ...]] = []
+
+    def kubectl(*arguments: str, stdin: str | None = None) -> str:
+        calls.append(arguments)
+        return ""
+
+    told = {"checked": rendered("local"), "require_cluster": "server", "served_kinds": {deploying.KSERVE}}
+    told |= {"_services": {}, "_declared_before": [], "_autoscalers": []}
+    for name, value in told.items():
+        monkeypatch.setattr(deploying, name, lambda *_, value=value: value)
+    monkeypatch.setattr(deploying, "kubectl_text", kubectl)
+    deploying.deploy("local", prune=False)
+    assert len(calls) == 3  # the namespace, a dry run, everything
+    assert all(call[:2] == ("apply", "--server-side") for call in calls)
+
+
 def test_stop_takes_the_lighter_pods_too(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, ...]] = []
 
@@ -144,6 +162,7 @@ def test_stop_takes_the_lighter_pods_too(monkeypatch: pytest.MonkeyPatch) -> Non
         "modelport",
         annotation,
         "--overwrite",
+        "--field-manager=modelport",  # Flux undoes what kubectl's own managers have set
     )
     with pytest.raises(ClusterError, match="has no service 'dogs': there are cars, classifier, classifier-light"):
         stopping.annotate("dogs", "modelport", annotation)

@@ -42,4 +42,8 @@ def test_flux_waits_for_the_services() -> None:
     assert spec["path"] == f"./{PATH}"
     assert spec["sourceRef"]["name"] == repository["metadata"]["name"]
     assert spec["wait"]
-    assert [check["kind"] for check in spec["healthCheckExprs"]] == ["InferenceService"]
+    (check,) = spec["healthCheckExprs"]
+    assert check["kind"] == "InferenceService"
+    assert "Stopped" in check["current"]
+    # Flux evaluates these first: a stopped service is not Ready, and would be unhealthy for ever
+    assert not check.keys() & {"inProgress", "failed"}

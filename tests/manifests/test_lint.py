@@ -252,6 +252,18 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: of(d, "GRPCRoute", "modelport-cars")["spec"]["parentRefs"][0].update(sectionName="http"),
         "spec.parentRefs.sectionName",
     ),
+    (
+        "a certificate that signs for itself",
+        "cors-jwt",
+        lambda d: of(d, "Certificate", "modelport")["spec"]["issuerRef"].update(name="modelport-self"),
+        "spec.isCA",
+    ),
+    (
+        "an authority without a name",
+        "production",
+        lambda d: of(d, "Certificate", "modelport-authority")["spec"].pop("commonName"),
+        "spec.commonName",
+    ),
     *(
         (
             f"{kind} that nobody reads",

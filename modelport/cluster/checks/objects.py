@@ -11,7 +11,7 @@ from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 
-ACCEPTED_S = 60.0
+ACCEPTED_S = 300.0
 _GATEWAY_GROUPS = ("gateway.networking.k8s.io", "gateway.envoyproxy.io")
 _REPORTING = (
     "Gateway",
@@ -34,7 +34,9 @@ def _accepted(trial: Trial, service: str) -> str:
     try:
         wait_until(lambda: not refused(), "everything is accepted", ACCEPTED_S)
     except ClusterError:
-        raise BrokenPromiseError("; ".join(refused())) from None
+        told = "; ".join(refused())
+        if told:
+            raise BrokenPromiseError(told) from None
     return f"{len(documents)} gateways, routes, backends and policies are accepted"
 
 

@@ -7,6 +7,7 @@ from modelport.cluster.kubectl import wait_until
 from modelport.cluster.store import Store
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.cluster import ClusterError
+from modelport.manifests.findings import at
 from modelport.manifests.rendering import dump
 
 # What Kubernetes itself keeps in every namespace, the test's own, and what says what happened there.
@@ -39,7 +40,9 @@ def _left(trial: Trial) -> list[str]:
     kinds = ",".join(one for one in listed if one.partition(".")[0] not in _PASSING)
     found = trial.cluster.run("get", kinds, f"--namespace={trial.namespace}", "-o", "name", "--ignore-not-found")
     names = sorted({name.partition("/")[0].partition(".")[0] + "/" + name.partition("/")[2] for name in found.split()})
-    return [one for one in names if one not in _KEPT]
+    # cert-manager keeps what it issued
+    issued = [f"secret/{at(one, 'spec.secretName')}" for one in trial.documents if one["kind"] == "Certificate"]
+    return [one for one in names if one not in (*_KEPT, *issued)]
 
 
 CHECKS = (Check("undeploy", "removing the overlay leaves nothing", _undeploy),)

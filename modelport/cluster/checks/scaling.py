@@ -1,8 +1,9 @@
-"""The HPA adds replicas under load, each gets its part of the requests, and takes them away again."""
+"""HPA and KEDA add replicas under load, each gets its part of the requests, and take them away again."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from modelport.cluster.checks import NOT_PROMISED, Check
@@ -15,6 +16,7 @@ from modelport.manifests.pods import AUTOSCALER
 CALLERS = 6
 SHARED_S = 20.0  # of load on all replicas, in which their parts are counted
 LEAST_PART = 1 / 3  # of an equal part
+NULL_S = 120.0  # twice the span of the declared query
 STEADY_S = 600.0  # Kubernetes waits five minutes before it takes replicas away
 
 
@@ -47,14 +49,37 @@ def _down(trial: Trial, service: str) -> str:
     return f"{least} replica {time.monotonic() - began:.0f} s after the load ended"
 
 
-def _no_hpa(trial: Trial, service: str) -> str:
-    found = next(
-        one for one in trial.documents if at(one, "metadata.name") == service and one["kind"] == "InferenceService"
-    )
-    return "" if at(found, "metadata.annotations", {}).get(AUTOSCALER) == "hpa" else NOT_PROMISED
+def _null(trial: Trial, service: str) -> str:
+    """Nothing reads the pods' metrics any more, and the query has no result: the last replica stays."""
+    for one in trial.documents:
+        if one["kind"] == "PodMonitor":
+            trial.cluster.delete("podmonitor.monitoring.coreos.com", at(one, "metadata.name"), trial.namespace)
+    least, deadline = SCALED_REPLICAS[0], time.monotonic() + NULL_S
+    while time.monotonic() < deadline:
+        deployment = trial.cluster.get("deployment", f"{service}-predictor", trial.namespace) or {}
+        if at(deployment, "spec.replicas", 0) < least:
+            raise BrokenPromiseError(f"{at(deployment, 'spec.replicas')} replicas without metrics, not {least}")
+        time.sleep(5)
+    found = trial.cluster.get("scaledobject.keda.sh", f"{service}-predictor", trial.namespace) or {}
+    conditions = {one["type"]: one["status"] for one in at(found, "status.conditions", [])}
+    return f"{least} replica without metrics for {NULL_S:.0f} s; conditions {conditions}"
 
 
+def _scaled_by(autoscaler: str) -> Callable[[Trial, str], str]:
+    def inapplicable(trial: Trial, service: str) -> str:
+        found = next(
+            one for one in trial.documents if at(one, "metadata.name") == service and one["kind"] == "InferenceService"
+        )
+        return "" if at(found, "metadata.annotations", {}).get(AUTOSCALER) == autoscaler else NOT_PROMISED
+
+    return inapplicable
+
+
+_HPA, _KEDA = map(_scaled_by, ("hpa", "keda"))
 CHECKS = (
-    Check("hpa-up", "the HPA adds replicas under load, which get their part", _up, _no_hpa),
-    Check("hpa-down", "the HPA takes them away again", _down, _no_hpa),
+    Check("hpa-up", "the HPA adds replicas under load, which get their part", _up, _HPA),
+    Check("hpa-down", "the HPA takes them away again", _down, _HPA),
+    Check("keda-up", "KEDA adds replicas by the declared query, which get their part", _up, _KEDA),
+    Check("keda-down", "KEDA takes them away again", _down, _KEDA),
+    Check("keda-null", "a query without result takes no last replica away", _null, _KEDA),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from modelport.cluster import answers, entries
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.observation import observe
@@ -92,6 +94,45 @@ def _strangers(trial: Trial, service: str) -> str:
     return "ports 8080, 8081 and 8002 are closed to other namespaces"
 
 
+def _egress(trial: Trial, service: str) -> str:
+    """From a pod of ours: names are resolved, and neither the API server nor the pod that calls is reached."""
+    target = at(trial.cluster.get("service", "kubernetes", "default") or {}, "spec.clusterIP")
+    code = (
+        "import socket\n"
+        "socket.getaddrinfo('kubernetes.default.svc.cluster.local', 443)\n"
+        "try:\n"
+        f"    socket.create_connection(({target!r}, 443), 5).close(); print('reached')\n"
+        "except OSError: pass\n"
+    )
+    if not trial.caller.execute("python3", "-c", code):
+        raise NotPossibleError("the test's own pod does not reach the API server either")
+    pod = at(trial.pods(service)[0], "metadata.name")
+    inside = ("exec", f"--namespace={trial.namespace}", pod, "--container=transformer-container", "--")
+    if trial.cluster.run(*inside, "python3", "-c", code):
+        if observe(trial.cluster).policy_controller is None:
+            raise NotPossibleError("no controller enforces NetworkPolicies on this cluster")
+        raise BrokenPromiseError("a pod of ours reaches the API server")
+    return "names are resolved and models were read; the API server is not reached"
+
+
+def _limit(trial: Trial, service: str) -> str:
+    """Many callers of one address at once: some are refused and told when to come back, and nothing else goes wrong."""
+    limit = at(_limited(trial), "spec.rateLimit.local.rules.0.limit.requests")
+    entry = trial.entry(service)
+    request = {"url": f"{entry.url}/v2/models/{service}", "headers": entry.headers}
+    found = trial.caller.send([request] * 8 * limit, parallel=limit)
+    refused = [one for one in found if one["status"] == "429"]
+    others = {one["status"] for one in found} - {"200", "429"}
+    if others or not refused or not all("retry-after" in one["headers"] for one in refused):
+        seen = Counter(one["status"] for one in found)
+        raise BrokenPromiseError(f"{dict(seen)}: not some 429, each with Retry-After, and the others 200")
+    return f"{len(refused)} of {len(found)} requests got 429 with Retry-After, the others 200"
+
+
+def _limited(trial: Trial) -> Document:
+    return next((one for one in trial.documents if at(one, "spec.rateLimit.local")), {})
+
+
 def _tokens(trial: Trial, service: str) -> str:
     """Without a token and with a false one: 401. With a good one the other checks call."""
     entry = trial.entry(service)
@@ -141,6 +182,15 @@ def _enforced(trial: Trial, service: str) -> str:
     return NOT_PROMISED if opened or not policies else ""
 
 
+def _open_egress(trial: Trial, service: str) -> str:
+    closed = any("Egress" in at(one, "spec.policyTypes", []) for one in trial.documents)
+    return "" if closed else NOT_PROMISED
+
+
+def _no_limit(trial: Trial, service: str) -> str:
+    return "" if _limited(trial) else NOT_PROMISED
+
+
 def _has_node_ports(trial: Trial, service: str) -> str:
     return "" if any(at(one, "spec.type") == "NodePort" for one in trial.documents) else NOT_PROMISED
 
@@ -151,5 +201,7 @@ CHECKS = (
     Check("metrics", "metrics of the transformer and of Triton", _metrics),
     Check("node-ports", "every service answers on its node port", _node_ports, _has_node_ports),
     Check("tokens", "the gateway checks tokens and answers browsers", _tokens, _no_tokens),
+    Check("rate-limit", "who calls too often gets 429", _limit, _no_limit),
+    Check("egress", "pods reach storage and DNS alone", _egress, _open_egress),
     Check("network-policy", "other namespaces reach no pod", _strangers, _enforced),
 )

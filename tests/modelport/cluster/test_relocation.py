@@ -63,6 +63,8 @@ def test_every_container_requests_what_a_small_cluster_has() -> None:
         assert at(predictor, "model.resources.requests.cpu") == "50m"
         assert at(predictor, "containers.0.resources.requests.cpu") == "50m"
         assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 3)
+    (job,) = kinds(relocate(render("batch"), Fit("test-1", cpu="50m"), SERVICES), "Job")
+    assert at(job, "spec.template.spec.containers.0.resources.requests.cpu") == "50m"
 
 
 def test_node_ports_that_are_taken_are_chosen_by_the_cluster() -> None:
@@ -99,5 +101,7 @@ def test_tokens_and_credentials_are_the_tests_own() -> None:
     fit = Fit("test-1", key_set="http://keys.test-1-caller.svc.cluster.local:8080/jwks.json", store_secret="store")  # noqa: S106 (a name)
     (policy,) = kinds(relocate(render("cors-jwt"), fit, SERVICES), "SecurityPolicy")
     assert at(policy, "spec.jwt.providers.0.remoteJWKS.uri") == fit.key_set
+    (policy,) = kinds(relocate(render("cors-jwt"), Fit("test-1"), SERVICES), "SecurityPolicy")
+    assert at(policy, "spec.jwt.providers.0.remoteJWKS.uri")  # --admit serves no keys
     (account,) = kinds(relocate(render("storage-s3"), fit, SERVICES), "ServiceAccount")
     assert account["secrets"] == [{"name": "store"}]

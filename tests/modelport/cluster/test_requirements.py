@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from modelport.cluster.observation import Observations, StorageClass, quantity
-from modelport.cluster.requirements import lacks
+from modelport.cluster.requirements import INSTALL, lacks
+from modelport.environment import ROOT
 from modelport.manifests.rendering import render
 
 CRDS = (
@@ -113,7 +115,7 @@ def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], li
         ("model-cache", settings("localModel", enabled=False), "local model cache is switched off", "localmodel-res"),
         ("local", {"architectures": ("arm64",)}, "amd64", "x86-64"),
         ("local", {"cpu": 0.1}, "room: the pods request 0.75 CPUs", "`small`"),
-        ("gateway", without("gateway.networking.k8s.io"), "Gateway API", "gateway-api"),
+        ("gateway", without("gateway.networking.k8s.io"), "Gateway API", "gateway-helm"),
         ("gateway", without("gateway.envoyproxy.io"), "Envoy Gateway", "gateway-helm"),
         ("gateway", {"gateway_classes": {}}, "the GatewayClass envoy", "gateway-class.yaml"),
         ("gateway", {"access": {"gateway": [], "monitoring": []}}, "admits no gateway", "modelport/access=gateway"),
@@ -252,3 +254,11 @@ def test_the_lines_say_what_is_there_and_what_is_not() -> None:
     assert "v0.21.0, mode Standard, Gateway API on" in full
     assert "v1.8.2, Backend API on" in full
     assert "fast (default)" in full
+
+
+@pytest.mark.parametrize("name", INSTALL)
+def test_install_lines_name_the_versions_and_values_of_the_documentation(name: str) -> None:
+    told = (ROOT / "docs" / "deploy.md").read_text()
+    parts = re.findall(r"(?:--version|--repo|--set|-f) [^ ;]+|[a-z]+://[^ ;]+", INSTALL[name])
+    assert parts or name == "GatewayClass"
+    assert [one for one in parts if one.removeprefix("-f ") not in told] == []

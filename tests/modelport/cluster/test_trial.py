@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from certificates import self_signed
 
-from modelport.cluster import caller
+from modelport.cluster import caller, entries
+from modelport.cluster.checks import batches
+from modelport.cluster.entries import Entry
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.pods import explain
-from modelport.cluster.trial import BrokenPromiseError, Traffic
+from modelport.cluster.relocation import Fit
+from modelport.cluster.trial import BrokenPromiseError, Traffic, Trial
 from modelport.manifests.cluster import ClusterError
+from modelport.measure.generator.caller import Caller
+from modelport.measure.generator.requests import Request
 
 
 @pytest.mark.parametrize(
@@ -94,8 +105,8 @@ def test_waiting_ends_with_what_was_waited_for_and_why_it_did_not_come() -> None
         wait_until(lambda: False, "digits is Ready", 0, lambda: "no room")
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
+@contextmanager
+def echoing(context: ssl.SSLContext | None = None) -> Iterator[str]:
     class Echo(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -109,18 +120,81 @@ def url() -> Iterator[str]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-def test_the_caller_sends_and_returns_what_it_got(url: str) -> None:
-    sent = {"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC"}
-    answer = caller.send(sent)
+def posted(url: str) -> dict[str, Any]:
+    return caller.send({"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC"})
+
+
+def test_the_caller_sends_and_returns_what_it_got() -> None:
+    with echoing() as url:
+        answer = posted(url)
     assert (answer["status"], answer["body"], answer["headers"]["x-seen"]) == ("201", "AAEC", "me")
     lost = caller.send({"url": "http://127.0.0.1:1/"})
     assert lost["status"] == "unreachable"
     assert "refused" in lost["error"]
+
+
+def test_the_caller_verifies_certificates_and_the_load_generator_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, authority = self_signed(tmp_path)
+    with echoing(context) as url:
+        refused = posted(url)
+        assert (refused["status"], "certificate verify failed" in refused["error"]) == ("unreachable", True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        assert posted(url)["body"] == "AAEC"
+        monkeypatch.delenv("SSL_CERT_FILE")
+        sent = Request("/", b"body", {"x-sent": "me"})
+        assert asyncio.run(Caller(url, keep_alive=False).send(sent)).outcome == "201"
+
+
+def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
+    """The callers know the name and trust the issuer; the plain listener only redirects."""
+    documents = [
+        {"kind": "Gateway", "metadata": {"name": "modelport"}, "spec": {"listeners": [
+            {"name": "http", "protocol": "HTTP", "port": 80},
+            {"name": "https", "protocol": "HTTPS", "port": 443, "tls": {"certificateRefs": [{"name": "tls"}]}}]}},
+        {"kind": "Certificate", "spec": {"secretName": "authority", "isCA": True}},
+        {"kind": "Certificate", "spec": {"secretName": "tls", "dnsNames": ["models.example.org"]}},
+    ]  # fmt: skip
+    trial, trusted = Trial.__new__(Trial), []
+    trial.fit, trial.headers, trial.documents = Fit("test-1"), {"authorization": "Bearer x"}, documents
+    secret = {"data": {"tls.crt": "bGVhZg==", "ca.crt": "cm9vdA=="}}
+    gateway = {"spec": {"clusterIP": "10.96.0.7"}}
+    trial.cluster = SimpleNamespace(get=lambda *_: secret, items=lambda *_, **__: [gateway])  # type: ignore[assignment]
+    trial.caller = SimpleNamespace(trust=lambda *told: trusted.append(told))  # type: ignore[assignment]
+    entry = trial.resolved(Entry(entries.GATEWAY, grpc_url=entries.GATEWAY, headers={"a": "b"}))
+    assert entry.url == entry.grpc_url == "https://models.example.org:443"
+    assert entry.headers == {"a": "b", "authorization": "Bearer x"}
+    assert trusted == [("models.example.org", "10.96.0.7", "root")]
+    assert trial.plain_url() == "http://10.96.0.7:80"
+    documents.pop()
+    assert trial.resolved(Entry(entries.GATEWAY)).url == "http://10.96.0.7:80"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        pytest.param({"part-0.parquet": ["a", "b"], "part-1.parquet": ["c"]}, "3 images, each once, in 2", id="once"),
+        pytest.param({"part-0.parquet": ["a", "a", "b", "b"], "part-1.parquet": ["c", "c"]}, "3 images", id="boxes"),
+        pytest.param({"part-0.parquet": ["a", "b"], "errors-0.parquet": ["c"]}, "2 of 3", id="an error is no result"),
+        pytest.param({"part-0.parquet": ["a", "b"], "part-1.parquet": ["c", "a"]}, "1 of them twice", id="two parts"),
+        pytest.param({"part-0.parquet": ["a", "b", "b", "c"]}, "1 of them twice", id="twice in one part"),
+    ],
+)
+def test_a_batch_has_each_image_once(parts: dict[str, list[str]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "IMAGES", 3)
+    try:
+        found = batches.require_each_once(parts)
+    except BrokenPromiseError as error:
+        found = str(error)
+    assert said in found
 
 
 def test_no_container_no_signal() -> None:
