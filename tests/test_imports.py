@@ -22,7 +22,7 @@ LAYERS = {
         ("environment", "services", "samples"),
         ("manifests",),
         ("stack", "exporting"),
-        ("releases", "adding"),
+        ("releases", "adding", "quantising"),
         ("measure",),
     ),
 }
