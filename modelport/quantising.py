@@ -19,6 +19,7 @@ from modelport.environment import SetupError, say
 from modelport.exporting import convert_missing, note_newer
 
 CALIBRATION = 300
+LABELLED = 10_000  # inputs of a proof where labels are known
 MISSED = 3
 
 
@@ -78,9 +79,17 @@ def _quantise(options: argparse.Namespace) -> int:
     newest_artefact(model_dir)
     convert_missing([model_dir])
     calibration = images.varied(model_dir, "calibration", options.calibration, data=options.data, report=say)
-    evaluation = images.varied(model_dir, "proof", data=options.data, report=say)
     source = options.data.name if options.data else "public"
-    made = make(model_dir, task, calibration, evaluation, source, not options.no_selection, say)
+    made = make(
+        model_dir,
+        task,
+        calibration,
+        lambda count: images.varied(model_dir, "proof", count, data=options.data, report=say),
+        LABELLED if task == "digits" else images.COUNT,
+        source,
+        not options.no_selection,
+        say,
+    )
     say(f"{model_dir / str(made.version)}: {summary(made.proof)}")
     note_newer(options.repository)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +22,15 @@ from exporters.quantising import artefact, golden_set, network, ptq
 from exporters.quantising.images import Inputs
 from exporters.quantising.network import Answer, Arrays
 from exporters.quantising.processors import instruction_sets, on
-from exporters.quantising.proof import Proof, prove
+from exporters.quantising.proof import Proof, judge
 
 LOAD_S = 0.8  # of work that the golden set may be
 MAX_GOLDEN = 256
 GOLDEN_POOL = 300  # inputs among which a golden set is chosen
-MAX_DROP = 0.01  # share of decisions on calibration inputs, where layers are selected
+MAX_DROP = 0.5  # of what the limits allow, on calibration inputs, where layers are selected
+MAX_EVALUATION = 5000
 _MIN_GOLDEN = 4
+_ROOM = 1.2  # more inputs than an open limit seems to need
 _BATCH = 8
 
 
@@ -43,7 +46,8 @@ def make(
     model_dir: Path,
     task: str,
     calibration: Inputs,
-    evaluation: Inputs,
+    evaluate: Callable[[int], Inputs],
+    count: int,
     source: str,
     select_layers: bool = True,
     say: Callable[[str], None] = lambda line: None,
@@ -54,7 +58,8 @@ def make(
         model_dir: the model; TorchScript has been converted for OpenVINO.
         task: as services.yaml names it.
         calibration: inputs by which ranges are chosen.
-        evaluation: other inputs, by which it is proven.
+        evaluate: makes a number of other inputs, by which it is proven.
+        count: of those; more where they leave a limit open.
         source: of the calibration inputs, for proof.json.
         select_layers: whether layers may go back to fp32 where the proof does not hold otherwise.
         say: called with a line for each step.
@@ -69,20 +74,35 @@ def make(
     outputs = tuple(next(iter(output.get_names())) for output in model.outputs)
     stated = config.read_config(model_dir / config.FILENAME)
     threshold = stated.parameters["threshold"].string_value
-    decision = golden_set.Decision.of(outputs, float(threshold) if threshold else None)
+    limit = float(threshold) if threshold else None
+    decision = golden_set.Decision.of(outputs, limit)
     fp32 = remembering(network.answering(model, outputs))
+
+    def prove(inputs: Inputs) -> dict[str, Proof]:
+        expected, proofs = all_answers(fp32, inputs.arrays), {}
+        for name in instruction_sets():
+            with on(name, path, outputs) as candidate:
+                found = all_answers(candidate, inputs.arrays)
+            proof = judge(task, expected, found, len(inputs), inputs.labels, sources=inputs.sources, threshold=limit)
+            say(f"{name}: {proof.refusal or 'every limit holds: ' + '; '.join(proof.lines)}")
+            proofs[name] = proof
+        return proofs
+
+    evaluation = evaluate(count)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, artefact.NETWORK)
         for selecting in (False, True)[: 1 + select_layers]:
             say(f"quantising {model_dir.name}{': layers that cost accuracy stay fp32' * selecting}")
-            score = scoring(decision, fp32) if selecting else None
+            score = scoring(task, fp32, outputs, limit) if selecting else None
             int8 = ptq.quantise(model, rows_of(calibration), score, MAX_DROP)
             openvino.save_model(int8, path, compress_to_fp16=False)
-            proofs: dict[str, Proof] = {}
-            for name in instruction_sets():
-                with on(name, path, outputs) as candidate:
-                    proofs[name] = prove(task, fp32, candidate, evaluation.arrays, evaluation.labels)
-                say(f"{'passed' if proofs[name].passed else 'missed'} on {name}: {proofs[name]}")
+            proofs = prove(evaluation)
+            needed = max((one.needed or 0 for proof in proofs.values() for one in proof.findings), default=0)
+            if needed and len(evaluation) < MAX_EVALUATION and not any(map(broken, proofs.values())):
+                count = min(MAX_EVALUATION, math.ceil(_ROOM * needed))
+                say(f"{len(evaluation)} inputs leave it open: {count} are tried")
+                evaluation = evaluate(count)
+                proofs = prove(evaluation)
             if all(proof.passed for proof in proofs.values()):
                 break
         else:
@@ -138,29 +158,42 @@ def remembering(answer: Answer) -> Answer:
     return remembered
 
 
-def scoring(decision: golden_set.Decision, fp32: Answer) -> Callable[[Any, Sequence[Arrays]], float]:
-    """The share of decisions in which a compiled candidate agrees with fp32."""
+def scoring(
+    task: str, fp32: Answer, outputs: Sequence[str], threshold: float | None
+) -> Callable[[Any, Sequence[Arrays]], float]:
+    """How well a compiled candidate answers: 0 as fp32, -1 exactly at the limit of the proof that it is nearest to."""
 
     def score(compiled: Any, batches: Sequence[Arrays]) -> float:
-        agreed = [
-            decision.agree(
-                fp32(batch), {next(iter(key.get_names())): values for key, values in compiled(batch).items()}
-            )
-            for batch in batches
+        def candidate(batch: Arrays) -> Arrays:
+            found = compiled(batch)
+            return {name: found[name] for name in outputs}
+
+        expected, answers = (joined([one(batch) for batch in batches]) for one in (fp32, candidate))
+        proof = judge(task, expected, answers, len(batches), threshold=threshold)
+        costs = [
+            (float(one.limit.at_least) - one.estimate.value) / (float(one.limit.at_least) - one.limit.limit)
+            for one in proof.findings
+            if not one.limit.by_value
         ]
-        return float(np.mean(agreed))
+        return -max(costs, default=math.inf)
 
     return score
+
+
+def joined(answers: Sequence[Arrays]) -> dict[str, npt.NDArray[Any]]:
+    """Answers to batches as one."""
+    return {name: np.concatenate([one[name] for one in answers]) for name in answers[0]}
 
 
 def all_answers(answer: Answer, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
     """The answers to all inputs, [N, ...] each, computed in batches."""
     count = len(next(iter(inputs.values())))
-    parts = [
-        answer({name: values[start : start + _BATCH] for name, values in inputs.items()})
-        for start in range(0, count, _BATCH)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined(
+        [
+            answer({name: values[start : start + _BATCH] for name, values in inputs.items()})
+            for start in range(0, count, _BATCH)
+        ]
+    )
 
 
 def choose(
@@ -200,12 +233,15 @@ def choose(
     return plan, golden_set.contents(decision, stored, expected, plan.chosen), row_s * len(plan.chosen)
 
 
+def broken(proof: Proof) -> bool:
+    """Whether more inputs would not help."""
+    return any(not one.passed and not one.needed for one in proof.findings)
+
+
 def missed(model: str, proofs: Mapping[str, Proof]) -> str:
     """What a proof misses and by how much, in a line."""
-    parts = [
-        f"{finding} (on {name})" for name, proof in proofs.items() for finding in proof.findings if not finding.passed
-    ]
-    return f"the proof of int8 {model} does not hold, and nothing was written: {'; '.join(parts)}"
+    parts = [f"on {name}: {proof.refusal}" for name, proof in proofs.items() if proof.refusal]
+    return f"int8 {model} is not proven, and nothing was written: {'; '.join(parts)}"
 
 
 def digest(inputs: Inputs) -> str:

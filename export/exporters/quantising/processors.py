@@ -1,7 +1,7 @@
 """The instruction sets on which a network is proven: this processor's, and lesser ones that it can be held to.
 
-oneDNN, and so OpenVINO, chooses its kernels by the processor's instruction set, up to ONEDNN_MAX_CPU_ISA. The variable is
-read once, so that each instruction set needs a process of its own.
+oneDNN, and so OpenVINO, chooses its kernels by the processor's instruction set, up to ONEDNN_MAX_CPU_ISA. It reads the
+variable once, so that each instruction set needs a process of its own.
 """
 
 from __future__ import annotations

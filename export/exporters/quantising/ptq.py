@@ -31,8 +31,8 @@ def quantise(
     Args:
         model: an openvino.Model; it is not changed.
         calibration: batches of inputs by name.
-        score: of a compiled candidate on calibration batches, 0 to 1, 1 for the fp32 model. Where it is given, layers
-            go back to fp32, those that cost most first, until the score has dropped by no more than max_drop.
+        score: of a compiled candidate on calibration batches, higher is better. Where it is given, layers go back to
+            fp32, those that cost most first, until the score has dropped by no more than max_drop.
         max_drop: see score.
 
     Raises:
