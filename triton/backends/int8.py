@@ -7,6 +7,7 @@ on the processor that is to serve it. Where it fails, the artefact itself is ser
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -48,7 +49,7 @@ class Int8Network:
                 if hashlib.sha256((folder / name).read_bytes()).hexdigest() != proof["files"][name]:
                     raise Int8Error(f"{name} is not the file that was proven")
             self.network = Network(folder / "model.xml", threads, inputs, outputs, by_name(batches))
-            with np.load(folder / "golden.npz", allow_pickle=False) as golden:
+            with np.load(BytesIO((folder / "golden.npz").read_bytes()), allow_pickle=False) as golden:
                 count, wrong = self._ask(proof["golden"], inputs[0], dict(golden))
             allowed = int(proof["golden"]["allowed"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile, BackendError) as error:

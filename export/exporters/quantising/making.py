@@ -6,7 +6,7 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -97,17 +97,18 @@ def make(
             int8 = ptq.quantise(model, rows_of(calibration), score, MAX_DROP)
             openvino.save_model(int8, path, compress_to_fp16=False)
             proofs = prove(evaluation)
-            needed = max((one.needed or 0 for proof in proofs.values() for one in proof.findings), default=0)
-            if needed and len(evaluation) < MAX_EVALUATION and not any(map(broken, proofs.values())):
-                count = min(MAX_EVALUATION, math.ceil(_ROOM * needed))
-                say(f"{len(evaluation)} inputs leave it open: {count} are tried")
-                evaluation = evaluate(count)
+            more = wanted(proofs.values())
+            if len(evaluation) < more <= MAX_EVALUATION:
+                say(f"{len(evaluation)} inputs leave it open: {more} are tried")
+                evaluation = evaluate(more)
                 proofs = prove(evaluation)
             if all(proof.passed for proof in proofs.values()):
                 break
         else:
             raise ProofMissedError(missed(model_dir.name, proofs))
         layers, quantised = len(ptq.weighted_layers(model)), ptq.quantised_layers(int8)
+        if not quantised:
+            raise ArtefactRefusedError(f"every layer of {model_dir.name} has to stay fp32: serve it as it is")
         with ExitStack() as stack:
             candidates = {name: stack.enter_context(on(name, path, outputs)) for name in proofs}
             plan, golden, work_s = choose(decision, fp32, candidates, evaluation)
@@ -161,7 +162,7 @@ def remembering(answer: Answer) -> Answer:
 def scoring(
     task: str, fp32: Answer, outputs: Sequence[str], threshold: float | None
 ) -> Callable[[Any, Sequence[Arrays]], float]:
-    """How well a compiled candidate answers: 0 as fp32, -1 exactly at the limit of the proof that it is nearest to."""
+    """How well a compiled candidate answers: 1 as fp32 does, 0 exactly at the limit of the proof that it is nearest to."""
 
     def score(compiled: Any, batches: Sequence[Arrays]) -> float:
         def candidate(batch: Arrays) -> Arrays:
@@ -175,7 +176,7 @@ def scoring(
             for one in proof.findings
             if not one.limit.by_value
         ]
-        return -max(costs, default=math.inf)
+        return 1 - max(costs, default=math.inf)
 
     return score
 
@@ -233,9 +234,10 @@ def choose(
     return plan, golden_set.contents(decision, stored, expected, plan.chosen), row_s * len(plan.chosen)
 
 
-def broken(proof: Proof) -> bool:
-    """Whether more inputs would not help."""
-    return any(not one.passed and not one.needed for one in proof.findings)
+def wanted(proofs: Iterable[Proof]) -> int:
+    """How many inputs would settle what proofs leave open; 0 where no number would."""
+    open_ones = [one.needed for proof in proofs for one in proof.findings if not one.passed]
+    return math.ceil(_ROOM * max(one or 0 for one in open_ones)) if open_ones and all(open_ones) else 0
 
 
 def missed(model: str, proofs: Mapping[str, Proof]) -> str:
