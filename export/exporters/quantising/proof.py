@@ -46,7 +46,7 @@ LIMITS: Mapping[str, Sequence[Rule]] = {
     "digits": (
         *(_ENOUGH, _COMPLETE, _TOP_1, _TIES, _SCORES),
         Rule("accuracy", 0.992, True, "at least 99.2 % of the digits are read rightly", by_value=True),
-        Rule("accuracy change", -0.005, True, "accuracy falls by less than 0.5 points"),
+        Rule("accuracy change", -0.01, True, "accuracy falls by less than 1 point"),
     ),
     "detection": (
         *(_ENOUGH, _COMPLETE),
