@@ -27,7 +27,7 @@ LAYERS = {
         ("environment", "services", "samples"),
         ("manifests",),
         ("stack", "exporting"),
-        ("releases", "adding"),
+        ("releases", "adding", "quantising"),
         ("measure",),
     ),
 }
