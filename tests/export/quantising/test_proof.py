@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -317,3 +318,23 @@ def test_saturating_arithmetic_is_refused_and_exact_arithmetic_is_not() -> None:
 
     assert prove("classification", fp32, exact, pixels, batch_size=100).refusal is None
     assert "top-1 agreement" in broken_on(prove("classification", fp32, saturating, pixels, batch_size=100))
+
+
+@pytest.mark.parametrize("task", MAKERS)
+def test_a_recorded_proof_is_judged_by_the_limits_of_today(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = MAKERS[task]()
+    proof = proven(task, old, old)
+    recorded = json.loads(json.dumps(proof.as_json()))
+    assert Proof.from_json(recorded) == proof
+    assert proof.headline in Proof.from_json(recorded).lines[2]
+    for rule in LIMITS[task]:
+        kept = [one for one in recorded["findings"] if one["metric"] != rule.measure]
+        if len(kept) < len(recorded["findings"]):
+            with pytest.raises(ValueError, match=rule.measure):
+                Proof.from_json({**recorded, "findings": kept})
+    stricter = [replace(rule, limit=2 if rule.at_least else -1) for rule in LIMITS[task]]
+    monkeypatch.setitem(LIMITS, task, stricter)  # type: ignore[arg-type]
+    assert broken_on(Proof.from_json(recorded)) == {one["metric"] for one in recorded["findings"]} - {"inputs"}
+    for malformed in ({}, {"passed": True}, {**recorded, "findings": [1]}, {**recorded, "task": "none"}):
+        with pytest.raises(ValueError, match="malformed"):
+            Proof.from_json(malformed)
