@@ -163,7 +163,7 @@ def remembering(answer: Answer) -> Answer:
 def scoring(
     task: str, fp32: Answer, outputs: Sequence[str], threshold: float | None
 ) -> Callable[[Any, Sequence[Arrays]], float]:
-    """How well a compiled candidate answers: 1 as fp32 does, 0 exactly at the limit of the proof that it is nearest to."""
+    """How well a compiled candidate answers: 1 as fp32 does, 0 at the nearest limit of the proof."""
 
     def score(compiled: Any, batches: Sequence[Arrays]) -> float:
         def candidate(batch: Arrays) -> Arrays:

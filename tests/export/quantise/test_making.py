@@ -1,4 +1,4 @@
-"""NNCF quantises a small network; the result is written only where it is proven, and served only where it proves itself.
+"""NNCF quantises a small network: it is written only where it is proven, and served only where it proves itself.
 
 The network tells which of three colours is brightest.
 """
