@@ -63,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         help="inputs that calibrate (default: %(default)s)",
     )
     parser.add_argument(
+        "--images",
+        type=_count,
+        metavar="N",
+        help=f"inputs that prove, 500 or more (default: {images.COUNT}, of digits {LABELLED}); more where they leave a "
+        "limit open",
+    )
+    parser.add_argument(
         "--no-selection", action="store_true", help="where int8 loses too much, do not return layers to fp32"
     )
     parser.add_argument(
@@ -85,7 +92,7 @@ def _quantise(options: argparse.Namespace) -> int:
         task,
         calibration,
         lambda count: images.varied(model_dir, "proof", count, data=options.data, report=say),
-        LABELLED if task == "digits" else images.COUNT,
+        options.images or (LABELLED if task == "digits" else images.COUNT),
         source,
         not options.no_selection,
         say,

@@ -24,6 +24,7 @@ from exporters.errors import RepositoryError
 from exporters.files import content_sha256, locked
 from exporters.golden import read_image
 from exporters.quantising.network import Arrays, newest_artefact
+from exporters.quantising.proof import Proof
 from exporters.repository import write_version
 
 FOLDER = "int8"
@@ -122,7 +123,8 @@ def _rows(output: npt.NDArray[Any], count: int) -> npt.NDArray[np.float64]:
 
 def summary(proof: Mapping[str, Any]) -> str:
     """What a release says of a proof, in a line."""
-    made, sets = proof["quantisation"], ", ".join(proof["instruction_sets"])
+    made = proof["quantisation"]
+    sets = "; ".join(f"{name}: {Proof.from_json(one).headline}" for name, one in proof["instruction_sets"].items())
     return (
         f"int8 by NNCF {made['nncf']}, {made['preset']} preset, {proof['calibration']['inputs']} calibration inputs; "
         f"proven on {sets}"

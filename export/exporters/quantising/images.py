@@ -36,14 +36,14 @@ _PHOTOS: Mapping[Part, Mapping[tuple[str, str], Sequence[str]]] = {
     "calibration": {
         ("skimage", "data"): (
             *("camera.png", "coffee.png", "rocket.jpg", "brick.png", "gravel.png"),
-            *("ihc.png", "moon.png", "cell.png", "text.png"),
+            *("ihc.png", "cell.png", "text.png", "microaneurysms.png"),
         ),
         ("sklearn", "datasets/images"): ("china.jpg",),
     },
     "proof": {
         ("skimage", "data"): (
-            *("astronaut.png", "chelsea.png", "motorcycle_left.png", "coins.png", "grass.png"),
-            *("hubble_deep_field.jpg", "retina.jpg", "page.png", "clock_motion.png"),
+            *("astronaut.png", "chelsea.png", "coins.png", "grass.png", "hubble_deep_field.jpg"),
+            *("retina.jpg", "clock_motion.png", "horse.png"),
         ),
         ("sklearn", "datasets/images"): ("flower.jpg",),
         ("kserve_transformers", "page"): ("dog.jpg",),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from exporters import config
 from exporters.errors import ArtefactRefusedError, ProofMissedError
@@ -192,7 +193,7 @@ def all_answers(answer: Answer, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
     return joined(
         [
             answer({name: values[start : start + _BATCH] for name, values in inputs.items()})
-            for start in range(0, count, _BATCH)
+            for start in tqdm(range(0, count, _BATCH), unit="batch", disable=None, leave=False)
         ]
     )
 

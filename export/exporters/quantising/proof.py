@@ -46,7 +46,7 @@ LIMITS: Mapping[str, Sequence[Rule]] = {
     "digits": (
         *(_ENOUGH, _COMPLETE, _TOP_1, _TIES, _SCORES),
         Rule("accuracy", 0.992, True, "at least 99.2 % of the digits are read rightly", by_value=True),
-        Rule("accuracy change", -0.005, True, "accuracy falls by less than 0.5 points"),
+        Rule("accuracy change", -0.01, True, "accuracy falls by less than 1 point"),
     ),
     "detection": (
         *(_ENOUGH, _COMPLETE),
@@ -60,6 +60,7 @@ LIMITS: Mapping[str, Sequence[Rule]] = {
         Rule("error shift", 0.05, False, "errors change by at most 5 % of the threshold on average"),
     ),
 }
+_WITH_LABELS = frozenset({"accuracy", "accuracy change"})
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,18 @@ class Finding:
         return self.estimate.low, self.estimate.high
 
     @property
-    def line(self) -> str:
-        """The finding as a line."""
+    def measured(self) -> str:
+        """The metric and its value, with the interval where that decides."""
         one = self.estimate
         if self.limit.by_value:
-            measured = f"{one.value:g}"
-        else:
-            measured = f"{one.value:.4f} ({one.low:.4f} to {one.high:.4f} of {one.count})"
+            return f"{self.metric} {one.value:g}"
+        return f"{self.metric} {one.value:.4f} ({one.low:.4f} to {one.high:.4f} of {one.count})"
+
+    @property
+    def line(self) -> str:
+        """The finding as a line."""
         more = f"; about {self.needed} inputs would tell" if self.needed else ""
-        return f"{self.metric} {measured}: {self.ruling.value}: {self.limit.text}{more}"
+        return f"{self.measured}: {self.ruling.value}: {self.limit.text}{more}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,39 @@ class Proof:
         """Why it is not passed; None where it is."""
         return "; ".join(one.line for one in self.findings if not one.passed) or None
 
+    @property
+    def headline(self) -> str:
+        """The measured agreement."""
+        return next((one.measured for one in self.findings if not one.limit.by_value), "nothing was compared")
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Proof:
+        """A proof that `as_json` described, judged by the limits of this checkout.
+
+        Raises:
+            ValueError: it is malformed, or does not say what a limit is about.
+        """
+        try:
+            task, recorded = document["task"], {one["metric"]: one for one in document["findings"]}
+            findings = []
+            for rule in LIMITS[task]:
+                if (one := recorded.get(rule.measure)) is None:
+                    if rule.measure in _WITH_LABELS:
+                        continue
+                    raise ValueError(f"it does not state: {rule.measure}")
+                low, high = one["interval"]
+                estimate = Estimate(
+                    math.nan if one["estimate"] is None else float(one["estimate"]),
+                    -math.inf if low is None else float(low),
+                    math.inf if high is None else float(high),
+                    int(one["count"]),
+                    sure=one["sure"] is True,
+                )
+                findings.append(Finding(rule.measure, rule, estimate, rule.judge(estimate), one["needed"]))
+            return cls(task, int(document["inputs"]), int(document["sources"]), tuple(findings))
+        except (LookupError, TypeError, AttributeError) as exc:
+            raise ValueError(f"it is malformed ({exc!r})") from exc
+
     def as_json(self) -> dict[str, Any]:
         """The proof as a JSON object; a bound that is not finite is null."""
         return {
@@ -149,6 +186,7 @@ class Proof:
                     "estimate": _finite(one.estimate.value),
                     "interval": [_finite(bound) for bound in one.interval],
                     "count": one.estimate.count,
+                    "sure": one.estimate.sure,
                     "ruling": one.ruling.value,
                     "needed": one.needed,
                     "passed": one.passed,

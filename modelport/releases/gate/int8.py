@@ -10,6 +10,7 @@ from typing import Any
 
 from exporters.files import content_sha256
 from exporters.quantising.artefact import ANSWER, FOLDER, GOLDEN, NETWORK, PROOF, WEIGHTS
+from exporters.quantising.proof import Proof
 from exporters.repository import versions
 from modelport.releases.errors import GateError
 
@@ -61,6 +62,13 @@ def check_int8(folder: Path) -> None:
             raise GateError(f"{name}/{PROOF} is no proof ({exc!r}): quantise the model again") from exc
         if failed:
             raise GateError(f"{name} was not proven on {failed[0]}: quantise the model again")
+        for key, one in proof["instruction_sets"].items():
+            try:
+                refusal = Proof.from_json(one).refusal
+            except ValueError as exc:
+                raise GateError(f"{name}/{PROOF} is no proof on {key}: {exc}: quantise the model again") from exc
+            if refusal:
+                raise GateError(f"{name} misses a limit on {key}: {refusal}: quantise the model again")
         for path in (int8 / file for file in (NETWORK, WEIGHTS, GOLDEN, ANSWER)):
             if path not in expected:
                 raise GateError(f"{name}/{PROOF} says nothing of {path.name}: quantise the model again")
