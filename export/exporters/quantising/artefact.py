@@ -58,7 +58,7 @@ def write(model_dir: Path, network: Path, golden: Arrays, answer: Mapping[str, A
         folder.mkdir()
         shutil.copyfile(network, folder / NETWORK)
         shutil.copyfile(network.with_suffix(".bin"), folder / WEIGHTS)
-        np.savez_compressed(folder / GOLDEN, **golden)
+        np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
         (folder / ANSWER).write_text(json.dumps(answer) + "\n")
         files = {path.name: content_sha256(path) for path in sorted(folder.iterdir())}
         origin = {"file": artefact.name, "sha256": content_sha256(artefact)}
@@ -118,7 +118,7 @@ def golden_answer(fp32: Mapping[str, Any], answers: Mapping[str, Arrays]) -> dic
 
 
 def _rows(output: npt.NDArray[Any], count: int) -> npt.NDArray[np.float64]:
-    return output[0].astype(np.float64)[:count]
+    return np.asarray(output[0], np.float64)[:count]
 
 
 def summary(proof: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ class Decision:
         """How far each answer is from another decision, [N]; logarithms of ratios of scores."""
         scores = np.log(np.maximum(outputs[self.output].astype(np.float64), 1e-30))
         if self.kind == "above":
-            return np.abs(scores[:, 0] - np.log(max(self.threshold, 1e-30)))
+            return np.asarray(np.abs(scores[:, 0] - np.log(max(self.threshold, 1e-30))), np.float64)
         if self.kind == "class":
             second, first = np.partition(scores, -2, axis=-1)[:, -2:].T
             return np.asarray(first - second)

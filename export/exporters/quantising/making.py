@@ -249,7 +249,8 @@ def missed(model: str, proofs: Mapping[str, Proof]) -> str:
 
 def digest(inputs: Inputs) -> str:
     """The sha256 of inputs."""
-    return _digest(inputs.arrays).hexdigest()
+    found: str = _digest(inputs.arrays).hexdigest()
+    return found
 
 
 def _digest(arrays: Arrays) -> Any:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from exporters import safety
 from exporters.errors import ArtefactRefusedError
+from exporters.quantising.artefact import FOLDER
 from exporters.repository import versions
 from modelport.releases.errors import GateError
 from modelport.releases.gate.configs import read_config
-from modelport.releases.gate.int8 import FILES, FOLDER
+from modelport.releases.gate.int8 import FILES
 
 ARTEFACTS = {
     "onnxruntime_onnx": r"model\.onnx",
