@@ -50,7 +50,7 @@ class Health:
             if model.release:
                 entry["release"] = model.release
             if model.precision:
-                entry["precision"] = model.precision
+                entry |= cast(ModelState, {"precision": model.precision})
             if model.draining:
                 entry["draining"] = [release or "initial" for release in model.draining]
             if model.refused:
