@@ -5,7 +5,7 @@ TAG ?= 0.1.0
 RUN := .venv/bin/modelport
 SET_UP = $(PYTHON) -m modelport.environment $(if $(filter file,$(origin PYTHON)),,--exactly)
 
-.PHONY: help python setup serve status logs test test-slow check export train demo torture soak bench tune load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
+.PHONY: help python setup serve status logs test test-slow check export quantise train demo torture soak bench tune load prometheus release publish manifests lint-manifests overlay render deploy undeploy check-cluster test-cluster canary promote rollback shadow releases compare evaluate update images smoke publish-images move-images clean clean-frameworks
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: python  ## check format, lint and types
 
 export: setup  ## build artefacts in model_repository/ from weights (MODEL="yolov3_tiny mnist", ARGS="--cfg my.cfg ...")
 	@$(RUN) export $(MODEL) $(ARGS)
+
+quantise: setup  ## make an int8 network of a model, prove it, and write it as a new version: MODEL=yolov3_tiny [DATA=folder]
+	@$(RUN) quantise "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 train: setup  ## train a model: MODEL=mnist|anomaly|cars, DATA=, COLUMN=, EPOCHS=, SEED=, ARGS="--resume"
 	@$(RUN) train $(MODEL) $(if $(DATA),--data $(DATA)) $(if $(COLUMN),--column $(COLUMN)) \
@@ -142,5 +145,5 @@ move-images: setup  ## write the names of published images into manifests/images
 clean:  ## remove build/ and the artefacts, keep the environments
 	@rm -rf build model_repository/*/[0-9]*
 
-clean-frameworks:  ## remove the environments of PyTorch and TensorFlow; a command that needs one creates it again
-	@rm -rf .venv-torch .venv-tensorflow
+clean-frameworks:  ## remove the environments of PyTorch, TensorFlow and NNCF; a command that needs one creates it again
+	@rm -rf .venv-torch .venv-tensorflow .venv-quantise

@@ -47,6 +47,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "remove": Command("modelport.adding", "remove a model that was added", (), ("remove",)),
     "train": Command("exporters.training", "train mnist, anomaly or cars", ("tensorflow",), framework="tensorflow"),
+    "quantise": Command(
+        "modelport.quantising", "make an int8 network of a model, and prove it", ("quantise",), framework="quantise"
+    ),
     "demo": Command("modelport.stack.demo", "send the sample images to a running stack, draw the detections"),
     "client": Command("kserve_transformers.client", "send files or folders to a running service", ("client",)),
     "api-key": Command("kserve_transformers.api_keys", "create an API key for `serve --api_keys FILE`"),
@@ -87,7 +90,9 @@ COMMANDS: Mapping[str, Command] = {
         "modelport.manifests.images", "write the names of published images into manifests/images", ("manifests",)
     ),
     "bench": Command(
-        "modelport.measure.bench", "measure beside raw models and legacy servers", ("test", "bench", *FRAMEWORKS)
+        "modelport.measure.bench",
+        "measure beside raw models and legacy servers",
+        ("test", "bench", "torch", "tensorflow"),
     ),
     "tune": Command(
         "modelport.measure.tune", "find the instances, threads and batching that suit a model on this machine"

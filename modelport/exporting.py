@@ -123,6 +123,14 @@ def _to_convert(model_dir: Path) -> bool:
         raise ConversionError(f"{model_dir.name}: {error}") from error
 
 
+def note_newer(repository: Path) -> None:
+    """Say which running stacks of a model repository serve older versions than it has."""
+    for stack in running():
+        if Path(stack.repository).resolve() == repository.resolve():
+            for model in stack.newer():
+                say(f"note: the stack on port {stack.port}: {newer(model)}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -133,9 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_exporters(None, given)  # Darknet's need no framework; what is wrong is said there
     try:
         failed = export(models or [*MODELS, *added], known.repository)
-        for stack in running():
-            if Path(stack.repository).resolve() == known.repository.resolve():
-                say("\n".join(f"note: the stack on port {stack.port}: {newer(model)}" for model in stack.newer()))
+        note_newer(known.repository)
         return failed
     except SetupError as error:
         say(f"setup: {error}", error=True)

@@ -18,22 +18,16 @@ sys.modules[spec.name] = run  # dataclasses look their module up
 spec.loader.exec_module(run)
 
 TORCH, TENSORFLOW = "tests/export/torch", "tests/export/tensorflow"
-ALL_TORCH, ALL_TENSORFLOW = (str(run.FOLDERS[framework]) for framework in ("torch", "tensorflow"))
+EVERY = {framework: [str(folder)] for framework, folder in run.FOLDERS.items()}
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param(
-            [], {None: [str(run.TESTS)], "torch": [ALL_TORCH], "tensorflow": [ALL_TENSORFLOW]}, id="no argument"
-        ),
+        pytest.param([], {None: [str(run.TESTS)], **EVERY}, id="no argument"),
         pytest.param(
             ["-x", "-k", "tests"],
-            {
-                None: ["-x", "-k", "tests", str(run.TESTS)],
-                "torch": ["-x", "-k", "tests", ALL_TORCH],
-                "tensorflow": ["-x", "-k", "tests", ALL_TENSORFLOW],
-            },
+            {key: ["-x", "-k", "tests", *paths] for key, paths in {None: [str(run.TESTS)], **EVERY}.items()},
             id="an option's value is no path",
         ),
         pytest.param(
@@ -42,7 +36,7 @@ ALL_TORCH, ALL_TENSORFLOW = (str(run.FOLDERS[framework]) for framework in ("torc
         pytest.param(["tests/fuzz", "-q"], {None: ["-q", "tests/fuzz"]}, id="no framework's"),
         pytest.param(
             ["tests/export"],
-            {None: ["tests/export"], "torch": [ALL_TORCH], "tensorflow": [ALL_TENSORFLOW]},
+            {None: ["tests/export"], **EVERY},
             id="a folder around the frameworks'",
         ),
         pytest.param(
@@ -59,7 +53,7 @@ def test_each_path_goes_to_its_session(arguments: list[str], expected: dict[str 
 @pytest.mark.parametrize(("arguments", "speed"), [([], "not slow"), (["--slow"], "slow"), (["-x"], "not slow")])
 def test_without_a_selection_each_test_is_in_one_of_three_lanes(arguments: list[str], speed: str) -> None:
     alone, stack, frameworks = run.lanes(arguments)
-    assert [session.framework for session in (*alone, *stack, *frameworks)] == [None, None, "torch", "tensorflow"]
+    assert [session.framework for session in (*alone, *stack, *frameworks)] == [None, None, *EVERY]
     chosen = [session.arguments[session.arguments.index("-m", 2) + 1] for session in (*alone, *stack)]
     assert chosen == [f"{speed} and not stack", f"{speed} and stack"]
     assert {" ".join(session.arguments[:2]) for session in frameworks} == {f"-m {speed}"}
@@ -67,7 +61,7 @@ def test_without_a_selection_each_test_is_in_one_of_three_lanes(arguments: list[
 
 def test_what_is_selected_runs_one_after_another() -> None:
     (lane,) = run.lanes(["-k", "letterbox"])
-    assert [session.framework for session in lane] == [None, "torch", "tensorflow"]
+    assert [session.framework for session in lane] == [None, *EVERY]
     assert all(session.arguments[:2] == ["-k", "letterbox"] for session in lane)
 
 

@@ -8,6 +8,7 @@ ExportError
  ├── WeightsInvalidError        a file of weights is not the expected one
  ├── DarknetError               a cfg or weights file breaks Darknet's format, or uses an unsupported part of it
  ├── ArtefactRefusedError       an artefact is dangerous, or does not answer as its reference does
+ ├── ProofMissedError           an int8 network loses more than it may
  ├── ConfigInvalidError         a config.pbtxt is missing or malformed
  ├── RepositoryError            the model repository or the cache cannot be written
  └── TrainingDataError          training data are missing, damaged or too few
@@ -52,6 +53,10 @@ class DarknetError(ExportError):
 
 class ArtefactRefusedError(ExportError):
     """An artefact is dangerous, or does not answer as its reference does."""
+
+
+class ProofMissedError(ExportError):
+    """An int8 network loses more than the limits of its task allow."""
 
 
 class ConfigInvalidError(ExportError):

@@ -1,9 +1,9 @@
 """Makes the Python environments and installs the pinned requirements, with the standard library only.
 
-.venv serves and runs the commands. .venv-torch and .venv-tensorflow are layers on it, one for each framework: they see
-its packages, and it sees none of theirs. TensorFlow and PyTorch never share a process, and what only serves installs
-neither. Each command names what it needs (`ensure`); a second call finds a stamp and costs nothing. Every failure is
-one line that says what to do.
+.venv serves and runs the commands. .venv-torch, .venv-tensorflow and .venv-quantise are layers on it, one for each
+framework: they see its packages, and it sees none of theirs. TensorFlow and PyTorch never share a process, and what
+only serves installs neither. Each command names what it needs (`ensure`); a second call finds a stamp and costs
+nothing. Every failure is one line that says what to do.
 """
 
 from modelport.environment.layers import BASE, FRAMEWORKS, Environment, installed_version

@@ -35,7 +35,8 @@ class Environment:
 BASE = Environment(ROOT / ".venv", disk="2 GB")
 TORCH = Environment(ROOT / ".venv-torch", disk="1 GB (for CUDA 4 GB)", base=BASE)
 TENSORFLOW = Environment(ROOT / ".venv-tensorflow", disk="2 GB", base=BASE)
-FRAMEWORKS: Mapping[str, Environment] = {"torch": TORCH, "tensorflow": TENSORFLOW}
+QUANTISE = Environment(ROOT / ".venv-quantise", disk="0.1 GB", base=BASE)
+FRAMEWORKS: Mapping[str, Environment] = {"torch": TORCH, "tensorflow": TENSORFLOW, "quantise": QUANTISE}
 
 
 def version_of(environment: Environment) -> str:

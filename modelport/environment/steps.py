@@ -10,7 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from modelport.environment.layers import BASE, TENSORFLOW, TORCH, Environment, make_base, make_layer, version_of
+from modelport.environment.layers import (
+    BASE,
+    QUANTISE,
+    TENSORFLOW,
+    TORCH,
+    Environment,
+    make_base,
+    make_layer,
+    version_of,
+)
 from modelport.environment.machine import SUPPORTED, unusable_checkout
 from modelport.environment.packages import HASHED, REQUIREMENTS, UNRESOLVED, pip
 from modelport.environment.project import ROOT, SetupError, say
@@ -60,6 +69,7 @@ NEEDS: Mapping[str, tuple[Step, ...]] = {
         Step(TORCH, "torch-build.txt", install=install_torch),
     ),
     "tensorflow": (Step(TENSORFLOW, "tensorflow.txt"),),
+    "quantise": (Step(QUANTISE, "quantise.txt"),),
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from exporters.files import content_sha256
+from exporters.quantising.artefact import summary
 from exporters.repository import versions
 from kserve_transformers.drift.reference import FILE as DRIFT_FILE
 from modelport import services
@@ -18,6 +19,7 @@ from modelport.environment import ROOT, installed_version
 from modelport.releases.errors import NotFoundError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
+from modelport.releases.gate.int8 import folder_of, read_proof
 from modelport.releases.release import DIGITS, FileRecord, ModelRecord, Release, content_digest
 
 PROVENANCE = ("weights", "weights_source", "weights_licence", "weights_sha256", "accuracy", "warning")
@@ -29,6 +31,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "pytorch_libtorch": ("torch", "torchvision", "openvino"),
     "tensorflow_savedmodel": ("tensorflow-cpu", "keras", "openvino"),
 }
+QUANTISED_WITH = ("nncf", "openvino")
 CHECKED_WITH = ("numpy", "tritonclient")
 
 
@@ -91,6 +94,7 @@ def describe(service: str, folder: Path) -> Release:
     records = {name: FileRecord(content_sha256(path), path.stat().st_size) for name, path in files.items()}
     models = {path.name: _describe_model(path) for path in sorted(folder.iterdir())}
     packages = [name for model in models.values() for name in PACKAGES.get(model.platform, ())]
+    packages += [name for model in models.values() if "quantisation" in model.weights for name in QUANTISED_WITH]
     now = datetime.now(UTC)
     commit = _git("rev-parse", "HEAD")
     return Release(
@@ -109,6 +113,8 @@ def describe(service: str, folder: Path) -> Release:
 def _describe_model(model_dir: Path) -> ModelRecord:
     config = read_config(model_dir / "config.pbtxt")
     weights = {key: config.parameters[key].string_value for key in PROVENANCE if key in config.parameters}
+    if int8 := folder_of(model_dir):
+        weights["quantisation"] = summary(read_proof(int8))
     golden = {
         name: {
             "shape": list(output.values.shape),

@@ -77,6 +77,9 @@ def build(
                     check(staging)
                     report(f"passed: {what}")
             release = describe(service, staging)
+            for name, model in release.models.items():
+                if "quantisation" in model.weights:
+                    report(f"{name}: {model.weights['quantisation']}")
             for name, known in built(service, root).items():
                 if known.digest == release.digest:
                     kept = verify(Folder(place / name))

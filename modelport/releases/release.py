@@ -38,7 +38,7 @@ class ModelRecord:
 
     Attributes:
         weights: provenance as config.pbtxt states it: weights (trained or untrained), weights_source,
-            weights_licence, weights_sha256, accuracy, warning.
+            weights_licence, weights_sha256, accuracy, warning; quantisation, where it has an int8 network.
         golden: by output name: shape and leading values of the golden answer, and the absolute tolerance.
     """
 

@@ -72,6 +72,7 @@ def lines(state: dict[str, Any]) -> Iterator[str]:
         counts = str(service["requests"]), str(service["failed"])
         for model in service["models"] or [{"name": "", "ready": False, "reason": service["reason"]}]:
             told = "ready" if model["ready"] else f"not ready: {model.get('reason')}"
+            told += f" ({model['precision']})" if model.get("precision") else ""
             rows.append((name, model["name"], model.get("release") or "", *counts, told))
             name, counts = "", ("", "")
     yield table(rows)

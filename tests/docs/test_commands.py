@@ -33,7 +33,7 @@ NOT_RUN = {
     **dict.fromkeys(("openssl", "cosign"), "keys and signatures by other programs"),
     "make serve": "tests/integration/test_stack_lifecycle.py and test_overlay.py",
     "make export": "tests/export, and the stack of this session",
-    "make train": "tests/export",
+    **dict.fromkeys(("make train", "modelport quantise"), "tests/export"),
     **dict.fromkeys(("make status", "make logs"), "tests/modelport/stack"),
     "modelport api-key": "tests/transformers/test_api_keys.py",
     "modelport client detector s3://": "tests/transformers/client/test_outputs.py",

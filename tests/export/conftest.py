@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 # A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
-collect_ignore = [framework for framework in ("torch", "tensorflow") if importlib.util.find_spec(framework) is None]
+MODULES = {"torch": "torch", "tensorflow": "tensorflow", "quantise": "nncf"}
+collect_ignore = [folder for folder, module in MODULES.items() if importlib.util.find_spec(module) is None]
 
 
 @dataclass

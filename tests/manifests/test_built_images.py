@@ -167,7 +167,7 @@ print(network({"images": numpy.zeros((2, 28, 28, 1), numpy.uint8)})["probabiliti
     with built("triton/Dockerfile", ("backends.txt", "openvino.txt"), TRITON) as (container, folder):
         backends = folder / "opt" / "tritonserver" / "backends"
         assert (backends / "tensorflow" / "model.py").is_file()
-        for module in ("modelport_backend.py", "openvino_model.py"):
+        for module in ("modelport_backend.py", "openvino_model.py", "int8.py"):
             assert (backends / "python" / module).is_file()
         assert not [*folder.rglob("*-packages/tensorflow"), *folder.rglob("*-packages/torch")]
         run = ["run", "--user=1000:1000", f"--volume={saved}:/saved_model:ro", container, "--"]

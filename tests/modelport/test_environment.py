@@ -24,7 +24,16 @@ from modelport.environment import __main__ as entry
 from modelport.environment import machine, pytorch
 
 SERVES = ("transformers.txt", "serve.txt", "reference.txt", "openvino.txt")
-FILES = (*SERVES, "dev.txt", "torch.txt", "torchvision.txt", "torch-build.txt", "torch-cuda.txt", "tensorflow.txt")
+FILES = (
+    *SERVES,
+    "dev.txt",
+    "torch.txt",
+    "torchvision.txt",
+    "torch-build.txt",
+    "torch-cuda.txt",
+    "tensorflow.txt",
+    "quantise.txt",
+)
 # What hatchling does for the real project, without it: an editable wheel with nothing in it.
 BACKEND = """
 import zipfile

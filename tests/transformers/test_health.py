@@ -18,6 +18,7 @@ def model(**state):
         "condition": "well",
         "release": None,
         "draining": [],
+        "precision": None,
         "refused": None,
         "known_declaration": None,
     }
@@ -45,6 +46,7 @@ def report(one):
             {"ready", "condition", "release", "draining"},
             id="a release took over",
         ),
+        pytest.param(model(precision="int8"), {"ready", "condition", "precision"}, id="an int8 network serves"),
         pytest.param(model(refused=("r3", "wrong")), {"ready", "condition", "refused"}, id="a release was refused"),
     ],
 )

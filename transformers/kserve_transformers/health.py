@@ -49,6 +49,8 @@ class Health:
                 entry["reason"] = reason
             if model.release:
                 entry["release"] = model.release
+            if model.precision:
+                entry |= cast(ModelState, {"precision": model.precision})
             if model.draining:
                 entry["draining"] = [release or "initial" for release in model.draining]
             if model.refused:

@@ -33,7 +33,11 @@ SPANS = Counter("modelport_spans_total", "Spans of traces: sent, failed, or drop
 MODEL_READY = Gauge("modelport_model_ready", "1 where the model is ready", ["model"])
 GOLDEN_DRIFT = Gauge("modelport_golden_drift", "Golden answer's largest error as a share of what is allowed", ["model"])
 SERVICE_READY = Gauge("modelport_service_ready", "1 where a model of the service's chain can answer", ["service"])
-MODEL = Info("modelport_model", "What serves: its version, its release, and whether its weights are trained", ["model"])
+MODEL = Info(
+    "modelport_model",
+    "What serves: its version, its release, whether its weights are trained; precision where it has an int8 network",
+    ["model"],
+)
 BREAKER_OPEN = Gauge("modelport_breaker_open", "1 while a model's circuit breaker is open", ["model"])
 IN_FLIGHT = Gauge("modelport_in_flight", "Batches that wait for a model or run on it", ["model"])
 RECORDED = Counter("modelport_recorded_total", "Requests in the record", ["service"])

@@ -17,10 +17,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
+
+if TYPE_CHECKING:
+    from int8 import Int8Network
 
 Tensors = Mapping[str, npt.NDArray]
 
@@ -118,6 +122,7 @@ class BatchedModel(ABC):
     """A Triton model that runs batches. Nothing of a request is kept on it."""
 
     artefact: str  # file or folder in the version's folder
+    threads_parameter: str  # of config.pbtxt: threads of one inference
 
     @abstractmethod
     def load(self, path: Path, parameters: Mapping[str, str]) -> None:
@@ -137,8 +142,11 @@ class BatchedModel(ABC):
         path = folder / (config["default_model_filename"] or self.artefact)
         if not path.exists():
             raise BackendError(f"version {folder.name} has no {path.name}: run `make export`")
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         with yielding():
-            self.load(path, {key: value["string_value"] for key, value in config["parameters"].items()})
+            self.int8 = self._proven_int8(folder / "int8", parameters)
+            if self.int8 is None:
+                self.load(path, parameters)
             for rows in range(min(1, config["max_batch_size"]), min(2, config["max_batch_size"]) + 1):
                 used_s = self._rehearse(rows)
         if used_s > HEAVY_S:
@@ -151,6 +159,22 @@ class BatchedModel(ABC):
         answers = iter(self._answer([inputs for inputs in read if not isinstance(inputs, BackendError)]))
         outcomes = [inputs if isinstance(inputs, BackendError) else next(answers) for inputs in read]
         return [_failure(one) if isinstance(one, Exception) else _success(one) for one in outcomes]
+
+    def _proven_int8(self, folder: Path, parameters: Mapping[str, str]) -> "Int8Network | None":
+        """The int8 network beside the artefact, where there is one and this processor computes it well; says which."""
+        if not folder.is_dir():
+            return None
+        from int8 import Int8Error, Int8Network
+
+        threads = thread_count(parameters, self.threads_parameter)
+        model = f"{folder.parent.parent.name} {folder.parent.name}"
+        try:
+            network = Int8Network(folder, threads, self.inputs, self.outputs, self.batches)
+        except Int8Error as error:
+            pb_utils.Logger.log_warn(f"model {model} serves fp32, not int8: {error}")
+            return None
+        pb_utils.Logger.log_info(f"model {model} serves int8: {network.passed}")
+        return network
 
     def _answer(self, requests: Sequence[Tensors]) -> list[Tensors | Exception]:
         """Outputs or the failure of each request; together when that works, else one by one."""
@@ -171,7 +195,7 @@ class BatchedModel(ABC):
         return [{name: rows[start:stop] for name, rows in outputs.items()} for start, stop in pairwise(edges)]
 
     def _checked_run(self, inputs: Tensors) -> Tensors:
-        outputs = self.run(inputs)
+        outputs = (self.int8 or self).run(inputs)
         rows = (len(inputs[self.inputs[0].name]),) if self.batches else ()
         for spec in self.outputs:
             if spec.name not in outputs:

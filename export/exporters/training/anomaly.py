@@ -6,6 +6,7 @@ then all of it counts as clean, and there is no score.
 """
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,8 @@ def train(options: Options) -> Path:
         TrainingDataError: the data are missing, damaged or too few.
         WeightsUnavailableError: the public data are unavailable.
     """
-    own = options.data is not None
-    with Fetcher((), report=options.report) as fetcher:
-        clean_file = options.data or fetcher.fetch(_TRAIN).path
-        test_file = None if own else fetcher.fetch(_TEST).path
-    clean = read_column(clean_file, options.column or (None if own else "value"))
+    files = {"train": options.data} if options.data is not None else public_files(options.report)
+    clean = read_column(files["train"], options.column or (None if options.data is not None else "value"))
     tensorflow_runtime.start(options.seed).config.experimental.enable_op_determinism()
     network = anomaly.network()
     used, held_out = split(clean)
@@ -99,8 +97,8 @@ def train(options: Options) -> Path:
         "greatest_error_clean": round(threshold / MARGIN, 6),
     }
     accuracy = "no anomaly known to measure it by"
-    if test_file is not None:
-        judged = judge(network, test_file, clean)
+    if "test" in files:
+        judged = judge(network, files["test"], clean)
         score |= judged.score(threshold)
         found = "found" if score["anomaly_found"] else "MISSED"
         accuracy = f"known anomaly {found}, {score['false_alarms']} false alarms in {score['windows']} windows"
@@ -108,7 +106,6 @@ def train(options: Options) -> Path:
 
     weights = options.output / anomaly.WEIGHTS
     save_weights(network, anomaly.network(), weights)
-    files = {"train": clean_file} | ({"test": test_file} if test_file else {})
     record = TrainingRecord(
         model="anomaly",
         seed=options.seed,
@@ -123,6 +120,16 @@ def train(options: Options) -> Path:
     draw_errors(reports / "errors.png", errors, threshold, "unit of the series")
     draw_history(reports / "history.png", history, ("loss",))
     return weights
+
+
+def public_files(report: Callable[[str], None]) -> dict[str, Path]:
+    """The archive's series: "train" is its clean part, "test" all of it, with the anomaly.
+
+    Raises:
+        WeightsUnavailableError: they cannot be downloaded.
+    """
+    with Fetcher((), report=report) as fetcher:
+        return {name: fetcher.fetch(file).path for name, file in (("train", _TRAIN), ("test", _TEST))}
 
 
 def read_column(path: Path, column: str | None) -> npt.NDArray[np.float32]:

@@ -130,7 +130,7 @@ def declaration(model_dir: Path, config: Config) -> Declaration:
 def alone(model: str, batch: int, config: Config) -> Callable[[], None]:
     """A function that runs the model once over a batch of its golden sample."""
     folder = REPOSITORY / model
-    sample = GoldenSample.load(folder, declaration(folder, config).input)
+    sample = GoldenSample.load(folder, declaration(folder, config).input, "1")
     run, rows = load(folder, config), np.ascontiguousarray(np.repeat(sample.batch, batch, axis=0))
     return lambda: void(run(rows))
 

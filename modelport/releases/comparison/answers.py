@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from exporters.matching import IOU_THRESHOLD, pair_boxes
 from kserve_transformers.arrays.boxes import box_iou
 from kserve_transformers.record.predictions import read_prediction
-
-IOU_THRESHOLD = 0.5
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -114,15 +113,9 @@ def _boxes_difference(
     new_boxes: npt.NDArray[np.float32],
     iou_threshold: float,
 ) -> Difference:
-    """Pair boxes of the same label greedily, by descending IoU, each box in one pair at most."""
     overlaps = box_iou(old_boxes, new_boxes)
     same = np.array([[a == b for b in new.labels] for a in old.labels], bool).reshape(overlaps.shape)
-    iou = np.where(same, overlaps, 0)
-    pairs: list[tuple[int, int]] = []
-    while iou.size and iou.max() >= iou_threshold:
-        i, j = (int(index) for index in np.unravel_index(iou.argmax(), iou.shape))
-        pairs.append((i, j))
-        iou[i, :] = iou[:, j] = -1
+    pairs = pair_boxes(overlaps, same, iou_threshold)
     olds, news = {i for i, _ in pairs}, {j for _, j in pairs}
     return Difference(
         agreed=2 * len(pairs),

@@ -9,12 +9,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from modelport.releases.comparison import statistics
+from exporters import statistics
+from exporters.statistics import Estimate
 from modelport.releases.comparison.answers import Answer, Difference, difference
 from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.comparison.side import Side
-from modelport.releases.comparison.statistics import Estimate
 from modelport.releases.errors import ComparisonError
 
 WARM_UP = 3  # requests to each release that are not measured

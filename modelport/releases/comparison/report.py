@@ -13,11 +13,12 @@ from typing import Any
 import cv2
 
 from exporters.files import replace_file
+from exporters.rules import Finding, Rule
+from exporters.statistics import CONFIDENCE, Estimate
 from exporters.table import table
 from modelport.releases.comparison.drawing import caption, draw
 from modelport.releases.comparison.measuring import Compared, Observations
-from modelport.releases.comparison.statistics import CONFIDENCE, Estimate
-from modelport.releases.comparison.verdict import Finding, Rule, Verdict
+from modelport.releases.comparison.verdict import Verdict
 
 MAX_DRAWN = 8  # samples
 _MAX_LABELS = 5

@@ -4,36 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-from modelport.releases.comparison.statistics import Estimate
-
-
-class Finding(Enum):
-    """What a confidence interval says about a rule."""
-
-    HOLDS = "holds"
-    BROKEN = "broken"
-    OPEN = "open"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A limit for a measure; it applies only where that was measured."""
-
-    measure: str
-    limit: float
-    at_least: bool
-    text: str
-
-    def judge(self, estimate: Estimate) -> Finding:
-        """HOLDS or BROKEN where the whole interval is on one side of the limit; OPEN where it contains the limit."""
-        if not estimate.sure:
-            return Finding.OPEN
-        worst, best = (estimate.low, estimate.high) if self.at_least else (-estimate.high, -estimate.low)
-        limit = self.limit if self.at_least else -self.limit
-        return Finding.HOLDS if worst >= limit else Finding.BROKEN if best < limit else Finding.OPEN
-
+from exporters.rules import Finding, Rule
+from exporters.statistics import Estimate
 
 RULES: Sequence[Rule] = (
     Rule("agreement", 0.9, True, "at least 90 % of the answers (of a detector: of the boxes) agree"),

@@ -8,8 +8,8 @@ from typing import Any
 
 from scipy import stats
 
-from modelport.releases.comparison import statistics
-from modelport.releases.comparison.statistics import Estimate
+from exporters import statistics
+from exporters.statistics import Estimate
 from modelport.releases.evaluation.outcomes import Outcome
 
 ACCURACY, TOP_5 = "accuracy", "top-5 accuracy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelport.releases.comparison.statistics import MIN_SAMPLES
+from exporters.statistics import MIN_SAMPLES
 from modelport.releases.errors import EvaluationError
 from modelport.releases.evaluation import classification, detection
 from modelport.releases.evaluation.report import Report

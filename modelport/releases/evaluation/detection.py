@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from modelport.releases.comparison.statistics import CONFIDENCE, MIN_SAMPLES, SEED, Estimate
+from exporters.statistics import CONFIDENCE, MIN_SAMPLES, SEED, Estimate
 from modelport.releases.evaluation.outcomes import Outcome
 
 MAP, MAP_50 = "mAP@0.5:0.95", "mAP@0.5"

@@ -11,11 +11,11 @@ from typing import Any
 import cv2
 
 from exporters.files import replace_file
+from exporters.statistics import MIN_SAMPLES, Estimate
 from exporters.table import table
 from modelport.releases.comparison.answers import Answer, difference
 from modelport.releases.comparison.drawing import caption, draw
 from modelport.releases.comparison.samples import Sample
-from modelport.releases.comparison.statistics import MIN_SAMPLES, Estimate
 from modelport.releases.errors import EvaluationError
 from modelport.releases.evaluation.classification import NO_ANSWER
 from modelport.releases.evaluation.labelled import LabelledData

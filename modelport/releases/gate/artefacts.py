@@ -14,6 +14,7 @@ from exporters.config import dtype
 from exporters.repository import versions
 from modelport.exporting import FRAMEWORK, framework_python
 from modelport.releases.errors import GateError
+from modelport.releases.gate import int8
 from modelport.releases.gate.configs import read_config, read_configs
 from modelport.releases.gate.golden import read_sample
 from modelport.releases.gate.harmless import unreadable
@@ -30,11 +31,13 @@ def check_artefacts(folder: Path) -> None:
         SetupError: the framework that reads the artefact could not be installed.
     """
     for model_dir in sorted(folder.iterdir()):
-        signature = _signature(model_dir)
+        folder_int8 = int8.folder_of(model_dir)
+        signatures = [_signature(model_dir), *([int8.signature(folder_int8)] if folder_int8 else [])]
         for path, config in read_configs(model_dir):
             name = f"{model_dir.name}/{path.relative_to(model_dir).as_posix()}"
-            _compare(name, "input", config.input, signature["inputs"])
-            _compare(name, "output", config.output, signature["outputs"])
+            for signature in signatures:
+                _compare(name, "input", config.input, signature["inputs"])
+                _compare(name, "output", config.output, signature["outputs"])
 
 
 def check_labels(folder: Path) -> None:

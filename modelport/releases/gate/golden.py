@@ -11,6 +11,7 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from exporters.config import dtype
+from exporters.repository import versions
 from kserve_transformers.predictor.declaration import TensorSpec
 from kserve_transformers.predictor.golden import GoldenSample
 from modelport.releases.errors import GateError
@@ -32,7 +33,7 @@ def read_sample(model_dir: Path, config: Any) -> GoldenSample:
     tensor = config.input[0]
     spec = TensorSpec(tensor.name, np_to_triton_dtype(dtype(tensor)), tuple(tensor.dims))
     try:
-        sample = GoldenSample.load(model_dir, spec)
+        sample = GoldenSample.load(model_dir, spec, str(max(versions(model_dir), default=0)))
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise GateError(f"{model_dir.name}/golden is not a golden sample ({exc}): export the model again") from exc
     if not sample.outputs:

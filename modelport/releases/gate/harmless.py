@@ -7,9 +7,11 @@ from pathlib import Path
 
 from exporters import safety
 from exporters.errors import ArtefactRefusedError
+from exporters.quantising.artefact import FOLDER
 from exporters.repository import versions
 from modelport.releases.errors import GateError
 from modelport.releases.gate.configs import read_config
+from modelport.releases.gate.int8 import FILES
 
 ARTEFACTS = {
     "onnxruntime_onnx": r"model\.onnx",
@@ -36,7 +38,8 @@ def check_files(folder: Path) -> None:
         platform = read_config(model_dir / "config.pbtxt").platform
         if platform not in ARTEFACTS:
             raise GateError(f"{model_dir.name} is of platform {platform!r}: use one of: {', '.join(ARTEFACTS)}")
-        expected = re.compile(rf"{BESIDE}|{versions(model_dir)[-1]}/{ARTEFACTS[platform]}", re.ASCII)
+        artefacts = rf"{versions(model_dir)[-1]}/({ARTEFACTS[platform]}|{FOLDER}/({FILES}))"
+        expected = re.compile(rf"{BESIDE}|{artefacts}", re.ASCII)
         for path in model_dir.rglob("*"):
             name = path.relative_to(model_dir).as_posix()
             if path.is_file() and not expected.fullmatch(name):

@@ -10,8 +10,10 @@ from pathlib import Path
 import onnx
 import pytest
 from frameworks import run_script
+from int8_networks import add_int8
 from toy_model import add_model
 
+from exporters.files import content_sha256
 from modelport.releases.errors import GateError
 from modelport.releases.gate import CHECKS, artefacts, harmless
 from modelport.releases.gate.golden import check_golden_answers
@@ -106,6 +108,70 @@ def test_each_wrong_thing_is_refused(change: Change, complaint: str, tmp_path: P
     change(add_model(tmp_path / "models"))
     with pytest.raises(GateError, match=complaint):
         pass_static_checks(tmp_path / "models")
+
+
+def foreign_operation(int8: Path) -> None:
+    in_config('version="opset1"', 'version="extension"', "model.xml")(int8)
+    repaired(int8)
+
+
+def other_output(int8: Path) -> None:
+    in_config('"y__0"', '"z__0"', "model.xml")(int8)
+    repaired(int8)
+
+
+def repaired(int8: Path) -> None:
+    """Let the proof name the files as they are."""
+    proof = json.loads((int8 / "proof.json").read_text())
+    proof["files"] = {name: content_sha256(int8 / name) for name in proof["files"]}
+    (int8 / "proof.json").write_text(json.dumps(proof))
+
+
+def in_proof(**entries: object) -> Change:
+    def change(int8: Path) -> None:
+        proof = json.loads((int8 / "proof.json").read_text())
+        (int8 / "proof.json").write_text(json.dumps({**proof, **entries}))
+
+    return change
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_an_int8_network_beside_the_artefact_passes(platform: str, tmp_path: Path) -> None:
+    add_int8(add_model(tmp_path, platform))
+    pass_static_checks(only_newest(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        pytest.param(add("model.bin"), "made for another model.bin", id="other weights"),
+        pytest.param(add("golden.npz"), "made for another golden.npz", id="another golden set"),
+        pytest.param(add("answer.json"), "made for another answer.json", id="another answer"),
+        pytest.param(add("../model.onnx", b"x"), "made for another model.onnx|cannot be read", id="another artefact"),
+        pytest.param(lambda int8: (int8 / "model.bin").unlink(), "made for another model.bin", id="no weights"),
+        pytest.param(lambda int8: (int8 / "proof.json").unlink(), "proof.json is no proof", id="no proof"),
+        pytest.param(add("proof.json", b"{"), "proof.json is no proof", id="a damaged proof"),
+        pytest.param(add("proof.json", b"[1]"), "proof.json is no proof", id="a list for a proof"),
+        pytest.param(in_proof(instruction_sets={}), "is no proof", id="proven nowhere"),
+        pytest.param(in_proof(instruction_sets={"AVX2": {}}), "is no proof", id="nothing proven"),
+        pytest.param(in_proof(instruction_sets={"AVX2": {"passed": False}}), "not proven on AVX2", id="not proven"),
+        pytest.param(in_proof(files={}), "says nothing of model.xml", id="no digests"),
+        pytest.param(foreign_operation, "operations of 'extension'", id="an operation of an extension"),
+        pytest.param(other_output, "declares output .*y__0.*z__0", id="another output"),
+        pytest.param(add("model.py"), "int8/model.py is not needed", id="a program"),
+    ],
+)
+def test_an_int8_network_that_is_not_what_was_proven_is_refused(change: Change, complaint: str, tmp_path: Path) -> None:
+    change(add_int8(add_model(tmp_path)))
+    with pytest.raises(GateError, match=complaint):
+        pass_static_checks(only_newest(tmp_path))
+
+
+def only_newest(repository: Path) -> Path:
+    """The folder as a release has it."""
+    for model_dir in repository.iterdir():
+        shutil.rmtree(model_dir / "1")
+    return repository
 
 
 @pytest.mark.parametrize(

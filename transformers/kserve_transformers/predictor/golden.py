@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ class GoldenOutput:
     atol: float
 
 
+Outputs = Mapping[str, GoldenOutput]
+
+
 @dataclass(frozen=True)
 class Drift:
     """How far an answer is from the golden answer.
@@ -30,26 +33,35 @@ class Drift:
     Attributes:
         share: the largest error divided by its tolerance, 0 to 1; infinite where the answer is wrong.
         reason: what is wrong; None where the answer is right.
+        precision: in which the model answered, int8 or fp32; None where it has no int8 network, or the answer is wrong.
     """
 
     share: float
     reason: str | None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
 class GoldenSample:
-    """A sample input, batch of one, and the outputs it must give."""
+    """A sample input, batch of one, and the outputs it must give.
+
+    Attributes:
+        int8: the outputs that the int8 network of this version must give; None where it has none. Triton's backend
+            decides by the processor whether the network or the fp32 artefact serves.
+    """
 
     batch: npt.NDArray[np.generic]
-    outputs: Mapping[str, GoldenOutput]
+    outputs: Outputs
+    int8: Outputs | None = None
 
     @classmethod
-    def load(cls, model_dir: Path, spec: TensorSpec) -> GoldenSample:
-        """Read MODEL/golden/.
+    def load(cls, model_dir: Path, spec: TensorSpec, version: str) -> GoldenSample:
+        """Read MODEL/golden/, and MODEL/VERSION/int8/answer.json where there is one.
 
         Args:
             model_dir: the model's folder in the model repository.
             spec: the model's input; the sample is the file of its name, .png or .json.
+            version: that is served.
 
         Raises:
             FileNotFoundError: there is no sample, or no answer.
@@ -62,17 +74,26 @@ class GoldenSample:
         else:
             sample = np.array(json.loads(series.read_text()), spec.dtype)
         sample = sample.reshape(spec.shape)
-        answer = json.loads((model_dir / "golden" / "answer.json").read_text())
-        outputs = {
-            name: GoldenOutput(np.array(output["values"], np.float64), float(output["atol"]))
-            for name, output in answer["outputs"].items()
-        }
-        return cls(sample[np.newaxis], outputs)
+        int8 = model_dir / version / "int8" / "answer.json"
+        answer = _read(model_dir / "golden" / "answer.json")
+        return cls(sample[np.newaxis], answer, _read(int8) if int8.parent.is_dir() else None)
 
     def drift(self, outputs: Mapping[str, npt.NDArray[np.generic]]) -> Drift:
-        """Compare all outputs of an answer, each [1, ...], with the golden answer."""
+        """Compare all outputs of an answer, each [1, ...], with the golden answer; with that of the int8 network, too.
+
+        An answer that is right in both precisions counts as the one that it is nearer to.
+        """
+        drift = self._drift(outputs, self.outputs)
+        if self.int8 is None:
+            return drift
+        int8 = self._drift(outputs, self.int8)
+        if int8.reason is None and (drift.reason or _distance(outputs, self.int8) < _distance(outputs, self.outputs)):
+            return replace(int8, precision="int8")
+        return drift if drift.reason else replace(drift, precision="fp32")
+
+    def _drift(self, outputs: Mapping[str, npt.NDArray[np.generic]], expected: Outputs) -> Drift:
         share = 0.0
-        for name, golden in self.outputs.items():
+        for name, golden in expected.items():
             if name not in outputs:
                 return Drift(math.inf, f"output {name} is missing")
             got = np.asarray(outputs[name][0], np.float64)[: len(golden.values)]
@@ -83,3 +104,20 @@ class GoldenSample:
                 return Drift(math.inf, f"output {name} is off by {error:.4g}, allowed {golden.atol}")
             share = max(share, error / golden.atol if golden.atol else 0.0)
         return Drift(share, None)
+
+
+def _read(path: Path) -> Outputs:
+    return {
+        name: GoldenOutput(np.array(output["values"], np.float64), float(output["atol"]))
+        for name, output in json.loads(path.read_text())["outputs"].items()
+    }
+
+
+def _distance(outputs: Mapping[str, npt.NDArray[np.generic]], expected: Outputs) -> float:
+    """The largest error of a right answer, as a share of the largest value of each output."""
+    errors = [
+        np.abs(outputs[name][0].astype(np.float64)[: len(golden.values)] - golden.values).max(initial=0.0)
+        / max(np.abs(golden.values).max(initial=0.0), 1e-9)
+        for name, golden in expected.items()
+    ]
+    return float(max(errors, default=0.0))

@@ -50,7 +50,7 @@ class Served:
         name = triton_name(model, release)
         async with asyncio.timeout(timeout_s):
             declaration = await transport.declaration(name)
-        golden = GoldenSample.load(repository / name, declaration.input) if repository else None
+        golden = GoldenSample.load(repository / name, declaration.input, declaration.version) if repository else None
         return cls(release, declaration, golden)
 
     async def golden_check(self, transport: Transport, timeout_s: float) -> Drift:

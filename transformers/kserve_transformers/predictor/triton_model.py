@@ -58,6 +58,9 @@ class TritonModel:
         follow: whether a supervisor runs beside this server: it says which release is assigned, and watches processes.
         limits: when to probe and whom to trust.
         required: the signature that releases must have; None: they need none.
+
+    Attributes:
+        precision: in which the model answered its last golden check, int8 or fp32; None where it has no int8 network.
     """
 
     def __init__(
@@ -81,8 +84,10 @@ class TritonModel:
             name, repository, self._transport, self._health, limits, self._changed, required
         )
         self._version, self._release = "unknown", "none"
+        self.precision: str | None = None
         self._in_use: Counter[str | None] = Counter()
-        self._known: tuple[str | None, Served | None] = (self._health.refusal, None)  # to log and metrics
+        # to log and metrics
+        self._known: tuple[str | None, Served | None, str | None] = (self._health.refusal, None, None)
         self._admitting, self._probe_sooner = asyncio.Event(), asyncio.Event()
         MODEL_READY.labels(name).set_function(lambda: float(self.ready))
         BREAKER_OPEN.labels(name).set_function(lambda: float(self._health.breaker_open))
@@ -266,14 +271,15 @@ class TritonModel:
             return observed(exc)
         if serving is self._health.serving and serving.golden is not None:
             GOLDEN_DRIFT.labels(self.name).set(drift.share)
+            self.precision = drift.precision
         if drift.reason is not None:
             return Observation(Finding.WRONG, drift.reason)
         return Observation(Finding.RIGHT, took_s=time.monotonic() - began)
 
     def _changed(self) -> None:
         """After an event: update the log, metrics, requests that wait for recovery, and the prober."""
-        known_refusal, known_serving = self._known
-        self._known = refusal, serving = self._health.refusal, self._health.serving
+        known_refusal, known_serving, known_precision = self._known
+        self._known = refusal, serving, precision = self._health.refusal, self._health.serving, self.precision
         if refusal is None:
             self._admitting.set()
         else:
@@ -281,8 +287,9 @@ class TritonModel:
         if refusal != known_refusal:
             self._probe_sooner.set()
             logger.warning("model %s is %s", self.name, f"not ready: {refusal}" if refusal else "ready")
-        if serving is not None and serving is not known_serving:
+        if serving is not None and (serving is not known_serving or precision != known_precision):
             weights = "trained" if serving.declaration.trained else "untrained"
             self._version = serving.declaration.version
             self._release = self.release_name
-            MODEL.labels(self.name).info({"version": self._version, "weights": weights, "release": self._release})
+            told = {"version": self._version, "weights": weights, "release": self._release}
+            MODEL.labels(self.name).info({**told, **({"precision": precision} if precision else {})})

@@ -58,6 +58,14 @@ class ModelState(TypedDict):
     ]
     reason: NotRequired[str]
     release: NotRequired[Annotated[str, Field(description="What answers now, where a release took over.")]]
+    precision: NotRequired[
+        Annotated[
+            Literal["int8", "fp32"],
+            Field(
+                description="In which a model with an int8 network answers: fp32 where this processor fails its proof."
+            ),
+        ]
+    ]
     draining: NotRequired[Annotated[list[str], Field(description="Releases that still have requests.")]]
     refused: NotRequired[RefusedRelease]
     version: NotRequired[str]

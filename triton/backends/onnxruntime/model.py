@@ -22,11 +22,12 @@ class TritonPythonModel(BatchedModel):
     """One session over one model.onnx."""
 
     artefact = "model.onnx"
+    threads_parameter = "intra_op_thread_count"
 
     def load(self, path: Path, parameters: Mapping[str, str]) -> None:
         """Open the session with the C++ backend's thread parameters; idle threads sleep, there are other models."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = thread_count(parameters, "intra_op_thread_count")
+        options.intra_op_num_threads = thread_count(parameters, self.threads_parameter)
         options.inter_op_num_threads = thread_count(parameters, "inter_op_thread_count")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")

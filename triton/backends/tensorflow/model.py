@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import openvino
-from modelport_backend import TensorSpec, check_signature, without_batch
-from openvino_model import OpenVINOModel, spec_of
+from modelport_backend import TensorSpec
+from openvino_model import OpenVINOModel, by_name
 
 
 class TritonPythonModel(OpenVINOModel):
@@ -20,12 +20,4 @@ class TritonPythonModel(OpenVINOModel):
 
     def order(self, kind: str, specs: Sequence[TensorSpec], found: Sequence[openvino.Output]) -> list[int]:
         """By the names of the signature."""
-        places = {name: place for place, tensor in enumerate(found) for name in tensor.names}
-        wanted = {spec.name for spec in specs}
-        described = []
-        for name, place in places.items():
-            if name in wanted or not wanted & set(found[place].names):  # a tensor may have other names beside it
-                dtype, shape = spec_of(name, found[place])
-                described.append(TensorSpec(name, dtype, without_batch(name, shape, self.batches)))
-        check_signature(kind, specs, described)
-        return [places[spec.name] for spec in specs]
+        return by_name(self.batches)(kind, specs, found)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelport.releases.comparison import statistics
-from modelport.releases.comparison.statistics import Estimate
+from exporters import statistics
+from exporters.statistics import Estimate
 from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, findings, verdict
 
 

@@ -1,0 +1,261 @@
+"""Makes an int8 network of a model, proves it on several instruction sets, and writes it if the proof holds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from exporters import config
+from exporters.errors import ArtefactRefusedError, ProofMissedError
+from exporters.quantising import artefact, golden_set, network, ptq
+from exporters.quantising.images import Inputs
+from exporters.quantising.network import Answer, Arrays
+from exporters.quantising.processors import instruction_sets, on
+from exporters.quantising.proof import Proof, judge
+
+LOAD_S = 0.8  # of work that the golden set may be
+MAX_GOLDEN = 256
+GOLDEN_POOL = 300  # inputs among which a golden set is chosen
+MAX_DROP = 0.5  # of what the limits allow, on calibration inputs, where layers are selected
+MAX_EVALUATION = 5000
+_MIN_GOLDEN = 4
+_ROOM = 1.2  # more inputs than an open limit seems to need
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was written: the version, and proof.json without digests."""
+
+    version: int
+    proof: Mapping[str, Any]
+
+
+def make(
+    model_dir: Path,
+    task: str,
+    calibration: Inputs,
+    evaluate: Callable[[int], Inputs],
+    count: int,
+    source: str,
+    select_layers: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Made:
+    """Quantise the newest version of a model, and write the next version with the int8 network if the proof holds.
+
+    Args:
+        model_dir: the model; TorchScript has been converted for OpenVINO.
+        task: as services.yaml names it.
+        calibration: inputs by which ranges are chosen.
+        evaluate: makes a number of other inputs, by which it is proven.
+        count: of those; more where they leave a limit open.
+        source: of the calibration inputs, for proof.json.
+        select_layers: whether layers may go back to fp32 where the proof does not hold otherwise.
+        say: called with a line for each step.
+
+    Raises:
+        ArtefactRefusedError: the model cannot be quantised.
+        ProofMissedError: the proof does not hold; nothing was written.
+    """
+    import openvino
+
+    model = network.read(model_dir)
+    outputs = tuple(next(iter(output.get_names())) for output in model.outputs)
+    stated = config.read_config(model_dir / config.FILENAME)
+    threshold = stated.parameters["threshold"].string_value
+    limit = float(threshold) if threshold else None
+    decision = golden_set.Decision.of(outputs, limit)
+    fp32 = remembering(network.answering(model, outputs))
+
+    def prove(inputs: Inputs) -> dict[str, Proof]:
+        expected, proofs = all_answers(fp32, inputs.arrays), {}
+        for name in instruction_sets():
+            with on(name, path, outputs) as candidate:
+                found = all_answers(candidate, inputs.arrays)
+            proof = judge(task, expected, found, len(inputs), inputs.labels, sources=inputs.sources, threshold=limit)
+            say(f"{name}: {proof.refusal or 'every limit holds: ' + '; '.join(proof.lines)}")
+            proofs[name] = proof
+        return proofs
+
+    evaluation = evaluate(count)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, artefact.NETWORK)
+        for selecting in (False, True)[: 1 + select_layers]:
+            say(f"quantising {model_dir.name}{': layers that cost accuracy stay fp32' * selecting}")
+            score = scoring(task, fp32, outputs, limit) if selecting else None
+            int8 = ptq.quantise(model, rows_of(calibration), score, MAX_DROP)
+            openvino.save_model(int8, path, compress_to_fp16=False)
+            proofs = prove(evaluation)
+            more = wanted(proofs.values())
+            if len(evaluation) < more <= MAX_EVALUATION:
+                say(f"{len(evaluation)} inputs leave it open: {more} are tried")
+                evaluation = evaluate(more)
+                proofs = prove(evaluation)
+            if all(proof.passed for proof in proofs.values()):
+                break
+        else:
+            raise ProofMissedError(missed(model_dir.name, proofs))
+        layers, quantised = len(ptq.weighted_layers(model)), ptq.quantised_layers(int8)
+        if not quantised:
+            raise ArtefactRefusedError(f"every layer of {model_dir.name} has to stay fp32: serve it as it is")
+        with ExitStack() as stack:
+            candidates = {name: stack.enter_context(on(name, path, outputs)) for name in proofs}
+            plan, golden, work_s = choose(decision, fp32, candidates, evaluation)
+            sample, answer = artefact.golden_sample(model_dir)
+            answer = artefact.golden_answer(answer, {name: one(sample) for name, one in candidates.items()})
+        proof = {
+            "format": 1,
+            "model": model_dir.name,
+            "task": task,
+            "quantisation": {
+                "nncf": version("nncf"),
+                "openvino": version("openvino"),
+                "preset": "mixed",
+                "bias_correction": "fast",
+                "int8_layers": quantised,
+                "fp32_layers": layers - quantised,
+            },
+            "calibration": {"inputs": len(calibration), "sha256": digest(calibration), "source": source},
+            "evaluation": {"inputs": len(evaluation), "sha256": digest(evaluation)},
+            "instruction_sets": {name: one.as_json() for name, one in proofs.items()},
+            "golden": {
+                **decision.stated(),
+                "inputs": len(plan.chosen),
+                "allowed": plan.allowed,
+                "loss": plan.loss,
+                "power": round(plan.power, 3),
+                "work_s": round(work_s, 2),
+            },
+        }
+        return Made(artefact.write(model_dir, path, golden, answer, proof), proof)
+
+
+def rows_of(inputs: Inputs) -> list[Arrays]:
+    """Batches of one."""
+    return [{name: values[index : index + 1] for name, values in inputs.arrays.items()} for index in range(len(inputs))]
+
+
+def remembering(answer: Answer) -> Answer:
+    """The same function; what it was asked before it answers from memory."""
+    known: dict[bytes, dict[str, npt.NDArray[Any]]] = {}
+
+    def remembered(inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        key = _digest(inputs).digest()
+        if key not in known:
+            known[key] = answer(inputs)
+        return known[key]
+
+    return remembered
+
+
+def scoring(
+    task: str, fp32: Answer, outputs: Sequence[str], threshold: float | None
+) -> Callable[[Any, Sequence[Arrays]], float]:
+    """How well a compiled candidate answers: 1 as fp32 does, 0 at the nearest limit of the proof."""
+
+    def score(compiled: Any, batches: Sequence[Arrays]) -> float:
+        def candidate(batch: Arrays) -> Arrays:
+            found = compiled(batch)
+            return {name: found[name] for name in outputs}
+
+        expected, answers = (joined([one(batch) for batch in batches]) for one in (fp32, candidate))
+        proof = judge(task, expected, answers, len(batches), threshold=threshold)
+        costs = [
+            (float(one.limit.at_least) - one.estimate.value) / (float(one.limit.at_least) - one.limit.limit)
+            for one in proof.findings
+            if not one.limit.by_value
+        ]
+        return 1 - max(costs, default=math.inf)
+
+    return score
+
+
+def joined(answers: Sequence[Arrays]) -> dict[str, npt.NDArray[Any]]:
+    """Answers to batches as one."""
+    return {name: np.concatenate([one[name] for one in answers]) for name in answers[0]}
+
+
+def all_answers(answer: Answer, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """The answers to all inputs, [N, ...] each, computed in batches."""
+    count = len(next(iter(inputs.values())))
+    return joined(
+        [
+            answer({name: values[start : start + _BATCH] for name, values in inputs.items()})
+            for start in tqdm(range(0, count, _BATCH), unit="batch", disable=None, leave=False)
+        ]
+    )
+
+
+def choose(
+    decision: golden_set.Decision, fp32: Answer, candidates: Mapping[str, Answer], inputs: Inputs
+) -> tuple[golden_set.Plan, Arrays, float]:
+    """Choose the golden set of an int8 network.
+
+    Args:
+        decision: what is decided by its answers.
+        fp32: answers of the model.
+        candidates: answers of the int8 network, by instruction set; the first is this processor's own.
+        inputs: of the proof.
+
+    Returns:
+        The plan, what golden.npz contains, and the seconds of work that the set was for this processor.
+
+    Raises:
+        ArtefactRefusedError: the int8 network decides so differently that no set can be chosen.
+    """
+    ((name, values),) = inputs.arrays.items()
+    stored = golden_set.reduced(values[:GOLDEN_POOL])
+    pool = {name: golden_set.restored(stored, values.shape[1:])}
+    expected = all_answers(fp32, pool)
+    began = time.perf_counter()
+    answers = []
+    for candidate in candidates.values():
+        answers.append(all_answers(candidate, pool))
+        if len(answers) == 1:
+            row_s = (time.perf_counter() - began) / len(stored)
+    margins = np.array([decision.margins(answer) for answer in answers])
+    usable = np.logical_and.reduce([decision.agree(expected, answer) for answer in answers])
+    noise = float(np.std(margins - margins[0])) * np.sqrt(2) if len(margins) > 1 else 0.0
+    largest = int(np.clip(LOAD_S / row_s, _MIN_GOLDEN, MAX_GOLDEN))
+    plan = golden_set.plan(margins.min(axis=0), noise, usable, largest)
+    if len(plan.chosen) < min(_MIN_GOLDEN, len(stored)):
+        raise ArtefactRefusedError("too few answers of the int8 network agree with fp32 to choose a golden set")
+    return plan, golden_set.contents(decision, stored, expected, plan.chosen), row_s * len(plan.chosen)
+
+
+def wanted(proofs: Iterable[Proof]) -> int:
+    """How many inputs would settle what proofs leave open; 0 where no number would."""
+    open_ones = [one.needed for proof in proofs for one in proof.findings if not one.passed]
+    return math.ceil(_ROOM * max(one or 0 for one in open_ones)) if open_ones and all(open_ones) else 0
+
+
+def missed(model: str, proofs: Mapping[str, Proof]) -> str:
+    """What a proof misses and by how much, in a line."""
+    parts = [f"on {name}: {proof.refusal}" for name, proof in proofs.items() if proof.refusal]
+    return f"int8 {model} is not proven, and nothing was written: {'; '.join(parts)}"
+
+
+def digest(inputs: Inputs) -> str:
+    """The sha256 of inputs."""
+    found: str = _digest(inputs.arrays).hexdigest()
+    return found
+
+
+def _digest(arrays: Arrays) -> Any:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        found.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return found
