@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class Drift:
 
     share: float
     reason: str | None
-    precision: str | None = None
+    precision: Literal["int8", "fp32"] | None = None
 
 
 @dataclass(frozen=True)

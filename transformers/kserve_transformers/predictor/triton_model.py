@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 from tritonclient.http.aio import InferenceServerClient
@@ -84,7 +84,7 @@ class TritonModel:
             name, repository, self._transport, self._health, limits, self._changed, required
         )
         self._version, self._release = "unknown", "none"
-        self.precision: str | None = None
+        self.precision: Literal["int8", "fp32"] | None = None
         self._in_use: Counter[str | None] = Counter()
         # to log and metrics
         self._known: tuple[str | None, Served | None, str | None] = (self._health.refusal, None, None)
