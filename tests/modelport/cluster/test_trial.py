@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pytest_httpserver import HTTPServer
-from werkzeug import Response
 
 from modelport.cluster import caller
 from modelport.cluster.kubectl import wait_until
@@ -93,11 +94,28 @@ def test_waiting_ends_with_what_was_waited_for_and_why_it_did_not_come() -> None
         wait_until(lambda: False, "digits is Ready", 0, lambda: "no room")
 
 
-def test_the_caller_sends_and_returns_what_it_got(httpserver: HTTPServer) -> None:
-    httpserver.expect_request("/a", "POST").respond_with_handler(
-        lambda request: Response(request.data, 201, {"X-Seen": request.headers["x-sent"]})
-    )
-    sent = {"url": httpserver.url_for("/a?b=1"), "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC"}
+@pytest.fixture
+def url() -> Iterator[str]:
+    class Echo(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(201)
+            self.send_header("X-Seen", self.headers["x-sent"])
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_caller_sends_and_returns_what_it_got(url: str) -> None:
+    sent = {"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC"}
     answer = caller.send(sent)
     assert (answer["status"], answer["body"], answer["headers"]["x-seen"]) == ("201", "AAEC", "me")
     lost = caller.send({"url": "http://127.0.0.1:1/"})
