@@ -42,7 +42,7 @@ def answers(stack, tmp_path_factory) -> Answers:
             np.save(folder / f"{name}.npy", batch)
     for framework in {FRAMEWORK[MODELS[name].platform] for name in ATOL}:
         run_script(framework, "reference.py", folder, *(n for n in ATOL if FRAMEWORK[MODELS[n].platform] == framework))
-    return served, {name: np.load(folder / f"{name}.npz") for name in ATOL}
+    return served, {name: dict(np.load(folder / f"{name}.npz")) for name in ATOL}
 
 
 @pytest.mark.parametrize("name", ATOL)
