@@ -61,7 +61,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "promote": _release("promote", "let the canary serve all traffic"),
     "rollback": _release("rollback", "end the canary, or return to the release before"),
-    "shadow": _release("shadow", "copy requests to a release, and judge its answers; they go to nobody", "releases"),
+    "shadow": _release("shadow", "copy requests to a release, and judge its answers; no caller gets them", "releases"),
     "releases": _release("releases", "list releases, which of them serve, and the latest changes"),
     "compare": _release("compare", "compare two releases over the same samples", "releases"),
     "evaluate": _release("evaluate", "measure accuracy or mAP on labelled data", "releases"),
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("usage: modelport COMMAND [OPTION ...]\n")
         for known, command in COMMANDS.items():
             say(f"  {known:<16}{command.summary}")
-        say("\nmodelport COMMAND --help tells the options of a command.")
+        say("\nmodelport COMMAND --help lists the options of a command.")
         return 0
     if name not in COMMANDS:
         say(f"error: there is no command {name!r}: modelport help lists them", error=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ import grpc_pools  # noqa: F401  (before what imports either of them)
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
+from pytest_httpserver import HTTPServer
 from waiting import wait_for
 
 from modelport.services import choose
 from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
-pytest_plugins = ["lookup_model"]
+pytest_plugins = ["buckets", "lookup_model"]
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
@@ -46,6 +48,14 @@ class RunningStack:
 def free_ports() -> Callable[[int], list[int]]:
     """Finds ports that nobody listens on now."""
     return find_free_ports
+
+
+@pytest.fixture(scope="session")
+def make_httpserver() -> Iterator[HTTPServer]:
+    """The server of pytest-httpserver's `httpserver`, which answers several requests at once and writes no log."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with HTTPServer("127.0.0.1", threaded=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def add(arguments: Sequence[str], checkout: Checkout) -> None:
         say(table(_rows(decided)))
     declaration, spec, new = joined(checkout.declaration, name, plan.task, stated.service, stated.fallback)
     if stated.sample is None:
-        raise UnclearModelError("without a sample nobody can see whether its answers are right", "--sample")
+        raise UnclearModelError("without a sample its answers cannot be checked", "--sample")
     with tempfile.TemporaryDirectory(dir=_made(checkout.drawings)) as folder:
         provenance = Provenance(True, stated.file.name, plan.licence, plan.accuracy, content_sha256(stated.file))
         trial = try_out(stated.file, plan, provenance, stated.sample, Path(folder) / name)
@@ -121,11 +121,11 @@ def _rows(facts: Sequence[Fact]) -> list[tuple[str, str, str, str]]:
 
 
 def _require_consent(given: bool) -> None:
-    """Raises UnclearModelError: nobody has said that the answer is right."""
+    """Raises UnclearModelError: the user has not confirmed that the answer is right."""
     if given:
         return
     if not sys.stdin.isatty():
-        raise UnclearModelError("nobody has said that this answer is right; if it is", "--yes")
+        raise UnclearModelError("this answer is not confirmed to be right; if it is", "--yes")
     if input(
         "Is this answer right? It becomes the golden sample, by which the model's health is judged. [y/N] "
     ).lower() not in (

@@ -1,4 +1,4 @@
-"""From what a file says and what the user states to a plan; what neither settles is asked for by its flag."""
+"""From what a file says and what the user states to a plan; an error names the flag of what neither settles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def model_name(stated: str | None, file: Path) -> str:
 
 
 def hints(stated: argparse.Namespace) -> Hints:
-    """What the command line says that helps to look at the file."""
+    """What the command line says that helps to inspect the file."""
     labels = len(read_labels(stated.labels)) if stated.labels else 0
     return Hints(stated.task, stated.size, labels, stated.head or "")
 

@@ -1,4 +1,4 @@
-"""A model is tried before it is added: built aside, compared with its original, and asked about the user's sample."""
+"""A model is tried before it is added: built aside, compared with its original, and run on the user's sample."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def version_of(environment: Environment) -> str:
 
 def installed_version(package: str) -> str:
     """Version of a package in this environment or in a framework's; "none" where it is in neither."""
-    import importlib.metadata  # missing in the oldest Pythons, which are only told what is needed
+    import importlib.metadata  # missing in the oldest Pythons, which get only a message of what is needed
 
     layers = [folder for layer in FRAMEWORKS.values() for folder in layer.folder.glob("lib/python*/site-packages")]
     found = importlib.metadata.distributions(name=package, path=[*sys.path, *map(str, layers)])

@@ -58,6 +58,6 @@ def pip_failure(what: str, lines: list[str], environment: Environment) -> str:
         return f"no network: pip cannot reach its package index; connect, or set PIP_INDEX_URL, and run again {where}"
     if any("No space left on device" in line for line in lines):
         needed = f"{environment.folder.name} needs {environment.disk}"
-        return f"the disk is full: {needed}, make room and run again {where}"
+        return f"the disk is full: {needed}, free some space and run it again {where}"
     errors = [line for line in lines if line.startswith("ERROR: ")] or lines[-1:] or ["no message"]
     return f"pip failed on {what}: {errors[0].removeprefix('ERROR: ')} {where}"

@@ -15,7 +15,7 @@ class SetupError(Exception):
 
 
 def say(text: str, end: str = "\n", error: bool = False) -> None:
-    """Tell the person at the terminal; where nobody reads any more (`| head`), the command ends."""
+    """Print a line for the user; where the reader has closed the pipe (`| head`), the command ends."""
     try:
         print(text, end=end, flush=True, file=sys.stderr if error else sys.stdout)
     except BrokenPipeError:

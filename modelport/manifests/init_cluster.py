@@ -21,14 +21,15 @@ from modelport.manifests.storage_rules import placeholders
 from modelport.services import DeclarationError, load
 
 CLAIM = "pvc"
+AZURE = ".blob.core.windows.net"
 # By the URL's scheme: the component, the key of its ConfigMap `storage`, and scheme and place as KServe reads them.
 STORAGE: Mapping[str, tuple[str, str, str, Callable[[str], str]]] = {
     "s3": ("storage-bucket", "bucket", "s3:", str),
     "gs": ("storage-bucket", "bucket", "gs:", str),
-    "az": ("storage-bucket", "bucket", "https:", lambda place: place.replace("/", ".blob.core.windows.net/", 1)),
+    "az": ("storage-bucket", "bucket", "https:", lambda place: "/".join(reversed(place.split("@")))),
     "oci": ("storage-registry", "registry", "oci+native:", str),
 }
-PLACES = {"s3": r"[^/]+", "gs": r"[^/]+", "az": r"[^/]+/[^/]+", "oci": r"[^/]+(/[^/]+)*"}
+PLACES = {"s3": r"[^/]+", "gs": r"[^/]+", "az": rf"[^/@]+@[^/@]+{re.escape(AZURE)}", "oci": r"[^/]+(/[^/]+)*"}
 # Components in the order in which an overlay must list them: what changes services comes after what adds some.
 ORDER = (
     *("gateway", "fallback", "tls", "cors", "jwt", "rate-limit", "small"),
@@ -61,7 +62,8 @@ class Wanted:
     Attributes:
         registry: where both images are: what stands before /modelport-transformer.
         tag: of the images.
-        storage: s3://BUCKET, gs://BUCKET, az://ACCOUNT/CONTAINER, oci://REGISTRY or pvc.
+        storage: s3://BUCKET, gs://BUCKET, az://CONTAINER@ACCOUNT.blob.core.windows.net,
+            oci://REGISTRY or pvc.
         services: names; the others are left out.
         components: names of components beside storage.
         namespace: in which all stands.
@@ -219,8 +221,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Wanted, str]:
     parser.add_argument(
         "--bucket",
         default=CLAIM,
-        help="where the models are: s3://BUCKET (or BUCKET alone), gs://BUCKET, az://ACCOUNT/CONTAINER, oci://REGISTRY "
-        "(default: pvc, a volume of the cluster)",
+        help=f"where the models are: s3://BUCKET (or BUCKET alone), gs://BUCKET, az://CONTAINER@ACCOUNT{AZURE}, "
+        "oci://REGISTRY (default: pvc, a volume of the cluster)",
     )
     parser.add_argument("--services", default=",".join(declared), help="names with commas between (default: all)")
     parser.add_argument("--with", dest="components", default="", help=f"components: {', '.join(ORDER)}")
@@ -245,7 +247,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Wanted, str]:
         refuse(f"--with: {', '.join(strange)} is no component to choose: see --help")
     if bucket != CLAIM and not re.fullmatch(PLACES.get(scheme, ""), place):
         refuse(
-            "--bucket: write s3://BUCKET, gs://BUCKET, az://ACCOUNT/CONTAINER, oci://REGISTRY or pvc, and nothing more"
+            f"--bucket: write s3://BUCKET, gs://BUCKET, az://CONTAINER@ACCOUNT{AZURE}, oci://REGISTRY or pvc, "
+            "and nothing more"
         )
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", options.name):
         refuse("--name: use small letters, digits and dashes")

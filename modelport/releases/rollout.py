@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporters.files import staged
+from exporters.files import locked, staged
 from modelport.manifests.release_file import FIRST_RELEASE, Choice, ReleaseFileError, edited, parse, release_file
 from modelport.manifests.rendering import MANIFESTS
 from modelport.releases import log
@@ -72,7 +69,7 @@ def change(folders: Folders, what: str, service: str, why: str, transition: Tran
         RolloutError: there is no such service, the file is malformed, or the transition raised it.
     """
     file = release_file(folders.manifests)
-    with _locked(file.parent):
+    with locked(file.parent):
         text = file.read_text()
         before = choices(folders, service)[service]
         after = transition(before, log.read(folders.log))
@@ -86,7 +83,7 @@ def change(folders: Folders, what: str, service: str, why: str, transition: Tran
 
 def note(folders: Folders, what: str, service: str, choice: Choice, why: str) -> None:
     """Log a decision that changes nothing."""
-    with _locked(folders.log.parent):
+    with locked(folders.log.parent):
         log.append(folders.log, what, service, choice, choice, why)
 
 
@@ -178,14 +175,3 @@ def rollback(service: str) -> Transition:
         return replace(now, stable=former, canary=former, percent=0)
 
     return transition
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make one change at a time. The lock is on the folder itself, and ends with the process."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

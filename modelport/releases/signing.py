@@ -12,8 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.predictor.signature import PublicKeys, check_signature
 from modelport.releases.errors import ReleaseInvalidError
-from modelport.releases.release import SIGNATURE_FILE
+from modelport.releases.release import RELEASE_FILE, SIGNATURE_FILE, parse
+from modelport.releases.sources import Folder
 
 PASSWORD = "SIGN_KEY_PASSWORD"  # noqa: S105 (the variable's name)
 
@@ -45,7 +47,7 @@ def sign(folder: Path, key: Path) -> None:
 
 
 def verify_signature(folder: Path, key: Path) -> None:
-    """Check that a release's signature was made with this key, over exactly these files.
+    """Check that a release's signature was made with this key, over release.json and the files that it lists.
 
     Args:
         folder: the release's folder.
@@ -54,17 +56,15 @@ def verify_signature(folder: Path, key: Path) -> None:
     Raises:
         ReleaseInvalidError: there is no signature, or it is not valid for this key and these files.
     """
-    from model_signing import verifying
-
     signature = folder / SIGNATURE_FILE
     if not signature.is_file():
         raise ReleaseInvalidError(f"{folder} has no {SIGNATURE_FILE}: build it with --sign-key, or omit --verify-key")
+    manifest = b"".join(Folder(folder).chunks(RELEASE_FILE))
+    files = {path: record.sha256 for path, record in parse(manifest).contents.items()}
     try:
-        config = verifying.Config()  # type: ignore[no-untyped-call]
-        config.use_elliptic_key_verifier(public_key=key).set_hashing_config(_hashing()).verify(folder, signature)
-    except Exception as exc:  # model-signing's exceptions have no common base
-        reason = str(exc).partition("\n")[0]
-        raise ReleaseInvalidError(f"{signature} is not valid for {key.name} ({reason}): do not serve it") from exc
+        check_signature(PublicKeys([key]), signature, manifest, files)
+    except ValueError as exc:
+        raise ReleaseInvalidError(f"{signature} is not valid for {key.name} ({exc}): do not serve it") from exc
 
 
 def _hashing() -> Any:

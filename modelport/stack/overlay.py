@@ -10,7 +10,7 @@ Replaced by what this machine has:
 - a record on a volume: build/record;
 - replicas: one process a predictor; what scales, places or limits pods means nothing here;
 - Triton: one for each release, with the stack's own options (tests/manifests runs the declared ones);
-- host names: without HTTPRoutes, KServe tells services apart by host name, Envoy here by path.
+- host names: without HTTPRoutes, KServe distinguishes services by host name, Envoy here by path.
 CORS and JWT policies are left out.
 """
 

@@ -1,4 +1,4 @@
-"""What a running stack tells other processes of the same checkout about itself: build/run/PORT/stack.json."""
+"""What a running stack publishes to other processes of the same checkout about itself: build/run/PORT/stack.json."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def port_problem(port: int, host: str = LOOPBACK) -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Consecutive ports on loopback that nobody listens on now, and that the kernel gives to no outgoing connection."""
+    """Consecutive ports on loopback that are free now, and that the kernel gives to no outgoing connection."""
     end = int(OUTGOING_PORTS.read_text().split()[0])
     while True:
         first = FIRST_FREE_PORT + secrets.randbelow(end - FIRST_FREE_PORT - count)
@@ -80,7 +80,7 @@ class Server(ABC):
         self._process.start()
 
     def wait_until_ready(self) -> None:
-        """Return when it is ready, and tell what it has done meanwhile.
+        """Return when it is ready, and report its state meanwhile.
 
         Raises:
             StartError: it ended or took too long; the message carries the last errors.

@@ -33,7 +33,7 @@ class Supervisor(ABC):
     Attributes:
         servers: all of them, a server before those that call it.
         transformers: those of them that are transformers.
-        model_supervisors: look after the models, one for each Triton.
+        model_supervisors: supervise the models, one for each Triton.
     """
 
     servers: Sequence[Server] = ()

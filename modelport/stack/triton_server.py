@@ -31,7 +31,7 @@ from modelport.stack.triton_distribution import Distribution
 DRAIN_S = 5
 REPLACE_TIMEOUT_S = 120.0
 UNLOAD_S = 20.0  # after which a process that does not end is killed
-# what nobody but the owner of the process may call; metadata, health, inference, statistics and model-config stay open
+# only the owner of the process may call these; metadata, health, inference, statistics and model-config stay open
 RESTRICTED = "model-repository,shared-memory,trace,logging"
 SECRET_HEADER = "modelport-admin"  # noqa: S105 (its name, not its value)
 GRPC_HEADER = "triton-grpc-protocol-"  # before the names of secrets in gRPC metadata
@@ -91,14 +91,14 @@ class TritonServer(Server):
         self._control = RLock()  # Triton loads and unloads one model at a time: two at once have crashed it
 
     def start(self) -> None:
-        """Start the process with the models that it had, or was told to have; returns before it is ready."""
+        """Start the process with the models that it had, or is configured to have; returns before it is ready."""
         self._convert(self._models or [path.name for path in self.settings.repository.iterdir()])
         self._stubs.forget_all()
         self._process.start([f"--load-model={model}" for model in self._models])
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that it was told to serve."""
+        """The models that it is configured to serve."""
         return self._models
 
     def model_sight(self, model: str, owes: bool = False, wrong: bool = False) -> Sight:

@@ -129,7 +129,7 @@ class Updater:
         """Until all models answer by this release, and nobody waits for an answer of another one.
 
         Raises:
-            UpdateError: one refuses it (unless we are patient), or it takes too long.
+            UpdateError: one refuses it (unless `patient`), or it takes too long.
         """
         deadline = time.monotonic() + TAKE_OVER_S
         while True:

@@ -1,12 +1,10 @@
 """A maker's address and a package index, both on this machine."""
 
 import base64
-import datetime
 import hashlib
 import http.server
 import importlib.util
 import io
-import ipaddress
 import ssl
 import threading
 import time
@@ -16,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+import trustme
 
 # A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
 MODULES = {"torch": "torch", "tensorflow": "tensorflow", "quantise": "nncf"}
@@ -42,29 +38,11 @@ class Maker:
     asked: list[str] = field(default_factory=list)
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, valid for a day, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public, private = folder / "certificate.pem", folder / "key.pem"
-    public.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return public, private
-
-
 @pytest.fixture
 def maker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Maker]:
-    public, private = certificate(tmp_path_factory.mktemp("certificate"))
+    authority = trustme.CA()
+    root = tmp_path_factory.mktemp("certificate") / "root.pem"
+    authority.cert_pem.write_to_path(root)
     found = Maker(address="")
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,12 +64,12 @@ def maker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(public, private)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *arguments: None
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    monkeypatch.setenv("SSL_CERT_FILE", str(root))
     found.address = f"https://127.0.0.1:{server.server_address[1]}"
     yield found
     server.shutdown()

@@ -228,7 +228,7 @@ async def refuse(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plain(free_ports):
     with running(refuse, *free_ports(1)) as server:
         yield server
@@ -283,9 +283,9 @@ def test_what_is_read_after_the_answer_is_bounded(plain, bounds, path, bound, se
         assert sent, "only who sends is reset"
 
 
-def test_the_number_of_connections_that_are_read_for_nothing_is_bounded(plain, bounds):
+def test_the_number_of_connections_that_are_read_for_nothing_is_bounded(free_ports, bounds):
     bounds(MAX_DRAINING=3)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, running(refuse, *free_ports(1)) as plain:
         connections = [stack.enter_context(plain.connect()) for _ in range(8)]
         for connection in connections:
             send(connection, request("/a").replace(b"Length: 0", b"Length: 1"))

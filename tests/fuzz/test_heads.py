@@ -24,7 +24,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": scope["raw_path"]})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(free_ports):
     with running(app, *free_ports(1)) as server:
         yield server

@@ -66,7 +66,7 @@ def test_boxes_of_the_sample_images(stack, images, tmp_path, capsys):
         min(score for one in found["outcomes"] for score in one["given"]["scores"]) < 0.01
     )  # asked for by a parameter
     assert 0 < found["metrics"]["mAP@0.5:0.95"]["value"] < found["metrics"]["mAP@0.5"]["value"] < 1
-    assert "asked with score_threshold 0.001" in capsys.readouterr().out
+    assert "called with score_threshold 0.001" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def neighbours(stack) -> dict[str, tuple[Any, bytes]]:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("service", [spec.name for spec in choose()])
 def test_no_input_of_one_caller_changes_what_another_gets(
     client, neighbours, service: str, data: st.DataObject

@@ -27,7 +27,7 @@ from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 
-REQUESTS = 400
+REQUESTS = 250
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 tests/export compares framework and artefact; here the same request goes through Triton, its batching and our backends.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from exporters.catalog import MODELS
 from exporters.samples import sample_image, sample_values
 from modelport.exporting import FRAMEWORK
 
+Answers = tuple[Mapping[str, triton_http.InferResult], Mapping[str, Mapping[str, np.ndarray]]]
 # How far a served value may be off: other kernels, threads and batch sizes round otherwise.
 ATOL = {
     "wide_resnet50_2": 1e-4,
@@ -25,20 +26,28 @@ ATOL = {
 }
 
 
-@pytest.mark.parametrize("name", ATOL)
-def test_triton_answers_as_the_framework(name: str, stack, tmp_path: Path) -> None:
-    framework = FRAMEWORK[MODELS[name].platform]
+@pytest.fixture(scope="module")
+def answers(stack, tmp_path_factory) -> Answers:
+    """What Triton and what the framework answer to the same batch, by model; each framework is started once."""
+    folder = tmp_path_factory.mktemp("parity")
+    served = {}
     with triton_http.InferenceServerClient(stack.triton_http, network_timeout=60) as triton:
-        (declared,) = triton.get_model_metadata(name)["inputs"]
-        sample = (sample_values if declared["datatype"] == "FP32" else sample_image)(name, declared["name"])
-        batch = np.ascontiguousarray(np.stack([sample, sample[::-1], np.zeros_like(sample)]))
-        tensor = triton_http.InferInput(declared["name"], list(batch.shape), declared["datatype"])
-        tensor.set_data_from_numpy(batch)
-        served = triton.infer(name, [tensor])
-    np.save(tmp_path / "batch.npy", batch)
-    run_script(framework, "reference.py", name, tmp_path / "batch.npy", tmp_path / "answer.npz")
+        for name in ATOL:
+            (declared,) = triton.get_model_metadata(name)["inputs"]
+            sample = (sample_values if declared["datatype"] == "FP32" else sample_image)(name, declared["name"])
+            batch = np.ascontiguousarray(np.stack([sample, sample[::-1], np.zeros_like(sample)]))
+            tensor = triton_http.InferInput(declared["name"], list(batch.shape), declared["datatype"])
+            tensor.set_data_from_numpy(batch)
+            served[name] = triton.infer(name, [tensor])
+            np.save(folder / f"{name}.npy", batch)
+    for framework in {FRAMEWORK[MODELS[name].platform] for name in ATOL}:
+        run_script(framework, "reference.py", folder, *(n for n in ATOL if FRAMEWORK[MODELS[n].platform] == framework))
+    return served, {name: dict(np.load(folder / f"{name}.npz")) for name in ATOL}
 
-    expected = np.load(tmp_path / "answer.npz")
+
+@pytest.mark.parametrize("name", ATOL)
+def test_triton_answers_as_the_framework(name: str, answers: Answers) -> None:
+    served, expected = (by_name[name] for by_name in answers)
     assert len(expected) > 0
     for output, values in expected.items():
         found = served.as_numpy(output)

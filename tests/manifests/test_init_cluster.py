@@ -40,7 +40,7 @@ def of(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
     [
         pytest.param("my-models", "s3://my-models/cars/initial", id="a name alone is S3's"),
         pytest.param("gs://my-models", "gs://my-models/cars/initial", id="gcs"),
-        pytest.param("az://me/models", "https://me.blob.core.windows.net/models/cars/initial", id="azure"),
+        pytest.param("az://b@me.blob.core.windows.net", "https://me.blob.core.windows.net/b/cars/initial", id="azure"),
         pytest.param("oci://r.me.org:5000/ai", "oci+native://r.me.org:5000/ai/modelport/cars:initial", id="a registry"),
         pytest.param("pvc", "pvc://modelport-models/cars/initial", id="a volume"),
     ],
@@ -92,7 +92,7 @@ def test_components_stand_in_an_order_that_works(scaling: str, made: Callable[..
         pytest.param(["--with=istio"], "istio is no component", id="component"),
         pytest.param(["--bucket=ftp://x"], "--bucket: write s3://BUCKET", id="scheme"),
         pytest.param(["--bucket=s3://b/folder"], "and nothing more", id="a prefix"),
-        pytest.param(["--bucket=az://me"], "az://ACCOUNT/CONTAINER", id="no container"),
+        pytest.param(["--bucket=az://models"], "az://CONTAINER@ACCOUNT.blob", id="no account"),
         pytest.param(["--registry=https://ghcr.io/me"], "without https://", id="a registry's address"),
         pytest.param(["--name=My"], "--name: use small letters", id="name"),
         pytest.param(["--namespace=a.b"], "--namespace: use small letters", id="namespace"),

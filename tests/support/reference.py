@@ -1,6 +1,7 @@
-"""What a network answers in the framework that it was made in: `reference.py MODEL BATCH.npy ANSWER.npz`.
+"""What a network answers in the framework that it was made in: `reference.py FOLDER MODEL...`.
 
-It runs in that framework's environment. The answer holds the outputs under the names that they are served by.
+It runs in that framework's environment. FOLDER holds a batch MODEL.npy of each; MODEL.npz will hold the outputs under
+the names that they are served by.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ ANSWER: Mapping[str, Callable[[Model, Weights | None, Array], Outputs]] = {
 }
 
 if __name__ == "__main__":
-    name, batch_file, answer_file = sys.argv[1:]
-    chosen = MODELS[name]
-    with Fetcher([chosen]) as fetcher:
-        found = fetcher.obtain(chosen)
-        np.savez(Path(answer_file), **ANSWER[chosen.exporter](chosen, found, np.load(batch_file)))
+    folder, models = Path(sys.argv[1]), [MODELS[name] for name in sys.argv[2:]]
+    with Fetcher(models) as fetcher:
+        for one in models:
+            batch = np.load(folder / f"{one.name}.npy")
+            np.savez(folder / f"{one.name}.npz", **ANSWER[one.exporter](one, fetcher.obtain(one), batch))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
+import re
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
 WINDOW = 4
+ANY = re.compile("/.*")
 INPUTS = {
     "detector": {"name": "image", "datatype": "BYTES", "shape": [-1]},
     "digits": {"name": "image", "datatype": "BYTES", "shape": [-1]},
@@ -28,8 +30,8 @@ class FakeServices:
         at_most: answers until it hangs; None for ever.
     """
 
-    def __init__(self) -> None:
-        self.url = ""
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.images: list[bytes] = []
         self.parameters: dict[str, Any] | None = None
         self.at_most: int | None = None
@@ -52,51 +54,32 @@ class FakeServices:
         return {"detections": [{"label": label, "confidence": score, "bbox": [1, 2, 3, 4]} for label, score in found]}
 
 
-@contextlib.contextmanager
-def fake_services() -> Iterator[FakeServices]:
-    """The server within the block, on a free port."""
-    fake = FakeServices()
+def fake_services(server: HTTPServer) -> FakeServices:
+    """The services that a server answers for from now on."""
+    fake = FakeServices(server.url_for("").rstrip("/"))
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def describe(request: Request) -> Response:
+        name = request.path.rpartition("/")[2]
+        if name in INPUTS:
+            return _answer(200, {"inputs": [INPUTS[name]]})
+        return _answer(404, {"error": f"there is no service {name}"})
 
-        def do_GET(self) -> None:
-            name = self.path.rpartition("/")[2]
-            if name in INPUTS:
-                self.answer(200, {"inputs": [INPUTS[name]]})
-            else:
-                self.answer(404, {"error": f"there is no service {name}"})
+    def predict(request: Request) -> Response:
+        service = request.path.rpartition("/")[2].removesuffix(":predict")
+        fake.parameters = None
+        instances: list[Any] = [request.data]
+        if request.is_json:
+            fake.parameters = request.json.get("parameters")
+            instances = [base64.b64decode(one["b64"]) if "b64" in one else one for one in request.json["instances"]]
+        predictions = [fake.predict(service, one) for one in instances]
+        if None in predictions:
+            return _answer(415, {"error": "not an image"})
+        return _answer(200, {"predictions": predictions})
 
-        def do_POST(self) -> None:
-            service = self.path.rpartition("/")[2].removesuffix(":predict")
-            body = self.rfile.read(int(self.headers["content-length"]))
-            fake.parameters = None
-            instances: list[Any] = [body]
-            if self.headers["content-type"] == "application/json":
-                sent = json.loads(body)
-                fake.parameters = sent.get("parameters")
-                instances = [base64.b64decode(one["b64"]) if "b64" in one else one for one in sent["instances"]]
-            predictions = [fake.predict(service, one) for one in instances]
-            if None in predictions:
-                self.answer(415, {"error": "not an image"})
-            else:
-                self.answer(200, {"predictions": predictions})
+    server.expect_request(ANY, method="GET").respond_with_handler(describe)
+    server.expect_request(ANY, method="POST").respond_with_handler(predict)
+    return fake
 
-        def answer(self, status: int, document: Any) -> None:
-            body = json.dumps(document).encode()
-            with contextlib.suppress(OSError):  # the client was killed
-                self.send_response(status)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        fake.url = f"http://127.0.0.1:{server.server_port}"
-        yield fake
-        fake.release.set()
-        server.shutdown()
+def _answer(status: int, document: Any) -> Response:
+    return Response(json.dumps(document), status, content_type="application/json")

@@ -56,15 +56,6 @@ def test_browsers_get_the_page_of_what_is_hosted_and_others_json(cars):
     assert cars.get("/cars/page/app.js").headers["content-type"].startswith("text/javascript")
 
 
-def test_the_page_can_be_switched_off(free_ports, tmp_path):
-    with serving(tmp_path / "log", free_ports(2), "--service=cars=classification/cars:cars", "--no_page") as (
-        _,
-        client,
-    ):
-        assert client.get("/", headers={"accept": "text/html"}).json()["service"] == "cars"
-        assert client.get("/page/app.js").status_code == 404
-
-
 def test_requests_keep_their_id_and_get_one(cars):
     assert cars.post("/predict", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
     made_up = cars.post("/predict", headers={"x-request-id": "a b\tc"}).headers["x-request-id"]
@@ -79,11 +70,12 @@ def test_only_origins_that_the_operator_names_may_call_from_a_browser(cars):
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_the_message_of_an_older_projects_root(free_ports, tmp_path):
-    with serving(tmp_path / "log", free_ports(2), "--service=digits=digits:mnist") as (_, client):
+def test_without_a_page_browsers_get_the_message_of_an_older_projects_root(free_ports, tmp_path):
+    with serving(tmp_path / "log", free_ports(2), "--service=digits=digits:mnist", "--no_page") as (_, client):
         alive = {"status": "alive", "message": "MNIST Classification API", "service": "digits", "post": "/predict"}
-        assert client.get("/").json() == alive
+        assert client.get("/", headers={"accept": "text/html"}).json() == client.get("/").json() == alive
         assert client.get("/digits").json()["message"] == "MNIST Classification API"
+        assert client.get("/page/app.js").status_code == 404
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class ChainFollower:
 
     Args:
         services: by name.
-        repository: with the file that names the chains; None where nobody writes one, as in a pod.
+        repository: with the file that names the chains; None where there is none, as in a pod.
         make: makes a model that no chain has yet, from its name and those of the services that it answers for.
     """
 

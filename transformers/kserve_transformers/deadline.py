@@ -39,7 +39,7 @@ class Deadline:
 
     @classmethod
     def of_request(cls, headers: Mapping[str, str], limit_s: float) -> Deadline:
-        """The deadline that a request sets, capped by the server's; `count_from` told when the request began.
+        """The deadline that a request sets, capped by the server's; `count_from` has set when the request began.
 
         Raises:
             BadRequestError: the header is not a positive number of milliseconds.

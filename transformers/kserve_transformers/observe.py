@@ -95,7 +95,7 @@ _keeper: Keeper | None = None
 
 
 def keep_requests(keeper: Keeper | None) -> None:
-    """Let a keeper have the requests that it wants, of services of this process; None: nobody."""
+    """Hand ended requests of this process's services to a keeper; None: to no one."""
     global _keeper
     _keeper = keeper
 

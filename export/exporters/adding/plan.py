@@ -44,7 +44,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user states that helps to look at a file.
+    """What the user states that helps to inspect a file.
 
     Attributes:
         task: of the model; None: not stated.

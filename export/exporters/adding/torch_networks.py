@@ -101,7 +101,7 @@ def build(network: Any, plan: Plan, artefact: Path) -> None:
         torch_graphs.build(network, accepts, plan, artefact)
         return
     served = _served(*in_single_precision(network, accepts), plan)
-    served.training = False  # a program's module cannot be told so
+    served.training = False  # a program's module has no eval()
     blank = torch.zeros(2 if plan.max_batch_size > 1 else 1, *plan.size_hw, 3, dtype=torch.uint8)
     with torch.no_grad(), deprecated_but_served(), warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)

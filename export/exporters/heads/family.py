@@ -88,7 +88,7 @@ def grid_cells(input_hw: InputHw, strides: Sequence[int]) -> int:
 
 
 def tells(values: npt.NDArray[Any] | None) -> bool:
-    """Whether an answer to noise tells anything: it was seen, and an export with NMS found something there."""
+    """Whether an answer to noise is informative: it was seen, and an export with NMS found something there."""
     return values is not None and bool(np.any(values))
 
 

@@ -104,7 +104,7 @@ def demands(options: argparse.Namespace) -> Demands:
 def run(options: argparse.Namespace) -> int:
     """Send labelled data to a service, and measure accuracy or mAP with 95 % intervals.
 
-    Detectors are asked with score_threshold 0.001, since average precision needs unlikely boxes, too. What is missing
+    Detectors are called with score_threshold 0.001, since average precision needs unlikely boxes, too. What is missing
     or refused stays in the denominator.
 
     Exit codes:

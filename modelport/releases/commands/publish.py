@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
       s3://BUCKET/PREFIX             credentials: AWS_PROFILE, or AWS_* variables
       gs://BUCKET/PREFIX             credentials: Google's application default credentials
-      az://ACCOUNT/CONTAINER/PREFIX  credentials: AZURE_STORAGE_* variables
+      az://CONTAINER/PREFIX          account and credentials: AZURE_STORAGE_* variables
       file:///PATH
       oci:///PATH                    the OCI image layout PATH/SERVICE, for skopeo or crane to push
       pvc                            the volume of the claim of --overlay, through a Job of the current cluster

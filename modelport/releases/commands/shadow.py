@@ -1,4 +1,4 @@
-"""`modelport shadow`: copy a share of a service's requests to a release, and judge its answers; they go to nobody."""
+"""`modelport shadow`: copy a share of a service's requests to a release, and judge its answers; no caller gets them."""
 
 from __future__ import annotations
 

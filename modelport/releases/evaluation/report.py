@@ -150,7 +150,7 @@ def _remarks(report: Report) -> list[str]:
     if not all(one.sure for one in report.metrics.values()):
         told.append(f"fewer than {MIN_SAMPLES} samples: the intervals mean little")
     if report.parameters:
-        told.append("asked with " + ", ".join(f"{name} {value}" for name, value in report.parameters.items()))
+        told.append("called with " + ", ".join(f"{name} {value}" for name, value in report.parameters.items()))
     for model, state in report.models.items():
         if state.get("weights") == "untrained" and state["answers"] != 0:
             told.append(f"{model} is untrained, so its answers mean nothing")

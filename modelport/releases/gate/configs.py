@@ -32,7 +32,7 @@ def read_config(path: Path) -> Any:
 
 
 def read_configs(model_dir: Path) -> Iterator[tuple[Path, Any]]:
-    """Every configuration of a model that Triton can be told to use, with its path: config.pbtxt first."""
+    """Every configuration of a model that Triton can be configured to use, with its path: config.pbtxt first."""
     for path in (model_dir / "config.pbtxt", *sorted(model_dir.glob("configs/*.pbtxt"))):
         yield path, read_config(path)
 

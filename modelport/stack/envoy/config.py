@@ -28,7 +28,7 @@ def bootstrap(buffer_bytes: int, listen: Address, admin: Address, clusters: Path
     Args:
         buffer_bytes: how much of a request is kept to send it again.
         listen: where callers come in.
-        admin: where Envoy tells about itself.
+        admin: address of Envoy's admin interface.
         clusters: that file, always replaced as a whole.
         routes: likewise.
     """

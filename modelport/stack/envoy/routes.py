@@ -13,7 +13,7 @@ from typing import Any
 from modelport.manifests.findings import Document, at, bytes_of
 
 INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
-GATEWAY_BUFFER_BYTES = 32 * 1024  # what Envoy Gateway sets where nobody says more
+GATEWAY_BUFFER_BYTES = 32 * 1024  # Envoy Gateway's default
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -51,7 +51,7 @@ class Route:
         matches: any of these.
         shares: endpoints by weight, of the first priority.
         fallback: endpoints that are tried when those of the first priority fail.
-        mirrors: endpoints that get copies of so many per cent of the requests; nobody gets their answers.
+        mirrors: endpoints that get copies of so many per cent of the requests; no caller gets their answers.
         timeout_s: of a whole request, retries and all.
         policy: `spec` of the BackendTrafficPolicy that targets the route; empty where there is none.
     """
@@ -73,7 +73,7 @@ class Route:
 def read_routes(documents: Sequence[Document]) -> list[Route]:
     """The routes of an overlay: its HTTPRoutes, or those that KServe makes where it has none.
 
-    KServe tells services apart by host name; on one machine they are told apart by path, as our own HTTPRoutes do.
+    KServe distinguishes services by host name; on one machine the path does, as in our own HTTPRoutes.
 
     Raises:
         RouteError: a backend is not among the documents.

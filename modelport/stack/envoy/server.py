@@ -33,7 +33,7 @@ class Envoy(Server):
         documents: a rendered overlay.
         addresses: host and port of each endpoint (`modelport.stack.envoy.routes.endpoints` names them).
         port: where callers come in.
-        admin_port: where Envoy tells about itself.
+        admin_port: of Envoy's admin interface.
         folder: for its configuration and its log.
         host: address that callers reach.
     """
@@ -131,7 +131,7 @@ class Envoy(Server):
             time.sleep(0.05)
 
     def _admin(self, path: str) -> str | None:
-        """What Envoy tells about itself; None where it does not answer, or not well."""
+        """What Envoy's admin interface answers; None where it does not answer, or with an error."""
         connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=2)
         try:
             connection.request("GET", path)

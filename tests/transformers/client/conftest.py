@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
 from services import FakeServices, fake_services
 
 from kserve_transformers.client.__main__ import main
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeServices]:
-    with fake_services() as served:
-        yield served
+def fake(httpserver: HTTPServer) -> Iterator[FakeServices]:
+    served = fake_services(httpserver)
+    yield served
+    served.release.set()
 
 
 @pytest.fixture

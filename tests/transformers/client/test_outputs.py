@@ -7,46 +7,18 @@ import json
 import os
 import sys
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from buckets import URL
 
 from kserve_transformers.client import outputs
 from kserve_transformers.client.formats import FORMATS
 from kserve_transformers.client.storage import open_folder
 
 
-@pytest.fixture(scope="module")
-def endpoint():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint, monkeypatch):
-    """The URL of an empty bucket; the environment names its server and credentials."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="batch")
-    yield "s3://batch"
-    for entry in client.list_objects_v2(Bucket="batch").get("Contents", []):
-        client.delete_object(Bucket="batch", Key=entry["Key"])
-    client.delete_bucket(Bucket="batch")
-
-
 @pytest.fixture(params=["local", "s3"])
-def place(request, tmp_path):
+def place(request, tmp_path, bucket):
     """A folder that is not there yet, on disk and in a bucket."""
-    return f"{tmp_path}/not/there" if request.param == "local" else f"{request.getfixturevalue('bucket')}/not/there"
+    return f"{tmp_path}/not/there" if request.param == "local" else f"{URL}/not/there"
 
 
 def rows(address, prefix="part"):
@@ -168,15 +140,15 @@ def test_shards_send_everything_once_and_again_only_what_failed(client, fake, im
 def test_inputs_from_storage(client, fake, images, bucket, monkeypatch, boto3_is_there):
     if not boto3_is_there:
         monkeypatch.setitem(sys.modules, "obstore.auth.boto3", None)
-    folder = open_folder(f"{bucket}/in")
+    folder = open_folder(f"{URL}/in")
     for path in images.iterdir():
         folder.write(f"deep/{path.name}", path.read_bytes())
     folder.write("notes.txt", b"none")
-    code, out, _ = client("detector", f"{bucket}/in/")
+    code, out, _ = client("detector", f"{URL}/in/")
     lines = [json.loads(line) for line in out.splitlines()]
     assert (code, files(lines)) == (0, ALL)
-    assert lines[0]["file"] == f"{bucket}/in/deep/0.jpg"
-    assert client("detector", f"{bucket}/in/deep/3.jpg")[0] == 0
+    assert lines[0]["file"] == f"{URL}/in/deep/0.jpg"
+    assert client("detector", f"{URL}/in/deep/3.jpg")[0] == 0
     assert fake.images[-1] == b"image\x03"
 
 
@@ -184,8 +156,8 @@ def test_inputs_from_storage(client, fake, images, bucket, monkeypatch, boto3_is
     ("url", "message"),
     [
         ("s3://elsewhere/in/", "there is no such bucket"),
-        ("s3://batch/nothing/", "no file in it ends in .avif"),
-        ("s3://batch/gone.jpg", "s3://batch/gone.jpg is not there"),
+        (f"{URL}/nothing/", "no file in it ends in .avif"),
+        (f"{URL}/gone.jpg", f"{URL}/gone.jpg is not there"),
         ("ftp://host/in/", "not a supported storage: write s3://, gs://, az://, file://"),
     ],
 )

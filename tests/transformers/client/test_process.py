@@ -50,7 +50,7 @@ def test_what_was_answered_is_kept_and_the_rest_is_done_later(fake, images, tmp_
         assert "Traceback" not in process.stderr.read()
     kept = set(answered(target))
     if ending != signal.SIGKILL or out == "results.jsonl":
-        assert len(kept) == 4
+        assert len(kept) in (3, 4)  # the next request may leave before the answer to the last one is written
     fake.at_most = None
     fake.release.set()
     before = len(fake.images)

@@ -1,12 +1,10 @@
 """Retries, and their end, against a server with scripted answers."""
 
-import contextlib
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import re
 
 import pytest
+from werkzeug import Request, Response
 
 from kserve_transformers.client.__main__ import main
 from kserve_transformers.client.service import RequestError, Service, UnreachableError
@@ -15,29 +13,22 @@ BUSY = (429, {"retry-after": "0"}, {"error": "busy"})
 GOOD = (200, {}, {"predictions": [{"x": 1}]})
 
 
-@contextlib.contextmanager
-def answering(*answers) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that gives these answers one after the other, the last one for ever; and the bodies it was sent."""
-    bodies: list[bytes] = []
+@pytest.fixture
+def answering(httpserver):
+    """Gives answers one after the other, the last one for ever; returns the server's URL and the bodies it was sent."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            bodies.append(self.rfile.read(int(self.headers["content-length"])))
+    def begin(*answers):
+        bodies: list[bytes] = []
+
+        def answer(request: Request) -> Response:
+            bodies.append(request.data)
             status, headers, document = answers[min(len(bodies), len(answers)) - 1]
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+            return Response(json.dumps(document), status, headers)
 
-        def log_message(self, *arguments):
-            pass
+        httpserver.expect_request(re.compile("/.*")).respond_with_handler(answer)
+        return httpserver.url_for("").rstrip("/"), bodies
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-        server.shutdown()
+    return begin
 
 
 def ask(url: str) -> object:
@@ -45,33 +36,30 @@ def ask(url: str) -> object:
         return service.predict_image(b"image")
 
 
-def test_a_busy_server_is_asked_again():
-    with answering(BUSY, (503, {"retry-after": "0"}, {"error": "not ready"}), GOOD) as (url, bodies):
-        assert ask(url) == {"x": 1}
+def test_a_busy_server_is_asked_again(answering):
+    url, bodies = answering(BUSY, (503, {"retry-after": "0"}, {"error": "not ready"}), GOOD)
+    assert ask(url) == {"x": 1}
     assert bodies == [b"image"] * 3
 
 
-def test_not_beyond_the_deadline():
-    with (
-        answering((429, {"retry-after": "30"}, {"error": "busy"})) as (url, bodies),
-        pytest.raises(RequestError, match="429 busy"),
-    ):
+def test_not_beyond_the_deadline(answering):
+    url, bodies = answering((429, {"retry-after": "30"}, {"error": "busy"}))
+    with pytest.raises(RequestError, match="429 busy"):
         ask(url)
     assert len(bodies) == 1
 
 
-def test_other_errors_are_final():
-    with (
-        answering((415, {}, {"error": "not an image"}), GOOD) as (url, bodies),
-        pytest.raises(RequestError, match="415 not an image"),
-    ):
+def test_other_errors_are_final(answering):
+    url, bodies = answering((415, {}, {"error": "not an image"}), GOOD)
+    with pytest.raises(RequestError, match="415 not an image"):
         ask(url)
     assert len(bodies) == 1
 
 
-def test_windows_go_in_parts():
+def test_windows_go_in_parts(answering):
     answers = [(200, {}, {"predictions": [{"n": 0}, {"n": 1}]}), (200, {}, {"predictions": [{"n": 2}]})]
-    with answering(*answers) as (url, bodies), Service(url, "anomaly", 20, 1) as service:
+    url, bodies = answering(*answers)
+    with Service(url, "anomaly", 20, 1) as service:
         assert service.predict_windows([[1.0]] * 3, at_once=2) == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert [len(json.loads(body)["instances"]) for body in bodies] == [2, 1]
 
@@ -97,8 +85,9 @@ def test_no_url(url, message):
 
 
 @pytest.mark.parametrize("document", [[], {}, {"predictions": None}, "text"])
-def test_another_server(document):
-    with answering((200, {}, document)) as (url, _), pytest.raises(RequestError, match="is not a Modelport server"):
+def test_another_server(answering, document):
+    url, _ = answering((200, {}, document))
+    with pytest.raises(RequestError, match="is not a Modelport server"):
         ask(url)
 
 

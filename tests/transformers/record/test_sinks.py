@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import re
 from pathlib import Path
-from threading import Thread
 
-import boto3
 import cloudevents.http
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
+from buckets import URL
+from werkzeug import Response
 
 from kserve_transformers.observe import Ended, Exchange
 from kserve_transformers.record.events import Origin, render
@@ -33,72 +31,36 @@ def events(*ids: str) -> list[bytes]:
     ]
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="records")
-    yield "s3://records/here"
-    server.stop()
-
-
-def test_a_bucket_gets_an_object_for_each_batch_that_a_reader_finds(bucket: str) -> None:
-    sink = BucketSink(bucket)
+def test_a_bucket_gets_an_object_for_each_batch_that_a_reader_finds(bucket) -> None:
+    sink = BucketSink(f"{URL}/here")
     sink.write("cars", events("a", "b"))
     sink.write("digits", events("c"))
     sink.write("cars", events("d"))
-    assert [one.request_id for one in Reader(bucket, "cars")] == ["a", "b", "d"]
-    assert Reader(bucket).services() == ["cars", "digits"]
-    keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="records")["Contents"]]
+    assert [one.request_id for one in Reader(f"{URL}/here", "cars")] == ["a", "b", "d"]
+    assert Reader(f"{URL}/here").services() == ["cars", "digits"]
+    keys = [one.key for one in bucket.objects.all()]
     assert len(keys) == 3
     assert all(key.startswith(("here/cars/20", "here/digits/20")) and key.endswith(".jsonl") for key in keys)
 
 
-def test_a_bucket_that_is_not_there_is_an_error_of_the_write_not_of_the_start(bucket: str) -> None:
+def test_a_bucket_that_is_not_there_is_an_error_of_the_write_not_of_the_start(bucket) -> None:
     sink = BucketSink("s3://nobody/here")
     with pytest.raises(OSError, match="nobody"):
         sink.write("cars", events("a"))
 
 
-class Collector(BaseHTTPRequestHandler):
-    """Keeps what is posted; answers the status in the path."""
-
-    got: list[tuple[str, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.got.append((self.headers["content-type"], body))
-        self.send_response(int(self.path.strip("/")))
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.fixture
-def collector():
-    handler = type("Own", (Collector,), {"got": []})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.got
-    server.shutdown()
-    server.server_close()
+def collector(httpserver):
+    """Answers the status in the path."""
+    httpserver.expect_request(re.compile("/.*")).respond_with_handler(lambda one: Response(status=int(one.path[1:])))
+    return httpserver
 
 
 def test_an_http_sink_gets_batches_of_events(collector) -> None:
-    url, got = collector
-    HttpSink(f"{url}/202").write("cars", events("a", "b"))
-    ((kind, body),) = got
-    assert kind == BATCH == "application/cloudevents-batch+json"
-    found = [cloudevents.http.from_dict(one) for one in json.loads(body)]
+    HttpSink(collector.url_for("/202")).write("cars", events("a", "b"))
+    ((request, _),) = collector.log
+    assert request.content_type == BATCH == "application/cloudevents-batch+json"
+    found = [cloudevents.http.from_dict(one) for one in request.json]
     assert [(one["id"], one["type"].rpartition(".")[2]) for one in found] == [
         ("a", "request"),
         ("a", "response"),
@@ -110,10 +72,9 @@ def test_an_http_sink_gets_batches_of_events(collector) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 413, 500, 503])
 def test_what_an_http_sink_does_not_take_is_an_error(collector, status: int) -> None:
-    url, got = collector
     with pytest.raises(httpx.HTTPStatusError):
-        HttpSink(f"{url}/{status}").write("cars", events("a"))
-    assert len(got) == 1
+        HttpSink(collector.url_for(f"/{status}")).write("cars", events("a"))
+    assert len(collector.log) == 1
 
 
 def test_nobody_who_listens_is_an_error() -> None:

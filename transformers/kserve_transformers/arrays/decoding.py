@@ -112,7 +112,7 @@ def decode_image(
 
 
 def refuse_formats(data: bytes, names: Collection[str]) -> None:
-    """Refuse an image of a format that this server was told not to read.
+    """Refuse an image of a format that this server is configured not to read.
 
     Raises:
         UnsupportedMediaError: it is of one of these formats.

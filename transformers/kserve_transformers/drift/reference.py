@@ -35,7 +35,7 @@ def features(instance: Mapping[str, Any], prediction: Mapping[str, Any]) -> Feat
     found |= {name: instance[name] for name in ("width", "height", "length") if name in instance}
     try:
         results = read_prediction(prediction)
-    except ValueError:  # of a task that is read by nobody else, too
+    except ValueError:  # also of a task that nothing else reads
         return found
     found["label"] = results.labels[0] if results.labels else "none"
     if results.scores:

@@ -138,7 +138,7 @@ class VersionPolicy(TypedDict):
 
 
 class ServiceConfig(TypedDict):
-    """A service as Triton's model configuration extension tells of a model."""
+    """A service as Triton's model configuration extension describes a model."""
 
     name: str
     platform: str

@@ -60,7 +60,7 @@ def _decoding(coding: str, receive: Receive) -> Receive:
             try:
                 piece = inflater.read(_PIECE, last)
             except (BadRequestError, TooLargeError):
-                inflater = None  # whoever reads on to the end of the body learns no more
+                inflater = None  # nothing more is decoded, however long the body is read
                 raise
             if piece or last:
                 if not piece:

@@ -104,6 +104,7 @@ def test_a_short_series_is_an_error_on_one_line(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == "error: 100 points are too few to train on: 640 or more are needed\n"
 
 
+@pytest.mark.slow  # it trains to the end
 def test_missing_weights_are_trained_by_the_export(tmp_path: Path) -> None:
     """In a copy of the exporters without the tracked weights."""
     exporters = Path("export") / "exporters"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import re
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
 
 from modelport.measure.bench.measuring import Load, call
 from modelport.measure.generator.requests import Request
@@ -15,32 +15,16 @@ from modelport.measure.generator.requests import Request
 SLEEP_S = 0.02
 
 
-class Slow(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        time.sleep(SLEEP_S)
-        self.send_response(200 if self.path == "/good" else 503)
-        self.send_header("content-length", "2")
-        self.send_header("server-timing", "infer;dur=20.0, queue;dur=1.5")
-        if self.path == "/closing":
-            self.send_header("connection", "close")
-            self.close_connection = True
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+def port(httpserver: HTTPServer) -> int:
+    def answer(request):
+        time.sleep(SLEEP_S)
+        closing = {"connection": "close"} if request.path == "/closing" else {}
+        stages = {"server-timing": "infer;dur=20.0, queue;dur=1.5"}
+        return Response("{}", 200 if request.path == "/good" else 503, {**stages, **closing})
+
+    httpserver.expect_request(re.compile("/.*")).respond_with_handler(answer)
+    return httpserver.port
 
 
 def test_answers_are_timed_and_their_stages_kept(port):

@@ -14,7 +14,7 @@ class Format:
         name: as messages and documents call it.
         media_types: of its files; the first is the usual one.
         suffixes: of its files, in lower case.
-        optional: whether a server can be told to refuse it.
+        optional: whether a server can be configured to refuse it.
     """
 
     name: str

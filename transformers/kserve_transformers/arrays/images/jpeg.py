@@ -135,7 +135,7 @@ def read_segments(data: bytes, tables: bytes = b"") -> Segments:
 
 
 def meaning_of_components(count: int, transformed: bool) -> bytes:
-    """Adobe's segment, which tells libjpeg what components mean.
+    """Adobe's segment, which states what the components mean.
 
     Args:
         count: of components.
@@ -162,7 +162,7 @@ def _note(found: Segments, marker: int, content: bytes) -> None:
             raise UnsupportedMediaError(f"JPEG images of {content[0]} bits a sample are not read: save it with 8 bits")
         height, width = int.from_bytes(content[1:3]), int.from_bytes(content[3:5])
         if height == 0:
-            raise UnsupportedMediaError("JPEG images that tell their height at the end (DNL) are not read: save anew")
+            raise UnsupportedMediaError("JPEG images that state their height at the end (DNL) are not read: save anew")
         if content[5] not in _COLOURS:
             raise UnsupportedMediaError(f"JPEG images of {content[5]} components are not read: save as RGB or grey")
         found.size_wh, found.components = (width, height), content[5]
