@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kserve_transformers.judging.judge import Tally
 from kserve_transformers.observe import SUCCESS
 from kserve_transformers.record.reading import Recorded
 from modelport.manifests.release_file import FIRST_RELEASE
@@ -15,7 +16,6 @@ from modelport.releases.comparison.measuring import Compared, Observations, answ
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.comparison.statistics import Estimate
 from modelport.releases.comparison.verdict import RULES, Rule
-from modelport.releases.judging.judge import Tally
 from modelport.stack.envoy.counters import Counters
 
 SHADOW = "-shadow-predictor"  # in the names of a shadow's pods
