@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -12,8 +13,29 @@ from pathlib import Path
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.samples import REPOSITORY
 
-NEXT, WRONG = "next", "wrong"
+NEXT, WRONG, FAILING = "next", "wrong", "failing"
 _WRONG_BY = 0.5  # far outside of any golden tolerance
+# Gives the golden answer to everything, and fails one request in five.
+_FAILING_MODEL = """
+import json, pathlib, random
+import numpy as np
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def initialize(self, args):
+        told = json.loads((pathlib.Path(args["model_repository"]) / "golden" / "answer.json").read_text())["outputs"]
+        outputs = json.loads(args["model_config"])["output"]
+        kinds = {one["name"]: pb.triton_string_to_numpy(one["data_type"]) for one in outputs}
+        self.answers = {name: np.asarray(told[name]["values"], kind)[None] for name, kind in kinds.items()}
+
+    def execute(self, requests):
+        return [self.answer(len(one.inputs()[0].as_numpy())) for one in requests]
+
+    def answer(self, size):
+        if random.random() < 0.2:
+            return pb.InferenceResponse(error=pb.TritonError("one request in five fails"))
+        return pb.InferenceResponse([pb.Tensor(name, np.repeat(one, size, 0)) for name, one in self.answers.items()])
+"""
 
 
 @contextmanager
@@ -24,20 +46,33 @@ def laid_out(
 
     Args:
         chains: the models of each service.
-        tried: services that also have the releases NEXT, the same models, and WRONG, whose golden answers are wrong.
+        tried: services that also have the releases NEXT, the same models; WRONG, whose golden answers are wrong; and
+            FAILING, which gives the golden answers and fails one request in five.
         repository: where the models are.
     """
     with tempfile.TemporaryDirectory(prefix="modelport-releases-") as scratch:
         root = Path(scratch)
         for service, models in chains.items():
-            for release in (FIRST_RELEASE, NEXT, WRONG) if service in tried else (FIRST_RELEASE,):
+            for release in (FIRST_RELEASE, NEXT, WRONG, FAILING) if service in tried else (FIRST_RELEASE,):
                 for model in models:
                     shutil.copytree(repository / model, root / service / release / model, copy_function=_link)
         for answer in root.glob(f"*/{WRONG}/*/golden/answer.json"):
             text = answer.read_text()
             answer.unlink()  # a link to the checkout's own
             answer.write_text(_falsified(text))
+        for config in root.glob(f"*/{FAILING}/*/config.pbtxt"):
+            _let_fail(config)
         yield root
+
+
+def _let_fail(config: Path) -> None:
+    text = re.sub(r'(?m)^(platform|backend): ".*"$', 'backend: "python"', config.read_text())
+    config.unlink()
+    config.write_text(text)
+    for version in [path for path in config.parent.iterdir() if path.name.isdecimal()]:
+        shutil.rmtree(version)
+        version.mkdir()
+        (version / "model.py").write_text(_FAILING_MODEL)
 
 
 def _link(source: str, target: str) -> None:

@@ -149,6 +149,19 @@ class Trial:
         alive = [one for one in found if "deletionTimestamp" not in one["metadata"]]
         return [one for one in alive if not ready or is_ready(one)]
 
+    def serving(self, service: str, release: str) -> list[Document]:
+        """The Ready pods of a service that serve a release."""
+        return [pod for pod in self.pods(service) if release_of(pod) == release]
+
+    def beside(self, overlay: str, settings: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The documents of an overlay that stands beside others, with values in its settings.yaml."""
+        file = self._manifests / "overlays" / overlay / "settings.yaml"
+        text = file.read_text()
+        for key, value in settings.items():
+            text = re.sub(rf"(?m)^(  {key}:) .*$", rf'\1 "{value}"', text)
+        file.write_text(text)
+        return relocate(render(overlay, self._manifests), self.fit, self._declared)
+
     def entry(self, name: str) -> Entry:
         """The way to a service that callers are meant to take, with its address."""
         if self.splits(name):
@@ -241,6 +254,16 @@ def own_manifests() -> Iterator[Path]:
     """A copy of manifests/, whose release file may be edited."""
     with tempfile.TemporaryDirectory(prefix="modelport-manifests-") as scratch:
         yield Path(shutil.copytree(MANIFESTS, Path(scratch) / "manifests"))
+
+
+def release_of(pod: Document) -> str:
+    """The release that a pod serves: the end of its volume's sub path, or of its storage initializer's address."""
+    mounts = [one for box in at(pod, "spec.containers", []) for one in box.get("volumeMounts", [])]
+    paths = [str(one["subPath"]) for one in mounts if "subPath" in one]
+    sources = [
+        str(box["args"][0]) for box in at(pod, "spec.initContainers", []) if box["name"] == "storage-initializer"
+    ]
+    return (sources or paths or [""])[0].rpartition("/")[2]
 
 
 def is_ready(pod: Document) -> bool:
