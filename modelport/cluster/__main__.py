@@ -25,9 +25,12 @@ from modelport.cluster.checks import (
     fallback,
     judge,
     objects,
+    observing,
     removal,
     scaling,
     serving,
+    shadow,
+    signatures,
 )
 from modelport.cluster.kubectl import Kubectl, connect
 from modelport.cluster.observation import observe
@@ -46,6 +49,9 @@ CHECKS: Sequence[Check] = (
     *fallback.CHECKS,
     *canary.CHECKS,
     *judge.CHECKS,
+    *observing.CHECKS,
+    *shadow.CHECKS,
+    *signatures.CHECKS,
     *scaling.CHECKS,
     *disruption.CHECKS,
     *removal.CHECKS,

@@ -6,14 +6,22 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from modelport.manifests.release_file import FIRST_RELEASE
+from modelport.releases.release import RELEASE_FILE
 from modelport.samples import REPOSITORY
 
 NEXT, WRONG, FAILING = "next", "wrong", "failing"
+# Releases that a key of the test's own does not vouch for, and what is wrong with each.
+UNTRUSTED: Mapping[str, str] = {
+    "missing": "a release without a signature",
+    "other-key": "a release that another key signed",
+    "flipped-byte": "a release with a flipped byte in a model",
+    "swapped-file": "a signed release of which two files were exchanged",
+}
 _WRONG_BY = 0.5  # far outside of any golden tolerance
 # Gives the golden answer to everything, and fails one request in five.
 _FAILING_MODEL = """
@@ -40,7 +48,10 @@ class TritonPythonModel:
 
 @contextmanager
 def laid_out(
-    chains: Mapping[str, tuple[str, ...]], tried: Collection[str], repository: Path = REPOSITORY
+    chains: Mapping[str, tuple[str, ...]],
+    tried: Collection[str],
+    repository: Path = REPOSITORY,
+    keys: Sequence[Path] = (),
 ) -> Iterator[Path]:
     """A folder SERVICE/RELEASE/MODEL of the checkout's models.
 
@@ -49,6 +60,7 @@ def laid_out(
         tried: services that also have the releases NEXT, the same models; WRONG, whose golden answers are wrong; and
             FAILING, which gives the golden answers and fails one request in five.
         repository: where the models are.
+        keys: private keys: one that signs all releases, and another one; `tried` services then have UNTRUSTED too.
     """
     with tempfile.TemporaryDirectory(prefix="modelport-releases-") as scratch:
         root = Path(scratch)
@@ -57,18 +69,56 @@ def laid_out(
                 for model in models:
                     shutil.copytree(repository / model, root / service / release / model, copy_function=_link)
         for answer in root.glob(f"*/{WRONG}/*/golden/answer.json"):
-            text = answer.read_text()
-            answer.unlink()  # a link to the checkout's own
-            answer.write_text(_falsified(text))
+            _replace(answer, _falsified(answer.read_text()).encode())
         for config in root.glob(f"*/{FAILING}/*/config.pbtxt"):
             _let_fail(config)
+        if keys:
+            _sign(root, tried, keys)
         yield root
+
+
+def _sign(root: Path, tried: Collection[str], keys: Sequence[Path]) -> None:
+    """Make the folders releases, signed ones; and of `tried` services some whose signature does not hold."""
+    from modelport.releases import assembly, signing
+
+    for service in sorted(root.iterdir()):
+        for name in UNTRUSTED if service.name in tried else ():
+            shutil.copytree(service / FIRST_RELEASE, service / name, copy_function=_link)
+        for folder in sorted(service.iterdir()):
+            (folder / RELEASE_FILE).write_bytes(assembly.describe(service.name, folder).to_json())
+            if folder.name != "missing":
+                signing.sign(folder, keys[folder.name == "other-key"])
+        if service.name in tried:
+            _flip_a_byte(service / "flipped-byte")
+            _swap_files(service / "swapped-file")
+
+
+def _flip_a_byte(release: Path) -> None:
+    *_, weights = _by_size(release)
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    _replace(weights, bytes(content))
+
+
+def _swap_files(release: Path) -> None:
+    *_, first, second = _by_size(release)
+    one, other = first.read_bytes(), second.read_bytes()
+    _replace(first, other)
+    _replace(second, one)
+
+
+def _by_size(release: Path) -> list[Path]:
+    return sorted((path for path in release.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def _replace(file: Path, content: bytes) -> None:
+    file.unlink()  # a link to the checkout's own
+    file.write_bytes(content)
 
 
 def _let_fail(config: Path) -> None:
     text = re.sub(r'(?m)^(platform|backend): ".*"$', 'backend: "python"', config.read_text())
-    config.unlink()
-    config.write_text(text)
+    _replace(config, text.encode())
     for version in [path for path in config.parent.iterdir() if path.name.isdecimal()]:
         shutil.rmtree(version)
         version.mkdir()

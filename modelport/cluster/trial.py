@@ -23,6 +23,7 @@ from modelport.cluster.relocation import Fit, relocate
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
+from modelport.manifests.pods import pods
 from modelport.manifests.release_file import Choice, edited, parse, release_file
 from modelport.manifests.rendering import MANIFESTS, render
 from modelport.measure.generator.load import Load
@@ -87,6 +88,7 @@ class Trial:
         }
         self.documents = self.rendered(self.choices)
         self._splitting: set[str] | None = None
+        self._shadowing: set[str] | None = None
         self.specs = entries.services(self.documents)
         self.samples: Mapping[str, Sample] = {name: sample_of(spec) for name, spec in self.specs.items()}
 
@@ -176,6 +178,18 @@ class Trial:
             self._splitting = {str(at(one, "metadata.name")) for one in split}
         return name in self._splitting
 
+    def shadows(self, service: str) -> bool:
+        """Whether a release can get copies of a service's requests."""
+        if self._shadowing is None:
+            all_ = {one: replace(choice, shadow_percent=50) for one, choice in self.choices.items()}
+            self._shadowing = {str(at(one, "metadata.name")) for one in self.rendered(all_)}
+        return f"{service}-shadow" in self._shadowing
+
+    @property
+    def requires_signature(self) -> bool:
+        """Whether only signed releases serve."""
+        return requires_signature(self.documents)
+
     def resolved(self, entry: Entry) -> Entry:
         """An entry whose gateway's address is known."""
         if entry.kind != entries.GATEWAY:
@@ -254,6 +268,11 @@ def own_manifests() -> Iterator[Path]:
     """A copy of manifests/, whose release file may be edited."""
     with tempfile.TemporaryDirectory(prefix="modelport-manifests-") as scratch:
         yield Path(shutil.copytree(MANIFESTS, Path(scratch) / "manifests"))
+
+
+def requires_signature(documents: Sequence[Document]) -> bool:
+    """Whether the services of an overlay serve signed releases alone."""
+    return any(one.startswith("--require_signature=") for pod in pods(documents) for one in pod.transformer_arguments())
 
 
 def release_of(pod: Document) -> str:
