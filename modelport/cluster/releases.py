@@ -14,7 +14,7 @@ from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.release import RELEASE_FILE
 from modelport.samples import REPOSITORY
 
-NEXT, WRONG, FAILING = "next", "wrong", "failing"
+NEXT, WRONG, SLOW = "next", "wrong", "slow"
 # Releases that a key of the test's own does not vouch for, and what is wrong with each.
 UNTRUSTED: Mapping[str, str] = {
     "missing": "a release without a signature",
@@ -23,9 +23,9 @@ UNTRUSTED: Mapping[str, str] = {
     "swapped-file": "a signed release of which two files were exchanged",
 }
 _WRONG_BY = 0.5  # far outside of any golden tolerance
-# Gives the golden answer to everything, and fails one request in five.
-_FAILING_MODEL = """
-import json, pathlib, random
+# Gives the golden answer to everything, and keeps one request in three waiting.
+_SLOW_MODEL = """
+import json, pathlib, random, time
 import numpy as np
 import triton_python_backend_utils as pb
 
@@ -40,8 +40,7 @@ class TritonPythonModel:
         return [self.answer(len(one.inputs()[0].as_numpy())) for one in requests]
 
     def answer(self, size):
-        if random.random() < 0.2:
-            return pb.InferenceResponse(error=pb.TritonError("one request in five fails"))
+        time.sleep(random.choice((0, 0, 3)))
         return pb.InferenceResponse([pb.Tensor(name, np.repeat(one, size, 0)) for name, one in self.answers.items()])
 """
 
@@ -58,20 +57,20 @@ def laid_out(
     Args:
         chains: the models of each service.
         tried: services that also have the releases NEXT, the same models; WRONG, whose golden answers are wrong; and
-            FAILING, which gives the golden answers and fails one request in five.
+            SLOW, which gives the golden answers and keeps one request in three waiting.
         repository: where the models are.
         keys: private keys: one that signs all releases, and another one; `tried` services then have UNTRUSTED too.
     """
     with tempfile.TemporaryDirectory(prefix="modelport-releases-") as scratch:
         root = Path(scratch)
         for service, models in chains.items():
-            for release in (FIRST_RELEASE, NEXT, WRONG, FAILING) if service in tried else (FIRST_RELEASE,):
+            for release in (FIRST_RELEASE, NEXT, WRONG, SLOW) if service in tried else (FIRST_RELEASE,):
                 for model in models:
                     shutil.copytree(repository / model, root / service / release / model, copy_function=_link)
         for answer in root.glob(f"*/{WRONG}/*/golden/answer.json"):
             _replace(answer, _falsified(answer.read_text()).encode())
-        for config in root.glob(f"*/{FAILING}/*/config.pbtxt"):
-            _let_fail(config)
+        for config in root.glob(f"*/{SLOW}/*/config.pbtxt"):
+            _slow_down(config)
         if keys:
             _sign(root, tried, keys)
         yield root
@@ -116,13 +115,13 @@ def _replace(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def _let_fail(config: Path) -> None:
+def _slow_down(config: Path) -> None:
     text = re.sub(r'(?m)^(platform|backend): ".*"$', 'backend: "python"', config.read_text())
     _replace(config, text.encode())
     for version in [path for path in config.parent.iterdir() if path.name.isdecimal()]:
         shutil.rmtree(version)
         version.mkdir()
-        (version / "model.py").write_text(_FAILING_MODEL)
+        (version / "model.py").write_text(_SLOW_MODEL)
 
 
 def _link(source: str, target: str) -> None:

@@ -21,6 +21,7 @@ TOLERANCE = 15
 def _start(trial: Trial, service: str) -> str:
     def share() -> str:
         wait_until(lambda: trial.serving(service, NEXT), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        wait_until(lambda: _by_release(trial, service).get(NEXT), "the gateway sends requests to the canary", 300)
         before = _by_release(trial, service)
         wait_until(
             lambda: sum((_minus(_by_release(trial, service), before)).values()) >= MEASURED, "traffic flows", 300

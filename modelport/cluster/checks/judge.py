@@ -1,4 +1,4 @@
-"""A Job judges a canary: a good release is promoted by steps, a failing one reverted, and silence moves nothing."""
+"""A Job judges a canary: a good release is promoted by steps, a slow one reverted, and silence moves nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kserve_transformers.judging.shares import Shares
 from modelport.cluster.checks import Check
 from modelport.cluster.checks.canary import inapplicable, serves_only
 from modelport.cluster.kubectl import wait_until
-from modelport.cluster.releases import FAILING, NEXT
+from modelport.cluster.releases import NEXT, SLOW
 from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
 from modelport.manifests.findings import at
 from modelport.manifests.judged import JUDGED, refusals
@@ -45,17 +45,17 @@ def _promotes(trial: Trial, service: str) -> str:
 
 
 def _reverts(trial: Trial, service: str) -> str:
-    with trial.traffic(service, CALLERS) as traffic, _judging(trial, service, FAILING):
+    with trial.traffic(service, CALLERS) as traffic, _judging(trial, service, SLOW):
         _ended(trial, "Failed")
         (pod,) = _judges(trial, "Failed")
         code = at(pod, "status.containerStatuses.0.state.terminated.exitCode")
         if code != REVERTED:
             raise BrokenPromiseError(f"the judge ended with {code}: {_log(trial)}")
         serves_only(trial, service, trial.choices[service].stable)
-    asked, failed = traffic.outcomes.total(), traffic.outcomes.total() - traffic.outcomes["200"]
+    answered = traffic.require_none_lost()
     told = next(line for line in _log(trial).splitlines() if " revert: " in line)
     _remove(trial)
-    return f"{told.partition(' ')[2]} ({failed} of {asked} requests failed until then)"
+    return f"{told.partition(' ')[2]}; {answered}"
 
 
 def _holds(trial: Trial, service: str) -> str:
@@ -126,6 +126,6 @@ def _log(trial: Trial) -> str:
 
 CHECKS = (
     Check("judge-promotes", "a judge promotes a good release, and one that is killed goes on", _promotes, inapplicable),
-    Check("judge-reverts", "a judge reverts a failing release", _reverts, inapplicable),
+    Check("judge-reverts", "a judge reverts a release that keeps callers waiting", _reverts, inapplicable),
     Check("judge-holds", "a judge without traffic moves nothing", _holds, inapplicable),
 )
