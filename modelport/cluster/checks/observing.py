@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -96,17 +96,20 @@ def _spans(body: bytes) -> list[tuple[str, str]]:
 
 
 def _send(trial: Trial, service: str, headers: dict[str, str] | None = None) -> dict[str, str]:
-    """Send the sample by each protocol; returns the request ids."""
+    """Send the sample by each protocol, until it is answered; returns the request ids."""
     entry, sent = trial.entry(service), {}
     for protocol, sample in trial.samples[service].requests.items():
         if "grpc" in sample and not entry.grpc_url:
             continue
-        sent[protocol] = secrets.token_hex(8)
         url = entry.grpc_url if "grpc" in sample else entry.url + sample["path"]
-        given = {**sample.get("headers", {}), **entry.headers, "x-request-id": sent[protocol], **(headers or {})}
-        (answer,) = trial.caller.send([{**sample, "url": url, "headers": given}])
-        if answer["status"] != "200":
-            raise BrokenPromiseError(f"{protocol}: {answer['status']} {answer.get('error', '')}")
+        given = {**sample.get("headers", {}), **entry.headers, **(headers or {})}
+
+        def answered(sample: Mapping[str, Any] = sample, url: str = url, given: Mapping[str, str] = given) -> str:
+            request = secrets.token_hex(8)
+            (answer,) = trial.caller.send([{**sample, "url": url, "headers": {**given, "x-request-id": request}}])
+            return request if answer["status"] == "200" else ""
+
+        sent[protocol] = wait_until(answered, f"{protocol} is answered", ARRIVAL_TIMEOUT_S, trial.explain)
     return sent
 
 
