@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from kserve_transformers.record.events import REQUEST, RESPONSE
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.kubectl import wait_until
-from modelport.cluster.receiver import Receiver
+from modelport.cluster.receiver import Received, Receiver
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.findings import at
 from modelport.manifests.pods import TRANSFORMER, pods
@@ -65,11 +65,11 @@ def _traces(trial: Trial, service: str) -> str:
         _send(trial, service, {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"})
 
         def arrived() -> set[str]:
-            names = {name for one in receiver.received() for found, name in _spans(one.body) if found == trace}
+            names = {name for one in receiver.received() for found, name in _spans(one) if found == trace}
             return names if names >= TRANSFORMER_SPANS | TRITON_SPANS else set()
 
         def explain() -> str:
-            return f"received {[(one.path, _spans(one.body)) for one in receiver.received()][-3:]}"
+            return f"received {[(one.path, _spans(one)) for one in receiver.received()][-3:]}"
 
         names = wait_until(arrived, "spans of one trace arrive from both servers", ARRIVAL_TIMEOUT_S, explain)
         trial.cluster.delete("pod", "otel-collector", f"{trial.namespace}-caller")
@@ -88,9 +88,13 @@ def _receiver(trial: Trial) -> Iterator[Receiver]:
         receiver.delete()
 
 
-def _spans(body: bytes) -> list[tuple[str, str]]:
-    """The trace id and the name of each span."""
-    message = ExportTraceServiceRequest.FromString(body)
+def _spans(received: Received) -> list[tuple[str, str]]:
+    """The trace id and the name of each span; Triton sends JSON."""
+    if received.content_type.startswith("application/json"):
+        resources = json.loads(received.body).get("resourceSpans", [])
+        spans = [span for one in resources for scope in one.get("scopeSpans", []) for span in scope.get("spans", [])]
+        return [(span["traceId"].lower(), span["name"]) for span in spans]
+    message = ExportTraceServiceRequest.FromString(received.body)
     scopes = [scope for resource in message.resource_spans for scope in resource.scope_spans]
     return [(span.trace_id.hex(), span.name) for scope in scopes for span in scope.spans]
 
