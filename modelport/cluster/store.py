@@ -12,9 +12,16 @@ from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
 NAME, PORT = "store", 9000
+ATTEMPTS = 120
 _KEY = "modelport-test"
 _FILL = """
-import boto3, pathlib, sys
+import boto3, pathlib, socket, time
+for _ in range({attempts}):  # the pod runs before its server listens
+    try:
+        socket.create_connection(("127.0.0.1", {port}), 1).close()
+        break
+    except OSError:
+        time.sleep(1)
 client = boto3.client("s3", endpoint_url="http://127.0.0.1:{port}", region_name="us-east-1",
                       aws_access_key_id="{key}", aws_secret_access_key="{key}")
 client.create_bucket(Bucket="{bucket}")
@@ -89,5 +96,5 @@ class Store:
     def fill(self, files: Iterable[tuple[str, Path]]) -> None:
         """Upload files and folders into the bucket."""
         self._pod.unpack(files, "/tmp/models")  # noqa: S108 (in the pod)
-        code = _FILL.format(port=PORT, key=_KEY, bucket=self._bucket)
+        code = _FILL.format(attempts=ATTEMPTS, port=PORT, key=_KEY, bucket=self._bucket)
         self._pod.execute("python3", "-c", code, timeout_s=600)
