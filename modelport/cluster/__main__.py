@@ -25,10 +25,14 @@ from modelport.cluster.checks import (
     disruption,
     encryption,
     fallback,
+    judge,
     objects,
+    observing,
     removal,
     scaling,
     serving,
+    shadow,
+    signatures,
 )
 from modelport.cluster.kubectl import Kubectl, connect
 from modelport.cluster.observation import observe
@@ -47,6 +51,10 @@ CHECKS: Sequence[Check] = (
     *encryption.CHECKS,
     *fallback.CHECKS,
     *canary.CHECKS,
+    *judge.CHECKS,
+    *observing.CHECKS,
+    *shadow.CHECKS,
+    *signatures.CHECKS,
     *scaling.CHECKS,
     *disruption.CHECKS,
     *removal.CHECKS,

@@ -80,7 +80,9 @@ def _replaced(value: Any, namespace: str, key: str = "") -> Any:
         return value
     if (key == "namespace" or key.endswith("-namespace")) and value == OWN_NAMESPACE:
         return namespace
-    return value.replace(f".{OWN_NAMESPACE}.svc", f".{namespace}.svc")
+    return value.replace(f".{OWN_NAMESPACE}.svc", f".{namespace}.svc").replace(
+        ".tracing.svc", f".{namespace}-caller.svc"
+    )
 
 
 def _namespace(document: dict[str, Any], fit: Fit) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelport.cluster import releases, tokens
 from modelport.cluster.kubectl import Kubectl
@@ -100,7 +104,8 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
         trial = Trial(cluster, overlay, fit, caller, headers, manifests, store)
         if store:
             cluster.apply(store.credentials(setting.namespace))
-        _place(cluster, trial, image, store)
+        keys = stack.enter_context(_keys(cluster, trial)) if trial.requires_signature else ()
+        _place(cluster, trial, image, store, keys)
         yield trial
 
 
@@ -156,7 +161,26 @@ def _taken_ports(cluster: Kubectl) -> set[int]:
     return {port["nodePort"] for one in services for port in at(one, "spec.ports", []) if "nodePort" in port}
 
 
-def _place(cluster: Kubectl, trial: Trial, image: str, store: Store | None) -> None:
+@contextmanager
+def _keys(cluster: Kubectl, trial: Trial) -> Iterator[Sequence[Path]]:
+    """Two private keys in files; the services know the public one of the first."""
+    with tempfile.TemporaryDirectory(prefix="modelport-keys-") as scratch:
+        files = []
+        for number in range(2):
+            key = ec.generate_private_key(ec.SECP256R1())
+            files.append(Path(scratch) / f"{number}.pem")
+            form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            files[-1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, bare))
+            if not number:
+                kind = serialization.PublicFormat.SubjectPublicKeyInfo
+                public = key.public_key().public_bytes(serialization.Encoding.PEM, kind).decode()
+        metadata = {"name": "modelport-release-keys", "namespace": trial.namespace}
+        document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"public.pem": public}}
+        cluster.apply([document])
+        yield files
+
+
+def _place(cluster: Kubectl, trial: Trial, image: str, store: Store | None, keys: Sequence[Path]) -> None:
     """Put the releases where the overlay's storage addresses point."""
     addresses = [
         str(at(one, "spec.predictor.model.storageUri", ""))
@@ -165,18 +189,21 @@ def _place(cluster: Kubectl, trial: Trial, image: str, store: Store | None) -> N
     ]
     scheme = addresses[0].partition("://")[0]
     chains = _chains(trial)
-    with releases.laid_out(chains, set(chains)) as folder:
+    with releases.laid_out(chains, set(chains), keys=keys) as folder:
         files = [(path.name, path) for path in sorted(folder.iterdir())]
         if scheme == "pvc":
             volumes = [one for one in trial.documents if one["kind"] in ("PersistentVolume", "PersistentVolumeClaim")]
             cluster.apply(volumes)
-            mounts = [{"name": "models", "mountPath": "/models"}]
-            claim = [{"name": "models", "persistentVolumeClaim": {"claimName": CLAIM}}]
+            claims = [at(one, "metadata.name") for one in volumes if one["kind"] == "PersistentVolumeClaim"]
+            mounts = [{"name": name, "mountPath": f"/{name}"} for name in claims]
+            claim = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
             root = {"runAsUser": 0}
             loader = OwnPod(
                 cluster, pod("loader", trial.namespace, image, mounts=mounts, volumes=claim, securityContext=root)
             )
-            loader.unpack(files, "/models")
+            loader.unpack(files, f"/{CLAIM}")
+            for name in claims:  # a provisioner would give them to the pods' fsGroup; a folder of the node has none
+                loader.execute("chmod", "0777", f"/{name}")
             loader.delete()
         elif store:
             store.fill(files)

@@ -24,6 +24,7 @@ from modelport.cluster.store import Store
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
+from modelport.manifests.pods import pods
 from modelport.manifests.release_file import Choice, edited, parse, release_file
 from modelport.manifests.rendering import MANIFESTS, render
 from modelport.measure.generator.load import Load
@@ -97,6 +98,7 @@ class Trial:
         }
         self.documents = self.rendered(self.choices)
         self._splitting: set[str] | None = None
+        self._shadowing: set[str] | None = None
         self.specs = entries.services(self.documents)
         self.samples: Mapping[str, Sample] = {name: sample_of(spec) for name, spec in self.specs.items()}
 
@@ -163,6 +165,19 @@ class Trial:
         alive = [one for one in found if "deletionTimestamp" not in one["metadata"]]
         return [one for one in alive if not ready or is_ready(one)]
 
+    def serving(self, service: str, release: str) -> list[Document]:
+        """The Ready pods of a service that serve a release."""
+        return [pod for pod in self.pods(service) if release_of(pod) == release]
+
+    def beside(self, overlay: str, settings: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The documents of an overlay that stands beside others, with values in its settings.yaml."""
+        file = self.manifests / "overlays" / overlay / "settings.yaml"
+        text = file.read_text()
+        for key, value in settings.items():
+            text = re.sub(rf"(?m)^(  {key}:) .*$", rf'\1 "{value}"', text)
+        file.write_text(text)
+        return relocate(render(overlay, self.manifests), self.fit, self._declared)
+
     def entry(self, name: str) -> Entry:
         """The way to a service that callers are meant to take, with its address."""
         if self.splits(name):
@@ -176,6 +191,18 @@ class Trial:
             split = [one for one in self.rendered(halves) if at(one, "spec.canary")]
             self._splitting = {str(at(one, "metadata.name")) for one in split}
         return name in self._splitting
+
+    def shadows(self, service: str) -> bool:
+        """Whether a release can get copies of a service's requests."""
+        if self._shadowing is None:
+            all_ = {one: replace(choice, shadow_percent=50) for one, choice in self.choices.items()}
+            self._shadowing = {str(at(one, "metadata.name")) for one in self.rendered(all_)}
+        return f"{service}-shadow" in self._shadowing
+
+    @property
+    def requires_signature(self) -> bool:
+        """Whether only signed releases serve."""
+        return requires_signature(self.documents)
 
     def resolved(self, entry: Entry) -> Entry:
         """An entry whose gateway's address is known."""
@@ -299,6 +326,21 @@ def own_manifests() -> Iterator[Path]:
     """A copy of manifests/, whose release file may be edited."""
     with tempfile.TemporaryDirectory(prefix="modelport-manifests-") as scratch:
         yield Path(shutil.copytree(MANIFESTS, Path(scratch) / "manifests"))
+
+
+def requires_signature(documents: Sequence[Document]) -> bool:
+    """Whether the services of an overlay serve signed releases alone."""
+    return any(one.startswith("--require_signature=") for pod in pods(documents) for one in pod.transformer_arguments())
+
+
+def release_of(pod: Document) -> str:
+    """The release that a pod serves: the end of its volume's sub path, or of its storage initializer's address."""
+    mounts = [one for box in at(pod, "spec.containers", []) for one in box.get("volumeMounts", [])]
+    paths = [str(one["subPath"]) for one in mounts if "subPath" in one]
+    sources = [
+        str(box["args"][0]) for box in at(pod, "spec.initContainers", []) if box["name"] == "storage-initializer"
+    ]
+    return (sources or paths or [""])[0].rpartition("/")[2]
 
 
 def is_ready(pod: Document) -> bool:

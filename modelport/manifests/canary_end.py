@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kserve_transformers.judging.shares import SETTLE_S, leads_to_canary
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text
 from modelport.manifests.findings import Document, at, of
 from modelport.manifests.rendering import dump
 
 ROUTE_TIMEOUT_S = 120.0
-SETTLE_S = 5.0  # from a gateway's report that it accepted a route until its proxies have it
-_CANARY = "-canary-predictor"
 
 
 def retire_canaries(documents: Sequence[Document], present: Mapping[str, Document]) -> list[str]:
@@ -53,23 +52,13 @@ def without_share(documents: Sequence[Document], present: Mapping[str, Document]
     for service in of(documents, "InferenceService"):
         there = present.get(str(at(service, "metadata.name")), {})
         canary = at(there, "spec.canary", [])
-        if not canary or at(service, "spec.canary") or not any(one.get("trafficPercent") for one in canary):
+        if not canary or at(service, "spec.canary"):
             continue
         step = copy.deepcopy(dict(service))
         step["spec"]["canary"] = [{**copy.deepcopy(one), "trafficPercent": 0} for one in canary]
         step["spec"]["predictor"]["model"]["storageUri"] = at(there, "spec.predictor.model.storageUri")
         ending.append(step)
     return ending
-
-
-def leads_to_canary(route: Document) -> bool:
-    """Whether an HTTPRoute gives a canary a share, or its gateway has not accepted its newest state yet."""
-    rules = at(route, "spec.rules", [])
-    backends = [one for rule in rules for one in rule.get("backendRefs", [])]
-    if any(str(one["name"]).endswith(_CANARY) and one.get("weight", 1) for one in backends):
-        return True
-    conditions = [one for parent in at(route, "status.parents", []) for one in parent.get("conditions", [])]
-    return any(one.get("observedGeneration", 0) < at(route, "metadata.generation", 0) for one in conditions)
 
 
 def _with_share(service: Document) -> Iterator[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from modelport.environment import say
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text, require_cluster, served_kinds
 from modelport.manifests.findings import Document, at, of
+from modelport.manifests.judged import JUDGED, judged, refusals
 from modelport.manifests.lint import lint
 from modelport.manifests.pods import MODE, pods
 from modelport.manifests.release_file import ReleaseFileError, read
@@ -58,29 +59,29 @@ def deploy(overlay: str, prune: bool) -> None:
     if KSERVE not in kinds:
         raise ClusterError("KServe is not installed there: see docs/deploy.md")
     present = _services(documents)
-    for problem in mode_changes(documents, present):
+    for problem in (*mode_changes(documents, present), *refusals(documents, present, _jobs(documents))):
         raise ClusterError(problem)
-    # an overlay without services, such as batch, stands beside another one
     leftovers = left_over(documents, _declared_before(documents, kinds)) if list(of(documents, SERVICE)) else []
     if leftovers and not prune:
         raise ClusterError(
             f"{overlay} does not declare what another overlay left: {', '.join(leftovers)}. Delete these with "
             "PRUNE=1 (modelport deploy --prune), or remove the other overlay first with `make undeploy OVERLAY=name`"
         )
-    base, text = [dict(document) for document in of(documents, "Namespace")], dump(documents)
+    base = [dict(document) for document in of(documents, "Namespace")]
+    taken = {name for name, service in present.items() if judged(service)}
     if base:
-        kubectl_text("apply", "--server-side", "-f", "-", stdin=dump(base))
-    kubectl_text("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=text)
+        _apply(base, taken)
+    _apply(documents, taken, "--dry-run=server")
     first = stable_first(documents, present)
     if first:
         say(f"the cluster has no stable release yet: applying it first, for {', '.join(map(_name, first))}")
-        kubectl_text("apply", "--server-side", "-f", "-", stdin=dump([d for d in documents if d not in first]))
-        kubectl_text("apply", "--server-side", "-f", "-", stdin=dump(first))
+        _apply([d for d in documents if d not in first], taken)
+        _apply(first, taken)
         for service in first:
             kubectl_text("wait", *_of(service), "--for=condition=Ready", f"--timeout={READY_TIMEOUT}")
     for name in retire_canaries(documents, present):
         say(f"the canary of {name} gets no more traffic")
-    say(kubectl_text("apply", "--server-side", "-f", "-", stdin=text), end="")
+    say(_apply(documents, taken), end="")
     for name in leftovers:
         say(kubectl_text("delete", name, *_namespace(documents), "--ignore-not-found"), end="")
     for name in former_autoscalers(documents, _autoscalers(documents, kinds)):
@@ -111,8 +112,10 @@ def checked(overlay: str) -> list[dict[str, Any]]:
     findings = [*lint(documents), *placeholders(documents)]
     if findings:
         raise RenderError("\n".join([f"{overlay} cannot be deployed:", *map(str, findings)]))
+    # an overlay without services, such as batch, stands beside another one, which is not to prune it
+    part = "modelport" if list(of(documents, SERVICE)) else f"modelport-{overlay}"
     for document in documents:
-        document["metadata"].setdefault("labels", {})[PART_OF] = "modelport"
+        document["metadata"].setdefault("labels", {})[PART_OF] = part
     return documents
 
 
@@ -169,14 +172,26 @@ def stable_first(documents: Sequence[Document], present: Mapping[str, Document])
     return services
 
 
+def _apply(documents: Sequence[dict[str, Any]], taken: Collection[str], *options: str) -> str:
+    """Apply documents on the server; those of services whose names are `taken` also where a judge manages fields."""
+    forced = [one for one in documents if one["kind"] == SERVICE and _name(one) in taken]
+    parts = ([one for one in documents if one not in forced], ()), (forced, ("--force-conflicts",))
+    command = ("apply", "--server-side", *options, "-f", "-")
+    return "".join(kubectl_text(*command, *force, stdin=dump(part)) for part, force in parts if part)
+
+
+def _jobs(documents: Sequence[Document]) -> list[Document]:
+    """The judges' Jobs."""
+    return list(kubectl_json("get", "jobs.batch", *_namespace(documents), "-l", JUDGED)["items"])
+
+
 def _services(documents: Sequence[Document]) -> dict[str, Document]:
     """The InferenceServices in the cluster that have the names of declared ones."""
     names = [_name(service) for service in of(documents, SERVICE)]
     if not names:
         return {}
-    found = kubectl_json(
-        "get", "inferenceservices.serving.kserve.io", *names, *_namespace(documents), "--ignore-not-found"
-    )
+    command = ("get", "inferenceservices.serving.kserve.io", *names, *_namespace(documents))
+    found = kubectl_json(*command, "--ignore-not-found", "--show-managed-fields")
     return {_name(service): service for service in found.get("items", [found])}
 
 

@@ -150,7 +150,7 @@ def test_an_overlay_that_is_not_there_is_one_line() -> None:
     command = [sys.executable, "-m", "modelport.stack", "--overlay=nothing"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert run.stderr.startswith("error: no overlay 'nothing': there are batch, canary-knative, ")
+    assert run.stderr.startswith("error: no overlay 'nothing': there are batch, canary-judge, canary-knative, ")
     assert run.stderr.count("\n") == 1
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from modelport.manifests.canary_end import leads_to_canary, without_share
+from kserve_transformers.judging.shares import leads_to_canary
+from modelport.manifests.canary_end import without_share
 
 
 def service(release: str, percent: int | None = None, canary: str = "next") -> dict[str, Any]:
@@ -17,13 +18,20 @@ def service(release: str, percent: int | None = None, canary: str = "next") -> d
     return {"kind": "InferenceService", "metadata": {"name": "digits", "namespace": "modelport"}, "spec": spec}
 
 
-@pytest.mark.parametrize("release", [pytest.param("initial", id="it is given up"), pytest.param("next", id="promoted")])
-def test_the_canary_stays_without_a_share_beside_the_stable_release_that_is_there(release: str) -> None:
-    declared, there = service(release), service("initial", 30)
+@pytest.mark.parametrize(
+    ("release", "percent"),
+    [
+        pytest.param("initial", 30, id="it is given up"),
+        pytest.param("next", 30, id="promoted"),
+        pytest.param("initial", 0, id="a judge took its share and was ended"),
+    ],
+)
+def test_the_canary_stays_without_a_share_beside_the_stable_release_that_is_there(release: str, percent: int) -> None:
+    declared, there = service(release), service("initial", percent)
     (step,) = without_share([declared], {"digits": there})
     assert step == service("initial", 0)
     assert declared == service(release)
-    assert there == service("initial", 30)
+    assert there == service("initial", percent)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +40,6 @@ def test_the_canary_stays_without_a_share_beside_the_stable_release_that_is_ther
         pytest.param(service("initial"), None, id="nothing is there"),
         pytest.param(service("initial"), service("initial"), id="no canary is there"),
         pytest.param(service("initial", 50), service("initial", 30), id="it gets another share"),
-        pytest.param(service("initial"), service("initial", 0), id="it has no share"),
     ],
 )
 def test_otherwise_there_is_no_step_between(declared: dict[str, Any], there: dict[str, Any] | None) -> None:

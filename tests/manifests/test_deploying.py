@@ -29,7 +29,7 @@ def test_an_unknown_overlay_is_refused_before_anything_is_installed(target: str,
     assert ran.returncode == 2
     first, *_ = ran.stderr.splitlines()
     assert first.startswith(
-        'error: there is no overlay "nonsense": write OVERLAY=name with one of: batch canary-knative '
+        'error: there is no overlay "nonsense": write OVERLAY=name with one of: batch canary-judge canary-knative '
     )
     assert ran.stdout == ""
 

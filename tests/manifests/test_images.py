@@ -1,7 +1,11 @@
-"""The images block moves as a whole and stays what it was otherwise."""
+"""The images block moves as a whole and stays what it was otherwise; the transformer's image has what it imports."""
 
 from __future__ import annotations
 
+import ast
+import re
+
+from modelport.environment import ROOT
 from modelport.manifests.images import IMAGES, move
 
 
@@ -11,3 +15,17 @@ def test_name_and_tag_move_and_come_back() -> None:
     assert "newName: registry.example.com/me/modelport-transformer\n    newTag: v1.2.3" in there
     assert "newName: registry.example.com/me/modelport-triton\n    newTag: v1.2.3" in there
     assert move(move(there, "ghcr.io/you/", "v2"), "", "0.1.0") == move(text, "", "0.1.0")
+
+
+def test_the_transformer_imports_nothing_that_its_image_leaves_out() -> None:
+    text = (ROOT / "transformers" / "Dockerfile").read_text().replace("\\\n", " ")
+    removed = re.search(r"rm -rf bin (.*?) &&", text)
+    assert removed is not None
+    names = [word.rstrip("*") for word in removed[1].split() if "/" not in word]
+    assert "kubernetes" in names
+    for path in (ROOT / "transformers" / "kserve_transformers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            found = {module.partition(".")[0] for module in modules} & set(names)
+            assert not found, f"{path.name} imports {found}"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.table import table
-from modelport.releases.judging.judge import ERRORS, SLOW, STEPS, Tally, error_budget
+from kserve_transformers.judging.judge import ERRORS, SLOW, STEPS, Tally, error_budget
 
 Ints = npt.NDArray[np.int64]
 

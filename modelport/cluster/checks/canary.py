@@ -9,8 +9,8 @@ from dataclasses import replace
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.releases import NEXT
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
-from modelport.manifests.findings import Document, at
+from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial, release_of
+from modelport.manifests.findings import at
 from modelport.manifests.release_file import Choice
 
 PERCENT = 30
@@ -20,7 +20,8 @@ TOLERANCE = 15
 
 def _start(trial: Trial, service: str) -> str:
     def share() -> str:
-        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        wait_until(lambda: trial.serving(service, NEXT), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        wait_until(lambda: _by_release(trial, service).get(NEXT), "the gateway sends requests to the canary", 300)
         before = _by_release(trial, service)
         wait_until(
             lambda: sum((_minus(_by_release(trial, service), before)).values()) >= MEASURED, "traffic flows", 300
@@ -36,9 +37,9 @@ def _start(trial: Trial, service: str) -> str:
 
 
 def _end(trial: Trial, service: str) -> str:
-    if not _canaries(trial, service):
+    if not trial.serving(service, NEXT):
         trial.deploy({service: replace(trial.choices[service], canary=NEXT, percent=PERCENT)})
-        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        wait_until(lambda: trial.serving(service, NEXT), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
     return _changed(trial, service, trial.choices[service], lambda: _gone(trial, service))
 
 
@@ -46,10 +47,10 @@ def _promote(trial: Trial, service: str) -> str:
     stable = trial.choices[service]
     with trial.traffic(service) as traffic:
         trial.deploy({service: replace(stable, canary=NEXT, percent=PERCENT)})
-        wait_until(lambda: _canaries(trial, service), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
+        wait_until(lambda: trial.serving(service, NEXT), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
         time.sleep(3)
         trial.deploy({service: Choice(NEXT, NEXT, 0)})
-        _serves_only(trial, service, NEXT)
+        serves_only(trial, service, NEXT)
         time.sleep(3)
     return traffic.require_none_lost()
 
@@ -57,8 +58,8 @@ def _promote(trial: Trial, service: str) -> str:
 def _roll_back(trial: Trial, service: str) -> str:
     stable = trial.choices[service]
     trial.deploy({service: Choice(NEXT, NEXT, 0)})
-    _serves_only(trial, service, NEXT)
-    return _changed(trial, service, stable, lambda: _serves_only(trial, service, stable.stable))
+    serves_only(trial, service, NEXT)
+    return _changed(trial, service, stable, lambda: serves_only(trial, service, stable.stable))
 
 
 def _changed(trial: Trial, service: str, choice: Choice, seen: Callable[[], str]) -> str:
@@ -71,37 +72,27 @@ def _changed(trial: Trial, service: str, choice: Choice, seen: Callable[[], str]
 
 
 def _gone(trial: Trial, service: str) -> str:
-    wait_until(lambda: not _canaries(trial, service), "the canary is gone", READY_TIMEOUT_S, trial.explain)
+    wait_until(lambda: not trial.serving(service, NEXT), "the canary is gone", READY_TIMEOUT_S, trial.explain)
     return "the canary is gone"
 
 
-def _serves_only(trial: Trial, service: str, release: str) -> str:
+def serves_only(trial: Trial, service: str, release: str) -> str:
+    """Wait until all pods of a service are of one release."""
+
     def settled() -> bool:
-        return trial.rolled_out(f"{service}-predictor") and {_release(pod) for pod in trial.pods(service)} == {release}
+        return trial.rolled_out(f"{service}-predictor") and {release_of(pod) for pod in trial.pods(service)} == {
+            release
+        }
 
     wait_until(settled, f"{release} alone serves", READY_TIMEOUT_S, trial.explain)
     return f"{release} alone serves"
-
-
-def _canaries(trial: Trial, service: str) -> list[Document]:
-    return [pod for pod in trial.pods(service) if _release(pod) == NEXT]
-
-
-def _release(pod: Document) -> str:
-    """The release that a pod serves: the end of its volume's sub path, or of its storage initializer's address."""
-    mounts = [one for box in at(pod, "spec.containers", []) for one in box.get("volumeMounts", [])]
-    paths = [str(one["subPath"]) for one in mounts if "subPath" in one]
-    sources = [
-        str(box["args"][0]) for box in at(pod, "spec.initContainers", []) if box["name"] == "storage-initializer"
-    ]
-    return (sources or paths or [""])[0].rpartition("/")[2]
 
 
 def _by_release(trial: Trial, service: str) -> Mapping[str, int]:
     pods = trial.pods(service)
     answered, found = trial.answered(pods), dict[str, int]()
     for pod in pods:
-        found[_release(pod)] = found.get(_release(pod), 0) + answered[at(pod, "metadata.name")]
+        found[release_of(pod)] = found.get(release_of(pod), 0) + answered[at(pod, "metadata.name")]
     return found
 
 
@@ -109,13 +100,14 @@ def _minus(now: Mapping[str, int], before: Mapping[str, int]) -> Mapping[str, in
     return {release: number - before.get(release, 0) for release, number in now.items()}
 
 
-def _no_canary(trial: Trial, service: str) -> str:
+def inapplicable(trial: Trial, service: str) -> str:
+    """Why there are no canaries."""
     return "" if trial.splits(service) else NOT_PROMISED
 
 
 CHECKS = (
-    Check("canary-start", "a canary gets its share", _start, _no_canary, keeps=True),
-    Check("canary-end", "a canary is given up", _end, _no_canary),
-    Check("canary-promote", "a canary is promoted", _promote, _no_canary, keeps=True),
-    Check("canary-roll-back", "a promoted release is rolled back", _roll_back, _no_canary),
+    Check("canary-start", "a canary gets its share", _start, inapplicable, keeps=True),
+    Check("canary-end", "a canary is given up", _end, inapplicable),
+    Check("canary-promote", "a canary is promoted", _promote, inapplicable, keeps=True),
+    Check("canary-roll-back", "a promoted release is rolled back", _roll_back, inapplicable),
 )

@@ -87,12 +87,12 @@ def _wrong_image(trial: Trial, service: str) -> str:
             container = one["spec"]["predictor"]["containers"][0]
             container["image"] = container["image"].rpartition(":")[0] + ":there-is-no-such-tag"
 
-    return _refused(trial, service, lambda: trial.deploy(change=wrong), _waits_for_image)
+    return refused(trial, service, lambda: trial.deploy(change=wrong), _waits_for_image)
 
 
 def _wrong_release(trial: Trial, service: str) -> str:
     choice = replace(trial.choices[service], stable=releases.WRONG, canary=releases.WRONG)
-    return _refused(trial, service, lambda: trial.deploy({service: choice}), _runs)
+    return refused(trial, service, lambda: trial.deploy({service: choice}), runs)
 
 
 def _full_disk(trial: Trial, service: str) -> str:
@@ -102,10 +102,10 @@ def _full_disk(trial: Trial, service: str) -> str:
         for one in _services(documents, service):
             one["spec"]["predictor"].setdefault("volumes", []).append(NO_ROOM)
 
-    return _refused(trial, service, lambda: trial.deploy(change=full), _failed_to_start)
+    return refused(trial, service, lambda: trial.deploy(change=full), _failed_to_start)
 
 
-def _refused(trial: Trial, service: str, deploy: Callable[[], None], tried: Callable[[Document], bool]) -> str:
+def refused(trial: Trial, service: str, deploy: Callable[[], None], tried: Callable[[Document], bool]) -> str:
     """A new pod that cannot serve is never Ready, and the old ones go on."""
     old = {at(pod, "metadata.name") for pod in trial.pods(service)}
 
@@ -151,7 +151,8 @@ def _services(documents: list[dict[str, Any]], service: str) -> list[dict[str, A
     return [one for one in documents if one["kind"] == "InferenceService" and one["metadata"]["name"] == service]
 
 
-def _runs(pod: Document) -> bool:
+def runs(pod: Document) -> bool:
+    """Whether all containers of a pod run."""
     states = at(pod, "status.containerStatuses", [])
     return bool(states) and all("running" in one["state"] for one in states)
 

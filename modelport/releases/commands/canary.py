@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from kserve_transformers.judging.judge import STEPS, Tally, check_steps
 from kserve_transformers.record.reading import Reader
 from modelport.manifests.rendering import MANIFESTS
 from modelport.releases import log, rollout
 from modelport.releases.commands import Run, Subparsers, add_command, add_releases
 from modelport.releases.errors import RolloutError
-from modelport.releases.judging.judge import STEPS, Tally, check_steps
 from modelport.releases.judging.rolling import Rolling
 from modelport.releases.judging.sight import Sight
 from modelport.releases.rollout import Folders, Transition

@@ -1,1 +1,1 @@
-"""Judges a canary from counts: evidence that may be looked at any time, rules, and one of three outcomes."""
+"""What a judge of a canary sees and does beside the local stack; its rules are in kserve_transformers.judging."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from exporters import statistics
 from exporters.rules import Rule
 from exporters.statistics import Estimate
+from kserve_transformers.judging.judge import Tally
 from kserve_transformers.observe import SUCCESS
 from kserve_transformers.record.reading import Recorded
 from modelport.manifests.release_file import FIRST_RELEASE
@@ -16,7 +17,6 @@ from modelport.releases.comparison.answers import difference, recorded_answer
 from modelport.releases.comparison.measuring import Compared, Observations, answer_measures
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.comparison.verdict import RULES
-from modelport.releases.judging.judge import Tally
 from modelport.stack.envoy.counters import Counters
 
 SHADOW = "-shadow-predictor"  # in the names of a shadow's pods

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from kserve_transformers.judging.judge import Counts, Judgement, Outcome, judge
 from modelport.environment import say
 from modelport.manifests.release_file import Choice
 from modelport.releases import log, rollout
 from modelport.releases.errors import RolloutError
-from modelport.releases.judging.judge import Counts, Judgement, Outcome, judge
 from modelport.releases.judging.sight import UnseenError
 from modelport.releases.rollout import Folders, Transition
 

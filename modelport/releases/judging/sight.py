@@ -13,9 +13,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.files import replace_file
+from kserve_transformers.judging.judge import Counts, Tally
 from modelport.manifests.release_file import FIRST_RELEASE, Choice
 from modelport.releases.errors import RolloutError
-from modelport.releases.judging.judge import Counts, Tally
 from modelport.stack.envoy.counters import Counters, read_counters
 from modelport.stack.running import Running, running
 from modelport.stack.server import LOOPBACK
@@ -149,10 +149,14 @@ def slow_ms(stable: Counters) -> float:
 
 def difference(before: Baseline, canary: Counters, stable: Counters, golden_drift: float | None) -> Counts:
     """The counts since a baseline."""
-    now = {"": canary - before.canary, "stable_": stable - before.stable}
-    errors = {f"{side}errors": _tally(c.failed, c.failed + c.good) for side, c in now.items()}
-    slow = {f"{side}slow": _slow(c, before.slow_ms) for side, c in now.items()}
-    return Counts(**errors, **slow, golden_drift=golden_drift)
+    canary, stable = canary - before.canary, stable - before.stable
+    return Counts(
+        _tally(canary.failed, canary.failed + canary.good),
+        _tally(stable.failed, stable.failed + stable.good),
+        _slow(canary, before.slow_ms),
+        _slow(stable, before.slow_ms),
+        golden_drift=golden_drift,
+    )
 
 
 def _slow(counters: Counters, bound_ms: float) -> Tally:

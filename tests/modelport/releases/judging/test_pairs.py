@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kserve_transformers.judging.judge import Tally
 from kserve_transformers.record.reading import Recorded
 from modelport.environment import ROOT
 from modelport.manifests.release_file import read
 from modelport.releases.__main__ import main
 from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, Verdict, findings, verdict
-from modelport.releases.judging.judge import Tally
 from modelport.releases.judging.pairs import (
     SHADOW_RULES,
     Account,

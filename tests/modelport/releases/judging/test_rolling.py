@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from kserve_transformers.judging.judge import STEPS, Counts, Outcome, Tally, judge
 from modelport.environment import ROOT
 from modelport.manifests.release_file import Choice, edited, read, release_file
 from modelport.releases.__main__ import main
 from modelport.releases.errors import RolloutError
 from modelport.releases.judging import sight
-from modelport.releases.judging.judge import STEPS, Counts, Outcome, Tally, judge
 from modelport.releases.judging.rolling import PROMOTED, REVERTED, TAKEN_OVER, Rolling
 from modelport.releases.judging.sight import Baseline, Sight, UnseenError, difference, sides, slow_ms
 from modelport.releases.rollout import Folders

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_replays import replay
 
-from modelport.releases.judging import evidence
-from modelport.releases.judging.judge import (
+from kserve_transformers.judging import evidence
+from kserve_transformers.judging.judge import (
     FALSE_REVERTS,
     STEPS,
     Counts,

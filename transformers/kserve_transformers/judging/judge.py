@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from modelport.releases.judging import evidence
+from kserve_transformers.judging import evidence
 
 STEPS = (1, 5, 25, 50, 100)
 FALSE_REVERTS = 0.01  # of all rollouts of a release that is as good as the stable one
@@ -38,6 +38,7 @@ class Counts:
             at or above the 95th percentile of the stable side, as it was when the step began.
         disagreement: shadow pairs of the release, and those whose answers differ; None where it was no shadow.
         golden_drift: the largest error of a golden answer of the canary as a share of what is allowed; None if unknown.
+        crashes: how many more containers of the canary than of the stable side ended; None where nobody counts them.
     """
 
     errors: Tally = Tally()
@@ -46,6 +47,7 @@ class Counts:
     stable_slow: Tally = Tally()
     disagreement: Tally | None = None
     golden_drift: float | None = None
+    crashes: int | None = None
 
 
 class Outcome(Enum):
@@ -114,6 +116,7 @@ class Rule:
 
 ERRORS = Rule("errors", margin=0.0, tolerance=0.01)
 SLOW = Rule("slow requests", margin=0.05, tolerance=0.1)
+MAX_CRASHES = 2  # one may be chance, such as a node that had no memory left
 MAX_DISAGREEMENT = 0.1  # as in comparison.verdict.RULES
 
 
@@ -154,6 +157,9 @@ def judge(counts: Counts, percent: int, steps: Sequence[int] = STEPS) -> Judgeme
         found.append(_judge_disagreement(counts.disagreement, alpha))
     if counts.golden_drift is not None:
         found.append(_judge_golden(counts.golden_drift))
+    if counts.crashes is not None:  # nobody counts the requests that end with a container
+        crashed = Outcome.REVERT if counts.crashes > MAX_CRASHES else Outcome.PROMOTE
+        found.append((crashed, f"crashes: {counts.crashes} more than of the stable release"))
     for outcome, share in ((Outcome.REVERT, 0), (Outcome.HOLD, percent)):
         reasons = tuple(reason for one, reason in found if one is outcome)
         if reasons:
