@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def stack(exported: None, free_ports: Callable[[int], list[int]], tmp_path: Path) -> Iterator[Stack]:
+def quantised(exported: None, free_ports: Callable[[int], list[int]], tmp_path: Path) -> Iterator[Stack]:
     repository = tmp_path / "repository"
     shutil.copytree("model_repository/mnist", repository / "mnist")
     run_script("quantise", "quantise_digits.py", repository)
@@ -45,19 +45,19 @@ def answer(stack: Stack) -> np.ndarray:
         return client.infer("mnist", [tensor]).as_numpy("probabilities")[0]
 
 
-def test_int8_serves_until_it_is_no_longer_what_was_proven(stack: Stack) -> None:
-    int8 = next(stack.settings.repository.glob("mnist/*/int8"))
+def test_int8_serves_until_it_is_no_longer_what_was_proven(quantised: Stack) -> None:
+    int8 = next(quantised.settings.repository.glob("mnist/*/int8"))
     expected = [
         np.array(json.loads(path.read_text())["outputs"]["probabilities"]["values"])
         for path in (int8 / "answer.json", int8.parent.parent / "golden" / "answer.json")
     ]
-    assert (state(stack)["ready"], state(stack)["precision"]) == (True, "int8")
-    np.testing.assert_allclose(answer(stack), expected[0], atol=0.005)
+    assert (state(quantised)["ready"], state(quantised)["precision"]) == (True, "int8")
+    np.testing.assert_allclose(answer(quantised), expected[0], atol=0.005)
 
     weights = bytearray((int8 / "model.bin").read_bytes())
     weights[len(weights) // 2] ^= 0x40
     (int8 / "model.bin").write_bytes(weights)
-    stack.triton.replace_model("mnist")
-    wait_for(lambda: state(stack).get("precision") == "fp32" and state(stack)["ready"])
-    np.testing.assert_allclose(answer(stack), expected[1], atol=1e-5)
-    assert "serves fp32, not int8: model.bin is not the file that was proven" in stack.triton.log()
+    quantised.triton.replace_model("mnist")
+    wait_for(lambda: state(quantised).get("precision") == "fp32" and state(quantised)["ready"])
+    np.testing.assert_allclose(answer(quantised), expected[1], atol=1e-5)
+    assert "serves fp32, not int8: model.bin is not the file that was proven" in quantised.triton.log()

@@ -135,7 +135,7 @@ def test_all_of_an_overlay_is_applied_by_the_server(rendered: Rendered, monkeypa
         return ""
 
     told = {"checked": rendered("local"), "require_cluster": "server", "served_kinds": {deploying.KSERVE}}
-    told |= {"_services": {}, "_declared_before": [], "_autoscalers": []}
+    told |= {"_services": {}, "_jobs": [], "_declared_before": [], "_autoscalers": []}
     for name, value in told.items():
         monkeypatch.setattr(deploying, name, lambda *_, value=value: value)
     monkeypatch.setattr(deploying, "kubectl_text", kubectl)

@@ -1,6 +1,5 @@
 """The inputs of calibration and proof: deterministic, varied, apart by source, and as the transformer prepares them."""
 
-import importlib.util
 from pathlib import Path
 
 import cv2
@@ -109,14 +108,6 @@ def test_the_parts_have_no_photo_in_common(own: Path) -> None:
         {(*place, name) for place, names in images._PHOTOS[part].items() for name in names} for part in images._PHOTOS
     ]
     assert not set.intersection(*named)
-
-
-@pytest.mark.skipif(
-    not (importlib.util.find_spec("skimage") and importlib.util.find_spec("sklearn")),
-    reason="scikit-image and scikit-learn are in the environment that quantises",
-)
-def test_packages_carry_photos() -> None:
-    assert [len(photos(part)) for part in ("calibration", "proof")] == [10, 10]
 
 
 def test_digits_that_calibrate_are_training_digits_and_those_that_prove_are_test_digits(

@@ -14,7 +14,6 @@ from modelport.releases import assembly
 from modelport.releases.release import RELEASE_FILE, SIGNATURE_FILE
 from modelport.releases.sources import Folder
 from modelport.releases.verification import verify
-from modelport.samples import REPOSITORY
 
 TEXT = json.dumps({"outputs": {"boxes": {"values": [[0.1, 0.2], [0.3, 0.4]], "atol": 0.01}}})
 CONFIG = 'platform: "tensorflow_savedmodel"\nmax_batch_size: 8\n'
@@ -49,8 +48,8 @@ def test_the_other_releases_differ_in_one_way_and_the_checkout_stays_as_it_is(re
     assert (repository / "mnist" / "1" / "model.bin").read_bytes() == b"weights"
 
 
-@pytest.mark.skipif(not (REPOSITORY / "mnist" / "1").exists(), reason="mnist is not exported: `modelport export mnist`")
-def test_of_the_untrusted_releases_no_signature_holds(tmp_path: Path) -> None:
+@pytest.mark.stack  # the lane that exports the models
+def test_of_the_untrusted_releases_no_signature_holds(exported: None, tmp_path: Path) -> None:
     mine, other = Signer(tmp_path / "mine"), Signer(tmp_path / "other")
     keys = PublicKeys([mine.public])
     with laid_out({"digits": ("mnist",)}, ("digits",), keys=[mine.private, other.private]) as folder:

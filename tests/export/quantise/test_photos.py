@@ -1,0 +1,9 @@
+"""The photos by which a model is quantised and proven come with packages of NNCF's environment."""
+
+from __future__ import annotations
+
+from exporters.quantising.images import photos
+
+
+def test_packages_carry_photos() -> None:
+    assert [len(photos(part)) for part in ("calibration", "proof")] == [10, 10]
