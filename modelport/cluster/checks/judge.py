@@ -18,6 +18,7 @@ from modelport.cluster.releases import NEXT, SLOW
 from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
 from modelport.manifests.findings import at
 from modelport.manifests.judged import JUDGED, refusals
+from modelport.manifests.rendering import dump
 
 JOB, OVERLAY = "canary-judge", "canary-judge"
 STEPS = (30, 60, 100)
@@ -85,8 +86,8 @@ def _judging(trial: Trial, service: str, release: str) -> Iterator[None]:
 
 
 def _remove(trial: Trial) -> None:
-    for kind in ("job", "configmap"):  # the state too, for the next judge
-        trial.cluster.delete(kind, JOB, trial.namespace)
+    """As `make undeploy OVERLAY=canary-judge` does: the state too, for the next judge."""
+    trial.cluster.run("delete", "--ignore-not-found", "-f", "-", stdin=dump(trial.beside(OVERLAY, {})))
 
 
 def _share_is(trial: Trial, service: str, percent: int, timeout_s: float = JUDGED_TIMEOUT_S) -> None:
