@@ -39,13 +39,16 @@ def quantise(
         ArtefactRefusedError: the network has no layer with weights, or NNCF cannot quantise it.
     """
     import nncf
-    from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters
+    from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters, AdvancedQuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     layers = weighted_layers(model)
     if not layers:
         raise ArtefactRefusedError("the model has no layer that can be quantised (convolution or matrix product)")
     logging.getLogger("nncf").setLevel(logging.ERROR)
     data = nncf.Dataset(list(calibration))
+    # the whole range that calibration saw: NNCF's mean of each input's range cuts off what makes a box sure
+    ranges = AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
     options = {
         "preset": nncf.QuantizationPreset.MIXED,
         "target_device": nncf.TargetDevice.CPU,
@@ -54,13 +57,14 @@ def quantise(
     }
     try:
         if score is None:
-            return nncf.quantize(model.clone(), data, **options)
+            return nncf.quantize(model.clone(), data, advanced_parameters=ranges, **options)
         return nncf.quantize_with_accuracy_control(
             model.clone(),
             calibration_dataset=data,
             validation_dataset=data,
             validation_fn=lambda compiled, rows: (score(compiled, list(rows)), None),
             max_drop=max_drop,
+            advanced_quantization_parameters=ranges,
             advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(ranking_subset_size=RANKED),
             **options,
         )
