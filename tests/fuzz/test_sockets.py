@@ -129,7 +129,7 @@ def test_callers_who_leave_half_way(server):
 
 
 def test_a_flood_of_large_bodies_is_bounded(server):
-    """Forty callers hold all but the last byte of the largest body: what is beyond eight bodies is answered 429."""
+    """Forty callers hold all but the last byte of the largest body: those beyond eight wait for memory, or get 429."""
     body = PNG + bytes(MAX_BODY_BYTES - len(PNG) - 1)
     before = server.memory_bytes()
     with contextlib.ExitStack() as stack:
@@ -143,7 +143,6 @@ def test_a_flood_of_large_bodies_is_bounded(server):
     statuses = [answer and answer.status for answer in answers]
     assert len(statuses) == len(callers)
     assert set(statuses) <= {503, 429, 408}
-    assert statuses.count(429) >= 8
     assert all(answer.headers.get("retry-after") for answer in answers if answer and answer.status == 429)
     assert peak < 3 * 8 * MAX_BODY_BYTES + 16 * 2**20
     assert ask(server, request(OWN, PNG, IMAGE)).status == 503
