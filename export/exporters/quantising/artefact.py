@@ -23,7 +23,8 @@ from exporters import config
 from exporters.errors import RepositoryError
 from exporters.files import content_sha256, locked
 from exporters.golden import read_image
-from exporters.quantising.network import Arrays, newest_artefact
+from exporters.quantising.batches import Arrays
+from exporters.quantising.network import newest_artefact
 from exporters.quantising.proof import Proof
 from exporters.repository import write_version
 

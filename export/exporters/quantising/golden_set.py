@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.errors import ArtefactRefusedError
-from exporters.quantising.network import Arrays
+from exporters.quantising.batches import Arrays
 
 LOSS = 0.02  # share of decisions that a processor must not turn
 POWER = 0.95  # probability to notice that it does

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from tqdm import tqdm
 from exporters import config
 from exporters.errors import ArtefactRefusedError, ProofMissedError
 from exporters.quantising import artefact, golden_set, network, ptq
+from exporters.quantising.batches import Arrays, Network, batches, joined
 from exporters.quantising.images import Inputs
-from exporters.quantising.network import Answer, Arrays
 from exporters.quantising.processors import instruction_sets, on
 from exporters.quantising.proof import Proof, judge
+from exporters.quantising.proof import prove as proven
 
 LOAD_S = 0.8  # of work that the golden set may be
 MAX_GOLDEN = 256
@@ -32,7 +34,6 @@ MAX_DROP = 0.5  # of what the limits allow, on calibration inputs, where layers 
 MAX_EVALUATION = 5000
 _MIN_GOLDEN = 4
 _ROOM = 1.2  # more inputs than an open limit seems to need
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,19 @@ def make(
     fp32 = remembering(network.answering(model, outputs))
 
     def prove(inputs: Inputs) -> dict[str, Proof]:
-        expected, proofs = all_answers(fp32, inputs.arrays), {}
+        proofs = {}
         for name in instruction_sets():
-            with on(name, path, outputs) as candidate:
-                found = all_answers(candidate, inputs.arrays)
-            proof = judge(task, expected, found, len(inputs), inputs.labels, sources=inputs.sources, threshold=limit)
+            with on(name, path, outputs) as candidate, tqdm(total=len(inputs), disable=None, leave=False) as bar:
+                proof = proven(
+                    task,
+                    fp32,
+                    candidate,
+                    inputs.arrays,
+                    inputs.labels,
+                    sources=inputs.sources,
+                    threshold=limit,
+                    report=partial(_advance, bar),
+                )
             say(f"{name}: {proof.refusal or 'every limit holds: ' + '; '.join(proof.lines)}")
             proofs[name] = proof
         return proofs
@@ -95,7 +104,7 @@ def make(
         for selecting in (False, True)[: 1 + select_layers]:
             say(f"quantising {model_dir.name}{': layers that cost accuracy stay fp32' * selecting}")
             score = scoring(task, fp32, outputs, limit) if selecting else None
-            int8 = ptq.quantise(model, rows_of(calibration), score, MAX_DROP)
+            int8 = ptq.quantise(model, list(batches(calibration.arrays, 1)), score, MAX_DROP)
             openvino.save_model(int8, path, compress_to_fp16=False)
             proofs = prove(evaluation)
             more = wanted(proofs.values())
@@ -142,16 +151,15 @@ def make(
         return Made(artefact.write(model_dir, path, golden, answer, proof), proof)
 
 
-def rows_of(inputs: Inputs) -> list[Arrays]:
-    """Batches of one."""
-    return [{name: values[index : index + 1] for name, values in inputs.arrays.items()} for index in range(len(inputs))]
+def _advance(bar: tqdm[Any], done: int) -> None:
+    bar.update(done - bar.n)
 
 
-def remembering(answer: Answer) -> Answer:
+def remembering(answer: Network) -> Network:
     """The same function; what it was asked before it answers from memory."""
-    known: dict[bytes, dict[str, npt.NDArray[Any]]] = {}
+    known: dict[bytes, Arrays] = {}
 
-    def remembered(inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    def remembered(inputs: Arrays) -> Arrays:
         key = _digest(inputs).digest()
         if key not in known:
             known[key] = answer(inputs)
@@ -161,7 +169,7 @@ def remembering(answer: Answer) -> Answer:
 
 
 def scoring(
-    task: str, fp32: Answer, outputs: Sequence[str], threshold: float | None
+    task: str, fp32: Network, outputs: Sequence[str], threshold: float | None
 ) -> Callable[[Any, Sequence[Arrays]], float]:
     """How well a compiled candidate answers: 1 as fp32 does, 0 at the nearest limit of the proof."""
 
@@ -182,24 +190,13 @@ def scoring(
     return score
 
 
-def joined(answers: Sequence[Arrays]) -> dict[str, npt.NDArray[Any]]:
-    """Answers to batches as one."""
-    return {name: np.concatenate([one[name] for one in answers]) for name in answers[0]}
-
-
-def all_answers(answer: Answer, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+def all_answers(answer: Network, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
     """The answers to all inputs, [N, ...] each, computed in batches."""
-    count = len(next(iter(inputs.values())))
-    return joined(
-        [
-            answer({name: values[start : start + _BATCH] for name, values in inputs.items()})
-            for start in tqdm(range(0, count, _BATCH), unit="batch", disable=None, leave=False)
-        ]
-    )
+    return joined([answer(batch) for batch in batches(inputs)])
 
 
 def choose(
-    decision: golden_set.Decision, fp32: Answer, candidates: Mapping[str, Answer], inputs: Inputs
+    decision: golden_set.Decision, fp32: Network, candidates: Mapping[str, Network], inputs: Inputs
 ) -> tuple[golden_set.Plan, Arrays, float]:
     """Choose the golden set of an int8 network.
 

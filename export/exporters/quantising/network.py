@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ import numpy.typing as npt
 from exporters import config, saved_model, torchscript
 from exporters.conversion import converted_path, inputs_of
 from exporters.errors import ArtefactRefusedError, RepositoryError, last_line
+from exporters.quantising.batches import Arrays, Network
 from exporters.repository import versions
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-Answer = Callable[[Arrays], dict[str, npt.NDArray[Any]]]
 ARTEFACTS: Mapping[str, str] = {
     "onnxruntime_onnx": "model.onnx",
     "pytorch_libtorch": torchscript.FILENAME,
@@ -70,7 +69,7 @@ def newest_artefact(model_dir: Path) -> Path:
     return model_dir / str(found[-1]) / ARTEFACTS[platform]
 
 
-def answering(model: Any, outputs: tuple[str, ...]) -> Answer:
+def answering(model: Any, outputs: tuple[str, ...]) -> Network:
     """Compile a network as the Triton backends do.
 
     Args:

@@ -12,11 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
-from exporters.quantising.network import Answer, Arrays, answering
+from exporters.quantising.batches import Arrays, Network
+from exporters.quantising.network import answering
 
 LIMIT = "ONEDNN_MAX_CPU_ISA"
 # From the best: oneDNN's name, and the flags in /proc/cpuinfo by which a processor has it.
@@ -30,7 +28,7 @@ INSTRUCTION_SETS: Mapping[str, frozenset[str]] = {
 }
 PROVEN_ON = ("AVX2",)  # beside this processor's own: what most processors without int8 instructions compute with
 
-_answer: Answer
+_answer: Network
 
 
 def instruction_sets(flags: frozenset[str] | None = None) -> tuple[str, ...]:
@@ -52,7 +50,7 @@ def instruction_sets(flags: frozenset[str] | None = None) -> tuple[str, ...]:
 
 
 @contextmanager
-def on(instruction_set: str, network: Path, outputs: tuple[str, ...]) -> Iterator[Answer]:
+def on(instruction_set: str, network: Path, outputs: tuple[str, ...]) -> Iterator[Network]:
     """A network that a process of its own computes with an instruction set, as the answers of `network.answering`."""
     before = os.environ.get(LIMIT)
     if instruction_set in INSTRUCTION_SETS:
@@ -74,5 +72,5 @@ def _load(network: Path, outputs: tuple[str, ...]) -> None:
     _answer = answering(network, outputs)
 
 
-def _run(inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+def _run(inputs: Arrays) -> Arrays:
     return _answer(inputs)

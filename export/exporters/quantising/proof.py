@@ -8,7 +8,7 @@ time in forty at most; where the interval contains the limit, more inputs are ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,23 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters import statistics
-from exporters.matching import pair_boxes
+from exporters.quantising.batches import Arrays, Network, batches, joined
+from exporters.quantising.measures import INPUTS, WHOLE, Compared, Measured, measure
 from exporters.rules import Finding as Ruling
 from exporters.rules import Rule
 from exporters.statistics import Estimate
-from kserve_transformers.arrays.boxes import box_iou, class_wise_nms
 
 FORMAT = 1
-Arrays = Mapping[str, npt.NDArray[Any]]
-Network = Callable[[Arrays], Arrays]
-
-# As the detection task has them where a request names none.
-SCORE_THRESHOLD, NMS_IOU_THRESHOLD = 0.3, 0.45
-# A box that one network finds counts as found by the other down to this much below the threshold: that it is a little
-# less sure is the business of the limit on scores.
-SCORE_MARGIN = 0.1
-
-INPUTS, WHOLE = "inputs", "whole answers"
 _ENOUGH = Rule(INPUTS, 500, True, "there are at least 500 inputs", by_value=True)
 _COMPLETE = Rule(WHOLE, 1, True, "every answer is complete and has finite numbers only", by_value=True)
 _SCORES = Rule("absolute score shift", 0.05, False, "scores change by at most 0.05 on average")
@@ -224,14 +214,15 @@ def prove(
     Raises:
         ValueError: the task is unknown, or has no threshold.
     """
-    count = len(next(iter(inputs.values())))
     expected: list[Arrays] = []
     found: list[Arrays] = []
-    for start, batch in _batches(inputs, batch_size):
+    done = 0
+    for batch in batches(inputs, batch_size):
         expected.append(reference(batch))
         found.append(candidate(batch))
-        report(min(start + batch_size, count))
-    return judge(task, _joined(expected), _joined(found), count, labels, sources=sources, threshold=threshold)
+        done += len(next(iter(batch.values())))
+        report(done)
+    return judge(task, joined(expected), joined(found), done, labels, sources=sources, threshold=threshold)
 
 
 def judge(
@@ -261,29 +252,12 @@ def judge(
     if task not in LIMITS:
         raise ValueError(f"no limits are stated for the task {task!r}: there are {', '.join(LIMITS)}")
     origins = np.arange(count) if sources is None else np.asarray(sources, np.intp)
-    whole = _whole(_plain(expected), _plain(found), count)
-    measured = {
-        INPUTS: _Measured(Estimate(count, count, count, count, sure=True)),
-        WHOLE: _Measured(Estimate(whole, whole, whole, count, sure=True)),
-    }
-    if count and whole == 1:
-        measured |= _MEASURES[task](_plain(expected), _plain(found), labels, origins, threshold)
+    measured = measure(task, Compared(expected, found, origins, labels, threshold))
     findings = tuple(_judged(rule, measured[rule.measure], count) for rule in LIMITS[task] if rule.measure in measured)
     return Proof(task, count, len(np.unique(origins)), findings)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """An estimate; effect: how many of its samples say as much as one that is independent, None for a mean."""
-
-    estimate: Estimate
-    effect: float | None = None
-
-
-_Measures = dict[str, _Measured]
-
-
-def _judged(rule: Rule, measured: _Measured, count: int) -> Finding:
+def _judged(rule: Rule, measured: Measured, count: int) -> Finding:
     estimate, ruling = measured.estimate, rule.judge(measured.estimate)
     needed = None
     if rule.measure == INPUTS:
@@ -295,139 +269,6 @@ def _judged(rule: Rule, measured: _Measured, count: int) -> Finding:
         elif (room := (estimate.value - rule.limit) * (1 if rule.at_least else -1)) > 0:
             needed = math.ceil(count * ((estimate.high - estimate.low) / 2 / room) ** 2)
     return Finding(rule.measure, rule, estimate, ruling, needed)
-
-
-def _share(agreed: npt.NDArray[np.bool_], sources: npt.NDArray[np.intp]) -> _Measured:
-    effect = statistics.design_effect(agreed, sources) if len(agreed) else None
-    return _Measured(statistics.clustered_share(agreed, sources), effect)
-
-
-def _mean(values: npt.NDArray[np.float64], sources: npt.NDArray[np.intp]) -> _Measured:
-    return _Measured(statistics.clustered_mean(values, sources))
-
-
-def _classes(
-    expected: Arrays,
-    found: Arrays,
-    labels: npt.NDArray[np.integer] | None,
-    sources: npt.NDArray[np.intp],
-    threshold: float | None,
-) -> _Measures:
-    """Of scores [N,C]. Which of several equal scores is named first is not a difference."""
-    old, new = (np.asarray(next(iter(outputs.values())), np.float64) for outputs in (expected, found))
-    old_best, new_best = (scores == scores.max(axis=1, keepdims=True) for scores in (old, new))
-    row, first = np.arange(len(old)), old.argmax(axis=1)
-    ties = (new_best.sum(axis=1) > 1) & (old_best.sum(axis=1) == 1)
-    measured = {
-        "top-1 agreement": _share((old_best & new_best).any(axis=1), sources),
-        "ties": _share(ties, sources),
-        "absolute score shift": _mean(np.abs(new[row, first] - old[row, first]), sources),
-    }
-    if labels is not None:
-        was_right, is_right = first == labels, new.argmax(axis=1) == labels
-        pairs = [int(np.count_nonzero((is_right == a) & (was_right == b))) for a, b in _PAIRS]
-        measured["accuracy"] = _Measured(statistics.share(int(is_right.sum()), len(is_right)))
-        measured["accuracy change"] = _Measured(statistics.paired_difference(*pairs))
-    return measured
-
-
-_PAIRS = ((True, True), (True, False), (False, True), (False, False))
-
-
-def _boxes(
-    expected: Arrays,
-    found: Arrays,
-    labels: npt.NDArray[np.integer] | None,
-    sources: npt.NDArray[np.intp],
-    threshold: float | None,
-) -> _Measures:
-    """Of what callers get: boxes above the threshold, after suppression. Every box of either network counts."""
-    agreed: list[bool] = []
-    origins: list[int] = []
-    ious: list[float] = []
-    shifts: list[float] = []
-    paired: list[int] = []
-    for number, source in enumerate(sources):
-        (old, old_scores, old_classes), (new, new_scores, new_classes) = (
-            _likely({name: values[number] for name, values in side.items()}) for side in (expected, found)
-        )
-        iou, same = box_iou(old, new), old_classes[:, None] == new_classes[None, :]
-        old_sure, new_sure = old_scores >= SCORE_THRESHOLD, new_scores >= SCORE_THRESHOLD
-        pairs = pair_boxes(iou, same & (old_sure[:, None] | new_sure[None, :]))
-        for sure, partners in ((old_sure, {i for i, _ in pairs}), (new_sure, {j for _, j in pairs})):
-            agreed += [at in partners for at in np.flatnonzero(sure)]
-            origins += [int(source)] * int(sure.sum())
-        ious += [float(iou[i, j]) for i, j in pairs]
-        shifts += [abs(float(new_scores[j] - old_scores[i])) for i, j in pairs]
-        paired += [int(source)] * len(pairs)
-    measured = {"detections that agree": _share(np.array(agreed, bool), np.array(origins, np.intp))}
-    measured["iou"] = _mean(np.array(ious), np.array(paired, np.intp))
-    measured["absolute score shift"] = _mean(np.array(shifts), np.array(paired, np.intp))
-    return measured
-
-
-def _likely(outputs: Arrays) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[Any]]:
-    """Boxes, scores and classes of one image, after suppression, down to the margin below the threshold."""
-    there = outputs["scores"] >= SCORE_THRESHOLD - SCORE_MARGIN
-    boxes, scores, classes = (outputs[name][there] for name in ("boxes", "scores", "classes"))
-    kept = class_wise_nms(boxes, scores, classes, NMS_IOU_THRESHOLD)
-    return boxes[kept], scores[kept], classes[kept]
-
-
-def _windows(
-    expected: Arrays,
-    found: Arrays,
-    labels: npt.NDArray[np.integer] | None,
-    sources: npt.NDArray[np.intp],
-    threshold: float | None,
-) -> _Measures:
-    """Of the errors of windows."""
-    if threshold is None:
-        raise ValueError("an anomaly detector is proven with its threshold: state it")
-    old, new = (np.asarray(outputs["mae"], np.float64).reshape(len(sources)) for outputs in (expected, found))
-    return {
-        "decisions that agree": _share((old > threshold) == (new > threshold), sources),
-        "error shift": _mean(np.abs(new - old) / threshold, sources),
-    }
-
-
-_MEASURES: Mapping[str, Callable[..., _Measures]] = {
-    "classification": _classes,
-    "digits": _classes,
-    "detection": _boxes,
-    "anomaly": _windows,
-}
-
-
-def _whole(expected: Arrays, found: Arrays, count: int) -> float:
-    """The share of inputs to which both networks give complete, finite answers of one shape."""
-    if not count or expected.keys() != found.keys():
-        return 0.0
-    whole = np.ones(count, bool)
-    for name, old in expected.items():
-        new = found[name]
-        if old.shape != new.shape or len(old) != count or not len(old):
-            return 0.0
-        for values in (old, new):
-            whole &= np.isfinite(values.astype(np.float64)).reshape(count, -1).all(axis=1)
-    return float(whole.mean())
-
-
-def _plain(outputs: Arrays) -> Arrays:
-    """Outputs without the indices that PyTorch's backend wants in names."""
-    return {name.partition("__")[0]: np.asarray(values) for name, values in outputs.items()}
-
-
-def _batches(inputs: Arrays, size: int) -> Iterator[tuple[int, Arrays]]:
-    count = len(next(iter(inputs.values())))
-    for start in range(0, count, size):
-        yield start, {name: values[start : start + size] for name, values in inputs.items()}
-
-
-def _joined(answers: Sequence[Arrays]) -> Arrays:
-    """Answers to batches as one; outputs that are not in all of them are left out."""
-    names = set.intersection(*(set(one) for one in answers)) if answers else set()
-    return {name: np.concatenate([one[name] for one in answers]) for name in sorted(names)}
 
 
 def _finite(value: float) -> float | None:

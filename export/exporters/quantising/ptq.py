@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from exporters.errors import ArtefactRefusedError, last_line
-from exporters.quantising.network import Arrays
+from exporters.quantising.batches import Arrays
 
 # What is worth quantising: sums of many products with weights.
 _WEIGHTED = frozenset(

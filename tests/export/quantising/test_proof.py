@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.quantising.proof import LIMITS, NMS_IOU_THRESHOLD, SCORE_THRESHOLD, Proof, judge, prove
+from exporters.quantising.measures import NMS_IOU_THRESHOLD, SCORE_THRESHOLD
+from exporters.quantising.proof import LIMITS, Proof, judge, prove
 from exporters.rules import Finding
 from kserve_transformers.tasks.detection import DetectionTask
 
