@@ -15,6 +15,7 @@ from exporters.quantising.making import make
 from exporters.quantising.network import newest_artefact
 from exporters.repository import REPOSITORY
 from modelport import services
+from modelport.arguments import positive_int
 from modelport.environment import SetupError, say
 from modelport.exporting import convert_missing, note_newer
 
@@ -57,14 +58,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--calibration",
-        type=_count,
+        type=positive_int,
         default=CALIBRATION,
         metavar="N",
         help="inputs that calibrate (default: %(default)s)",
     )
     parser.add_argument(
         "--images",
-        type=_count,
+        type=positive_int,
         metavar="N",
         help=f"inputs that prove, 500 or more (default: {images.COUNT}, of digits {LABELLED}); more where they leave a "
         "limit open",
@@ -115,13 +116,6 @@ def _task(model: str, repository: Path) -> str:
         if model in spec.models:
             return spec.task
     raise UnknownModelError(f"no service has {model} in its chain: declare it in {services.FILE.name}")
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError(text)
-    return count
 
 
 if __name__ == "__main__":

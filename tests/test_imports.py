@@ -24,7 +24,7 @@ LAYERS = {
         ("tasks",),
     ),
     "modelport": (
-        ("environment", "services", "samples"),
+        ("arguments", "environment", "services", "samples"),
         ("manifests",),
         ("stack", "exporting"),
         ("releases", "adding", "quantising"),

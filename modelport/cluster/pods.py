@@ -46,6 +46,18 @@ def pod(name: str, where: str, image: str, **spec: Any) -> dict[str, Any]:
     }
 
 
+def service_of(document: dict[str, Any], port: int) -> dict[str, Any]:
+    """A Service that leads to one of the test's own pods, under the pod's name; the pod gets the label for it."""
+    name = at(document, "metadata.name")
+    document["metadata"]["labels"]["app"] = name
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": at(document, "metadata.namespace")},
+        "spec": {"selector": {"app": name}, "ports": [{"port": port}]},
+    }
+
+
 class OwnPod:
     """A running pod of the test's own; it is running when this is constructed.
 

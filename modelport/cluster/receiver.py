@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from modelport.cluster.kubectl import Kubectl
-from modelport.cluster.pods import OwnPod, pod
+from modelport.cluster.pods import OwnPod, pod, service_of
 
 NAME, PORT = "otel-collector", 4318
 _FILE = "/tmp/received.jsonl"  # noqa: S108 (in the pod)
@@ -51,15 +50,8 @@ class Receiver:
 
     def __init__(self, cluster: Kubectl, namespace: str, image: str) -> None:
         document = pod(NAME, namespace, image)
-        document["metadata"]["labels"]["app"] = NAME
         document["spec"]["containers"][0]["command"] = ["python3", "-c", _PROGRAM]
-        service: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": NAME, "namespace": namespace},
-            "spec": {"selector": {"app": NAME}, "ports": [{"port": PORT}]},
-        }
-        cluster.apply([service])
+        cluster.apply([service_of(document, PORT)])
         self._pod = OwnPod(cluster, document)
         self.url = f"http://{NAME}.{namespace}.svc.cluster.local:{PORT}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelport.cluster.kubectl import Kubectl
-from modelport.cluster.pods import OwnPod, pod
+from modelport.cluster.pods import OwnPod, pod, service_of
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 
@@ -46,19 +46,12 @@ class Store:
     def __init__(self, cluster: Kubectl, namespace: str, image: str, bucket: str) -> None:
         self._namespace, self.bucket = namespace, bucket
         document = pod(NAME, namespace, image)
-        document["metadata"]["labels"]["app"] = NAME
         document["spec"] |= {"enableServiceLinks": False}  # moto would read STORE_PORT
         container = document["spec"]["containers"][0]
         container["command"] = ["moto_server", "-H", "0.0.0.0", "-p", str(PORT)]  # noqa: S104
         # a bucket is the path's first part, not the host's
         container["env"] = [{"name": "S3_IGNORE_SUBDOMAIN_BUCKETNAME", "value": "true"}]
-        service = {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": NAME, "namespace": namespace},
-            "spec": {"selector": {"app": NAME}, "ports": [{"port": PORT}]},
-        }
-        cluster.apply([service])
+        cluster.apply([service_of(document, PORT)])
         self._pod = OwnPod(cluster, document)
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from modelport.cluster.pods import pod
+from modelport.cluster.pods import pod, service_of
 from modelport.manifests.findings import Document, at
 
 NAME, PORT, KEY = "keys", 8080, "test"
@@ -32,18 +32,11 @@ def server(namespace: str, image: str, key_set: Mapping[str, Any]) -> list[dict[
         f"http.server.ThreadingHTTPServer(('', {PORT}), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
     )
     document = pod(NAME, namespace, image)
-    document["metadata"]["labels"]["app"] = NAME
     document["spec"]["containers"][0] |= {
         "command": ["python3", "-c", code],
         "readinessProbe": {"httpGet": {"path": "/jwks.json", "port": PORT}, "periodSeconds": 1},
     }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "spec": {"selector": {"app": NAME}, "ports": [{"port": PORT}]},
-    }
-    return [document, service]
+    return [document, service_of(document, PORT)]
 
 
 class Signer:

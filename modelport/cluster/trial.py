@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.judging.shares import is_ready
 from modelport.cluster import entries
 from modelport.cluster.answers import Sample, sample_of
 from modelport.cluster.entries import Entry
@@ -176,7 +177,7 @@ class Trial:
         for key, value in settings.items():
             text = re.sub(rf"(?m)^(  {key}:) .*$", rf'\1 "{value}"', text)
         file.write_text(text)
-        return relocate(render(overlay, self.manifests), self.fit, self._declared)
+        return self.moved(render(overlay, self.manifests))
 
     def entry(self, name: str) -> Entry:
         """The way to a service that callers are meant to take, with its address."""
@@ -341,11 +342,6 @@ def release_of(pod: Document) -> str:
         str(box["args"][0]) for box in at(pod, "spec.initContainers", []) if box["name"] == "storage-initializer"
     ]
     return (sources or paths or [""])[0].rpartition("/")[2]
-
-
-def is_ready(pod: Document) -> bool:
-    """Whether a pod's condition Ready is true."""
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in at(pod, "status.conditions", []))
 
 
 def _answered(answer: Mapping[str, Any]) -> int:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from kserve_transformers.judging.shares import is_ready
 from modelport.cluster import releases
 from modelport.cluster.checks import Check
 from modelport.cluster.kubectl import wait_until
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial, is_ready
+from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 

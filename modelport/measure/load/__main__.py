@@ -7,12 +7,11 @@ web: Locust's own page.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from modelport.arguments import positive, positive_int
 from modelport.environment import ROOT, SetupError
 from modelport.manifests.rendering import RenderError
 from modelport.measure.load import locusts, studies
@@ -95,11 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--seconds",
-        type=_positive,
+        type=positive,
         default=10.0,
         help="of each measurement; until the ramp's last user arrives (default: 10)",
     )
-    add("--users", type=_count, default=32, help="at the ramp's end (default: %(default)s)")
+    add("--users", type=positive_int, default=32, help="at the ramp's end (default: %(default)s)")
     add("--replicas", type=_counts, help="surface (default: 1,2; with --deployment 1,2,4,8,16)")
     add("--threads", type=_counts, default=(1, 2, 4, 8, 16), help="surface: callers (default: 1,2,4,8,16)")
     add("--deployment", help="surface: scale this Deployment by kubectl instead of local processes")
@@ -116,21 +115,8 @@ def _services(text: str) -> tuple[str, ...]:
     return names
 
 
-def _positive(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
-
-
-def _count(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
-
-
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(_count(number) for number in text.split(","))
+    return tuple(positive_int(number) for number in text.split(","))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from exporters.config import FILENAME, TUNED, read_config, to_text
 from exporters.errors import ExportError
 from exporters.files import locked, replace_file
 from exporters.repository import REPOSITORY, versions
+from modelport.arguments import positive
 from modelport.environment import ROOT, SetupError
 from modelport.measure.bench import machine
 from modelport.measure.tune import knobs, report
@@ -133,26 +134,16 @@ def _parser() -> argparse.ArgumentParser:
         help="latency: the fastest answers to one caller, with at least 80 %% of the present throughput; "
         "throughput: the most inferences/s, with a bound on p99 (default: %(default)s)",
     )
-    add("--p99-ms", type=_positive, help="throughput: bound of p99 at saturation (default: 1.5 times the present p99)")
-    add("--memory-mb", type=_positive, default=math.inf, help="bound of the model's memory (default: none)")
+    add("--p99-ms", type=positive, help="throughput: bound of p99 at saturation (default: 1.5 times the present p99)")
+    add("--memory-mb", type=positive, default=math.inf, help="bound of the model's memory (default: none)")
     add("--cores", type=int, choices=range(1, 1025), metavar="N", help="(default: what affinity and cgroups allow)")
-    add("--minutes", type=_positive, default=5.0, help="for the whole search, about (default: %(default)s)")
-    add("--seconds", type=_positive, default=1.5, help="of each load in a turn, at least (default: %(default)s)")
+    add("--minutes", type=positive, default=5.0, help="for the whole search, about (default: %(default)s)")
+    add("--seconds", type=positive, default=1.5, help="of each load in a turn, at least (default: %(default)s)")
     add("--write", action="store_true", help="write a better configuration into config.pbtxt")
     add("--name", type=_name, help="with --write: into configs/NAME.pbtxt, for a Triton with --model-config-name=NAME")
     add("--repository", type=Path, default=REPOSITORY, metavar="DIR", help="model repository")
     add("--out", type=Path, default=ROOT / "build" / "tune", help="folder of the figures (default: build/tune)")
     return parser
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
-    return value
 
 
 def _name(text: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from kserve_transformers.judging.judge import STEPS, Tally, check_steps
+from kserve_transformers.judging.arguments import seconds, steps
+from kserve_transformers.judging.judge import STEPS, Tally
 from kserve_transformers.record.reading import Reader
 from modelport.manifests.rendering import MANIFESTS
 from modelport.releases import log, rollout
@@ -27,10 +28,14 @@ def add_to(commands: Subparsers) -> None:
     )
     parser.add_argument("--auto", action="store_true", help="judge the release and move its share step by step")
     parser.add_argument(
-        "--steps", type=_steps, default=STEPS, metavar="N,N", help=f"shares (default: {','.join(map(str, STEPS))})"
+        "--steps", type=steps, default=STEPS, metavar="N,N", help=f"shares (default: {','.join(map(str, STEPS))})"
     )
     parser.add_argument(
-        "--every", type=_seconds, default=10.0, metavar="S", help="seconds between two looks (default: %(default)s)"
+        "--every",
+        type=seconds(0.05, 86400),
+        default=10.0,
+        metavar="S",
+        help="seconds between two looks (default: %(default)s)",
     )
     parser.add_argument(
         "--record",
@@ -142,20 +147,3 @@ def percent(text: str, most: int = 100, hint: str = "") -> int:
 
 def _percent(text: str) -> int:
     return percent(text, 99, "; for 0 roll back, for 100 promote")
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    try:
-        return check_steps([int(step) for step in text.split(",")])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not within 0.05 to 86400 seconds")
-    return seconds

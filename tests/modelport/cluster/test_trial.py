@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from certificates import self_signed
+import trustme
 
 from modelport.cluster import caller, entries
 from modelport.cluster.checks import batches
@@ -143,7 +143,9 @@ def test_the_caller_sends_and_returns_what_it_got() -> None:
 def test_the_caller_verifies_certificates_and_the_load_generator_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context, authority = self_signed(tmp_path)
+    context, issuer, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA(), tmp_path / "authority.pem"
+    issuer.issue_cert("127.0.0.1").configure_cert(context)
+    issuer.cert_pem.write_to_path(str(authority))
     with echoing(context) as url:
         refused = posted(url)
         assert (refused["status"], "certificate verify failed" in refused["error"]) == ("unreachable", True)

@@ -14,7 +14,8 @@ import argparse
 import sys
 
 from kserve_transformers.judging.api import Api, ApiError
-from kserve_transformers.judging.judge import STEPS, check_steps
+from kserve_transformers.judging.arguments import seconds, steps
+from kserve_transformers.judging.judge import STEPS
 from kserve_transformers.judging.rollout import Rollout
 
 
@@ -24,8 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
         prog="kserve_transformers.judging", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("service", help="name of the InferenceService")
-    parser.add_argument("--steps", type=_steps, default=STEPS, help=f"shares (default: {','.join(map(str, STEPS))})")
-    parser.add_argument("--every", type=_seconds, default=30.0, help="seconds between two looks (default: %(default)s)")
+    parser.add_argument("--steps", type=steps, default=STEPS, help=f"shares (default: {','.join(map(str, STEPS))})")
+    parser.add_argument(
+        "--every",
+        type=seconds(1, 3600),
+        default=30.0,
+        help="seconds between two looks (default: %(default)s)",
+    )
     parser.add_argument("--state", default="canary-judge", help="ConfigMap of the state (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
@@ -33,23 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ApiError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    try:
-        return check_steps([int(step) for step in text.split(",")])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not within 1 to 3600 seconds")
-    return seconds
 
 
 if __name__ == "__main__":
