@@ -13,7 +13,7 @@ from exporters.quantising import images
 from exporters.quantising.artefact import summary
 from exporters.quantising.making import make
 from exporters.quantising.network import newest_artefact
-from exporters.repository import REPOSITORY
+from exporters.repository import REPOSITORY, models
 from modelport import services
 from modelport.arguments import positive_int
 from modelport.environment import SetupError, say
@@ -110,8 +110,8 @@ def _task(model: str, repository: Path) -> str:
         UnknownModelError: the repository has no such model, or no service has it.
     """
     if not (repository / model / FILENAME).is_file():
-        known = ", ".join(sorted(path.parent.name for path in repository.glob(f"*/{FILENAME}")))
-        raise UnknownModelError(f"there is no model {model!r} in {repository}: choose one of {known or 'none'}")
+        known = ", ".join(models(repository)) or "none"
+        raise UnknownModelError(f"there is no model {model!r} in {repository}: choose one of {known}")
     for spec in services.load().values():
         if model in spec.models:
             return spec.task

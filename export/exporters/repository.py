@@ -69,6 +69,11 @@ def publish(
     return Exported(version, changed, sum(path.stat().st_size for path in files), provenance)
 
 
+def models(repository: Path) -> tuple[str, ...]:
+    """The names of the models in a repository, exported or not, in alphabetical order."""
+    return tuple(sorted(path.parent.name for path in repository.glob(f"*/{FILENAME}")))
+
+
 def versions(model_dir: Path) -> list[int]:
     """The version numbers that Triton sees, lowest first."""
     if not model_dir.is_dir():

@@ -8,6 +8,7 @@ from typing import Any
 
 from exporters.config import FILENAME, datatype, read_config
 from exporters.errors import ConfigInvalidError, ExportError
+from exporters.repository import models
 from kserve_transformers.predictor.declaration import Declaration, TensorSpec
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import build_task
@@ -25,8 +26,8 @@ def check_chains(services: Iterable[ServiceSpec], repository: Path) -> None:
         for model in spec.models:
             file = repository / model / FILENAME
             if not file.is_file():
-                there = ", ".join(sorted(config.parent.name for config in repository.glob(f"*/{FILENAME}")))
-                raise DeclarationError(f"{spec.name}: no model {model!r} in {repository}: there are {there or 'none'}")
+                there = ", ".join(models(repository)) or "none"
+                raise DeclarationError(f"{spec.name}: no model {model!r} in {repository}: there are {there}")
             try:
                 misfit = task.misfit(declaration(read_config(file)))
             except ExportError as error:

@@ -25,6 +25,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from exporters.repository import models
 from kserve_transformers.record.events import ORIGIN
 from kserve_transformers.settings import Settings, parse_settings
 from modelport.environment import ROOT
@@ -190,7 +191,7 @@ class OverlaySettings(StackSettings):
         """What the Triton over a repository loads: of a release, all that is in it."""
         if repository == self.repository:
             return self.models
-        return tuple(sorted(config.parent.name for config in repository.glob("*/config.pbtxt")))
+        return models(repository)
 
     def _wanted(self, documents: Sequence[Document]) -> list[Document]:
         wanted = {spec.name for spec in self.services}

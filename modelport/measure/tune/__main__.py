@@ -22,7 +22,7 @@ from typing import Any
 from exporters.config import FILENAME, TUNED, read_config, to_text
 from exporters.errors import ExportError
 from exporters.files import locked, replace_file
-from exporters.repository import REPOSITORY, versions
+from exporters.repository import REPOSITORY, models, versions
 from modelport.arguments import positive
 from modelport.environment import ROOT, SetupError
 from modelport.measure.bench import machine
@@ -99,8 +99,8 @@ def _config(model_dir: Path) -> Any:
         TuneError: it cannot be; the message says what to do.
     """
     if not (model_dir / FILENAME).is_file():
-        there = ", ".join(sorted(path.parent.name for path in model_dir.parent.glob(f"*/{FILENAME}")))
-        raise TuneError(f"there is no model {model_dir.name!r} in {model_dir.parent}: there are {there or 'none'}")
+        there = ", ".join(models(model_dir.parent)) or "none"
+        raise TuneError(f"there is no model {model_dir.name!r} in {model_dir.parent}: there are {there}")
     config = read_config(model_dir / FILENAME)
     newest = max(versions(model_dir), default=0)
     if not newest or not any((model_dir / str(newest)).iterdir()):
