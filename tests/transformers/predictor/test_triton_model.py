@@ -195,8 +195,9 @@ def test_no_sequence_of_one_callers_inputs_is_noticed_by_a_neighbour(repository,
                 *results, neighbour = await asyncio.gather(*bad, infer(model), return_exceptions=True)
                 assert neighbour == [[2.0, 2.0]]
                 assert model.ready
-                expected = {"good": type(results[0]), "late": TooLateError}.get(kind, BadAnswerError)
-                assert {type(result) for result in results} == {expected}
+                # A queue that knows its pace refuses at once what would be late.
+                expected = {"good": {type(results[0])}, "late": {TooLateError, BusyError}}.get(kind, {BadAnswerError})
+                assert {type(result) for result in results} <= expected
 
     asyncio.run(run())
 
