@@ -154,7 +154,7 @@ def count_lost(found: Account, envoy: Counters | None, percent: int) -> None:
         percent: the share of the requests that are copied.
     """
     if envoy is not None:
-        missing = max(0, envoy.sent + envoy.overflowed - found.recorded - found.former)
+        missing = max(0, envoy.all - found.recorded - found.former)
         reasons = {
             "still under way": envoy.active,
             "no answer in time": envoy.timed_out,
