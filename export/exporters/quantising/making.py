@@ -23,7 +23,7 @@ from exporters.errors import ArtefactRefusedError, ProofMissedError
 from exporters.quantising import artefact, golden_set, network, ptq, selection
 from exporters.quantising.batches import Arrays, Network, batches, joined
 from exporters.quantising.images import Inputs
-from exporters.quantising.processors import instruction_sets, on
+from exporters.quantising.processors import instruction_sets, on, process_on
 from exporters.quantising.proof import Proof
 from exporters.quantising.proof import prove as proven
 
@@ -48,6 +48,7 @@ def make(
     model_dir: Path,
     task: str,
     calibration: Inputs,
+    choice: Inputs,
     evaluate: Callable[[int], Inputs],
     count: int,
     source: str,
@@ -60,6 +61,7 @@ def make(
         model_dir: the model; TorchScript has been converted for OpenVINO.
         task: as services.yaml names it.
         calibration: inputs by which ranges are chosen.
+        choice: inputs by which it is decided what stays fp32, of the same sources.
         evaluate: makes a number of other inputs, by which it is proven.
         count: of those; more where they leave a limit open.
         source: of the calibration inputs, for proof.json.
@@ -108,14 +110,22 @@ def make(
         shares = []
         for name in instruction_sets():
             with on(name, path, outputs) as candidate:
-                found = proven(task, fp32, candidate, calibration.arrays, sources=calibration.sources, threshold=limit)
+                found = proven(task, fp32, candidate, choice.arrays, sources=choice.sources, threshold=limit)
             shares.append(share_used(found))
         say(f"{len(kept)} operations in fp32: {max(shares):.0%} of what the limits allow is used up")
         return max(shares)
 
     def ranked() -> list[str]:
         say("ranking the operations by what their quantisation costs")
-        return selection.ranked(int8, model, rows[:RANKED], partial(tqdm, disable=None, leave=False))
+        files = [path.with_name(name) for name in ("int8.xml", "fp32.xml")]
+        for one, file in zip((int8, model), files, strict=True):
+            openvino.save_model(one, file, compress_to_fp16=False)
+        costs: dict[str, float] = {}
+        for name in instruction_sets():
+            with process_on(name) as process:
+                found = process.submit(selection.costs, *files, rows[:RANKED]).result()
+            costs |= {name: max(cost, costs.get(name, 0)) for name, cost in found.items()}
+        return sorted(costs, key=costs.__getitem__, reverse=True)
 
     evaluation = evaluate(count)
     rows = list(batches(calibration.arrays, 1))

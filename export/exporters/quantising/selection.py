@@ -7,13 +7,14 @@ the others stay as NNCF made them.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from exporters.quantising.batches import Arrays
 from exporters.quantising.ptq import inputs_of, is_bias, is_constant, is_weighted, targets_of
@@ -72,29 +73,31 @@ def restored(int8: Any, fp32: Any, names: Set[str]) -> Any:
     return found
 
 
-def ranked(
-    int8: Any, fp32: Any, samples: Sequence[Arrays], report: Callable[[Iterable[str]], Iterable[str]] = lambda one: one
-) -> list[str]:
-    """The operations of an int8 network, from the one whose quantisation costs most accuracy for what it saves.
+def costs(int8_file: Path, fp32_file: Path, samples: Sequence[Arrays]) -> dict[str, float]:
+    """What the quantisation of each operation costs on the instruction set of this process.
 
-    Each is quantised alone, and the last layers' outputs are compared with fp32: the power of the error, as a share of
-    the power of the outputs, for each multiplication.
+    Each is quantised alone, and the last layers' outputs are compared with fp32.
 
     Args:
-        int8: as NNCF made it.
-        fp32: what it was made of.
+        int8_file: the network as NNCF made it.
+        fp32_file: what it was made of.
         samples: batches of inputs.
-        report: iterates over the names.
+
+    Returns:
+        By name, the power of the error as a share of the power of the outputs.
     """
+    import openvino
+
+    int8, fp32 = (openvino.Core().read_model(file) for file in (int8_file, fp32_file))
     names = operations(int8)
-    shapes = {op.get_friendly_name(): op for op in fp32.get_ops()}
     expected = _outputs_of_last_layers(fp32, samples)
-    costs = {}
-    for name in report(names):
-        found = _outputs_of_last_layers(restored(int8, fp32, set(names) - {name}), samples)
-        error = sum(float(np.square(a - b).sum() / np.square(b).sum()) for a, b in zip(found, expected, strict=True))
-        costs[name] = error / _multiplications(shapes[name])
-    return sorted(costs, key=costs.__getitem__, reverse=True)
+    found: dict[str, float] = {}
+    for name in tqdm(names, disable=None, leave=False):
+        answers = _outputs_of_last_layers(restored(int8, fp32, set(names) - {name}), samples)
+        found[name] = sum(
+            float(np.square(a - b).sum() / np.square(b).sum()) for a, b in zip(answers, expected, strict=True)
+        )
+    return found
 
 
 def _outputs_of_last_layers(model: Any, samples: Sequence[Arrays]) -> list[npt.NDArray[np.float64]]:
@@ -114,16 +117,6 @@ def _outputs_of_last_layers(model: Any, samples: Sequence[Arrays]) -> list[npt.N
     compiled = openvino.Core().compile_model(cut, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answers = [compiled(dict(batch)) for batch in samples]
     return [np.concatenate([np.ravel(one[at]) for one in answers]).astype(np.float64) for at in range(len(taps))]
-
-
-def _multiplications(op: Any) -> float:
-    """Of a layer or another operation, for each input of its batch."""
-    shape = [size.get_length() if size.is_static else 1 for size in op.get_output_partial_shape(0)]
-    if not is_weighted(op):
-        return math.prod(shape)
-    weights = next(one for one in inputs_of(op) if is_constant(one)).get_output_partial_shape(0).get_max_shape()
-    channels = shape[-1 if op.get_type_name() == "MatMul" else 1]
-    return math.prod(shape) * math.prod(weights) / channels
 
 
 def _restore_constants(op: Any, original: Any) -> None:
