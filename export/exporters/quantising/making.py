@@ -147,6 +147,8 @@ def make(
         else:
             raise ProofMissedError(missed(model_dir.name, proofs))
         layers, quantised = len(ptq.weighted_layers(model)), ptq.quantised_layers(candidate)
+        if not quantised:
+            raise ArtefactRefusedError(f"every layer of {model_dir.name} has to stay fp32: serve it as it is")
         with ExitStack() as stack:
             answering = {name: stack.enter_context(on(name, path, outputs)) for name in proofs}
             plan, golden, work_s = choose(decision, fp32, answering, evaluation)
@@ -256,9 +258,10 @@ def wanted(proofs: Iterable[Proof]) -> int:
 
 
 def missed(model: str, proofs: Mapping[str, Proof]) -> str:
-    """What a proof misses and by how much, in a line."""
+    """What a proof misses and by how much, in a line; without proofs, that none was worth making."""
     parts = [f"on {name}: {proof.refusal}" for name, proof in proofs.items() if proof.refusal]
-    return f"int8 {model} is not proven, and nothing was written: {'; '.join(parts)}"
+    why = "; ".join(parts) or "on calibration inputs every operation would have to stay fp32"
+    return f"int8 {model} is not proven, and nothing was written: {why}"
 
 
 def digest(inputs: Inputs) -> str:
