@@ -117,13 +117,13 @@ def make(
 
     def ranked() -> list[str]:
         say("ranking the operations by what their quantisation costs")
-        files = [path.with_name(name) for name in ("int8.xml", "fp32.xml")]
-        for one, file in zip((int8, model), files, strict=True):
-            openvino.save_model(one, file, compress_to_fp16=False)
+        int8_file, fp32_file = path.with_name("int8.xml"), path.with_name("fp32.xml")
+        openvino.save_model(int8, int8_file, compress_to_fp16=False)
+        openvino.save_model(model, fp32_file, compress_to_fp16=False)
         costs: dict[str, float] = {}
         for name in instruction_sets():
             with process_on(name) as process:
-                found = process.submit(selection.costs, *files, rows[:RANKED]).result()
+                found = process.submit(selection.costs, int8_file, fp32_file, rows[:RANKED]).result()
             costs |= {name: max(cost, costs.get(name, 0)) for name, cost in found.items()}
         return sorted(costs, key=costs.__getitem__, reverse=True)
 

@@ -20,7 +20,7 @@ from exporters.quantising.batches import Arrays
 from exporters.quantising.ptq import inputs_of, is_bias, is_constant, is_weighted, targets_of
 
 # What part of what the limits allow may be used up on calibration inputs; the second for the failure of the first.
-ROOMS = (0.5, 0.25)
+ROOMS: tuple[float, ...] = (0.5, 0.25)
 
 
 def attempts(ranked: Callable[[], Sequence[str]], used: Callable[[Sequence[str]], float]) -> Iterator[Sequence[str]]:
