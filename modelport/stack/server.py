@@ -26,6 +26,8 @@ LIVE_PATH = "/v2/health/live"
 LIVE_TIMEOUT_S = 2.0
 FIRST_FREE_PORT = 10_000
 OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+MAX_CRASHES = 2  # of one start
+ENDED_BY_US = {signal.SIGTERM, signal.SIGINT}
 
 
 def port_problem(port: int, host: str = LOOPBACK) -> str | None:
@@ -82,19 +84,28 @@ class Server(ABC):
     def wait_until_ready(self) -> None:
         """Return when it is ready, and report its state meanwhile.
 
+        One that crashes is started again: Triton's Python backend, for one, aborts where a busy machine lets it wait
+        10 s for a lock.
+
         Raises:
             StartError: it ended or took too long; the message carries the last errors.
         """
         began = time.monotonic()
         deadline = began + self._start_timeout_s
         told: set[str] = set()
+        crashes = 0
         while not self.is_ready():
             for step in self.progress():
                 if step not in told:
                     say(f"{self.name}: {step} after {time.monotonic() - began:.1f} s")
                 told.add(step)
             if not self.is_alive():
-                raise StartError(self._complaint(f"ended while starting ({self.ending()})"))
+                complaint = self._complaint(f"ended while starting ({self.ending()})")
+                if not self.crashed() or crashes == MAX_CRASHES:
+                    raise StartError(complaint)
+                crashes += 1
+                say(f"{complaint}: starting it again")
+                self.start()
             if time.monotonic() > deadline:
                 raise StartError(self._complaint(f"was not ready after {self._start_timeout_s:.0f} s"))
             time.sleep(0.1)
@@ -130,6 +141,11 @@ class Server(ABC):
     def worn(self) -> str | None:
         """What speaks for a new start of a server that answers; None where nothing does."""
         return None
+
+    def crashed(self) -> bool:
+        """Whether it ended by a signal that nobody sends to end it."""
+        code = self._process.exit_code()
+        return code is not None and code > 128 and code - 128 not in ENDED_BY_US
 
     def ending(self) -> str:
         """How the process ended."""
