@@ -52,7 +52,7 @@ def chain(exported, repository, free_ports, tmp_path):
         yield url, ports[0]
     finally:
         transformer.terminate()
-        transformer.wait(60)
+        transformer.wait(300)
         triton.stop()
 
 

@@ -87,8 +87,8 @@ class Envoy(Server):
     def move(self, documents: Sequence[Document], addresses: Mapping[str, Address]) -> None:
         """Lead requests as another overlay says, without a restart; who answers them must be ready.
 
-        Returns when new requests go there. Requests under way end where they are: the clusters of the former routes
-        stay until the next move.
+        Returns when Envoy has taken it; its threads follow one after another, within moments. Requests under way end
+        where they are: the clusters of the former routes stay until the next move.
 
         Raises:
             StartError: Envoy did not take it in time; the former routes are in its files again.
