@@ -91,9 +91,10 @@ class Running:
 
 @pytest.fixture
 def run(
-    overlay_settings: Callable[..., OverlaySettings], repository: Path, tmp_path: Path
+    overlay_settings: Callable[..., OverlaySettings], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Running]]:
     """Starts a stack of an overlay with manifests and releases of its own."""
+    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 600.0)  # on a busy machine, too
     image = (repository / "mnist" / "golden" / "images.png").read_bytes()
     with contextlib.ExitStack() as stack:
 

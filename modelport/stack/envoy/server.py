@@ -22,8 +22,8 @@ from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, Server
 
-START_TIMEOUT_S = 20.0
-MOVE_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+MOVE_TIMEOUT_S = 60.0
 
 
 class Envoy(Server):
