@@ -156,7 +156,7 @@ def command(settings: OverlaySettings, *arguments: str) -> None:
     assert main([*arguments, *places]) == 0
 
 
-@pytest.mark.timeout(1800)  # six starts of Triton or a transformer, on a machine that may be busy
+@pytest.mark.timeout(3600)  # six starts of Triton or a transformer, on a machine that may be busy
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running: Running, released: Path, broken: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CALLERS = 4
 

@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("IMAGES") != "1", reason="images are built by: make test IMAGES=1"),
     pytest.mark.skipif(bool(MISSING), reason=f"images cannot be built: apt-get install {' '.join(MISSING)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root: the base is made by debootstrap"),
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(3600),
 ]
 
 
