@@ -110,7 +110,7 @@ def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_ov
                 # Envoy's threads take the new routes one after another
                 wait_for(lambda only={(200, f"{target} 0"): 20}: many(routed.port, DETECT, b"", 20) == only)
             routed.envoy.move(rendered, addresses)
-        wait_for(lambda: seen.total() > 100 and len(seen) == 2)
+        wait_for(lambda: seen.total() > 100 and len(seen) > 1)
     finally:
         over.set()
         for caller in callers:
