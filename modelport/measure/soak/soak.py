@@ -151,7 +151,8 @@ class Soak:
         broken = [*outcome.broken, *self.broken]
         broken += [f"hostile files got {strange}"] if strange else []
         broken += [f"{one.name} grows" for one in slopes if not one.flat]
-        zombies = sum(p.status() == psutil.STATUS_ZOMBIE for p in self.served.server(TRITON).children())
+        children = [child for triton in self.served.processes(TRITON) for child in triton.children()]
+        zombies = sum(child.status() == psutil.STATUS_ZOMBIE for child in children)
         broken += [f"{zombies} dead processes"] if zombies > MAX_ZOMBIES + 2 else []
         note = f"{len(self.troubles)} troubles; hostile files got {tally(self.hostile)}; {zombies} zombies"
         return dataclasses.replace(outcome, fault="soak", note=note, broken=tuple(broken)), slopes
