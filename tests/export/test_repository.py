@@ -132,7 +132,7 @@ from pathlib import Path
 sys.path += [{tests!r}, {support!r}]
 from test_repository import published
 model_dir, content = Path(sys.argv[1]), sys.argv[2]
-(model_dir / ".." / ("begun " + content)).touch()
+(model_dir.parent / ("begun " + content)).touch()
 def build(path):
     path.write_text(content[:2])
     (model_dir / ".." / ("half-way " + content)).touch()
