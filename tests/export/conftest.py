@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from exporters import downloads
+
 # A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
 MODULES = {"torch": "torch", "tensorflow": "tensorflow", "quantise": "nncf"}
 collect_ignore = [folder for folder, module in MODULES.items() if importlib.util.find_spec(module) is None]
@@ -70,6 +72,8 @@ def maker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("SSL_CERT_FILE", str(root))
+    for name in ("PROBE_S", "_READ_S"):  # a busy machine takes its time for this server, too
+        monkeypatch.setattr(downloads, name, 300.0)
     found.address = f"https://127.0.0.1:{server.server_address[1]}"
     yield found
     server.shutdown()

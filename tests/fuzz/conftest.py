@@ -34,7 +34,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """A connection to its REST port."""
-        return socket.create_connection(("127.0.0.1", self.http_port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.http_port), timeout=60)
 
     def memory_bytes(self) -> int:
         """What it holds now."""
@@ -82,7 +82,7 @@ def server(free_ports, tmp_path_factory) -> Iterator[Server]:
         assert running.faults() == []
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(300)
 
 
 def _accepts(server: Server) -> bool:

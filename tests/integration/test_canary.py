@@ -156,18 +156,16 @@ def command(settings: OverlaySettings, *arguments: str) -> None:
     assert main([*arguments, *places]) == 0
 
 
-@pytest.mark.timeout(1800)  # six starts of Triton or a transformer, on a machine that may be busy
+@pytest.mark.timeout(3600)  # six starts of Triton or a transformer, on a machine that may be busy
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running: Running, released: Path, broken: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert set(running.next_answers(50)) == {OLD}
 
     told: list[str] = []
-    with monkeypatch.context() as patch:
-        patch.setattr("modelport.stack.overlay_stack.VERDICT_S", 12.0)
-        choose(running.settings, Choice("initial", broken.name, 50))
-        wait_for(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
-    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 60.0)  # a good one is not to be late
+    choose(running.settings, Choice("initial", broken.name, 50))
+    wait_for(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
+    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 600.0)  # a good one is not to be late
     assert f"digits-canary@{broken.name} is not ready" in "".join(told)
     assert "the golden sample's answer is wrong" in "".join(told)
     assert running.predictors() == ["digits"]

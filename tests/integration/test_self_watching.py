@@ -29,7 +29,7 @@ from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CALLERS = 4
 
@@ -91,9 +91,10 @@ class Running:
 
 @pytest.fixture
 def run(
-    overlay_settings: Callable[..., OverlaySettings], repository: Path, tmp_path: Path
+    overlay_settings: Callable[..., OverlaySettings], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Running]]:
     """Starts a stack of an overlay with manifests and releases of its own."""
+    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 600.0)  # on a busy machine, too
     image = (repository / "mnist" / "golden" / "images.png").read_bytes()
     with contextlib.ExitStack() as stack:
 

@@ -182,7 +182,7 @@ asyncio.run(main())
 
 def test_kserves_own_client(stack, images):
     arguments = [sys.executable, "-c", KSERVE_CLIENT, stack.http, str(images / "coffee.jpg")]
-    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=600, check=False)
     assert "both answered espresso" in ran.stdout, ran.stderr
 
 

@@ -1,8 +1,8 @@
 """What needs no server: options that cannot be, and progress without tqdm, as in the image."""
 
 import sys
-import time
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,9 +26,11 @@ def test_options_that_cannot_be(capsys, arguments, message):
 
 def test_progress_in_lines_where_tqdm_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr("kserve_transformers.client.progress.time", clock)
     with progress(2) as step:
         step()
-        time.sleep(1.1)
+        clock.now += 1.0
         step()
     assert capsys.readouterr().err == "2 of 2\n"
 
