@@ -85,15 +85,6 @@ def test_the_table(client, status, path, request_):
     )
 
 
-def test_a_chunked_body_is_cut_off_at_the_limit(client):
-    def endless():
-        for _ in range(10_000):
-            yield bytes(64 * 1024)
-
-    response = client.post(V1, content=endless(), headers=JPEG)
-    assert response.status_code == 413
-
-
 @pytest.mark.parametrize(
     ("code", "model", "tensor"),
     [
