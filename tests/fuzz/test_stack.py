@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psutil
 import pytest
-from corpus import encode, scene
+from corpus import scene
+from image_files import encode
 from PIL import Image
 
 from kserve_transformers.arrays import decoding

@@ -2,12 +2,12 @@
 
 import base64
 import gzip
-import io
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 from grpc import StatusCode
+from image_files import encode
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
@@ -18,9 +18,7 @@ JPEG, TEXT = {"content-type": "image/jpeg"}, {"content-type": "text/plain"}
 
 
 def png(size, mode="1"):
-    data = io.BytesIO()
-    Image.new(mode, size).save(data, "PNG")
-    return data.getvalue()
+    return encode(Image.new(mode, size), "PNG")
 
 
 def b64(data):

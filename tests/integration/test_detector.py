@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from image_files import encode
 from PIL import Image
 
 CUP = [150, 24, 277, 282]
@@ -50,9 +51,7 @@ def test_v1_raw_body_and_server_timing(client, coffee):
 
 
 def test_v1_many_instances_keep_their_order_beyond_the_models_batch(client, coffee):
-    blank = io.BytesIO()
-    Image.new("RGB", (50, 40), "white").save(blank, "PNG")
-    instances = [b64(coffee), b64(blank.getvalue())] * 6
+    instances = [b64(coffee), b64(encode(Image.new("RGB", (50, 40), "white"), "PNG"))] * 6
     predictions = v1(client, instances)
     assert [len(one["detections"]) for one in predictions] == [1, 0] * 6
 
@@ -106,8 +105,7 @@ def test_thresholds_of_a_request(client, coffee):
 
 def test_boxes_are_in_pixels_of_the_image_as_a_person_sees_it(client, coffee):
     """The camera was held upright."""
-    stored, exif, data = Image.open(io.BytesIO(coffee)).transpose(Image.Transpose.ROTATE_90), Image.Exif(), io.BytesIO()
+    stored, exif = Image.open(io.BytesIO(coffee)).transpose(Image.Transpose.ROTATE_90), Image.Exif()
     exif[0x0112] = 6
-    stored.save(data, "JPEG", quality=95, exif=exif)
-    (prediction,) = v1(client, [b64(data.getvalue())])
+    (prediction,) = v1(client, [b64(encode(stored, "JPEG", quality=95, exif=exif))])
     assert_cup(prediction["detections"], atol=6)

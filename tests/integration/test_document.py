@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import schemathesis
 import tritonclient.http as triton
+from image_files import encode
 from openapi_spec_validator import validate
 from PIL import Image
 from transformer import serving
@@ -197,13 +197,6 @@ def nameless(text: str) -> str:
     return re.sub("|".join([*SERVICES, "yolov3_tiny", "mnist"]), "_", text)
 
 
-def blank() -> bytes:
-    """An image without ink."""
-    data = io.BytesIO()
-    Image.new("RGB", (200, 200), "white").save(data, "PNG")
-    return data.getvalue()
-
-
 def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Client) -> tuple[str, httpx.Response]:
     """The operation that was asked, and its answer."""
 
@@ -224,7 +217,11 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
         ),
         UnprocessableError: lambda: (
             "digits_own_post",
-            client.post("/digits/predict", content=blank(), headers={"content-type": "image/png"}),
+            client.post(
+                "/digits/predict",
+                content=encode(Image.new("RGB", (200, 200), "white"), "PNG"),
+                headers={"content-type": "image/png"},
+            ),
         ),
         NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **image)),
         TooLateError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "1"}))),

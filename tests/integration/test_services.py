@@ -1,7 +1,6 @@
 """Classifier, cars, digits and anomaly: their users' routes, V1, V2 and gRPC, against the real stack."""
 
 import base64
-import io
 import json
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from image_files import encode
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from PIL import Image
 
@@ -23,9 +23,7 @@ def windows(repository):
 def five():
     grey = np.full((300, 400), 235, np.uint8)
     cv2.putText(grey, "5", (150, 220), cv2.FONT_HERSHEY_SIMPLEX, 5, 20, 14, cv2.LINE_AA)
-    data = io.BytesIO()
-    Image.fromarray(grey).save(data, "PNG")
-    return data.getvalue()
+    return encode(Image.fromarray(grey), "PNG")
 
 
 def both_transports(stack, service, name, array, datatype):
