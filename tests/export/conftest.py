@@ -1,13 +1,9 @@
 """A maker's address and a package index, both on this machine."""
 
-import base64
-import hashlib
 import importlib.util
-import io
 import re
 import ssl
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +12,7 @@ import pytest
 import trustme
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+from wheels import write_wheel
 
 # A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
 MODULES = {"torch": "torch", "tensorflow": "tensorflow", "quantise": "nncf"}
@@ -73,21 +70,8 @@ class Index:
     folder: Path
 
     def add_wheel(self, name: str, files: Mapping[str, bytes]) -> str:
-        """Build a wheel of version 1.0. Returns the sha256 of the archive."""
-        info = f"{name}-1.0.dist-info"
-        files = {
-            **files,
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-            f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        }
-        digests = {path: base64.urlsafe_b64encode(hashlib.sha256(content).digest()) for path, content in files.items()}
-        record = "".join(f"{path},sha256={digest.decode().rstrip('=')},\n" for path, digest in digests.items())
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as package:
-            for path, content in {**files, f"{info}/RECORD": record.encode()}.items():
-                package.writestr(path, content)
-        (self.folder / f"{name}-1.0-py3-none-any.whl").write_bytes(archive.getvalue())
-        return hashlib.sha256(archive.getvalue()).hexdigest()
+        """Write a wheel of version 1.0. Returns the sha256 of the archive."""
+        return write_wheel(self.folder, name, files)
 
 
 @pytest.fixture
