@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ LIVE_PATH = "/v2/health/live"
 LIVE_TIMEOUT_S = 2.0
 FIRST_FREE_PORT = 10_000
 OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+PORTS_IN_BLOCK, HELD_BLOCKS = 50, 16
+_held_blocks: deque[int] = deque()  # sockets with the names of blocks of ports
 
 
 def port_problem(port: int, host: str = LOOPBACK) -> str | None:
@@ -40,14 +43,24 @@ def port_problem(port: int, host: str = LOOPBACK) -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Consecutive ports on loopback that are free now, and that the kernel gives to no outgoing connection."""
+    """Consecutive ports on loopback that are free now, and that the kernel gives to no outgoing connection.
+
+    No other call on this machine finds them, until this process has ended or made some more calls: what is to listen
+    there may not have begun to.
+    """
     end = int(OUTGOING_PORTS.read_text().split()[0])
     while True:
         first = FIRST_FREE_PORT + secrets.randbelow(end - FIRST_FREE_PORT - count)
         ports = [*range(first, first + count)]
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for block in {port // PORTS_IN_BLOCK for port in ports}:
+                mark = held.enter_context(socket.socket(socket.AF_UNIX))
+                mark.bind(f"\0modelport-ports-{block}")  # an abstract address, which ends with its socket
+                _held_blocks.append(os.dup(mark.fileno()))
             for port in ports:
                 held.enter_context(socket.create_server((LOOPBACK, port)))
+            while len(_held_blocks) > HELD_BLOCKS:
+                os.close(_held_blocks.popleft())
             return ports
 
 

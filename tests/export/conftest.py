@@ -14,6 +14,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 from wheels import write_wheel
 
+from exporters import downloads
+
 # A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
 MODULES = {"torch": "torch", "tensorflow": "tensorflow", "quantise": "nncf"}
 collect_ignore = [folder for folder, module in MODULES.items() if importlib.util.find_spec(module) is None]
@@ -57,6 +59,8 @@ def maker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     monkeypatch.setenv("SSL_CERT_FILE", str(root))
+    for name in ("PROBE_S", "_READ_S"):  # a busy machine takes its time for this server, too
+        monkeypatch.setattr(downloads, name, 300.0)
     with HTTPServer("127.0.0.1", ssl_context=context, threaded=True) as server:
         server.expect_request(re.compile("/")).respond_with_handler(answer)
         found.address = server.url_for("").rstrip("/")

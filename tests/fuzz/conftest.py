@@ -32,7 +32,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """A connection to its REST port."""
-        return socket.create_connection(("127.0.0.1", self.http_port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.http_port), timeout=60)
 
     def memory_bytes(self) -> int:
         """What it holds now."""
@@ -62,4 +62,4 @@ def server(free_ports, tmp_path_factory) -> Iterator[Server]:
         assert process.poll() is None
         assert running.faults() == []
         process.terminate()
-        process.wait(60)
+        process.wait(300)

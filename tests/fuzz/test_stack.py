@@ -79,5 +79,5 @@ def test_a_flood_of_the_costliest_images_stays_within_the_budget(client, server)
             time.sleep(0.01)
     statuses = {answer.result().status_code for answer in answers}
     assert 422 in statuses, "it was decoded, and there is no ink on it"
-    assert statuses <= {422, 504}
+    assert statuses <= {422, 429, 504}
     assert peak - before < decoding.DECODING.limit + 100 * 2**20

@@ -84,7 +84,7 @@ def golden_confidence(models: Path) -> float:
     return max(answer["outputs"]["probabilities"]["values"])
 
 
-@pytest.mark.timeout(1800)  # six starts of Triton or a transformer, on a machine that may be busy
+@pytest.mark.timeout(3600)  # six starts of Triton or a transformer, on a machine that may be busy
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     running: Supervised,
     released: Path,
@@ -95,11 +95,9 @@ def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
     assert set(running.next_answers(50)) == {OLD}
 
     told: list[str] = []
-    with monkeypatch.context() as patch:
-        patch.setattr("modelport.stack.overlay_stack.VERDICT_S", 12.0)
-        choose(running.settings.manifests, Choice("initial", broken.name, 50))
-        wait_for(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
-    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 60.0)  # a good one is not to be late
+    choose(running.settings.manifests, Choice("initial", broken.name, 50))
+    wait_for(lambda: bool(told.append(capfd.readouterr().err) or "nothing is changed" in "".join(told)))
+    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 600.0)  # a good one is not to be late
     assert f"digits-canary@{broken.name} is not ready" in "".join(told)
     assert "the golden sample's answer is wrong" in "".join(told)
     assert [predictor.name for predictor in running.stack.declared.predictors] == ["digits"]

@@ -228,9 +228,13 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
     }
     if error is not BusyError:
         return ask[error]()
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: troubled.post("/detector/api/", **image), range(16)))
-    return "detector_own_post", next(answer for answer in answers if answer.status_code == 429)
+
+    def refused() -> list[httpx.Response]:
+        with ThreadPoolExecutor(8) as threads:
+            answers = threads.map(lambda _: troubled.post("/detector/api/", **image), range(16))
+            return [answer for answer in answers if answer.status_code == 429]
+
+    return "detector_own_post", wait_for(refused)[0]
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,15 @@ from modelport.releases.assembly import describe
 from modelport.releases.release import RELEASE_FILE
 from modelport.stack.overlay import OverlaySettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture
-def run(overlay_settings: Callable[..., OverlaySettings], tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
+def run(
+    overlay_settings: Callable[..., OverlaySettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Supervised]]:
     """Starts a stack of an overlay with manifests and releases of its own."""
+    monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 600.0)  # on a busy machine, too
     releases = tmp_path / "releases"
     releases.mkdir()
     with contextlib.ExitStack() as stack:

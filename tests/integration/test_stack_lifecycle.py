@@ -91,7 +91,7 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
     for serving in started:
         serving.process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            serving.process.communicate(timeout=120)
+            serving.process.communicate(timeout=300)
         for member in serving.members():
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
@@ -122,7 +122,7 @@ def test_asked_to_end_it_leaves_nothing(new_serving: Callable[..., Serving], num
     regions = serving.regions()
     assert regions
     serving.process.send_signal(number)
-    assert serving.process.wait(120) == 0
+    assert serving.process.wait(300) == 0
     assert left(serving, regions) == []
 
 
@@ -154,7 +154,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Servin
     time.sleep(0.3)
     regions = serving.regions()
     serving.process.send_signal(signal.SIGINT)
-    assert serving.process.wait(120) == 0
+    assert serving.process.wait(300) == 0
     wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
 
 
@@ -162,7 +162,7 @@ def test_taken_port_is_one_line_and_nothing_is_started(new_serving: Callable[...
     with socket.create_server(("127.0.0.1", free_ports(2)[0])) as taken:
         port = taken.getsockname()[1]
         serving = new_serving(port=port)
-        output, _ = serving.process.communicate(timeout=120)
+        output, _ = serving.process.communicate(timeout=300)
     assert serving.process.returncode == 1
     (line,) = output.splitlines()
     assert re.search(rf"port {port} \(REST\) .*in use.*make serve PORT=\d+", line)

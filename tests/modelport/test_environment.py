@@ -149,12 +149,14 @@ def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
     assert imports(checkout, ".venv-torch", "cublas") == bool(extra)
 
 
-def test_index_that_accepts_a_connection_and_never_answers_is_passed_over() -> None:
+def test_index_that_accepts_a_connection_and_never_answers_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not pytorch.answers(f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
-def test_index_that_answers_is_used(httpserver: HTTPServer) -> None:
+def test_index_that_answers_is_used(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 10.0)
     httpserver.expect_request("/").respond_with_data("packages")
     httpserver.expect_request("/missing/").respond_with_data("none", 404)
     assert pytorch.answers(httpserver.url_for("/"))

@@ -20,7 +20,7 @@ from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, port_problem
 
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 300.0
 # Triton's metrics port in a pod, replaced by the local one
 _TRITON_METRICS = ":8002"
 

@@ -33,6 +33,12 @@ REFUSALS = frozenset({"200", "400", "413", "415", "422"})  # what a hostile file
 SERVERS = {TRITON: "Triton", TRANSFORMER: "transformer", "modelport.stack": "supervisor"}
 
 
+def own_mb(pid: int) -> float:
+    """What a process has allocated. Its share of the files that it maps varies with who else on the machine does."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Anonymous:")) / 1024
+
+
 @dataclass
 class Soak:
     """A stack and what is done to it.
@@ -80,14 +86,14 @@ class Soak:
         figures = {"processes": 0.0, "models: MB": 0.0}
         stack = psutil.Process(self.served.process.pid)
         for process in [stack, *self.served.processes()]:
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 command = " ".join(process.cmdline()[:5])
                 figures["processes"] += process.status() != psutil.STATUS_ZOMBIE
                 if STUB in command:
-                    figures["models: MB"] += process.memory_full_info().pss / 2**20
+                    figures["models: MB"] += own_mb(process.pid)
                 for word, what in SERVERS.items():
                     if word in command:
-                        figures[f"{what}: MB"] = process.memory_full_info().pss / 2**20
+                        figures[f"{what}: MB"] = own_mb(process.pid)
                         figures[f"{what}: threads"] = process.num_threads()
                         figures[f"{what}: files"] = process.num_fds()
         figures["temporary files"] = sum(len(files) for _, _, files in os.walk(self.temporary))

@@ -22,8 +22,8 @@ from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, Server
 
-START_TIMEOUT_S = 20.0
-MOVE_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+MOVE_TIMEOUT_S = 60.0
 
 
 class Envoy(Server):
@@ -87,8 +87,8 @@ class Envoy(Server):
     def move(self, documents: Sequence[Document], addresses: Mapping[str, Address]) -> None:
         """Lead requests as another overlay says, without a restart; who answers them must be ready.
 
-        Returns when new requests go there. Requests under way end where they are: the clusters of the former routes
-        stay until the next move.
+        Returns when Envoy has taken it; its threads follow one after another, within moments. Requests under way end
+        where they are: the clusters of the former routes stay until the next move.
 
         Raises:
             StartError: Envoy did not take it in time; the former routes are in its files again.

@@ -48,7 +48,7 @@ def anything_of(word: str) -> bool:
     "path", ["v2/health/ready", "v2", "v2/models/lookup", "v2/models/lookup/config", "v2/models/lookup/stats"]
 )
 def test_what_a_transformer_reads_is_open(triton: TritonServer, path: str) -> None:
-    assert httpx.get(f"http://127.0.0.1:{triton.settings.http_port}/{path}").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{triton.settings.http_port}/{path}", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_what_a_transformer_reads_is_open(triton: TritonServer, path: str) -> No
 )
 def test_management_is_closed_over_http(triton: TritonServer, method: str, path: str) -> None:
     url = f"http://127.0.0.1:{triton.settings.http_port}/{path}"
-    assert httpx.request(method, url, json={}).status_code == 403
-    assert httpx.request(method, url, json={}, headers={SECRET_HEADER: "guess"}).status_code == 403
+    for headers in ({}, {SECRET_HEADER: "guess"}):
+        assert httpx.request(method, url, json={}, headers=headers, timeout=60).status_code == 403
 
 
 def test_management_is_closed_over_grpc(triton: TritonServer) -> None:
@@ -86,6 +86,7 @@ def test_owner_reaches_management(triton: TritonServer) -> None:
         f"http://127.0.0.1:{triton.settings.http_port}/v2/repository/index",
         json={},
         headers={SECRET_HEADER: triton.settings.secret},
+        timeout=60,
     )
     assert [model["name"] for model in answer.json()] == ["lookup"]
 

@@ -1,8 +1,8 @@
 """What needs no server: a result of every input, and progress without tqdm, as in the image."""
 
 import sys
-import time
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 
 from kserve_transformers.client.__main__ import _predict_all
 from kserve_transformers.client.inputs import Input
@@ -11,9 +11,11 @@ from kserve_transformers.client.progress import progress
 
 def test_progress_in_lines_where_tqdm_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr("kserve_transformers.client.progress.time", clock)
     with progress(2) as step:
         step()
-        time.sleep(1.1)
+        clock.now += 1.0
         step()
     assert capsys.readouterr().err == "2 of 2\n"
 
