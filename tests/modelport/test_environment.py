@@ -160,6 +160,7 @@ def test_index_that_answers_is_used(httpserver: HTTPServer, monkeypatch: pytest.
     httpserver.expect_request("/").respond_with_data("packages")
     httpserver.expect_request("/missing/").respond_with_data("none", 404)
     assert pytorch.answers(httpserver.url_for("/"))
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 0.2)
     assert not pytorch.answers(httpserver.url_for("/missing/"))
 
 

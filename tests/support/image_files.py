@@ -16,7 +16,7 @@ def encode(image: Image.Image, fmt: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     if fmt == "HEIC":  # Pillow does not write it
         image = image.copy()
-        if exif := options.pop("exif", None):
+        if exif := options.get("exif"):  # is in both places
             image.info["exif"] = exif.tobytes()
         if profile := options.pop("icc_profile", None):
             image.info["icc_profile"] = profile
