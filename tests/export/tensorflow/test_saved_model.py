@@ -99,15 +99,6 @@ def test_a_graph_that_reaches_outside_is_refused(
         saved_model.refuse_dangerous(tmp_path / "m")
 
 
-def test_a_file_beside_the_graph_is_refused(tmp_path: Path) -> None:
-    saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
-    (tmp_path / "m" / "assets").mkdir()
-    (tmp_path / "m" / "assets" / "words.txt").write_text("a\n")
-
-    with pytest.raises(ArtefactRefusedError, match=r"words\.txt"):
-        saved_model.refuse_dangerous(tmp_path / "m")
-
-
 def test_what_tensorflow_itself_saves_is_refused_for_its_checkpoint_operations(tmp_path: Path) -> None:
     tf = tensorflow_runtime.start()
     module = tf.Module()
