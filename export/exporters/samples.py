@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.config import Tensor
-from exporters.golden import Expected, Golden, read_image
+from exporters.golden import Golden, read_image
 from exporters.parity import probability_tolerance
 from exporters.repository import REPOSITORY
+from kserve_transformers.arrays.golden import Expected
 
 
 def sample_image(model: str, tensor: str) -> npt.NDArray[np.uint8]:

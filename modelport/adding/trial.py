@@ -18,11 +18,12 @@ from exporters.catalog import ONE_THREAD, TWO_INSTANCES, Placement
 from exporters.config import FILENAME, Config, Tensor, read_config
 from exporters.detections import Detections, differences, leading
 from exporters.errors import ArtefactRefusedError, UnclearModelError, first_line
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.parity import Difference, probability_tolerance
 from exporters.repository import publish, write_config
 from exporters.weights import Provenance
 from kserve_transformers.arrays.decoding import decode_image
+from kserve_transformers.arrays.golden import Expected
 from kserve_transformers.client.drawing import draw_detections
 from kserve_transformers.errors import ServingError
 from kserve_transformers.predictor.declaration import Declaration
