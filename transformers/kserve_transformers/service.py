@@ -136,8 +136,7 @@ class Service:
         Raises:
             BadRequestError: the header is not a positive number of milliseconds.
         """
-        limit_s = self._limits.timeout_s
-        return Deadline.of_request(headers, min(limit_s, timeout_s or limit_s))
+        return Deadline.of_request(headers, self._limits.timeout_s, timeout_s)
 
     def check_room(self, deadline: Deadline) -> None:
         """Refuse a request that no model can answer in time, before work is done for it.
