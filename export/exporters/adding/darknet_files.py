@@ -31,9 +31,9 @@ def describe(path: Path, hints: Hints = _NONE) -> Description:
     network = read_cfg(cfg)
     size = f"{network.height}x{network.width}"
     facts = [
-        Fact("network", f"{cfg.name}, {len(network.layers)} layers", "beside the weights", True),
-        Fact("input size", size, cfg.name, True),
-        Fact("scaling", "0..1", "Darknet's networks have it", True),
+        Fact("network", f"{cfg.name}, {len(network.layers)} layers", "beside the weights"),
+        Fact("input size", size, cfg.name),
+        Fact("scaling", "0..1", "Darknet's networks have it"),
     ]
     names = cfg.with_suffix(".names")
     labels = tuple(read_names(names, network.classes)) if names.is_file() else ()

@@ -57,11 +57,11 @@ def settled(stated: Mapping[str, Any], facts: list[Fact]) -> dict[str, Any]:
 
     def settle(what: str, key: str, value: Any, source: str) -> None:
         found[key] = value
-        facts.append(Fact(what, _short(value), source, True))
+        facts.append(Fact(what, _short(value), source))
 
     def settle_scaling(mean: float, std: float, source: str) -> None:
         found.update(mean=(mean,), std=(std,))
-        facts.append(Fact("scaling", f"{mean:g} : {std:g}", source, True))
+        facts.append(Fact("scaling", f"{mean:g} : {std:g}", source))
 
     labels = next((names for key in _LABELS if (names := labels_of(stated.get(key)))), ())
     if labels:

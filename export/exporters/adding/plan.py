@@ -38,7 +38,7 @@ class Fact:
     what: str
     value: str
     source: str
-    sure: bool
+    sure: bool = True
     flag: str = ""
 
 
