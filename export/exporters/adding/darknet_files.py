@@ -38,7 +38,7 @@ def describe(path: Path, hints: Hints = _NONE) -> Description:
     names = cfg.with_suffix(".names")
     labels = tuple(read_names(names, network.classes)) if names.is_file() else ()
     if labels:
-        facts.append(Fact("labels", str(len(labels)), names.name, True))
+        facts.append(Fact("labels", str(len(labels)), names.name))
     sure = bool(network.resize_mode)
     source = f"letter_box in {cfg.name}" if sure else "as in the original Darknet; AlexeyAB's fork stretches by default"
     facts.append(Fact("resize", network.resize_mode or "letterbox", source, sure, "" if sure else "--resize"))

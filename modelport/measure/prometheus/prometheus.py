@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 import yaml
 
-from modelport.measure.prometheus.queries import COMPONENTS, rule_groups
+from modelport.environment import ROOT
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, port_problem
 
+COMPONENTS = ROOT / "manifests" / "components"
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
+RULES = COMPONENTS / "alerts" / "rules.yaml"
 START_TIMEOUT_S = 30.0
 # Triton's metrics port in a pod, replaced by the local one
 _TRITON_METRICS = ":8002"
@@ -82,6 +84,11 @@ def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
             for number, endpoint in enumerate(spec["podMetricsEndpoints"])
         ],
     }
+
+
+def rule_groups() -> dict[str, Any]:
+    """The content of Prometheus' rule file, from the PrometheusRule."""
+    return {"groups": yaml.safe_load(RULES.read_text())["spec"]["groups"]}
 
 
 def _relabelling(name: str, spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -164,31 +171,6 @@ class Prometheus:
         """Stop it."""
         self._client.close()
         self._process.stop()
-
-    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-        """The series of an instant query: [{"metric": labels, "value": [time, text]}].
-
-        Args:
-            expr: in PromQL.
-            at: evaluation time in seconds since the epoch; default: now.
-        """
-        moment = {} if at is None else {"time": at}
-        return self._get("query", query=expr, **moment)["result"]  # type: ignore[no-any-return]
-
-    def targets(self) -> list[dict[str, Any]]:
-        """The active targets."""
-        return self._get("targets", state="active")["activeTargets"]  # type: ignore[no-any-return]
-
-    def rules(self) -> Sequence[dict[str, Any]]:
-        """Every rule with its health and state."""
-        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
-
-    def _get(self, what: str, **parameters: str | float) -> dict[str, Any]:
-        answer = self._client.get(f"/api/v1/{what}", params=parameters).json()
-        if answer["status"] != "success":
-            raise ValueError(f"{parameters.get('query', what)}: {answer['error']}")
-        data: dict[str, Any] = answer["data"]
-        return data
 
 
 def check_port(port: int) -> None:
