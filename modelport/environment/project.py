@@ -10,8 +10,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class SetupError(Exception):
-    """Set-up cannot go on; the message is the one line that a person reads."""
+class CommandError(Exception):
+    """A command cannot go on; the message is the one line that a person reads: what is wrong and what to do."""
+
+
+class SetupError(CommandError):
+    """Set-up cannot go on."""
 
 
 def say(text: str, end: str = "\n", error: bool = False) -> None:

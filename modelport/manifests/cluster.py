@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modelport.environment import CommandError
 from modelport.manifests.rendering import kubectl
 
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-class ClusterError(Exception):
+class ClusterError(CommandError):
     """The cluster refused, or there is none; the message says what to do."""
 
 

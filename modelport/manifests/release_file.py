@@ -12,13 +12,14 @@ from pathlib import Path
 
 import yaml
 
+from modelport.environment import CommandError
 from modelport.manifests.findings import at
 from modelport.manifests.rendering import MANIFESTS
 
 FIRST_RELEASE = "initial"  # what is served before anything was released: the model repository of the checkout
 
 
-class ReleaseFileError(Exception):
+class ReleaseFileError(CommandError):
     """The file is malformed; the message says what to write."""
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, CommandError
 
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = MANIFESTS / "overlays"
 
 
-class RenderError(Exception):
+class RenderError(CommandError):
     """kubectl could not render an overlay; the message is kubectl's."""
 
 

@@ -12,8 +12,10 @@ ReleaseError               the message is one line that says what is wrong and w
 
 from __future__ import annotations
 
+from modelport.environment import CommandError
 
-class ReleaseError(Exception):
+
+class ReleaseError(CommandError):
     """The message is one line that says what is wrong and what to do."""
 
 

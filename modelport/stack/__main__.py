@@ -23,6 +23,7 @@ from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import options as transformer_options
 from kserve_transformers.tasks import build_task
+from modelport.arguments import names
 from modelport.environment import ROOT, SetupError
 from modelport.samples import sample_file
 from modelport.services import DeclarationError, choose
@@ -140,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
                 if "action" in how
                 else {"type": _passed_on(flag, how["type"])}
             )
-            names = dict.fromkeys((f"--{flag}", f"--{flag.replace('_', '-')}"))
-            passed_on.add_argument(*names, dest=flag, default=argparse.SUPPRESS, help=text, **how)
+            spelt = dict.fromkeys((f"--{flag}", f"--{flag.replace('_', '-')}"))
+            passed_on.add_argument(*spelt, dest=flag, default=argparse.SUPPRESS, help=text, **how)
     return parser
 
 
@@ -169,23 +170,19 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 def _services(text: str) -> tuple[str, ...]:
-    names = _names(text)
+    chosen = names(text)
     try:
-        choose(*names)
+        choose(*chosen)
     except DeclarationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return names
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return chosen
 
 
 def _chain(text: str) -> tuple[str, tuple[str, ...]]:
     service, _, models = text.partition("=")
-    if not service or not _names(models):
+    if not service or not names(models):
         raise argparse.ArgumentTypeError(f"{text!r}: write SERVICE=MODEL[,MODEL], such as classifier=mobilenet_v2")
-    return _services(service)[0], _names(models)
+    return _services(service)[0], names(models)
 
 
 def _port(text: str) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, CommandError
 
 FILE = Path(__file__).with_name("locustfile.py")
 AGGREGATED = "Aggregated"
@@ -23,7 +23,7 @@ NEXT_STEP = "start a server with `make serve`, or give another one with --url"
 UNKNOWN = ("N/A", "0")  # a percentile without answers, or with answers that are not counted yet
 
 
-class LoadError(Exception):
+class LoadError(CommandError):
     """The run cannot continue; the message says why and what to do."""
 
 

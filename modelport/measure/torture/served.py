@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import psutil
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, CommandError
 from modelport.measure.torture.outcome import Outcome
 from modelport.services import load
 from modelport.stack.server import LOOPBACK, free_ports
@@ -31,7 +31,7 @@ RECOVER_S = 300.0  # only a fault takes longer
 TRITON, TRANSFORMER = "bin/tritonserver", "kserve_transformers"
 
 
-class TortureError(Exception):
+class TortureError(CommandError):
     """The run cannot continue; the message says why."""
 
 
