@@ -14,12 +14,6 @@ OPEN = ("0.0.0.0/0", "::/0")
 SOURCE_RANGES = "Write loadBalancerSourceRanges"
 
 
-def check_access(documents: Sequence[Document]) -> Findings:
-    """All rules of this file for all documents of an overlay."""
-    for rule in (_queue_proxy, _ingresses, _load_balancers, _gateways, _certificates, _monitors):
-        yield from rule(documents)
-
-
 def _queue_proxy(documents: Sequence[Document]) -> Findings:
     if not any(pod.mode == "Knative" for pod in pods(documents)):
         return
@@ -132,3 +126,6 @@ def _monitors(documents: Sequence[Document]) -> Findings:
                 "kube-prometheus-stack does not read it: no metrics, and KEDA counts none as 0",
                 "Write the name of the stack's Helm release",
             )
+
+
+RULES = (_queue_proxy, _ingresses, _load_balancers, _gateways, _certificates, _monitors)

@@ -11,12 +11,6 @@ VISIBILITY = "networking.kserve.io/visibility"
 PLACEHOLDERS = (":latest", "REPLACE_ME", "TODO", "SERVICE")
 
 
-def check_documents(documents: Sequence[Document]) -> Findings:
-    """All rules of this file for all documents of an overlay."""
-    for rule in (_gateway_class, _kserve_routes, _backends, _policies, _selectors, _graphs, _placeholders):
-        yield from rule(documents)
-
-
 def _gateway_class(documents: Sequence[Document]) -> Findings:
     for document in of(documents, "GatewayClass"):
         yield Finding(
@@ -99,3 +93,6 @@ def _placeholders(documents: Sequence[Document]) -> Findings:
         for word in PLACEHOLDERS:
             if re.search(rf"{re.escape(word)}\b", content):
                 yield Finding(title(document), "(document)", f"{word!r} is a placeholder", "Replace it")
+
+
+RULES = (_gateway_class, _kserve_routes, _backends, _policies, _selectors, _graphs, _placeholders)

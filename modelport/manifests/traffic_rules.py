@@ -17,12 +17,6 @@ _BUFFERS = {
 }
 
 
-def check_traffic(documents: Sequence[Document]) -> Findings:
-    """All rules of this file for all documents of an overlay."""
-    for rule in (_endpoints, _buffers, _retries, _unready):
-        yield from rule(documents)
-
-
 def _endpoints(documents: Sequence[Document]) -> Findings:
     services = {
         f"{at(s, 'metadata.name')}.{at(s, 'metadata.namespace')}.svc.cluster.local": s for s in of(documents, "Service")
@@ -140,3 +134,6 @@ def _applied(documents: Sequence[Document], route: Document) -> Mapping[str, Any
     for policy in (*inherited, *own):
         applied.update(at(policy, "spec", {}))
     return applied
+
+
+RULES = (_endpoints, _buffers, _retries, _unready)
