@@ -25,7 +25,7 @@ from kserve_transformers.settings import options as transformer_options
 from kserve_transformers.tasks import build_task
 from modelport.arguments import names
 from modelport.environment import ROOT, SetupError
-from modelport.samples import sample_file
+from modelport.samples import REPOSITORY, sample_file
 from modelport.services import DeclarationError, choose
 from modelport.stack import guard
 from modelport.stack.chains import check_chains
@@ -33,7 +33,6 @@ from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
 from modelport.stack.supervisor import Supervisor
 
-REPOSITORY = Path("model_repository")
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (only where the user says so)
 # Options of the transformer servers that the stack sets itself.
 _OWN = {"host", "http_port", "grpc_port", "predictor_host", "model_repository", "follow_releases"}
@@ -124,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--overlay", help="serve as manifests/overlays/NAME declares, behind Envoy; chains come from there")
     add("--port", type=_port, default=os.environ.get("PORT", "8080"), help="REST; gRPC is the next one")
     add("--triton-port", type=_port, default=os.environ.get("TRITON_PORT", "8000"), help="REST, gRPC, metrics")
-    add("--repository", type=Path, default=ROOT / REPOSITORY, help="model repository")
+    add("--repository", type=Path, default=REPOSITORY, help="model repository")
     add(
         "--host",
         choices=(LOOPBACK, ALL_ADDRESSES),

@@ -20,7 +20,7 @@ from kserve_transformers.settings import Limits
 from modelport.measure.generator.load import Load, RunningLoad
 from modelport.measure.generator.requests import Request
 from modelport.measure.prometheus.prometheus import COMPONENTS, Pod, Prometheus
-from modelport.measure.torture.traffic import infer_request, requests
+from modelport.measure.traffic import infer_request, requests
 from modelport.samples import PHOTO
 from modelport.services import choose
 from modelport.stack.demo import sample_requests
@@ -82,7 +82,7 @@ def mixed_requests() -> tuple[Request, ...]:
         Request("/v1/models/cars:predict", instances, as_json),
         Request("/detector/api/", PHOTO.read_bytes(), as_image | {"x-request-timeout-ms": "1"}),
         Request("/v2/models/nobody/infer", b"{}", as_json),
-        infer_request("classifier", image=b"no image"),
+        infer_request("classifier", instance=b"no image"),
     ]
     mixed = [request for one in bad for request in (*random.Random(0).sample(good, BAD_EVERY), one)]
     return (*good, *mixed)

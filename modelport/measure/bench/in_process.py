@@ -15,10 +15,11 @@ from google.protobuf.json_format import MessageToJson
 
 from modelport.environment import ROOT
 from modelport.exporting import FRAMEWORK, framework_python
-from modelport.measure.bench.cases import REPOSITORY, Case
+from modelport.measure.bench.cases import Case
 from modelport.measure.bench.figures import Point
 from modelport.measure.bench.measuring import BenchError, Report, point
 from modelport.releases.gate.configs import read_config
+from modelport.samples import REPOSITORY
 
 
 def instances(case: Case) -> int:

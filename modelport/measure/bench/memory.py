@@ -13,8 +13,9 @@ import psutil
 
 from exporters.table import table
 from modelport.measure.bench import servers
-from modelport.measure.bench.cases import CASES, REPOSITORY, requests
+from modelport.measure.bench.cases import CASES, requests
 from modelport.measure.bench.measuring import Load, call
+from modelport.samples import REPOSITORY
 from modelport.services import choose
 from modelport.stack.server import free_ports
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings

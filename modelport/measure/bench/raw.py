@@ -25,8 +25,9 @@ from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.settings import Limits
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.task import Answered
-from modelport.measure.bench.cases import CASES, REPOSITORY, instance
+from modelport.measure.bench.cases import CASES, instance
 from modelport.measure.metering import Meter, pace_ms
+from modelport.samples import REPOSITORY
 from modelport.services import choose
 
 Run = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]

@@ -17,9 +17,10 @@ import psutil
 from exporters.catalog import MODELS
 from modelport.environment import ROOT
 from modelport.exporting import FRAMEWORK, framework_python
-from modelport.measure.bench.cases import CASES, REPOSITORY, Case, instance, own_request, requests
+from modelport.measure.bench.cases import CASES, Case, instance, own_request, requests
 from modelport.measure.bench.measuring import BenchError
 from modelport.measure.generator.requests import Request
+from modelport.samples import REPOSITORY
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, exchange, free_ports
 from modelport.stack.triton_distribution import lay_out

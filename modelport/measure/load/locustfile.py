@@ -14,7 +14,7 @@ from collections.abc import Callable
 from locust import HttpUser, events, task
 
 from modelport.measure.generator.requests import Request
-from modelport.measure.torture.traffic import requests
+from modelport.measure.traffic import requests
 from modelport.services import load
 
 

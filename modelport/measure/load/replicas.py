@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport.environment import ROOT
 from modelport.manifests.rendering import kubectl
 from modelport.measure.load.locusts import LoadError
+from modelport.samples import REPOSITORY
 from modelport.services import choose
 from modelport.stack.envoy.routes import INFERENCE_SERVICE, endpoints, read_routes
 from modelport.stack.envoy.server import Envoy
@@ -20,7 +20,6 @@ from modelport.stack.transformer_server import TransformerServer, TransformerSet
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
-REPOSITORY = ROOT / "model_repository"
 ROLLOUT_S, REQUEST_S = 600, 60
 _PORTS = 5  # per replica
 

@@ -19,7 +19,7 @@ from modelport.measure.generator.requests import Record
 from modelport.measure.soak.slopes import Slope, slope
 from modelport.measure.torture.outcome import HONEST, Outcome, judge, tally
 from modelport.measure.torture.served import RECOVER_S, TRANSFORMER, TRITON, Served, wait_for
-from modelport.measure.torture.traffic import LIGHT, begin, requests
+from modelport.measure.traffic import LIGHT, begin, requests
 from modelport.stack.control import ask
 from modelport.stack.errors import StackError
 from modelport.stack.running import run_folder

@@ -16,7 +16,7 @@ import onnx
 from modelport.measure.generator.requests import counts
 from modelport.measure.torture.outcome import HONEST, Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, Served, TortureError, copy_repository, wait_for
-from modelport.measure.torture.traffic import begin, requests
+from modelport.measure.traffic import begin, requests
 
 MODEL = "yolov3_tiny"
 SERVICES = ("detector",)

@@ -19,7 +19,7 @@ import psutil
 
 from modelport.measure.torture.outcome import Outcome, judge, p99_s
 from modelport.measure.torture.served import CHAIN, RECOVER_S, Served, wait_for
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 
 KINDS = ("detector V1", "classifier")
 ALONE_S, PRESSED_S = 10.0, 60.0

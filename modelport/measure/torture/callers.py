@@ -19,7 +19,7 @@ from PIL import Image
 
 from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import Served
-from modelport.measure.torture.traffic import begin, requests
+from modelport.measure.traffic import begin, requests
 from modelport.stack.server import LOOPBACK
 
 CALLERS = 40

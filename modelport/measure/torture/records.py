@@ -22,7 +22,7 @@ from kserve_transformers.record.reading import Reader
 from modelport.measure.torture import processes
 from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, SERVICES, TRANSFORMER, Served, copy_repository, wait_for
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 from modelport.stack.server import LOOPBACK, free_ports
 
 LOAD_S = 12.0

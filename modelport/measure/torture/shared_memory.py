@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelport.measure.torture.outcome import Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, Served, copy_repository, wait_for
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 
 SIZE_MB = 96
 FULL_S = 6.0

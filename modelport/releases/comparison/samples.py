@@ -14,10 +14,8 @@ from kserve_transformers.arrays.images.formats import SUFFIXES
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import TASKS
-from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
-
-PHOTOS = ROOT / "tests" / "data" / "images"
+from modelport.samples import PHOTOS
 
 
 @dataclass(frozen=True)
