@@ -20,7 +20,6 @@ def network(
     classes: int = CLASSES,
     hidden: Sequence[int] = HIDDEN,
     scaling: str = "-1..1",
-    base_weights: str | None = None,
     nested: bool = True,
 ) -> Any:
     """The network; its head is untrained.
@@ -29,7 +28,6 @@ def network(
         classes: the number of classes.
         hidden: widths of the dense layers before the last one.
         scaling: the range that the pixels are mapped to, a key of SCALINGS.
-        base_weights: "imagenet", a file, or None for random weights.
         nested: whether the base is one layer of the network, or its layers are layers of the network. The answers are
             the same; the names of weights in checkpoints differ.
 
@@ -44,10 +42,10 @@ def network(
     images = keras.Input((SIZE, SIZE, 3), name="images")
     scaled = layers.Rescaling(factor, offset=offset)(images)
     if nested:
-        base = build(include_top=False, weights=base_weights, input_shape=(SIZE, SIZE, 3))
+        base = build(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
         features = base(scaled, training=False)
     else:
-        features = build(include_top=False, weights=base_weights, input_tensor=scaled).output
+        features = build(include_top=False, weights=None, input_tensor=scaled).output
     hidden_values = layers.GlobalAveragePooling2D()(features)
     for width in hidden:
         hidden_values = layers.Dense(width, activation="relu")(hidden_values)

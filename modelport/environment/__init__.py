@@ -8,7 +8,7 @@ nothing. Every failure is one line that says what to do.
 
 from modelport.environment.layers import BASE, FRAMEWORKS, Environment, installed_version
 from modelport.environment.machine import shared_library
-from modelport.environment.project import ROOT, CommandError, SetupError, say
+from modelport.environment.project import ROOT, CommandError, SetupError, git, say
 from modelport.environment.steps import NEEDS, ensure, locked, set_up
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Environment",
     "SetupError",
     "ensure",
+    "git",
     "installed_version",
     "locked",
     "say",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,12 @@ class CommandError(Exception):
 
 class SetupError(CommandError):
     """Set-up cannot go on."""
+
+
+def git(*arguments: str) -> str:
+    """What git says of this checkout; empty where it fails, as outside of one."""
+    run = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    return run.stdout.strip() if run.returncode == 0 else ""
 
 
 def say(text: str, end: str = "\n", error: bool = False) -> None:

@@ -23,6 +23,7 @@ COMPONENTS = ROOT / "manifests" / "components"
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
 RULES = COMPONENTS / "alerts" / "rules.yaml"
 START_TIMEOUT_S = 30.0
+INTERVAL = "1s"  # of scrapes and of evaluations
 # Triton's metrics port in a pod, replaced by the local one
 _TRITON_METRICS = ":8002"
 
@@ -58,7 +59,7 @@ class Pod:
         return {"targets": [address], "labels": {f"__meta_kubernetes_{key}": value for key, value in found.items()}}
 
 
-def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
+def configuration(pod: Pod, rules_file: Path) -> dict[str, Any]:
     """Prometheus' configuration: the PodMonitor as scrape configs, as the Prometheus operator makes them.
 
     Only discovery is replaced, by static labels, and Triton's port by the local one.
@@ -66,13 +67,12 @@ def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
     Args:
         pod: what is scraped.
         rules_file: alerts and recording rules.
-        interval: of scrapes and of evaluations.
     """
     monitor = yaml.safe_load(POD_MONITOR.read_text().replace(_TRITON_METRICS, f":{pod.triton_metrics_port}"))
     name = f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}"
     spec = monitor["spec"]
     return {
-        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "global": dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), INTERVAL),
         "rule_files": [str(rules_file)],
         "scrape_configs": [
             {
@@ -120,16 +120,15 @@ class Prometheus:
         pod: what is scraped.
         folder: for its configuration, data and log.
         port: that it listens on, on loopback.
-        interval: of scrapes.
     """
 
-    def __init__(self, pod: Pod, folder: Path, port: int, interval: str = "1s") -> None:
+    def __init__(self, pod: Pod, folder: Path, port: int) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self._client = httpx.Client(base_url=self.url, timeout=30)
         folder.mkdir(parents=True, exist_ok=True)
         rules_file, file = folder / "rules.yml", folder / "prometheus.yml"
         rules_file.write_text(yaml.safe_dump(rule_groups(), sort_keys=False))
-        file.write_text(yaml.safe_dump(configuration(pod, rules_file.resolve(), interval), sort_keys=False))
+        file.write_text(yaml.safe_dump(configuration(pod, rules_file.resolve()), sort_keys=False))
         self._process = GuardedProcess(
             [
                 executable(),
@@ -186,13 +185,13 @@ def check_port(port: int) -> None:
         )
 
 
-def executable(name: str = "prometheus") -> str:
-    """The path of Prometheus or promtool.
+def executable() -> str:
+    """The path of Prometheus.
 
     Raises:
         StartError: it is not installed.
     """
-    found = shutil.which(name)
+    found = shutil.which("prometheus")
     if found is None:
-        raise StartError(f"{name} is not installed: apt-get install prometheus")
+        raise StartError("prometheus is not installed: apt-get install prometheus")
     return found
