@@ -103,7 +103,7 @@ def _probes(pod: Pod) -> Rule:
     if pod.mode == "Standard" and at(pod.triton, "startupProbe.httpGet.port") != 8080:
         yield (
             f"containers.{TRITON}.startupProbe",
-            "Triton is restarted while the transformer, which liveness asks, still starts",
+            "Triton is restarted while the transformer, which its liveness probe calls, still starts",
             "Probe the golden samples here too: httpGet /v2/health/ready on 8080",
         )
     for container in (pod.transformer, pod.triton):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kserve_transformers.settings import Limits
 from modelport.manifests.findings import Document, Finding, Findings, at, bytes_of, of, title
 
-IMAGE_BYTES = 20 * 2**20
 PARALLEL_RETRIES = 64
 ROUTES = ("HTTPRoute", "GRPCRoute")
 _BUFFERS = {
@@ -46,7 +46,7 @@ def _buffers(documents: Sequence[Document]) -> Findings:
         return
     policies = list(of(documents, "ClientTrafficPolicy"))
     for field, (problem, fix) in _BUFFERS.items():
-        if max((bytes_of(at(policy, f"spec.{field}", 0)) for policy in policies), default=0) < IMAGE_BYTES:
+        if max((bytes_of(at(policy, f"spec.{field}", 0)) for policy in policies), default=0) < Limits.body_bytes:
             yield Finding("ClientTrafficPolicy", f"spec.{field}", f"{problem}: images get no fallback", fix)
 
 

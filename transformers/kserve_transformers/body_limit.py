@@ -1,4 +1,4 @@
-"""Limits on requests while their bodies come: bytes, seconds, and what is held of all requests together."""
+"""Limits on requests while their bodies come: bytes, seconds, and what is held of all. The values: settings.Limits."""
 
 from __future__ import annotations
 
