@@ -1,7 +1,5 @@
 """Sample instances of the declared services: files that can be sent to them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`modelport add` and `modelport remove`."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import sys

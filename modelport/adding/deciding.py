@@ -1,7 +1,5 @@
 """From what a file says and what the user states to a plan; an error names the flag of what neither settles."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A model is tried before it is added: built aside, compared with its original, and run on the user's sample."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

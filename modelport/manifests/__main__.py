@@ -1,7 +1,5 @@
 """`modelport lint|render [OVERLAY ...]`: render overlays, and report what KServe would reject or ignore."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -1,7 +1,5 @@
 """Rules for who reaches the services and their metrics: network policies, ingresses, load balancers, tokens."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

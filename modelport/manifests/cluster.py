@@ -1,7 +1,5 @@
 """kubectl on the cluster of the current context, which is never guessed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Rules between documents: what refers to another document, and what must not be left as it was written here."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

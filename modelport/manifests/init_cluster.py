@@ -1,7 +1,5 @@
 """`modelport init-cluster`: write an overlay of your own, with your registry, your bucket and the services you name."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Rules for pods: they start, report readiness truthfully, keep others from Triton, and end without losing requests."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The pod that KServe's controller builds from an InferenceService and its ServingRuntime."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 All overlays are rendered from this one file.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

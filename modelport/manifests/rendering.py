@@ -1,7 +1,5 @@
 """Overlays are rendered by kubectl, as `kubectl apply -k` does it."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What KServe's webhook rejects in an InferenceService, and what its controllers accept and then ignore."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 Before you add a field here, check it in its API reference: that check is the purpose of the list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 _FIELDS: Mapping[str, Mapping[str, str]] = {

@@ -3,8 +3,6 @@
 KServe removes the Deployment of a service with the annotation serving.kserve.io/stop, and makes it again without it.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 

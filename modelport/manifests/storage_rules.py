@@ -1,7 +1,5 @@
 """Rules for where models are: a claim that storage classes can provide, and no address that nobody filled in."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

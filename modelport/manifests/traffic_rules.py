@@ -1,7 +1,5 @@
 """Rules for what a gateway does with requests: retries that can work, and no request to a pod that is not ready."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

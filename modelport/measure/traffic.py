@@ -1,7 +1,5 @@
 """The requests that well-behaved callers send."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Build, check, evaluate, publish, compare and roll out releases of a service: `modelport release` and its siblings."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Collects a release: of each model its tracked files and its newest version, described by release.json."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime

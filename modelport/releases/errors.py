@@ -10,8 +10,6 @@ ReleaseError               the message is one line that says what is wrong and w
 └── EvaluationError        labelled data cannot be used, or a demand does not fit them
 """
 
-from __future__ import annotations
-
 from modelport.environment import CommandError
 
 

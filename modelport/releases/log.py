@@ -1,7 +1,5 @@
 """The log of rollouts: who changed what, when and why; one line of JSON for each change, append-only."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import os

@@ -1,7 +1,5 @@
 """`modelport serve`: export what is missing, start Triton and the transformers, supervise them until Ctrl-C."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Reads from /proc what a diagnosis is made from."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Limits on requests while their bodies come: bytes, seconds, and what is held of all. The values: settings.Limits."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

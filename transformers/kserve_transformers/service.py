@@ -1,7 +1,5 @@
 """Carries out every request: instances to tensors, through the chain of models, to answers."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence

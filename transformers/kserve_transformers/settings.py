@@ -5,8 +5,6 @@ work: pydantic-settings would split `--service` at the commas between models and
 `modelport serve` adds these options to a parser of its own (`options`).
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

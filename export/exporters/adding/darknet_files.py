@@ -1,7 +1,5 @@
 """Darknet's detectors: NAME.weights with its cfg beside it, by the exporter of this project and OpenCV's importer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 The operators that are added mean the same in every opset that is served (9 to 22).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 See exporters.adding.formats.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping

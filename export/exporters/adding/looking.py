@@ -3,8 +3,6 @@
 An original is a function of one array, in the type and layout that it takes, to its outputs by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """What exporters write into a model file about its images and classes, and what follows from it."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """ONNX models of users: what they say of themselves, and their original's answers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

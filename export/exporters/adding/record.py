@@ -1,7 +1,5 @@
 """added.json, tracked beside an added model: where it came from and how its artefact is built again."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from dataclasses import dataclass, replace

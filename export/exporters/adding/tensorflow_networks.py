@@ -1,7 +1,5 @@
 """TensorFlow networks, of SavedModels and .keras files: they are looked at, and wrapped in a function."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

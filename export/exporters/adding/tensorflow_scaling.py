@@ -1,7 +1,5 @@
 """A TensorFlow network, and what its first operators say of how its pixels are scaled."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any

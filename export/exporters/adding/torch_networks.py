@@ -1,7 +1,5 @@
 """PyTorch networks, whatever file they are from: they are looked at, wrapped and traced."""
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 from collections.abc import Mapping

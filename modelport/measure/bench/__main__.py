@@ -5,8 +5,6 @@ process took and that others took meanwhile, so that a run on a busy machine can
 early, with a report.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """The benchmark's cases: each service with one model, and the same image in every form in which it can be sent."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

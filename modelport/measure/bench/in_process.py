@@ -1,7 +1,5 @@
 """The upper bound: as many processes with the model as Triton has instances, all at the same time."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

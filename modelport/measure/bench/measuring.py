@@ -1,7 +1,5 @@
 """One measurement: a load from a process of its own, and the processor time that it cost the server."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Memory of the whole stack, sizes of artefacts, time to ready, and the growth of the transformer."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 import time

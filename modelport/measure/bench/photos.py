@@ -1,7 +1,5 @@
 """A large photo compared with a small one: the additional cost, and whether the answers agree."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Sequence

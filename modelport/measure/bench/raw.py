@@ -6,8 +6,6 @@ where CONFIG is config.pbtxt as JSON, since Triton's protobuf classes cannot be 
 model, prints "ready", reads a line with the seconds to run, runs, and prints a report in JSON.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """The servers that are measured, each a child process within a block."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

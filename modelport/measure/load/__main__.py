@@ -4,8 +4,6 @@ ramp: users are added one by one. surface: each number of replicas under each nu
 web: Locust's own page.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -4,8 +4,6 @@ Usage: locust -f modelport/measure/load/locustfile.py --host http://127.0.0.1:80
 In a process of its own: gevent patches the standard library.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from argparse import ArgumentParser

@@ -1,7 +1,5 @@
 """Locust as a child process, and its measurements."""
 
-from __future__ import annotations
-
 import csv
 import os
 import socket

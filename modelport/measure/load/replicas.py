@@ -1,7 +1,5 @@
 """Replicas of a service: here transformers, each with its own Triton, behind Envoy; in a cluster by kubectl."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 from collections.abc import Iterator, Sequence

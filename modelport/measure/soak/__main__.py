@@ -1,7 +1,5 @@
 """`modelport soak`: mixed traffic with faults, updates and hostile files; what must not grow is measured."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Traffic, hostile files, faults and updates for a stack, and what is measured meanwhile."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

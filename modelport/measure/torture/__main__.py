@@ -1,7 +1,5 @@
 """`modelport torture`: injects faults into a stack of its own under load and prints what callers saw of each."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

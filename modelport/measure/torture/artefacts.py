@@ -1,7 +1,5 @@
 """Faults of artefacts: a damaged one, and intact ones that give wrong answers."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import time

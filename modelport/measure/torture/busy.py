@@ -1,7 +1,5 @@
 """Faults of the machine: others take its processors, its cache or its disk, and models are slow without being sick."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fcntl
@@ -14,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -42,7 +41,7 @@ class Looks:
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.count = self.unready = 0
 
-    def __enter__(self) -> Looks:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -1,7 +1,5 @@
 """Faults of callers: gone half-way, slow, idle by the thousand, or sending what a server must refuse."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """Faults of load: too much of it, and too little time."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import statistics

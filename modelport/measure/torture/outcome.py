@@ -1,7 +1,5 @@
 """What a fault caused, and the table of all faults."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Faults of processes: killed, stalled, terminated."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import signal

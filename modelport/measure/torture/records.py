@@ -1,7 +1,5 @@
 """Faults of a record's sink: full, slow or dead, and a server that is killed while it records."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """A stack on free ports, started like `modelport serve`, and its processes."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

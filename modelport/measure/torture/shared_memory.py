@@ -1,7 +1,5 @@
 """A full /dev/shm, in a mount namespace of its own, so that the machine's is not touched."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

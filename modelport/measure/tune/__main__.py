@@ -5,8 +5,6 @@ one is compared with the present configuration in turns of their own, and replac
 the noise. Nothing is written into the model repository without --write.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

@@ -1,7 +1,5 @@
 """The search: a coarse grid, then the neighbours of the best, then a comparison of the best with the present."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The samples that both releases get: images, or windows of a series."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

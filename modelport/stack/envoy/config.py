@@ -1,7 +1,5 @@
 """Envoy's configuration for routes, as Envoy Gateway writes it from the same objects."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Endpoints are named as people would: `detector`, its canary `detector-canary`, the lighter pods `classifier-light`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

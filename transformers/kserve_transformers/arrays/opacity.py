@@ -4,8 +4,6 @@ The alpha channel is decoded here, beside the image itself: few images have one,
 of arrays/images/ lays its own kind of transparency on white, row by row, so that no whole channel is ever kept.
 """
 
-from __future__ import annotations
-
 import io
 
 import cv2

@@ -1,7 +1,5 @@
 """How far a run is: tqdm's bar; in the transformer image, which lacks tqdm, a line every second for the pod's log."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 import time

@@ -1,7 +1,5 @@
 """Describes each route in the OpenAPI document: a table from the route's name to its requests and answers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

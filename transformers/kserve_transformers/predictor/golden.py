@@ -1,13 +1,11 @@
 """Golden samples: an input and the answer that it must give, kept beside the model in its repository."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +46,7 @@ class GoldenSample:
     int8: Outputs | None = None
 
     @classmethod
-    def load(cls, model_dir: Path, spec: TensorSpec, version: str) -> GoldenSample:
+    def load(cls, model_dir: Path, spec: TensorSpec, version: str) -> Self:
         """Read MODEL/golden/, and MODEL/VERSION/int8/answer.json where there is one.
 
         Args:

@@ -1,7 +1,5 @@
 """The Open Inference Protocol (V2) over REST: JSON, and the binary form of Triton's binary data extension."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The function that every inference route calls."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Protocol
 

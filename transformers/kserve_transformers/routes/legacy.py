@@ -1,7 +1,5 @@
 """The legacy routes: those of the projects that the services replaced, kept so that existing clients work."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Options in a request's query, which every inference route takes beside those in its body."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from fastapi import Request

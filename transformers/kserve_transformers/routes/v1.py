@@ -1,7 +1,5 @@
 """KServe's V1 protocol over REST."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import orjson

@@ -1,7 +1,5 @@
 """The Open Inference Protocol (V2) over REST."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter, Request

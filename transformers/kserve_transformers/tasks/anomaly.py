@@ -1,7 +1,5 @@
 """Anomaly detection: windows of a series against an autoencoder's reconstruction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NotRequired

@@ -1,7 +1,5 @@
 """Handwritten digits: any image of one digit to its value."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
