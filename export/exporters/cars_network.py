@@ -9,19 +9,10 @@ HIDDEN = (512,)
 DROPOUT = 0.5
 FEATURES = 2048
 # Factor and offset for pixels in 0..255, by the range that they are mapped to. ResNet50V2 was trained on -1..1.
-SCALINGS: Mapping[str, tuple[float, float]] = {
-    "-1..1": (1 / 127.5, -1.0),
-    "0..1": (1 / 255, 0.0),
-    "0..255": (1.0, 0.0),
-}
+SCALINGS: Mapping[str, tuple[float, float]] = {"-1..1": (1 / 127.5, -1.0), "0..1": (1 / 255, 0.0), "0..255": (1.0, 0.0)}
 
 
-def network(
-    classes: int = CLASSES,
-    hidden: Sequence[int] = HIDDEN,
-    scaling: str = "-1..1",
-    nested: bool = True,
-) -> Any:
+def network(classes: int = CLASSES, hidden: Sequence[int] = HIDDEN, scaling: str = "-1..1", nested: bool = True) -> Any:
     """The network; its head is untrained.
 
     Args:

@@ -24,10 +24,7 @@ def sample_values(model: str, tensor: str) -> npt.NDArray[np.float32]:
 
 
 def classifier_golden(
-    model: str,
-    image: Tensor,
-    output: Tensor,
-    probabilities: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+    model: str, image: Tensor, output: Tensor, probabilities: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 ) -> Golden:
     """The golden sample of a classifier: the sample image of the model, and the reference's answer to it.
 

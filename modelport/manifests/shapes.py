@@ -90,9 +90,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "matchExpressions[].operator matchExpressions[].values[]",
         "spec.persistentVolumeClaimSpec.": "accessModes[] resources.requests.storage storageClassName volumeMode",
     },
-    "VerticalPodAutoscaler": {
-        "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",
-    },
+    "VerticalPodAutoscaler": {"spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode"},
 }
 _EVERYWHERE = {"apiVersion", "kind", "metadata.name", "metadata.namespace"}
 

@@ -103,12 +103,7 @@ class Service:
     """
 
     def __init__(
-        self,
-        spec: ServiceSpec,
-        task: Task[Any, Any],
-        models: Sequence[TritonModel],
-        limits: Limits,
-        threads: Executor,
+        self, spec: ServiceSpec, task: Task[Any, Any], models: Sequence[TritonModel], limits: Limits, threads: Executor
     ) -> None:
         self.name = spec.name
         self.spec = spec

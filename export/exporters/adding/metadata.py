@@ -20,11 +20,7 @@ _OF_OTHER_TASKS = {
     "obb": "a detector of rotated boxes (OBB)",
 }
 # ONNX's own convention, MetadataProps.md: (pixel - mean) / std with pixels in 0..255.
-_PIXEL_RANGES = {
-    "NominalRange_0_255": (0.0, 1.0),
-    "Normalized_0_1": (0.0, 255.0),
-    "Normalized_1_1": (127.5, 127.5),
-}
+_PIXEL_RANGES = {"NominalRange_0_255": (0.0, 1.0), "Normalized_0_1": (0.0, 255.0), "Normalized_1_1": (127.5, 127.5)}
 _PIXEL_FORMATS = {"Rgb8": "rgb", "Bgr8": "bgr"}
 
 

@@ -61,12 +61,7 @@ def _together(model: str, what: str, count: int, seconds: float) -> Report:
         workers = []
         for _ in range(count):
             worker = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=ROOT,
-                text=True,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, text=True
             )
             ending.callback(worker.communicate)
             ending.callback(worker.kill)

@@ -63,11 +63,7 @@ def _web(options: argparse.Namespace) -> None:
     os.execve(command[0], command, locusts.environment())  # noqa: S606  (no shell)
 
 
-_STUDIES: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "ramp": _ramp,
-    "surface": _surface,
-    "web": _web,
-}
+_STUDIES: Mapping[str, Callable[[argparse.Namespace], None]] = {"ramp": _ramp, "surface": _surface, "web": _web}
 
 
 def _line(one: Measured) -> str:

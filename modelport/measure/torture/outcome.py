@@ -42,10 +42,7 @@ class Outcome:
 
 
 def judge(
-    records: Sequence[Record],
-    allowed: frozenset[str] = HONEST,
-    server_killed: bool = False,
-    deadline_s: float = 0.0,
+    records: Sequence[Record], allowed: frozenset[str] = HONEST, server_killed: bool = False, deadline_s: float = 0.0
 ) -> Outcome:
     """The outcome as far as the constant load shows it.
 
