@@ -21,11 +21,11 @@ from modelport.stack.server import LOOPBACK, port_problem
 
 COMPONENTS = ROOT / "manifests" / "components"
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
-RULES = COMPONENTS / "alerts" / "rules.yaml"
 START_TIMEOUT_S = 30.0
-INTERVAL = "1s"  # of scrapes and of evaluations
 # Triton's metrics port in a pod, replaced by the local one
 _TRITON_METRICS = ":8002"
+RULES = COMPONENTS / "alerts" / "rules.yaml"
+INTERVAL = "1s"  # of scrapes and of evaluations
 
 
 @dataclass(frozen=True)
