@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not code and "memory" in options.only:
         print()
         with (folder / "memory.txt").open("w") as file:
-            for text in memory.measure(options.soak):
+            for text in memory.measure():
                 print(text, flush=True)
                 print(text, file=file, flush=True)
     print(f"\n{time.monotonic() - began:.0f} s; {folder}")
@@ -108,7 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--concurrency", type=_numbers, default=(1, 2, 4, 8, 16, 32), help="(default: 1,2,4,8,16,32)")
     add("--rounds", type=int, default=3, help="the result is their median (default: %(default)s)")
     add("--seconds", type=float, default=2.0, help="per measurement and round, at least (default: %(default)s)")
-    add("--soak", type=int, default=0, metavar="N", help="send N mixed requests and measure the transformer's growth")
     add("--against", metavar="COMMIT|last", help="print the change since an earlier run")
     add("--out", type=Path, default=ROOT / "build" / "bench", help="folder (default: build/bench)")
     return parser
