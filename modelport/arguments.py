@@ -22,13 +22,14 @@ def errors_in_one_line(
         more: kinds of errors beside CommandError and ExportError.
         interrupted: said after Ctrl-C; the exit code is 130 then.
     """
+    plain: tuple[type[Exception], ...] = (CommandError, ExportError, *more)
 
     def decorate(main: Callable[Given, int]) -> Callable[Given, int]:
         @functools.wraps(main)
         def wrapped(*given: Given.args, **named: Given.kwargs) -> int:
             try:
                 return main(*given, **named)
-            except (CommandError, ExportError, *more) as error:
+            except plain as error:
                 say(f"error: {error}", error=True)
                 return 1
             except KeyboardInterrupt:

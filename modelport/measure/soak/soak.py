@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import os
-import random
 import signal
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import psutil
 
@@ -51,7 +51,7 @@ class Soak:
     troubles: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     updated: bool = False  # whether RELEASE answers for UPDATED
-    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret)
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 (no secret)
 
     def run(self, minutes: float) -> None:
         """Send traffic, files and troubles for some minutes, and measure."""

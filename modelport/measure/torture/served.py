@@ -155,16 +155,18 @@ class Served:
 
     def get(self, path: str, port: int | None = None, timeout_s: float = 1.0) -> tuple[int | None, Any]:
         """GET a path; returns status and JSON, each None without an answer."""
-        return self._exchange(port or self.port, path, timeout_s=timeout_s)
+        return self._exchange(port or self.port, path, b"", {}, timeout_s)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, Any]:
         """POST to a path; returns status and JSON, each None without an answer."""
-        return self._exchange(self.port, path, body, headers, timeout_s=40)
+        return self._exchange(self.port, path, body, headers, 40.0)
 
     @staticmethod
-    def _exchange(port: int, path: str, *more: Any, timeout_s: float) -> tuple[int | None, Any]:
+    def _exchange(
+        port: int, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> tuple[int | None, Any]:
         try:
-            status, answer = exchange(port, path, *more, timeout_s=timeout_s)
+            status, answer = exchange(port, path, body, headers, timeout_s)
             return status, json.loads(answer)
         except (OSError, ValueError):
             return None, None
