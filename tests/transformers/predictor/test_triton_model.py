@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.deadline import Deadline
-from kserve_transformers.errors import BadAnswerError, NotReadyError, TooLateError
+from kserve_transformers.errors import BadAnswerError, BusyError, NotReadyError, TooLateError
 from kserve_transformers.predictor import follower
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS
 from kserve_transformers.predictor.transport import Transport
