@@ -12,6 +12,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,25 @@ def free_ports(count: int) -> list[int]:
             while len(_held_blocks) > HELD_BLOCKS:
                 os.close(_held_blocks.popleft())
             return ports
+
+
+def exchange(
+    port: int, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout_s: float = 5.0
+) -> tuple[int, bytes]:
+    """Send one HTTP request to a port on loopback, a POST where there is a body; returns status and body of the answer.
+
+    Raises:
+        OSError: there is no answer, or none in HTTP.
+    """
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout_s)
+    try:
+        connection.request("POST" if body else "GET", path, body or None, dict(headers or {}))
+        response = connection.getresponse()
+        return response.status, response.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"no answer in HTTP: {error!r}") from error
+    finally:
+        connection.close()
 
 
 class Server(ABC):
@@ -133,16 +153,12 @@ class Server(ABC):
 
     def answers(self) -> bool:
         """False where it takes a connection and says nothing. One that takes none is starting, or about to end."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=LIVE_TIMEOUT_S)
         try:
-            connection.request("GET", LIVE_PATH)
-            connection.getresponse().read()
+            exchange(self.http_port, LIVE_PATH, timeout_s=LIVE_TIMEOUT_S)
         except TimeoutError:
             return False
-        except (OSError, http.client.HTTPException):
+        except OSError:
             return True
-        finally:
-            connection.close()
         return True
 
     def process_sight(self, owes: bool) -> Sight:
@@ -188,16 +204,11 @@ class Server(ABC):
 
     def get(self, path: str) -> tuple[int | None, Any]:
         """Status and JSON document of a path; None for what does not answer or is no JSON."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=5)
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            body = response.read()
-            return response.status, json.loads(body) if body else None
-        except (OSError, http.client.HTTPException, ValueError):
+            status, body = exchange(self.http_port, path)
+            return status, json.loads(body) if body else None
+        except (OSError, ValueError):
             return None, None
-        finally:
-            connection.close()
 
     def _complaint(self, what: str) -> str:
         return f"{self.name} {what}: {'; '.join(self.errors()) or 'it said nothing'} (log: {self._process.log_file})"
