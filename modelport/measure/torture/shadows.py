@@ -33,7 +33,7 @@ from modelport.measure.generator.load import Load, RunningLoad
 from modelport.measure.generator.requests import Record
 from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, TRANSFORMER, Served, copy_repository, wait_for
-from modelport.measure.torture.traffic import requests
+from modelport.measure.traffic import requests
 from modelport.releases.judging import pairs
 from modelport.stack.envoy.counters import Counters, read_counters
 from modelport.stack.envoy.server import Envoy
