@@ -14,9 +14,10 @@ from waiting import wait_for
 from exporters.config import Config, Tensor, read_config
 from exporters.errors import ArtefactRefusedError
 from exporters.files import UNFINISHED
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.repository import Exported, publish, versions
 from exporters.weights import Provenance
+from kserve_transformers.arrays.golden import Expected
 
 TRAINED = Provenance(True, "somebody", "MIT", "75 %", sha256="ab" * 32)
 UNTRAINED = Provenance(False, "random", "none", "none")

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import atheris
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 import corpus
 
 with atheris.instrument_imports(include=["kserve_transformers"]):

@@ -12,7 +12,8 @@ import socket
 
 import grpc
 import pytest
-from corpus import encode, scene
+from corpus import scene
+from image_files import encode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from waiting import wait_for
 from wire import MAX_BODY_BYTES, Answer, read_answer, request, send

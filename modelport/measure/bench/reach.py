@@ -1,7 +1,5 @@
 """Goals, and what was measured: ratios of medians."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from release_files import choose, own_manifests
 from waiting import wait_for
 
-from modelport.environment import ROOT
-from modelport.manifests.release_file import Choice, edited, release_file
+from modelport.manifests.release_file import Choice
 from modelport.manifests.rendering import render
 from modelport.stack.envoy.config import MIRRORED
 from modelport.stack.envoy.counters import Counters, read_counters
@@ -25,11 +24,9 @@ COPIES = "modelport-digits/digits-shadow"
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Manifests with shadows of digits, of all requests, and of cars, of 20 per cent."""
-    folder = Path(shutil.copytree(ROOT / "manifests", tmp_path_factory.mktemp("shadow") / "manifests"))
-    file = release_file(folder)
+    folder = own_manifests(tmp_path_factory.mktemp("shadow"))
     for service, percent in (("digits", 100), ("cars", 20)):
-        choice = Choice("initial", "initial", 0, "2026-11-22-0123456789ab", percent)
-        file.write_text(edited(file.read_text(), service, choice))
+        choose(folder, Choice("initial", "initial", 0, "2026-11-22-0123456789ab", percent), service)
     return folder
 
 
