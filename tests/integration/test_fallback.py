@@ -60,6 +60,12 @@ def keep_asking(url, image, seen, stop):
                 seen.models.append((response.json()["model"], response.json()["fallback"]))
 
 
+def wait_for_first(seen):
+    """A slow model is passed over now and then: three answers of it are enough."""
+    start = len(seen.models)
+    wait_for(lambda: seen.models[start:].count((FIRST, False)) >= 3)
+
+
 def test_no_request_fails_when_the_first_models_process_is_stalled_or_killed(chain, coffee):
     url, triton_port = chain
     seen, stop = Seen(), threading.Event()
@@ -69,7 +75,7 @@ def test_no_request_fails_when_the_first_models_process_is_stalled_or_killed(cha
     try:
         (process,) = matching(STUB, f"/{FIRST}/", f"-{triton_port}-")
         for harm in (signal.SIGSTOP, signal.SIGKILL):
-            wait_for(lambda: seen.models[-3:] == [(FIRST, False)] * 3)
+            wait_for_first(seen)
             process.send_signal(harm)
             # Callers that were waiting for a stalled model give it its share of their deadline, then go on.
             wait_for(lambda: seen.models[-3:] == [(SECOND, True)] * 3)
