@@ -14,9 +14,10 @@ from waiting import wait_for
 from exporters.config import Config, Tensor, read_config
 from exporters.errors import ArtefactRefusedError
 from exporters.files import UNFINISHED
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.repository import Exported, publish, versions
 from exporters.weights import Provenance
+from kserve_transformers.arrays.golden import Expected
 
 TRAINED = Provenance(True, "somebody", "MIT", "75 %", sha256="ab" * 32)
 UNTRAINED = Provenance(False, "random", "none", "none")
@@ -132,7 +133,7 @@ from pathlib import Path
 sys.path += [{tests!r}, {support!r}]
 from test_repository import published
 model_dir, content = Path(sys.argv[1]), sys.argv[2]
-(model_dir / ".." / ("begun " + content)).touch()
+(model_dir.parent / ("begun " + content)).touch()
 def build(path):
     path.write_text(content[:2])
     (model_dir / ".." / ("half-way " + content)).touch()

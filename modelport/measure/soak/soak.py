@@ -1,17 +1,15 @@
 """Traffic, hostile files, faults and updates for a stack, and what is measured meanwhile."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
-import random
 import signal
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import psutil
 
@@ -19,7 +17,7 @@ from modelport.measure.generator.requests import Record
 from modelport.measure.soak.slopes import Slope, slope
 from modelport.measure.torture.outcome import HONEST, Outcome, judge, tally
 from modelport.measure.torture.served import RECOVER_S, TRANSFORMER, TRITON, Served, wait_for
-from modelport.measure.torture.traffic import LIGHT, begin, requests
+from modelport.measure.traffic import LIGHT, begin, requests
 from modelport.stack.control import ask
 from modelport.stack.errors import StackError
 from modelport.stack.running import run_folder
@@ -59,7 +57,7 @@ class Soak:
     troubles: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     updated: bool = False  # whether RELEASE answers for UPDATED
-    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret)
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 (no secret)
 
     def run(self, minutes: float) -> None:
         """Send traffic, files and troubles for some minutes, and measure."""
@@ -151,7 +149,8 @@ class Soak:
         broken = [*outcome.broken, *self.broken]
         broken += [f"hostile files got {strange}"] if strange else []
         broken += [f"{one.name} grows" for one in slopes if not one.flat]
-        zombies = sum(p.status() == psutil.STATUS_ZOMBIE for p in self.served.server(TRITON).children())
+        children = [child for triton in self.served.processes(TRITON) for child in triton.children()]
+        zombies = sum(child.status() == psutil.STATUS_ZOMBIE for child in children)
         broken += [f"{zombies} dead processes"] if zombies > MAX_ZOMBIES + 2 else []
         note = f"{len(self.troubles)} troubles; hostile files got {tally(self.hostile)}; {zombies} zombies"
         return dataclasses.replace(outcome, fault="soak", note=note, broken=tuple(broken)), slopes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from modelport.stack.envoy.config import Address
 from modelport.stack.envoy.routes import Route, buffer_bytes, read_routes
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
-from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.server import LOOPBACK, Server, exchange
 
 START_TIMEOUT_S = 60.0
 MOVE_TIMEOUT_S = 60.0
@@ -132,16 +132,11 @@ class Envoy(Server):
 
     def _admin(self, path: str) -> str | None:
         """What Envoy's admin interface answers; None where it does not answer, or with an error."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=2)
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            text = response.read().decode()
-            return text if response.status == http.client.OK else None
+            status, body = exchange(self.http_port, path, timeout_s=2)
         except OSError:
             return None
-        finally:
-            connection.close()
+        return body.decode() if status == HTTPStatus.OK else None
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

@@ -18,11 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from exporters.config import FILENAME, Config, Tensor, to_pbtxt
 from exporters.errors import ArtefactRefusedError, ProofMissedError
 from exporters.files import content_sha256
-from exporters.golden import Expected, Golden, write_golden
+from exporters.golden import Golden, write_golden
 from exporters.quantising import network, ptq
 from exporters.quantising.images import Inputs
 from exporters.quantising.making import make
 from exporters.quantising.processors import instruction_sets
+from kserve_transformers.arrays.golden import Expected
 from modelport.stack.triton_distribution import Distribution
 
 SIZE = 16
@@ -90,7 +91,16 @@ def new_model(folder: Path, layers: bool = True) -> Path:
 
 
 def quantise(model_dir: Path, light: float = 1.0) -> Any:
-    return make(model_dir, "classification", images(50, 5, light), proof_images, 600, "here", select_layers=False)
+    return make(
+        model_dir,
+        "classification",
+        images(50, 5, light),
+        images(50, 6, light),
+        proof_images,
+        600,
+        "here",
+        select_layers=False,
+    )
 
 
 def test_what_is_proven_becomes_a_version_beside_its_artefact(model_dir: Path, distribution: Distribution) -> None:

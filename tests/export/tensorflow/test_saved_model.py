@@ -10,7 +10,8 @@ import pytest
 from exporters import saved_model, tensorflow_runtime
 from exporters.config import Tensor
 from exporters.errors import ArtefactRefusedError, WeightsInvalidError
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
+from kserve_transformers.arrays.golden import Expected
 
 INPUT = Tensor("values", "TYPE_FP32", (3,))
 ROW = np.array([1, 2, 3], np.float32)
