@@ -78,6 +78,8 @@ def test_no_request_fails_when_the_first_models_process_is(chain, coffee, harm):
         stop.set()
         for caller in callers:
             caller.join()
+        if harm == signal.SIGSTOP:
+            process.send_signal(signal.SIGCONT)
     assert set(seen.statuses) == {200}
     metrics = httpx.get(f"{url}/metrics", timeout=60).text
     assert f'modelport_fallbacks_total{{cause="not ready",model="{FIRST}",service="classifier"}}' in metrics
