@@ -57,6 +57,10 @@ def test_no_request_fails_when_the_primary_predictor_or_its_models_process_does(
                 response = client.post("/classifier/classify", content=coffee, headers={"content-type": "image/jpeg"})
                 seen.append((response.status_code, response.json().get("model")))
 
+    def wait_for_primary() -> None:
+        start = len(seen)
+        wait_for(lambda: stack.check() or sum(model in primary for _, model in seen[start:]) >= 10)
+
     def kill(process: psutil.Process) -> None:
         """Kill it, and wait until the last answers are the light predictor's."""
         process.kill()
@@ -68,10 +72,10 @@ def test_no_request_fails_when_the_primary_predictor_or_its_models_process_does(
     for caller in callers:
         caller.start()
     try:
-        wait_for(lambda: sum(model in primary for _, model in seen) >= 10)
+        wait_for_primary()
         (transformer,) = matching(TRANSFORMER, f"--http_port={stack.transformers[0].http_port}")
         kill(transformer)
-        wait_for(lambda: stack.check() or {model for _, model in seen[-10:]} == set(primary))
+        wait_for_primary()
         (stub,) = matching(STUB, f"/{primary[0]}/", f"-{stack.settings.triton_http_port}-")
         kill(stub)
     finally:
