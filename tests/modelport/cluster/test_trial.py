@@ -180,6 +180,16 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
     assert trial.resolved(Entry(entries.GATEWAY)).url == "http://10.96.0.7:80"
 
 
+@pytest.mark.parametrize("told", [{"ip": "10.96.0.8"}, {"hostname": "10.96.0.8"}], ids=["ip", "name"])
+def test_an_ingress_is_called_where_its_controller_says(told: dict[str, str]) -> None:
+    trial = Trial.__new__(Trial)
+    trial.fit, trial.headers = Fit("test-1"), {}
+    trial.documents = [{"kind": "Ingress", "metadata": {"name": "modelport"}}]
+    found = {"status": {"loadBalancer": {"ingress": [told]}}}
+    trial.cluster = SimpleNamespace(get=lambda *_: found)  # type: ignore[assignment]
+    assert trial.resolved(Entry(entries.INGRESS)).url == "http://10.96.0.8"
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
