@@ -206,6 +206,12 @@ class Trial:
         return f"{service}-shadow" in self._shadowing
 
     @property
+    def rate_limit(self) -> int:
+        """How many requests a second the gateway admits from one address; 0 for any number."""
+        rule = "spec.rateLimit.local.rules.0.limit.requests"
+        return next((int(at(one, rule)) for one in self.documents if at(one, rule)), 0)
+
+    @property
     def requires_signature(self) -> bool:
         """Whether only signed releases serve."""
         return requires_signature(self.documents)
@@ -276,7 +282,8 @@ class Trial:
         """Send a service's sample over and over, each time on a new connection, until the block ends."""
         entry, one = self.entry(service), self.samples[service].requests[protocol]
         request = Request(one["path"], base64.b64decode(one["body"]), {**one["headers"], **entry.headers})
-        file, traffic = self.caller.begin(entry.url, Load((request,), callers=callers)), Traffic()
+        think_s = 4 * callers / self.rate_limit if self.rate_limit else 0.0  # half of the limit at most
+        file, traffic = self.caller.begin(entry.url, Load((request,), callers=callers, think_s=think_s)), Traffic()
         try:
             yield traffic
         finally:

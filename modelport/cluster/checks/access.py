@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,19 +46,21 @@ def _tokens(trial: Trial, service: str) -> str:
 def _limit(trial: Trial, service: str) -> str:
     """Envoy tells the declared limit. With a lower one, some of many requests at once get 429, and all others 200."""
     told = []
-    declared = int(at(_limited(trial.documents), "spec.rateLimit.local.rules.0.limit.requests"))
     services = [name for name in trial.specs if not trial.is_light(name)]
     requests = [
         {"url": f"{entry.url}/v2/models/{name}", "headers": entry.headers}
         for name, entry in zip(services, map(trial.entry, services), strict=True)
     ]
     for answer in trial.caller.send(requests):
-        if _told_limit(answer) != declared:
-            raise BrokenPromiseError(f"x-ratelimit-limit is {_told_limit(answer)}, not {declared}: {answer['status']}")
+        if _told_limit(answer) != trial.rate_limit:
+            raise BrokenPromiseError(
+                f"x-ratelimit-limit is {_told_limit(answer)}, not {trial.rate_limit}: {answer['status']}"
+            )
 
     def lower(documents: list[dict[str, Any]]) -> None:
-        for rule in at(_limited(documents), "spec.rateLimit.local.rules"):
-            rule["limit"]["requests"] = LOWERED
+        for one in documents:
+            for rule in at(one, "spec.rateLimit.local.rules", []):
+                rule["limit"]["requests"] = LOWERED
 
     trial.deploy(change=lower)
     for name, request in zip(services, requests, strict=True):
@@ -73,7 +75,8 @@ def _limit(trial: Trial, service: str) -> str:
         if set(seen) != {"200", "429"} or not all("retry-after" in one["headers"] for one in refused):
             raise BrokenPromiseError(f"{name}: {dict(seen)}: not some 429, each with Retry-After, and the others 200")
         told.append(f"{name} {seen['429']} of {BURST}")
-    return f"{declared} for each address; lowered to {LOWERED}, 429 with Retry-After: {', '.join(told)}, the others 200"
+    lowered = f"lowered to {LOWERED}, 429 with Retry-After: {', '.join(told)}, the others 200"
+    return f"{trial.rate_limit} for each address; {lowered}"
 
 
 def _told_limit(answer: Mapping[str, Any]) -> int:
@@ -127,10 +130,6 @@ def _strangers(trial: Trial, service: str) -> str:
     return "ports 8080, 8081 and 8002 are closed to other namespaces"
 
 
-def _limited(documents: Sequence[Document]) -> Document:
-    return next((one for one in documents if at(one, "spec.rateLimit.local")), {})
-
-
 def _token_policy(trial: Trial) -> Document:
     return next((one for one in trial.documents if at(one, "spec.jwt")), {})
 
@@ -140,7 +139,7 @@ def _no_tokens(trial: Trial, service: str) -> str:
 
 
 def _no_limit(trial: Trial, service: str) -> str:
-    return "" if _limited(trial.documents) else NOT_PROMISED
+    return "" if trial.rate_limit else NOT_PROMISED
 
 
 def _open_egress(trial: Trial, service: str) -> str:
