@@ -1,10 +1,49 @@
-"""Numbers as arguments of commands."""
-
-from __future__ import annotations
+"""What commands share: numbers and names as arguments, and errors in one line."""
 
 import argparse
 import contextlib
+import functools
 import math
+from collections.abc import Callable
+from typing import ParamSpec
+
+from exporters.errors import ExportError
+from modelport.environment import CommandError, say
+
+Given = ParamSpec("Given")
+
+
+def errors_in_one_line(
+    *more: type[Exception], interrupted: str = "interrupted"
+) -> Callable[[Callable[Given, int]], Callable[Given, int]]:
+    """Decorate the main function of a command: errors become one line on stderr and exit code 1.
+
+    Args:
+        more: kinds of errors beside CommandError and ExportError.
+        interrupted: said after Ctrl-C; the exit code is 130 then.
+    """
+    plain: tuple[type[Exception], ...] = (CommandError, ExportError, *more)
+
+    def decorate(main: Callable[Given, int]) -> Callable[Given, int]:
+        @functools.wraps(main)
+        def wrapped(*given: Given.args, **named: Given.kwargs) -> int:
+            try:
+                return main(*given, **named)
+            except plain as error:
+                say(f"error: {error}", error=True)
+                return 1
+            except KeyboardInterrupt:
+                say(interrupted, error=True)
+                return 130
+
+        return wrapped
+
+    return decorate
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def positive(text: str) -> float:

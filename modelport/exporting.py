@@ -1,7 +1,5 @@
 """`modelport export`: each framework's models by the exporters, in a process and an environment of its framework."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Sample instances of the declared services: files that can be sent to them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,11 @@ PHOTO = PHOTOS / "coffee.jpg"
 REPOSITORY = ROOT / "model_repository"
 
 
-def sample_file(spec: ServiceSpec, repository: Path = REPOSITORY) -> Path:
+def sample_file(spec: ServiceSpec) -> Path:
     """A photo where the service's task takes any, else the golden input of the first model of its chain."""
     if TASKS[spec.task].takes_photos:
         return PHOTO
-    golden = repository / spec.models[0] / "golden"
+    golden = REPOSITORY / spec.models[0] / "golden"
     return next(file for file in sorted(golden.iterdir()) if file.name != "answer.json")
 
 

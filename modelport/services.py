@@ -1,7 +1,5 @@
 """The declared services: services.yaml, read and checked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -20,7 +20,10 @@ from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
 pytest_plugins = ["buckets", "lookup_model"]
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# the same examples each time: others are searched with --hypothesis-profile=default
+hypothesis.settings.register_profile(
+    "patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("patient")
 
 

@@ -10,10 +10,11 @@ from exporters import saved_model, training_record
 from exporters.catalog import Model
 from exporters.config import Config, Tensor
 from exporters.errors import WeightsInvalidError
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.repository import Exported
 from exporters.samples import sample_values
 from exporters.weights import Weights, provenance
+from kserve_transformers.arrays.golden import Expected
 
 WEIGHTS = "anomaly.weights.h5"
 WINDOW = 64

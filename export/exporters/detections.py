@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exporters.golden import Expected
 from exporters.parity import Difference
+from kserve_transformers.arrays.golden import Expected
 
 BOX_ATOL, SCORE_ATOL = 2e-3, 5e-3
 _GOLDEN_ROWS = 3

@@ -11,14 +11,7 @@ import numpy.typing as npt
 
 from exporters.errors import RepositoryError
 from exporters.files import replace_file
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The leading rows of the reference's output, without the batch dimension, and the absolute tolerance."""
-
-    values: npt.NDArray[np.generic]
-    atol: float
+from kserve_transformers.arrays.golden import Expected, read_answer
 
 
 @dataclass(frozen=True)
@@ -79,16 +72,13 @@ def _write_input(folder: Path, name: str, value: npt.NDArray[np.generic]) -> boo
 def _agrees(path: Path, outputs: Mapping[str, Expected]) -> bool:
     if not path.is_file():
         return False
-    present = json.loads(path.read_text())["outputs"]
-    if present.keys() != outputs.keys():
-        return False
-    for name, expected in outputs.items():
-        values = np.asarray(present[name]["values"])
-        if values.shape != expected.values.shape or present[name]["atol"] != expected.atol:
-            return False
-        if not np.allclose(values, expected.values, rtol=0, atol=expected.atol / 10):
-            return False
-    return True
+    present = read_answer(path)
+    return present.keys() == outputs.keys() and all(
+        present[name].values.shape == expected.values.shape
+        and present[name].atol == expected.atol
+        and np.allclose(present[name].values, expected.values, rtol=0, atol=expected.atol / 10)
+        for name, expected in outputs.items()
+    )
 
 
 def _rounded(values: npt.NDArray[np.generic]) -> object:

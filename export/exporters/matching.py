@@ -1,7 +1,5 @@
 """Pairs of boxes that two detectors found in one image."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """Rules for measures, applied to whole confidence intervals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

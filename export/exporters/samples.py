@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.config import Tensor
-from exporters.golden import Expected, Golden, read_image
+from exporters.golden import Golden, read_image
 from exporters.parity import probability_tolerance
 from exporters.repository import REPOSITORY
+from kserve_transformers.arrays.golden import Expected
 
 
 def sample_image(model: str, tensor: str) -> npt.NDArray[np.uint8]:
@@ -23,10 +24,7 @@ def sample_values(model: str, tensor: str) -> npt.NDArray[np.float32]:
 
 
 def classifier_golden(
-    model: str,
-    image: Tensor,
-    output: Tensor,
-    probabilities: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+    model: str, image: Tensor, output: Tensor, probabilities: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 ) -> Golden:
     """The golden sample of a classifier: the sample image of the model, and the reference's answer to it.
 

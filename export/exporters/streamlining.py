@@ -1,7 +1,5 @@
 """Transforms PyTorch networks into equivalent ones that write less memory."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`modelport add` and `modelport remove`."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import sys
@@ -128,10 +126,7 @@ def _require_consent(given: bool) -> None:
         raise UnclearModelError("this answer is not confirmed to be right; if it is", "--yes")
     if input(
         "Is this answer right? It becomes the golden sample, by which the model's health is judged. [y/N] "
-    ).lower() not in (
-        "y",
-        "yes",
-    ):
+    ).lower() not in ("y", "yes"):
         raise UnclearModelError(
             "then something above is wrong; see the lines that are assumed, or a sample that is clearer", "--sample"
         )

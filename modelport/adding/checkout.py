@@ -1,7 +1,5 @@
 """The files of a checkout that adding and removing a model change."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From what a file says and what the user states to a plan; an error names the flag of what neither settles."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Sequence
@@ -191,7 +189,7 @@ class _Decisions:
             source = "stated: mean and deviation of pixels in 0..255"
             if found.mean and found.std and (found.mean, found.std) != (mean, std):
                 source = f"stated, against what was found in the file ({_shown(found.mean, found.std)})"
-            self.facts.append(Fact("scaling", _shown(mean, std), source, True))
+            self.facts.append(Fact("scaling", _shown(mean, std), source))
         elif found.mean is not None and found.std is not None:
             mean, std = found.mean, found.std
         elif head and head.mean is not None and head.std is not None:

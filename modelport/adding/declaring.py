@@ -1,7 +1,5 @@
 """services.yaml, edited: a service or a model of a chain more or less; all other lines stay, comments too."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import tempfile

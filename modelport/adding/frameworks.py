@@ -1,7 +1,5 @@
 """Runs the module of a format in the environment of its framework, which is installed where it was not yet."""
 
-from __future__ import annotations
-
 import importlib
 import subprocess
 import tempfile

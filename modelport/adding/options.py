@@ -1,7 +1,5 @@
 """The command line of `modelport add`."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from dataclasses import dataclass

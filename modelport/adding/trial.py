@@ -1,7 +1,5 @@
 """A model is tried before it is added: built aside, compared with its original, and run on the user's sample."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,11 +16,12 @@ from exporters.catalog import ONE_THREAD, TWO_INSTANCES, Placement
 from exporters.config import FILENAME, Config, Tensor, read_config
 from exporters.detections import Detections, differences, leading
 from exporters.errors import ArtefactRefusedError, UnclearModelError, first_line
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.parity import Difference, probability_tolerance
 from exporters.repository import publish, write_config
 from exporters.weights import Provenance
 from kserve_transformers.arrays.decoding import decode_image
+from kserve_transformers.arrays.golden import Expected
 from kserve_transformers.client.drawing import draw_detections
 from kserve_transformers.errors import ServingError
 from kserve_transformers.predictor.declaration import Declaration

@@ -1,14 +1,13 @@
-"""A thin client of the cluster that KUBECONFIG names: kubectl, with JSON out and one kind of error."""
+"""kubectl on the cluster that KUBECONFIG names, with a timeout, repeated where the API server did not answer."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from modelport.manifests.cluster import ClusterError, require_cluster
+from modelport.manifests.cluster import ClusterError, kubectl_text, require_cluster
 from modelport.manifests.findings import Document
 from modelport.manifests.rendering import dump, kubectl
 
@@ -30,12 +29,9 @@ Found = TypeVar("Found")
 class Kubectl:
     """Calls kubectl for the current context of KUBECONFIG."""
 
-    def __init__(self) -> None:
-        self._program = kubectl()
-
     def command(self, *arguments: str) -> list[str]:
         """A command line, for processes that keep running."""
-        return [self._program, *arguments]
+        return [kubectl(), *arguments]
 
     def run(self, *arguments: str, stdin: bytes | str = b"", timeout_s: float = REQUEST_TIMEOUT_S) -> str:
         """Run kubectl to its end; returns what it printed.
@@ -47,24 +43,13 @@ class Kubectl:
         """
         for attempt in range(ATTEMPTS if arguments[0] in _REPEATABLE else 1):
             try:
-                return self._run(arguments, stdin.encode() if isinstance(stdin, str) else stdin, timeout_s)
+                return kubectl_text(*arguments, stdin=stdin, timeout_s=timeout_s)
             except ClusterError as error:
-                last = error
+                last = ClusterError(_one_line(str(error)))
                 if not any(text in str(error) for text in _PASSING):
                     break
             time.sleep(POLL_S * (attempt + 1))
         raise last
-
-    def _run(self, arguments: Sequence[str], stdin: bytes, timeout_s: float) -> str:
-        try:
-            done = subprocess.run(
-                self.command(*arguments), input=stdin, capture_output=True, timeout=timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise ClusterError(f"kubectl {' '.join(arguments[:3])} did not end within {timeout_s:g} s") from None
-        if done.returncode:
-            raise ClusterError(_one_line(done.stderr.decode(errors="replace")))
-        return done.stdout.decode(errors="replace")
 
     def get(self, kind: str, name: str, namespace: str = "") -> Document | None:
         """An object, or None where it does not exist or its kind is not known to the cluster."""

@@ -8,7 +8,7 @@ nothing. Every failure is one line that says what to do.
 
 from modelport.environment.layers import BASE, FRAMEWORKS, Environment, installed_version
 from modelport.environment.machine import shared_library
-from modelport.environment.project import ROOT, SetupError, say
+from modelport.environment.project import ROOT, CommandError, SetupError, git, say
 from modelport.environment.steps import NEEDS, ensure, locked, set_up
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     "FRAMEWORKS",
     "NEEDS",
     "ROOT",
+    "CommandError",
     "Environment",
     "SetupError",
     "ensure",
+    "git",
     "installed_version",
     "locked",
     "say",

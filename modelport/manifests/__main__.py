@@ -1,18 +1,16 @@
 """`modelport lint|render [OVERLAY ...]`: render overlays, and report what KServe would reject or ignore."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 
+from modelport.arguments import errors_in_one_line
 from modelport.manifests.generation import stale
 from modelport.manifests.lint import lint
-from modelport.manifests.release_file import ReleaseFileError
-from modelport.manifests.rendering import MANIFESTS, RenderError, documents, dump, overlays, render
+from modelport.manifests.rendering import MANIFESTS, documents, dump, overlays, render
 from modelport.manifests.storage_rules import placeholders
-from modelport.services import DeclarationError
 
 
+@errors_in_one_line()
 def main() -> int:
     """Exit status 1 where anything was found."""
     parser = argparse.ArgumentParser(prog="modelport lint", description=__doc__)
@@ -25,26 +23,20 @@ def main() -> int:
     parser.add_argument("--render", action="store_true", help="print the documents, do not check them")
     options = parser.parse_args()
     found = 0
-    try:
-        if not options.render:
-            for path in stale():
-                found += 1
-                print(
-                    f"{path.relative_to(MANIFESTS.parent)}: is not as services.yaml declares it. Run `make manifests`"
-                )
-        for name in options.overlays or overlays():
-            rendered = documents(sys.stdin.read()) if name == "-" else render(name)
-            if options.render:
-                print(dump(rendered), end="")
-                continue
-            findings = [*lint(rendered), *(placeholders(rendered) if options.overlays else ())]
-            found += len(findings)
-            for finding in findings:
-                print(f"{name}: {finding}")
-            print(f"{name}: {len(rendered)} documents, {len(findings)} findings")
-    except (RenderError, ReleaseFileError, DeclarationError) as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 1
+    if not options.render:
+        for path in stale():
+            found += 1
+            print(f"{path.relative_to(MANIFESTS.parent)}: is not as services.yaml declares it. Run `make manifests`")
+    for name in options.overlays or overlays():
+        rendered = documents(sys.stdin.read()) if name == "-" else render(name)
+        if options.render:
+            print(dump(rendered), end="")
+            continue
+        findings = [*lint(rendered), *(placeholders(rendered) if options.overlays else ())]
+        found += len(findings)
+        for finding in findings:
+            print(f"{name}: {finding}")
+        print(f"{name}: {len(rendered)} documents, {len(findings)} findings")
     return 1 if found else 0
 
 

@@ -1,7 +1,5 @@
 """Rules for who reaches the services and their metrics: network policies, ingresses, load balancers, tokens."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
@@ -12,12 +10,6 @@ QUEUE_PROXY = {8012, 8013, 8112, 9090, 9091}
 PLAIN_PATH = re.compile(r"[\w./~-]*", re.ASCII)
 OPEN = ("0.0.0.0/0", "::/0")
 SOURCE_RANGES = "Write loadBalancerSourceRanges"
-
-
-def check_access(documents: Sequence[Document]) -> Findings:
-    """All rules of this file for all documents of an overlay."""
-    for rule in (_queue_proxy, _ingresses, _load_balancers, _gateways, _certificates, _monitors):
-        yield from rule(documents)
 
 
 def _queue_proxy(documents: Sequence[Document]) -> Findings:
@@ -132,3 +124,6 @@ def _monitors(documents: Sequence[Document]) -> Findings:
                 "kube-prometheus-stack does not read it: no metrics, and KEDA counts none as 0",
                 "Write the name of the stack's Helm release",
             )
+
+
+RULES = (_queue_proxy, _ingresses, _load_balancers, _gateways, _certificates, _monitors)

@@ -4,8 +4,6 @@ KServe deletes a canary's pods in the moment in which it changes the route, and 
 requests in between would be lost. So the canary stays without a share until the gateway has followed.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,6 @@
 """kubectl on the cluster of the current context, which is never guessed."""
 
-from __future__ import annotations
-
+import contextlib
 import json
 import os
 import subprocess
@@ -9,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modelport.environment import CommandError
 from modelport.manifests.rendering import kubectl
 
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-class ClusterError(Exception):
+class ClusterError(CommandError):
     """The cluster refused, or there is none; the message says what to do."""
 
 
@@ -24,8 +24,9 @@ def require_cluster() -> str:
     Raises:
         ClusterError: no context is chosen (kubectl would ask localhost:8080), or the server does not answer.
     """
-    view = _kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
-    server = view.stdout.strip()
+    server = ""
+    with contextlib.suppress(ClusterError):  # no context
+        server = kubectl_text("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}").strip()
     if not server and TOKEN.exists() and "KUBERNETES_SERVICE_HOST" in os.environ:
         server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}"  # a pod, with its own service account
     if not server:
@@ -39,16 +40,21 @@ def require_cluster() -> str:
     return server
 
 
-def kubectl_text(*arguments: str, stdin: str | None = None) -> str:
+def kubectl_text(*arguments: str, stdin: str | bytes = b"", timeout_s: float | None = None) -> str:
     """What kubectl prints.
 
     Raises:
-        ClusterError: it failed; the message is its own.
+        ClusterError: it failed, and the message is its own; or it did not end in time.
     """
-    result = _kubectl(*arguments, stdin=stdin)
-    if result.returncode:
-        raise ClusterError(result.stderr.strip() or f"kubectl {arguments[0]} ended with {result.returncode}")
-    return result.stdout
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    try:
+        done = subprocess.run([kubectl(), *arguments], input=given, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"kubectl {' '.join(arguments[:3])} did not end within {timeout_s:g} s") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise ClusterError(said or f"kubectl {arguments[0]} ended with {done.returncode}")
+    return done.stdout.decode(errors="replace")
 
 
 def kubectl_json(*arguments: str) -> Any:
@@ -66,7 +72,3 @@ def served_kinds() -> Mapping[str, str]:
         resource, group = row.split()[0], version.rpartition("/")[0]
         found[f"{group}/{kind}"] = f"{resource}.{group}" if group else resource
     return found
-
-
-def _kubectl(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([kubectl(), *arguments], input=stdin, capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from modelport.arguments import errors_in_one_line
 from modelport.environment import say
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text, require_cluster, served_kinds
@@ -19,7 +20,7 @@ from modelport.manifests.findings import Document, at, of
 from modelport.manifests.judged import JUDGED, judged, refusals
 from modelport.manifests.lint import lint
 from modelport.manifests.pods import MODE, pods
-from modelport.manifests.release_file import ReleaseFileError, read
+from modelport.manifests.release_file import read
 from modelport.manifests.rendering import RenderError, dump, render
 from modelport.manifests.storage_rules import placeholders
 
@@ -225,6 +226,7 @@ def _kind(document: Document) -> str:
     return f"{group}/{document.get('kind')}"
 
 
+@errors_in_one_line()
 def main() -> int:
     """Exit status 1 where something was refused; the line says what to do."""
     parser = argparse.ArgumentParser(prog="modelport", description=__doc__)
@@ -235,14 +237,10 @@ def main() -> int:
         if name == "deploy":
             command.add_argument("--prune", action="store_true", help="delete what another overlay left")
     options = parser.parse_args()
-    try:
-        if options.command == "deploy":
-            deploy(options.overlay, options.prune)
-        else:
-            undeploy(options.overlay)
-    except (RenderError, ClusterError, ReleaseFileError) as error:
-        say(f"error: {error}", error=True)
-        return 1
+    if options.command == "deploy":
+        deploy(options.overlay, options.prune)
+    else:
+        undeploy(options.overlay)
     return 0
 
 

@@ -1,7 +1,5 @@
 """How a cluster runs the declared services: the part of services.yaml that manifests are written from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Findings of the linter: where, what is wrong, and what to write instead."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

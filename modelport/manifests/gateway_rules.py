@@ -1,7 +1,5 @@
 """Rules between documents: what refers to another document, and what must not be left as it was written here."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
@@ -9,12 +7,6 @@ from modelport.manifests.findings import Document, Finding, Findings, at, names,
 
 VISIBILITY = "networking.kserve.io/visibility"
 PLACEHOLDERS = (":latest", "REPLACE_ME", "TODO", "SERVICE")
-
-
-def check_documents(documents: Sequence[Document]) -> Findings:
-    """All rules of this file for all documents of an overlay."""
-    for rule in (_gateway_class, _kserve_routes, _backends, _policies, _selectors, _graphs, _placeholders):
-        yield from rule(documents)
 
 
 def _gateway_class(documents: Sequence[Document]) -> Findings:
@@ -99,3 +91,6 @@ def _placeholders(documents: Sequence[Document]) -> Findings:
         for word in PLACEHOLDERS:
             if re.search(rf"{re.escape(word)}\b", content):
                 yield Finding(title(document), "(document)", f"{word!r} is a placeholder", "Replace it")
+
+
+RULES = (_gateway_class, _kserve_routes, _backends, _policies, _selectors, _graphs, _placeholders)

@@ -5,8 +5,6 @@ service` and `# end` are repeated for each service, with $NAME replaced by its f
 leaves out the services for which a fact is empty.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """`modelport images REGISTRY TAG`: name published images in manifests/images."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from pathlib import Path

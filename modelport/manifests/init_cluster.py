@@ -1,7 +1,5 @@
 """`modelport init-cluster`: write an overlay of your own, with your registry, your bucket and the services you name."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex
@@ -14,11 +12,12 @@ from typing import Any
 
 import yaml
 
+from modelport.arguments import errors_in_one_line, names
 from modelport.environment import say
 from modelport.manifests.lint import lint
 from modelport.manifests.rendering import MANIFESTS, RenderError, render
 from modelport.manifests.storage_rules import placeholders
-from modelport.services import DeclarationError, load
+from modelport.services import load
 
 CLAIM = "pvc"
 AZURE = ".blob.core.windows.net"
@@ -236,7 +235,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Wanted, str]:
     def refuse(problem: str) -> None:
         parser.error(problem)
 
-    services, components = _listed(options.services), _listed(options.components)
+    services, components = names(options.services), names(options.components)
     bucket = options.bucket if "://" in options.bucket or options.bucket == CLAIM else f"s3://{options.bucket}"
     scheme, _, place = bucket.partition("://")
     unknown = [name for name in services if name not in declared] or ([] if services else ["none"])
@@ -256,34 +255,27 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Wanted, str]:
         refuse("--namespace: use small letters, digits and dashes, at most 63")
     if not re.fullmatch(r"[\w.-]+(:\d+)?(/[\w.-]+)*", options.registry.rstrip("/")):
         refuse("--registry: write it as in ghcr.io/me, without https://")
-    for value, option, names in (
+    for value, option, wanting in (
         (options.host, "--host NAME", ("tls", "jwt")),
         (options.issuer, "--issuer URL", ("jwt",)),
         (options.origin, "--origin URL", ("cors", "jwt")),
     ):
-        wanted_by = [name for name in names if name in components]
+        wanted_by = [name for name in wanting if name in components]
         if wanted_by and not value:
             refuse(f"{wanted_by[0]} needs {option}")
         if value and not wanted_by:
-            refuse(f"{option} is for --with {names[0]}")
+            refuse(f"{option} is for --with {wanting[0]}")
     values = (options.host, options.issuer, options.origin)
     registry = options.registry.rstrip("/")
     wanted = Wanted(registry, options.tag, bucket, services, components, options.namespace, *values)
     return wanted, options.name
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
+@errors_in_one_line()
 def main() -> int:
     """Exit status 1 where the overlay would not be right, 2 for wrong options."""
-    try:
-        wanted, name = parse()
-        folder = write(wanted, name, shlex.join(["modelport", "init-cluster", *sys.argv[1:]]))
-    except (RenderError, DeclarationError) as error:
-        say(f"error: {error}", error=True)
-        return 1
+    wanted, name = parse()
+    folder = write(wanted, name, shlex.join(["modelport", "init-cluster", *sys.argv[1:]]))
     say(f"written: {folder.relative_to(MANIFESTS.parent)}. Then:")
     to = f"pvc --overlay {name}" if wanted.storage == CLAIM else wanted.storage
     for service in wanted.services:

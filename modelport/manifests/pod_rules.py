@@ -1,13 +1,11 @@
 """Rules for pods: they start, report readiness truthfully, keep others from Triton, and end without losing requests."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kserve_transformers.service_spec import ServiceSpec
-from modelport.manifests.findings import Finding, Findings, at, title
+from modelport.manifests.findings import at
 from modelport.manifests.pods import TRANSFORMER, TRITON, Pod, flag
 
 REPOSITORY = "/mnt/models"
@@ -30,18 +28,6 @@ NOT_IN_KNATIVE = (
 TRITON_EXIT_S = 5
 LIVENESS_S = 120  # what a busy node delays is not restarted
 Rule = Iterator[tuple[str, str, str]]
-
-
-def check_pod(pod: Pod) -> Findings:
-    """All rules of this file for one InferenceService with its runtime."""
-    if pod.runtime is None:
-        return
-    for rule in (_transformer, _ports, _probes, _closed, _hardening, _memory, _placement, _knative):
-        for field, problem, fix in rule(pod):
-            yield Finding(title(pod.service), field, problem, fix)
-    if pod.mode == "Standard":
-        for field, problem, fix in _ending(pod):
-            yield Finding(title(pod.service), field, problem, fix)
 
 
 def _containers(pod: Pod) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -115,7 +101,7 @@ def _probes(pod: Pod) -> Rule:
     if pod.mode == "Standard" and at(pod.triton, "startupProbe.httpGet.port") != 8080:
         yield (
             f"containers.{TRITON}.startupProbe",
-            "Triton is restarted while the transformer, which liveness asks, still starts",
+            "Triton is restarted while the transformer, which its liveness probe calls, still starts",
             "Probe the golden samples here too: httpGet /v2/health/ready on 8080",
         )
     for container in (pod.transformer, pod.triton):
@@ -197,6 +183,8 @@ def _placement(pod: Pod) -> Rule:
 
 
 def _ending(pod: Pod) -> Rule:
+    if pod.mode != "Standard":
+        return
     drain, request = (float(flag(pod.transformer, name) or default) for name, default in _TIMES)
     waits = at(pod.triton, "lifecycle.preStop.sleep.seconds", 0)
     grace = pod.predictor.get("terminationGracePeriodSeconds", 30)
@@ -228,3 +216,6 @@ def _knative(pod: Pod) -> Rule:
     for field, container in _containers(pod):
         if re.search(r"'fieldRef'|'resourceFieldRef'", str(container.get("env"))):
             yield f"{field}.env", "fieldRef is rejected by Knative without a feature flag", "Write a value"
+
+
+RULES = (_transformer, _ports, _probes, _closed, _hardening, _memory, _placement, _knative, _ending)

@@ -1,12 +1,10 @@
 """The pod that KServe's controller builds from an InferenceService and its ServingRuntime."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelport.manifests.findings import Document, at
+from modelport.manifests.findings import Document, at, of
 
 TRANSFORMER = "transformer-container"
 TRITON = "kserve-container"
@@ -78,14 +76,11 @@ def pods(documents: Iterable[Document]) -> list[Pod]:
     """The pods of all InferenceServices among documents."""
     documents = list(documents)
     runtimes = {
-        at(document, "metadata.name"): document
-        for document in documents
-        if document.get("kind") in ("ServingRuntime", "ClusterServingRuntime")
+        at(runtime, "metadata.name"): runtime for runtime in of(documents, "ServingRuntime", "ClusterServingRuntime")
     }
     return [
-        Pod(document, runtimes.get(at(document, "spec.predictor.model.runtime")))
-        for document in documents
-        if document.get("kind") == "InferenceService"
+        Pod(service, runtimes.get(at(service, "spec.predictor.model.runtime")))
+        for service in of(documents, "InferenceService")
     ]
 
 

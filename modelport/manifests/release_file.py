@@ -3,8 +3,6 @@
 All overlays are rendered from this one file.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from modelport.environment import CommandError
 from modelport.manifests.findings import at
 from modelport.manifests.rendering import MANIFESTS
 
 FIRST_RELEASE = "initial"  # what is served before anything was released: the model repository of the checkout
 
 
-class ReleaseFileError(Exception):
+class ReleaseFileError(CommandError):
     """The file is malformed; the message says what to write."""
 
 

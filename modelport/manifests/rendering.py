@@ -1,7 +1,5 @@
 """Overlays are rendered by kubectl, as `kubectl apply -k` does it."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
@@ -11,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, CommandError
 
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = MANIFESTS / "overlays"
 
 
-class RenderError(Exception):
+class RenderError(CommandError):
     """kubectl could not render an overlay; the message is kubectl's."""
 
 

@@ -4,8 +4,6 @@ Core kinds: the schemas that kubernetes-validate carries. KServe's kinds: the mo
 no schema on PyPI: shapes.py lists the fields that this project writes, so that a misspelt field is found.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

@@ -1,12 +1,10 @@
 """What KServe's webhook rejects in an InferenceService, and what its controllers accept and then ignore."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelport.manifests.findings import Document, Finding, Findings, at, title
+from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER, MODE, SERVER_TYPE, Pod, flag
 
 SCHEMES = (
@@ -29,13 +27,6 @@ SHORTCUTS = (
 KNATIVE_METRICS = ("concurrency", "rps", "cpu", "memory")
 NOT_IN_A_CANARY = ("workerSpec", "maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
 Rule = Iterator[tuple[str, str, str]]
-
-
-def check_service(pod: Pod) -> Findings:
-    """All rules of this file for one InferenceService."""
-    for rule in (_annotations, _replicas, _scaling, _model, _runtime, _canary, _components):
-        for field, problem, fix in rule(pod):
-            yield Finding(title(pod.service), field, problem, fix)
 
 
 def _annotations(pod: Pod) -> Rule:
@@ -169,3 +160,6 @@ def _components(pod: Pod) -> Rule:
                 yield f"{field}.args", "one retry breaks every gRPC call of KServe's client", "Remove it"
             if any(variable.get("name") == "PYTHONPATH" for variable in container.get("env") or []):
                 yield f"{field}.env", "PYTHONPATH is rejected by the webhook", "Set it in the image"
+
+
+RULES = (_annotations, _replicas, _scaling, _model, _runtime, _canary, _components)

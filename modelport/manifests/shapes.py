@@ -3,8 +3,6 @@
 Before you add a field here, check it in its API reference: that check is the purpose of the list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 _FIELDS: Mapping[str, Mapping[str, str]] = {
@@ -92,9 +90,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "matchExpressions[].operator matchExpressions[].values[]",
         "spec.persistentVolumeClaimSpec.": "accessModes[] resources.requests.storage storageClassName volumeMode",
     },
-    "VerticalPodAutoscaler": {
-        "spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode",
-    },
+    "VerticalPodAutoscaler": {"spec.": "targetRef.apiVersion targetRef.kind targetRef.name updatePolicy.updateMode"},
 }
 _EVERYWHERE = {"apiVersion", "kind", "metadata.name", "metadata.namespace"}
 

@@ -3,14 +3,12 @@
 KServe removes the Deployment of a service with the annotation serving.kserve.io/stop, and makes it again without it.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 
+from modelport.arguments import errors_in_one_line
 from modelport.environment import say
 from modelport.manifests.cluster import ClusterError, kubectl_text, require_cluster
-from modelport.manifests.rendering import RenderError
 
 STOP = "serving.kserve.io/stop"
 KIND = "inferenceservices.serving.kserve.io"
@@ -35,6 +33,7 @@ def annotate(service: str, namespace: str, annotation: str) -> list[str]:
     return names
 
 
+@errors_in_one_line()
 def main() -> int:
     """Exit status 1 where there is no such service, or no cluster."""
     parser = argparse.ArgumentParser(prog="modelport", description=__doc__)
@@ -43,12 +42,8 @@ def main() -> int:
     parser.add_argument("--namespace", default="modelport", help="default: modelport")
     options = parser.parse_args()
     stop = options.command == "stop"
-    try:
-        server = require_cluster()
-        names = annotate(options.service, options.namespace, f"{STOP}=true" if stop else f"{STOP}-")
-    except (RenderError, ClusterError) as error:
-        say(f"error: {error}", error=True)
-        return 1
+    server = require_cluster()
+    names = annotate(options.service, options.namespace, f"{STOP}=true" if stop else f"{STOP}-")
     say(f"{' and '.join(names)} {'stopped' if stop else 'started'} at {server}")
     return 0
 

@@ -1,7 +1,5 @@
 """Rules for where models are: a claim that storage classes can provide, and no address that nobody filled in."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 
@@ -15,8 +13,7 @@ PLACEHOLDERS = {
 FIX = "Write your own, or make an overlay with your values: modelport init-cluster"
 
 
-def check_storage(documents: Sequence[Document]) -> Findings:
-    """The rules for claims."""
+def _claims(documents: Sequence[Document]) -> Findings:
     claims = {at(claim, "metadata.name"): claim for claim in of(documents, "PersistentVolumeClaim")}
     for claim in claims.values():
         if at(claim, "spec.accessModes") == ["ReadOnlyMany"]:
@@ -73,3 +70,6 @@ def placeholders(documents: Sequence[Document]) -> Findings:
                 if value not in named:
                     named.add(value)
                     yield Finding(title(document), "(document)", f"{value!r} is {meaning}", FIX)
+
+
+RULES = (_claims,)

@@ -1,13 +1,11 @@
 """Rules for what a gateway does with requests: retries that can work, and no request to a pod that is not ready."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kserve_transformers.settings import Limits
 from modelport.manifests.findings import Document, Finding, Findings, at, bytes_of, of, title
 
-IMAGE_BYTES = 20 * 2**20
 PARALLEL_RETRIES = 64
 ROUTES = ("HTTPRoute", "GRPCRoute")
 _BUFFERS = {
@@ -15,12 +13,6 @@ _BUFFERS = {
     "http2.initialStreamWindowSize": ("over HTTP/2 bodies over the window (64 KiB by default) are not retried", "21Mi"),
     "http2.initialConnectionWindowSize": ("it bounds the windows of its streams", "Write 21Mi or more"),
 }
-
-
-def check_traffic(documents: Sequence[Document]) -> Findings:
-    """All rules of this file for all documents of an overlay."""
-    for rule in (_endpoints, _buffers, _retries, _unready):
-        yield from rule(documents)
 
 
 def _endpoints(documents: Sequence[Document]) -> Findings:
@@ -52,7 +44,7 @@ def _buffers(documents: Sequence[Document]) -> Findings:
         return
     policies = list(of(documents, "ClientTrafficPolicy"))
     for field, (problem, fix) in _BUFFERS.items():
-        if max((bytes_of(at(policy, f"spec.{field}", 0)) for policy in policies), default=0) < IMAGE_BYTES:
+        if max((bytes_of(at(policy, f"spec.{field}", 0)) for policy in policies), default=0) < Limits.body_bytes:
             yield Finding("ClientTrafficPolicy", f"spec.{field}", f"{problem}: images get no fallback", fix)
 
 
@@ -140,3 +132,6 @@ def _applied(documents: Sequence[Document], route: Document) -> Mapping[str, Any
     for policy in (*inherited, *own):
         applied.update(at(policy, "spec", {}))
     return applied
+
+
+RULES = (_endpoints, _buffers, _retries, _unready)

@@ -1,7 +1,5 @@
 """Processor time of watched processes, of this one and of all others, and the machine's own speed."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import statistics

@@ -1,15 +1,11 @@
 """Build, check, evaluate, publish, compare and roll out releases of a service: `modelport release` and its siblings."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
-from exporters.errors import ExportError
-from modelport.environment import SetupError
-from modelport.releases.errors import ReleaseError
+from modelport.arguments import errors_in_one_line
 
 # By command, its module in commands/. Only that module is imported: each command has its own requirements.
 MODULES: Mapping[str, str] = {
@@ -29,18 +25,12 @@ MODULES: Mapping[str, str] = {
 }
 
 
+@errors_in_one_line(OSError, interrupted="interrupted: run the command again to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 1 and a line on stderr for every expected error, 130 for Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        options = _parser(given[:1]).parse_args(given)
-        return int(options.run(options))
-    except KeyboardInterrupt:
-        print("interrupted: run the command again to continue", file=sys.stderr)
-        return 130
-    except (ReleaseError, ExportError, SetupError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    options = _parser(given[:1]).parse_args(given)
+    return int(options.run(options))
 
 
 def _parser(names: Sequence[str]) -> argparse.ArgumentParser:

@@ -1,7 +1,5 @@
 """A release as one reproducible tar: what KServe downloads over HTTP, and the layer of an OCI image."""
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath

@@ -1,9 +1,6 @@
 """Collects a release: of each model its tracked files and its newest version, described by release.json."""
 
-from __future__ import annotations
-
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +12,7 @@ from exporters.quantising.artefact import summary
 from exporters.repository import versions
 from kserve_transformers.drift.reference import FILE as DRIFT_FILE
 from modelport import services
-from modelport.environment import ROOT, installed_version
+from modelport.environment import git, installed_version
 from modelport.releases.errors import NotFoundError
 from modelport.releases.gate.configs import read_config
 from modelport.releases.gate.golden import read_sample
@@ -96,7 +93,7 @@ def describe(service: str, folder: Path) -> Release:
     packages = [name for model in models.values() for name in PACKAGES.get(model.platform, ())]
     packages += [name for model in models.values() if "quantisation" in model.weights for name in QUANTISED_WITH]
     now = datetime.now(UTC)
-    commit = _git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD") or None
     return Release(
         service=service,
         name=f"{now:%Y-%m-%d}-{content_digest(records)[:DIGITS]}",
@@ -106,7 +103,7 @@ def describe(service: str, folder: Path) -> Release:
         untrained=tuple(name for name, model in models.items() if not model.trained),
         packages={name: installed_version(name) for name in dict.fromkeys((*packages, *CHECKED_WITH))},
         commit=commit,
-        dirty=bool(commit and _git("status", "--porcelain")),
+        dirty=bool(commit and git("status", "--porcelain")),
     )
 
 
@@ -124,9 +121,3 @@ def _describe_model(model_dir: Path) -> ModelRecord:
         for name, output in read_sample(model_dir, config).outputs.items()
     }
     return ModelRecord(versions(model_dir)[-1], config.platform, weights, golden)
-
-
-def _git(*arguments: str) -> str | None:
-    """The output of a git command on this checkout; None outside of one."""
-    run = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-    return run.stdout.strip() if run.returncode == 0 else None

@@ -1,7 +1,5 @@
 """Builds a release: copies the models, runs the gate, names the release by its content and makes it appear complete."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping

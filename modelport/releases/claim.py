@@ -3,8 +3,6 @@
 The pod has the overlay's transformer image, so that the cluster needs no other. kubectl carries the files to it.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import subprocess

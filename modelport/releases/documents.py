@@ -3,8 +3,6 @@
 Both follow from release.json alone: equal releases have equal documents, whose ids come from the release's digest.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

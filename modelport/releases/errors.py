@@ -4,16 +4,16 @@ ReleaseError               the message is one line that says what is wrong and w
 ├── NotFoundError          there is no such service, model or release
 ├── GateError              a check of the gate failed: the release must not be published
 ├── ReleaseInvalidError    the files do not match release.json, or the signature does not match the files
-├── StoreError             the storage cannot be reached, read or written
+├── StoreError             the storage holds something else, or cannot take a release; for the rest: StorageError
 ├── RolloutError           the releases that serve cannot be changed in this way
 ├── ComparisonError        two releases cannot be compared
 └── EvaluationError        labelled data cannot be used, or a demand does not fit them
 """
 
-from __future__ import annotations
+from modelport.environment import CommandError
 
 
-class ReleaseError(Exception):
+class ReleaseError(CommandError):
     """The message is one line that says what is wrong and what to do."""
 
 
@@ -30,7 +30,7 @@ class ReleaseInvalidError(ReleaseError):
 
 
 class StoreError(ReleaseError):
-    """The storage cannot be reached, read or written."""
+    """The storage holds something else, or cannot take a release."""
 
 
 class RolloutError(ReleaseError):

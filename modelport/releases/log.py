@@ -1,17 +1,15 @@
 """The log of rollouts: who changed what, when and why; one line of JSON for each change, append-only."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from modelport.environment import git
 from modelport.manifests.release_file import Choice
 from modelport.releases.errors import ReleaseError
 
@@ -83,5 +81,4 @@ def _told(choice: Choice) -> dict[str, Any]:
 
 
 def _user() -> str:
-    git = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
-    return git.stdout.strip() or getpass.getuser()
+    return git("config", "user.name") or getpass.getuser()

@@ -8,8 +8,6 @@ The layout is written here because the library oras (0.2.43) only validates layo
 registries; it does not add an image to one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Files that an interrupted upload left are compared by size and by the sha256 of 
 in their etags and checksums; files that match are not sent again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

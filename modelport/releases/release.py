@@ -1,7 +1,5 @@
 """release.json: what a release contains, where it comes from, and the name that follows from its content."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

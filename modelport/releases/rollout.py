@@ -1,7 +1,5 @@
 """Changes which releases serve: edits a service's lines of the release file and logs the change."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ The signature is the file release.sig in the release's folder, the only file tha
 need Sigstore's servers: use the package's own command for them, `model_signing sign sigstore`.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

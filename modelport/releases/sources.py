@@ -1,7 +1,5 @@
 """Where a release is stored: files by path, read in chunks. Folders here, storage in store.py, tars in archive.py."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol

@@ -1,14 +1,12 @@
-"""Releases in object storage: see kserve_transformers.client.storage for the URLs and the credentials."""
+"""Releases in object storage: see kserve_transformers.client.storage for the URLs, the credentials and the errors."""
 
-from __future__ import annotations
-
-import contextlib
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore
 
 from kserve_transformers.client import storage
+from kserve_transformers.client.storage import explained
 from modelport.releases.errors import StoreError
 
 CHUNK = 8 << 20  # bytes of a part in multipart uploads, and of a chunk in downloads
@@ -18,31 +16,14 @@ def open_store(address: str) -> ObjectStore:
     """The storage at a URL; paths in it are relative to the URL's own path.
 
     Raises:
-        StoreError: the URL's scheme is not supported, or there are no credentials for it.
+        StoreError: the URL's scheme is not supported.
+        StorageError: there are no credentials for it.
     """
     if urlsplit(address).scheme not in storage.SCHEMES:
         raise StoreError(
             f"{address!r} is not a supported storage: write s3://, gs://, az:// or file:///, or oci:/// for an image"
         )
-    with explained(address):
-        return storage.open_store(address)
-
-
-@contextlib.contextmanager
-def explained(address: str) -> Iterator[None]:
-    """Turn a storage's errors into one line that says what to do.
-
-    Raises:
-        FileExistsError: the file is there already.
-        StoreError: anything else.
-    """
-    try:
-        with storage.explained(address):
-            yield
-    except FileExistsError:
-        raise
-    except OSError as exc:
-        raise StoreError(str(exc)) from exc
+    return storage.open_store(address)
 
 
 class Stored:

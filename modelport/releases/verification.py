@@ -1,7 +1,5 @@
 """Compares every file of a source with its release.json."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`modelport serve`: export what is missing, start Triton and the transformers, supervise them until Ctrl-C."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os
@@ -23,8 +21,9 @@ from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.settings import options as transformer_options
 from kserve_transformers.tasks import build_task
+from modelport.arguments import names
 from modelport.environment import ROOT, SetupError
-from modelport.samples import sample_file
+from modelport.samples import REPOSITORY, sample_file
 from modelport.services import DeclarationError, choose
 from modelport.stack import guard
 from modelport.stack.chains import check_chains
@@ -32,7 +31,6 @@ from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
 from modelport.stack.supervisor import Supervisor
 
-REPOSITORY = Path("model_repository")
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (only where the user says so)
 # Options of the transformer servers that the stack sets itself.
 _OWN = {"host", "http_port", "grpc_port", "predictor_host", "model_repository", "follow_releases"}
@@ -123,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--overlay", help="serve as manifests/overlays/NAME declares, behind Envoy; chains come from there")
     add("--port", type=_port, default=os.environ.get("PORT", "8080"), help="REST; gRPC is the next one")
     add("--triton-port", type=_port, default=os.environ.get("TRITON_PORT", "8000"), help="REST, gRPC, metrics")
-    add("--repository", type=Path, default=ROOT / REPOSITORY, help="model repository")
+    add("--repository", type=Path, default=REPOSITORY, help="model repository")
     add(
         "--host",
         choices=(LOOPBACK, ALL_ADDRESSES),
@@ -140,8 +138,8 @@ def _parser() -> argparse.ArgumentParser:
                 if "action" in how
                 else {"type": _passed_on(flag, how["type"])}
             )
-            names = dict.fromkeys((f"--{flag}", f"--{flag.replace('_', '-')}"))
-            passed_on.add_argument(*names, dest=flag, default=argparse.SUPPRESS, help=text, **how)
+            spelt = dict.fromkeys((f"--{flag}", f"--{flag.replace('_', '-')}"))
+            passed_on.add_argument(*spelt, dest=flag, default=argparse.SUPPRESS, help=text, **how)
     return parser
 
 
@@ -169,23 +167,19 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 def _services(text: str) -> tuple[str, ...]:
-    names = _names(text)
+    chosen = names(text)
     try:
-        choose(*names)
+        choose(*chosen)
     except DeclarationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return names
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return chosen
 
 
 def _chain(text: str) -> tuple[str, tuple[str, ...]]:
     service, _, models = text.partition("=")
-    if not service or not _names(models):
+    if not service or not names(models):
         raise argparse.ArgumentTypeError(f"{text!r}: write SERVICE=MODEL[,MODEL], such as classifier=mobilenet_v2")
-    return _services(service)[0], _names(models)
+    return _services(service)[0], names(models)
 
 
 def _port(text: str) -> int:

@@ -1,7 +1,5 @@
 """Chains are checked against their tasks by what config.pbtxt declares, before anything is started."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ One connection is one command: a line of JSON in; lines of JSON out, {"say": tex
 {"done": true} or {"error": text}. The socket is in build/run/PORT/, which only that user can enter (mode 0700).
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """`modelport demo`: send sample instances to a running stack, print the answers, draw detections into build/demo/."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -11,8 +11,6 @@ Only dead, stalled and wrong are cured by a replacement. Nothing here reads a cl
 does, and any history can be replayed.
 """
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ SetupError                (environment/project.py: it must run before anything i
     └── StartError        a process did not come up, or ended again and again
 """
 
-from __future__ import annotations
-
 from modelport.environment import SetupError
 
 

@@ -7,8 +7,6 @@ process inherits what the command orphans: Triton's backend processes can outliv
 is killed, the kernel kills the command.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import select

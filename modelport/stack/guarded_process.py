@@ -1,7 +1,5 @@
 """A process of the stack under its guard: it ends when it is stopped, and when the stack has ended."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import subprocess

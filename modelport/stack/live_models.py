@@ -4,8 +4,6 @@ It is made of links into the model repository, which is never touched, and of re
 own: MODEL.RELEASE, which config.pbtxt then says, too.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`modelport logs`: the logs of a running stack's servers in one, by time; for a person on a terminal, else JSON."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import heapq

@@ -1,7 +1,5 @@
 """Replaces models that are dead, wrong or stalled, which Triton itself still reports as ready; slow ones it leaves."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from threading import Thread

@@ -14,8 +14,6 @@ Replaced by what this machine has:
 CORS and JWT policies are left out.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from exporters.repository import models
 from kserve_transformers.record.events import ORIGIN
@@ -122,14 +120,14 @@ class Declared:
         copies = {one.endpoint for route in self.routes for one in route.mirrors}
         return frozenset(copies - {share.endpoint for route in self.routes for share in route.shares})
 
-    def without_shadows(self) -> Declared:
+    def without_shadows(self) -> Self:
         """What serves callers."""
         documents = copy.deepcopy([dict(document) for document in self.documents])
         for document in documents:
             for rule in at(document, "spec.rules", []) if document.get("kind") == "HTTPRoute" else []:
                 rule["filters"] = [one for one in rule.get("filters", []) if one.get("type") != "RequestMirror"]
         predictors = tuple(one for one in self.predictors if one.endpoint not in self.shadows)
-        return Declared(documents, predictors, self.stamp)
+        return type(self)(documents, predictors, self.stamp)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
 FIRST_PORT = 10  # the transformers' ports begin so far above Envoy's
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 600.0
 _FILE_NAME = str.maketrans(" /", "--")
 VERDICT_S = 20.0  # for the golden samples, once Triton has loaded the models and the transformer answers
 

@@ -1,7 +1,5 @@
 """What a running stack publishes to other processes of the same checkout about itself: build/run/PORT/stack.json."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

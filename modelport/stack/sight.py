@@ -1,7 +1,5 @@
 """Reads from /proc what a diagnosis is made from."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path
@@ -12,21 +10,20 @@ PROC = Path("/proc")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def see(pid: int, closely: bool, proc: Path = PROC) -> ProcessSight | None:
+def see(pid: int, closely: bool) -> ProcessSight | None:
     """A process at this moment; None where it is gone.
 
     Args:
         pid: its number.
         closely: whether to look at each of its threads: how long they waited in run queues, and whether one of them can
             run, which makes the state R. The kernel counts a wait only when it ends.
-        proc: the folder of the kernel's process information.
     """
     try:
-        fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     worked_s = (int(fields[11]) + int(fields[12])) * _TICK_S
-    state, waited_s = _threads(proc / str(pid), fields[0]) if closely else (fields[0], 0.0)
+    state, waited_s = _threads(PROC / str(pid), fields[0]) if closely else (fields[0], 0.0)
     return ProcessSight(pid, state, worked_s, waited_s, int(fields[9]))
 
 

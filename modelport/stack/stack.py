@@ -1,7 +1,5 @@
 """The whole local stack: Triton and the transformer server, started, supervised and stopped together."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field

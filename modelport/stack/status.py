@@ -1,7 +1,5 @@
 """`modelport status`: what runs, since when, what is ready and why not, which release serves, and how many requests."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

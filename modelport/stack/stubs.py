@@ -1,7 +1,5 @@
 """The backend processes of a Triton's models: which there are, and what is to be seen of them."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Servers that are started, supervised and stopped together."""
 
-from __future__ import annotations
-
 import signal
 import time
 from abc import ABC, abstractmethod

@@ -34,7 +34,7 @@ class TransformerSettings:
     triton_port: int = 8000
     http_port: int = 8080
     grpc_port: int = 8081
-    start_timeout_s: float = 120.0
+    start_timeout_s: float = 600.0
     name: str = "the transformer server"
     declared: tuple[str, ...] = ()
     host: str = LOOPBACK

@@ -1,7 +1,5 @@
 """Lays out a real Triton from PyPI in build/triton/: the server, its libraries, the Python backend and our backends."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

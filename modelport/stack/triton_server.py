@@ -58,7 +58,7 @@ class TritonSettings:
     grpc_port: int = 8001
     metrics_port: int = 8002
     models: tuple[str, ...] = ()
-    start_timeout_s: float = 180.0
+    start_timeout_s: float = 600.0  # a busy machine loads for long: what fails ends by itself
     name: str = "Triton"
     trace_url: str = ""
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)

@@ -1,7 +1,5 @@
 """Switches a running stack to another release of a service; the current one answers until the new one is proven."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence

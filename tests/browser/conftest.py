@@ -24,7 +24,7 @@ _QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_WAIT_MS = 30_000
+_WAIT_MS = 300_000
 expect.set_options(timeout=_WAIT_MS)
 
 
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("Chromium is missing: apt-get install chromium")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=_QUIET)
+        started = playwright.chromium.launch(executable_path=chromium, args=_QUIET, timeout=_WAIT_MS)
         yield started
         started.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from image_files import encode
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -110,13 +110,11 @@ def test_sliders_change_how_many_boxes_there_are(visit):
 def test_a_pasted_image_is_classified(visit, images):
     visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
     panel = visit.open("classifier")
-    png = io.BytesIO()
-    Image.open(images / "coffee.jpg").save(png, "PNG")
     visit.page.evaluate(
         """(content) => navigator.clipboard.write([new ClipboardItem({
             "image/png": new Blob([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], { type: "image/png" })
         })])""",
-        base64.b64encode(png.getvalue()).decode(),
+        base64.b64encode(encode(Image.open(images / "coffee.jpg"), "PNG")).decode(),
     )
     visit.page.keyboard.press("Control+V")
     expect(panel.locator(".headline")).to_have_text("espresso")

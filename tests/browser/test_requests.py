@@ -44,7 +44,7 @@ def asked(request, visit, tmp_path) -> tuple[str, dict[str, str], list[Any]]:
 
 
 def run(command: list[str], folder: Path) -> str:
-    ran = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

@@ -108,9 +108,9 @@ def numbers(text: str) -> list[float]:
 
 def is_as_tracked(stack: Any, command: str) -> bool:
     """Whether the weights are those of package indexes, with which the documents were written."""
-    services = httpx.get(f"{stack.http}/v2/models").json()["models"]
+    services = httpx.get(f"{stack.http}/v2/models", timeout=60).json()["models"]
     for service in (one for one in services if one in command):
-        models = httpx.get(f"{stack.http}/v2/models/{service}").json()["parameters"]["models"]
+        models = httpx.get(f"{stack.http}/v2/models/{service}", timeout=60).json()["parameters"]["models"]
         for model, state in models.items():
             tracked = subprocess.run(
                 ["git", "show", f"HEAD:model_repository/{model}/config.pbtxt"],

@@ -28,7 +28,7 @@ def usage(command: str) -> str:
     module = COMMANDS[command]
     run = subprocess.run(
         [sys.executable, "-P", "-m", module.module, *module.arguments, "--help"],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=600,
     )  # fmt: skip
     return run.stdout
 

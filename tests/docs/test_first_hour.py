@@ -37,6 +37,8 @@ SERVICES = "detector, classifier, cars, digits, anomaly"
         ("canary nope x 10", 1, "there is no service 'nope'"),
         ("promote digits", 1, "there is no canary to promote"),
         ("compare digits a b", 1, "there is no release 'a' of digits"),
+        ("compare cats initial initial", 2, "invalid choice: 'cats'"),
+        ("compare digits", 2, "required: OLD, NEW"),
         ("evaluate digits --data /nonexistent", 1, "/nonexistent does not exist: name labelled data"),
         ("verify /nonexistent", 1, "/nonexistent is not a folder"),
         ("releases nope", 1, "there is no service 'nope'"),

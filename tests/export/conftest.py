@@ -1,20 +1,20 @@
 """A maker's address and a package index, both on this machine."""
 
-import base64
-import hashlib
-import http.server
 import importlib.util
-import io
+import re
 import ssl
-import threading
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trustme
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+from wheels import write_wheel
+
+from exporters import downloads
 
 # A framework's tests run in its environment: `make test`, or .venv-torch/bin/python -P -m pytest tests/export/torch.
 MODULES = {"torch": "torch", "tensorflow": "tensorflow", "quantise": "nncf"}
@@ -45,36 +45,26 @@ def maker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     authority.cert_pem.write_to_path(root)
     found = Maker(address="")
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found.asked.append(self.path)
-            content = found.files.get(self.path)
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"") + found.promised))
-            self.end_headers()
-            if not found.pause_s:
-                self.wfile.write(content or b"")
-                return
-            for byte in content or b"":
-                self.wfile.write(bytes([byte]))
-                time.sleep(found.pause_s)
+    def answer(request: Request) -> Response:
+        found.asked.append(request.path)
+        content, status = found.files.get(request.path, b""), 200 if request.path in found.files else 404
+        length = {"Content-Length": str(len(content) + found.promised)}
+        return Response(slowly(content) if found.pause_s else [content], status, length)
 
-        def log_message(self, *arguments: object) -> None:
-            pass
+    def slowly(content: bytes) -> Iterator[bytes]:
+        for byte in content:
+            yield bytes([byte])
+            time.sleep(found.pause_s)
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *arguments: None
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     monkeypatch.setenv("SSL_CERT_FILE", str(root))
-    found.address = f"https://127.0.0.1:{server.server_address[1]}"
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    for name in ("PROBE_S", "_READ_S"):  # a busy machine takes its time for this server, too
+        monkeypatch.setattr(downloads, name, 300.0)
+    with HTTPServer("127.0.0.1", ssl_context=context, threaded=True) as server:
+        server.expect_request(re.compile("/")).respond_with_handler(answer)
+        found.address = server.url_for("").rstrip("/")
+        yield found
 
 
 @dataclass(frozen=True)
@@ -84,21 +74,8 @@ class Index:
     folder: Path
 
     def add_wheel(self, name: str, files: Mapping[str, bytes]) -> str:
-        """Build a wheel of version 1.0. Returns the sha256 of the archive."""
-        info = f"{name}-1.0.dist-info"
-        files = {
-            **files,
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-            f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        }
-        digests = {path: base64.urlsafe_b64encode(hashlib.sha256(content).digest()) for path, content in files.items()}
-        record = "".join(f"{path},sha256={digest.decode().rstrip('=')},\n" for path, digest in digests.items())
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as package:
-            for path, content in {**files, f"{info}/RECORD": record.encode()}.items():
-                package.writestr(path, content)
-        (self.folder / f"{name}-1.0-py3-none-any.whl").write_bytes(archive.getvalue())
-        return hashlib.sha256(archive.getvalue()).hexdigest()
+        """Write a wheel of version 1.0. Returns the sha256 of the archive."""
+        return write_wheel(self.folder, name, files)
 
 
 @pytest.fixture

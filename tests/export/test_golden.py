@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from exporters.errors import RepositoryError
-from exporters.golden import Expected, Golden, read_image, write_golden
+from exporters.golden import Golden, read_image, write_golden
 from exporters.parity import probability_tolerance
+from kserve_transformers.arrays.golden import Expected
 
 COLOURS = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
 GREY = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)

@@ -14,9 +14,10 @@ from waiting import wait_for
 from exporters.config import Config, Tensor, read_config
 from exporters.errors import ArtefactRefusedError
 from exporters.files import UNFINISHED
-from exporters.golden import Expected, Golden
+from exporters.golden import Golden
 from exporters.repository import Exported, publish, versions
 from exporters.weights import Provenance
+from kserve_transformers.arrays.golden import Expected
 
 TRAINED = Provenance(True, "somebody", "MIT", "75 %", sha256="ab" * 32)
 UNTRAINED = Provenance(False, "random", "none", "none")
@@ -132,6 +133,7 @@ from pathlib import Path
 sys.path += [{tests!r}, {support!r}]
 from test_repository import published
 model_dir, content = Path(sys.argv[1]), sys.argv[2]
+(model_dir.parent / ("begun " + content)).touch()
 def build(path):
     path.write_text(content[:2])
     (model_dir / ".." / ("half-way " + content)).touch()
@@ -172,9 +174,10 @@ def test_two_exports_at_once_take_turns(tmp_path: Path) -> None:
     first = started(model_dir, "weights")
     wait_for((tmp_path / "half-way weights").exists)
     second = started(model_dir, "others")
-    time.sleep(1.5)  # long enough for the second to get in, were nobody keeping it out
+    wait_for((tmp_path / "begun others").exists)
+    time.sleep(0.5)  # long enough for the second to get in, were nobody keeping it out
     assert not (tmp_path / "half-way others").exists()
     (tmp_path / "wait").unlink()
-    assert [first.communicate(timeout=30)[0], second.communicate(timeout=30)[0]] == ["1\n", "2\n"]
+    assert [first.communicate()[0], second.communicate()[0]] == ["1\n", "2\n"]
     assert (model_dir / "1" / "model.pt").read_text() == "weights"
     assert (model_dir / "2" / "model.pt").read_text() == "others"

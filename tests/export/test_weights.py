@@ -1,8 +1,9 @@
 """Weights come from their sources in order, and nothing that was not verified is ever used."""
 
+import contextlib
 import hashlib
 import socket
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from exporters.weights import FetchedFile, Fetcher, provenance
 CONTENT = b"the weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 Fetch = Callable[..., FetchedFile]
+PROBE_S = downloads.PROBE_S  # `maker` extends it
 
 
 def model(*files: WeightFile, required: bool = False) -> Model:
@@ -43,11 +45,21 @@ def fetch(cache: Path) -> Fetch:
 
 @pytest.fixture
 def stalled() -> Iterator[list[str]]:
-    """Addresses that take a connection and then say nothing."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(20)]
-    yield [f"https://127.0.0.1:{listening.getsockname()[1]}/w" for listening in sockets]
-    for listening in sockets:
-        listening.close()
+    """Addresses that take a connection and then say nothing, until every one of them has taken one."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
+
+        def accept() -> None:
+            with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+                for listener in listeners:
+                    taken.enter_context(listener.accept()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield [f"https://127.0.0.1:{listener.getsockname()[1]}/w" for listener in listeners]
+        for listener in listeners:
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def refusing() -> str:
@@ -106,17 +118,15 @@ class TestMakersAddress:
             Url("http://127.0.0.1:1/w")
 
     def test_hosts_that_hang_cost_one_wait_all_together(self, stalled: list[str], maker: Any, cache: Path) -> None:
-        assert downloads.PROBE_S <= 10
+        assert PROBE_S <= 10
         maker.files["/w"] = CONTENT
         hanging = [WeightFile(f"file {index}", SHA256, (Url(address),)) for index, address in enumerate(stalled)]
         answering = WeightFile("w", SHA256, (Url(maker.address + "/w"),))
         models = [model(file) for file in [*hanging, answering]]
         reports: list[str] = []
-        started = time.monotonic()
-        with Fetcher(models, cache, report=reports.append) as fetcher:
+        with Fetcher(models, cache, report=reports.append) as fetcher:  # would hang were one probed after another
             assert [fetcher.obtain(one) for one in models[:-1]] == [None] * len(stalled)
             assert fetcher.obtain(models[-1]) is not None
-        assert time.monotonic() - started < 60  # one after another: 100
         assert sum("does not answer" in line for line in reports) == len(stalled)
 
     def test_a_host_that_sends_a_byte_now_and_then_is_given_up(

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 import heif_files
-from corpus import chunk, encode
 from heif_files import Item, box, coded, grid, ispe
+from image_files import chunk, encode, segment
 from PIL import Image
 from tiff_files import tiff
 
@@ -28,10 +28,6 @@ def _tile(side: int, first: Sequence[tuple[int, int, int, int]] = ()) -> bytes:
     return tiff([*sizes, *tiles, (324, LONG, 1, 8), (325, LONG, 1, len(data))], data)
 
 
-def _segment(marker: int, data: bytes) -> bytes:
-    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
-
-
 def _scans(count: int, width: int, height: int) -> bytes:
     """A progressive JPEG whose every scan goes over all blocks, in a few bytes."""
     blocks = -(-width // 8) * -(-height // 8)
@@ -40,11 +36,11 @@ def _scans(count: int, width: int, height: int) -> bytes:
     scan = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
     return b"".join(
         [
-            b"\xff\xd8" + _segment(0xDB, b"\0" + b"\1" * 64),
-            _segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0"),
-            _segment(0xC4, b"\0\1" + bytes(15) + b"\0") + _segment(0xC4, b"\x10\1" + bytes(15) + b"\xe0"),
-            _segment(0xDA, b"\1\1\0\0\0\0") + bytes(-(-blocks // 8)),
-            (_segment(0xDA, b"\1\1\0\1\x3f\0") + scan) * count,
+            b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64),
+            segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0"),
+            segment(0xC4, b"\0\1" + bytes(15) + b"\0") + segment(0xC4, b"\x10\1" + bytes(15) + b"\xe0"),
+            segment(0xDA, b"\1\1\0\0\0\0") + bytes(-(-blocks // 8)),
+            (segment(0xDA, b"\1\1\0\1\x3f\0") + scan) * count,
             b"\xff\xd9",
         ]
     )
@@ -182,9 +178,9 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
     "PNG/iTXt": lambda: _in_png(*[chunk(b"iTXt", b"a\0\1\0\0\0" + ZEROS)] * 20),
     "PNG/iCCP": lambda: _in_png(chunk(b"iCCP", b"a\0\0" + ZEROS)),
     "PNG/eXIf": lambda: _in_png(chunk(b"eXIf", _exif(5000))),
-    "JPEG/EXIF tags": lambda: _in_jpeg(_segment(0xE1, b"Exif\0\0" + _exif(400)[-5000:] + bytes(60_000))),
-    "JPEG/EXIF of 18 megabytes": lambda: _in_jpeg(_segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 280),
-    "JPEG/ICC of 18 megabytes": lambda: _in_jpeg(_segment(0xE2, b"ICC_PROFILE\0\1\xff" + bytes(65_000)) * 280),
+    "JPEG/EXIF tags": lambda: _in_jpeg(segment(0xE1, b"Exif\0\0" + _exif(400)[-5000:] + bytes(60_000))),
+    "JPEG/EXIF of 18 megabytes": lambda: _in_jpeg(segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 280),
+    "JPEG/ICC of 18 megabytes": lambda: _in_jpeg(segment(0xE2, b"ICC_PROFILE\0\1\xff" + bytes(65_000)) * 280),
     **{
         f"{fmt}/{name}": (lambda make=make, fmt=fmt: make(fmt))  # type: ignore[misc]
         for fmt in ("AVIF", "HEIC")
@@ -215,6 +211,6 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
         tiff([*_grey(), (254, LONG, 1, 1)], bytes(64))[:-4] + struct.pack("<I", 72)
     ),
     "JPEG/a profile of 18 megabytes": lambda: _in_jpeg(
-        b"".join(_segment(0xE2, b"ICC_PROFILE\0" + bytes([n, 255]) + bytes(65_000)) for n in range(1, 256))
+        b"".join(segment(0xE2, b"ICC_PROFILE\0" + bytes([n, 255]) + bytes(65_000)) for n in range(1, 256))
     ),
 }

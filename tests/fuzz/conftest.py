@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from waiting import wait_for
+from transformer import serving
 
 sys.path.insert(0, str(Path(__file__).parent))  # bombs.py, corpus.py and wire.py, for the tests and the fuzzer alike
 
@@ -34,7 +32,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """A connection to its REST port."""
-        return socket.create_connection(("127.0.0.1", self.http_port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.http_port), timeout=60)
 
     def memory_bytes(self) -> int:
         """What it holds now."""
@@ -55,39 +53,13 @@ def _is_harmless(line: str) -> bool:
 @pytest.fixture(scope="module")
 def server(free_ports, tmp_path_factory) -> Iterator[Server]:
     """Started once for a module's tests; at the end it still lives, has logged no fault, and goes on SIGTERM."""
-    http_port, grpc_port = free_ports(2)
-    log = tmp_path_factory.mktemp("server") / "log"
-    command = [
-        sys.executable,
-        "-m",
-        "kserve_transformers",
-        *(f"--service={spec.argument()}" for spec in choose("detector", "anomaly")),
-        "--host=127.0.0.1",
-    ]
-    command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", "--predictor_host=127.0.0.1:1"]
-    command += [
-        f"--request_timeout_s={TIMEOUT_S}",
-        f"--max_body_bytes={MAX_BODY_BYTES}",
-        "--drain_s=0",
-        "--log_requests",
-    ]
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
-    try:
-        running = Server(process, http_port, grpc_port, log)
-        wait_for(lambda: _accepts(running), log)
+    ports, log = free_ports(2), tmp_path_factory.mktemp("server") / "log"
+    options = [f"--service={spec.argument()}" for spec in choose("detector", "anomaly")]
+    options += [f"--request_timeout_s={TIMEOUT_S}", f"--max_body_bytes={MAX_BODY_BYTES}", "--drain_s=0"]
+    with serving(log, ports, *options, "--log_requests") as (process, _):
+        running = Server(process, *ports, log)
         yield running
         assert process.poll() is None
         assert running.faults() == []
-    finally:
         process.terminate()
-        process.wait(60)
-
-
-def _accepts(server: Server) -> bool:
-    assert server.process.poll() is None, server.log.read_text()
-    with contextlib.suppress(ConnectionRefusedError):
-        server.connect().close()
-        return True
-    return False
+        process.wait(300)

@@ -9,12 +9,11 @@ import io
 import random
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pillow_heif
+from image_files import chunk, encode
 from PIL import Image
 
 SIZE_WH = (60, 44)
@@ -34,21 +33,6 @@ class Sample:
     name: str
     data: bytes
     size_wh: tuple[int, int] = SIZE_WH
-
-
-def encode(image: Image.Image, fmt: str, **options: object) -> bytes:
-    """An image file."""
-    buffer = io.BytesIO()
-    if fmt == "HEIC":  # Pillow does not write it
-        if "exif" in options:  # the container says it, too, as cameras write it
-            image.info["exif"] = options["exif"].tobytes()  # type: ignore[attr-defined]
-        file = pillow_heif.from_pillow(image)
-        for more in options.pop("append_images", ()):  # type: ignore[attr-defined]
-            file.add_from_pillow(more)
-        file.save(buffer, **options)
-    else:
-        image.save(buffer, fmt, **options)
-    return buffer.getvalue()
 
 
 def scene(size_wh: tuple[int, int] = SIZE_WH) -> Image.Image:
@@ -188,8 +172,3 @@ def foreign() -> list[tuple[str, bytes]]:
         ("zeros", bytes(4096)),
         ("ones", b"\xff" * 4096),
     ]
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """A PNG chunk."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import atheris
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 import corpus
 
 with atheris.instrument_imports(include=["kserve_transformers"]):
@@ -102,7 +104,8 @@ def seeds(folder: Path) -> None:
 def main() -> None:
     """Hand over to libFuzzer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, default=60, help="0: no limit")
+    parser.add_argument("--runs", type=int, default=-1, help="inputs to try at most (default: no limit)")
     parser.add_argument("--findings", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("inputs", nargs="*", help="files to run alone, instead of fuzzing")
@@ -115,7 +118,8 @@ def main() -> None:
     else:
         folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         seeds(folder)
-        arguments += [f"-max_total_time={options.seconds}", "-max_len=4096", "-rss_limit_mb=2048", str(folder)]
+        arguments += [f"-max_total_time={options.seconds}", f"-runs={options.runs}", "-max_len=4096"]
+        arguments += ["-rss_limit_mb=2048", str(folder)]
     atheris.Setup(arguments, one_input)
     atheris.Fuzz()
 

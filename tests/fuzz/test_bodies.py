@@ -12,7 +12,8 @@ import urllib.request
 import httpx
 import pytest
 import requests
-from corpus import encode, scene
+from corpus import scene
+from image_files import encode
 from wire import MAX_BODY_BYTES, TIMEOUT_S, read_answer, receive, request, running, send
 
 from kserve_transformers import http1, lingering

@@ -13,6 +13,7 @@ import corpus
 import numpy as np
 import pytest
 from corpus import MAGENTA, Sample
+from image_files import encode
 from PIL import Image
 
 from kserve_transformers.arrays.decoding import decode_image
@@ -57,7 +58,7 @@ def outcome(data):
 def poison(fmt):
     """Decode a magenta image, so that its pixels lie in whatever memory is used again."""
     fmt = fmt.partition("/")[0]
-    image = decode_image(corpus.encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
+    image = decode_image(encode(Image.new("RGB", corpus.SIZE_WH, MAGENTA), fmt), LIMIT)
     assert abs(image.rgb.astype(int) - MAGENTA).max() < 4
 
 
@@ -101,12 +102,12 @@ def test_a_bomb_is_refused_or_harmless(name):
 
 
 def test_the_tests_would_see_another_images_pixels():
-    data = corpus.encode(Image.new("RGB", (8, 8), MAGENTA), "PNG")
+    data = encode(Image.new("RGB", (8, 8), MAGENTA), "PNG")
     with pytest.raises(AssertionError, match=re.escape("pixels of another image")):
         outcome(data)
 
 
 def test_reducing_in_bands_is_reducing_as_a_whole():
     rgb = corpus.scene((1100, 2047))
-    image = decode_image(corpus.encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
+    image = decode_image(encode(rgb, "PNG", compress_level=1), LIMIT, lambda size: 0.3)
     np.testing.assert_array_equal(image.rgb, np.asarray(rgb.reduce(2)))

@@ -10,7 +10,7 @@ import bombs
 import numpy as np
 import pytest
 import tiff_files
-from corpus import encode
+from image_files import encode
 from PIL import Image
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psutil
 import pytest
-from corpus import encode, scene
+from corpus import scene
+from image_files import encode
 from PIL import Image
 
 from kserve_transformers.arrays import decoding
@@ -47,14 +48,10 @@ def server(stack):
 @pytest.mark.parametrize(
     ("status", "path", "content", "headers"),
     [
-        pytest.param(404, "/v1/models/digits:explain", PNG, IMAGE, id="explain"),
         pytest.param(200, V1, PNG, IMAGE | EVENT, id="an image with a CloudEvent's headers"),
         pytest.param(200, V1, json.dumps(INSTANCES), JSON | EVENT | {"ce-contenttype": "application/json"}, id="event"),
         pytest.param(400, V1, b"", JSON | EVENT | {"ce-contenttype": "application/json"}, id="an empty event"),
-        pytest.param(200, V1, gzip.compress(PNG), IMAGE | GZIP, id="gzip"),
-        pytest.param(400, V1, PNG, IMAGE | GZIP, id="not the gzip that it is said to be"),
         pytest.param(413, V1, gzip.compress(bytes(50_000_000)), IMAGE | GZIP, id="gzip bomb"),
-        pytest.param(415, V1, PNG, IMAGE | {"content-encoding": "br"}, id="another coding"),
         pytest.param(400, V1, b'{"instances":["QUJD"],"' + b"k" * 5000 + b'":1}', JSON, id="a long key"),
         pytest.param(413, V1, b'{"instances":[' + b"[]," * 6_000_000 + b"[]]}", JSON, id="six million lists"),
         pytest.param(400, "/v1/models/anomaly:predict", b'{"instances":[[1e400]]}', JSON, id="infinite"),
@@ -82,5 +79,5 @@ def test_a_flood_of_the_costliest_images_stays_within_the_budget(client, server)
             time.sleep(0.01)
     statuses = {answer.result().status_code for answer in answers}
     assert 422 in statuses, "it was decoded, and there is no ink on it"
-    assert statuses <= {422, 504}
+    assert statuses <= {422, 429, 504}
     assert peak - before < decoding.DECODING.limit + 100 * 2**20

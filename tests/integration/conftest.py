@@ -1,8 +1,6 @@
 """What the tests against the real stack share."""
 
-import contextlib
 import json
-import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +13,8 @@ from frameworks import run_script
 from modelport.releases.assembly import copy_models, describe
 from modelport.releases.release import RELEASE_FILE
 from modelport.services import choose
-from modelport.stack.errors import PortTakenError
 from modelport.stack.overlay import OverlaySettings
-from modelport.stack.stack import StackSettings, check_ports, export_missing
+from modelport.stack.stack import StackSettings, export_missing
 
 
 @pytest.fixture(scope="session")
@@ -40,17 +37,12 @@ def client(stack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def overlay_settings(tmp_path: Path) -> Callable[..., OverlaySettings]:
+def overlay_settings(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Callable[..., OverlaySettings]:
     """Makes the settings of an overlay's stack on free ports, with its logs in tmp_path."""
 
     def make(overlay: str, services: tuple[str, ...], **more: Any) -> OverlaySettings:
-        for port in random.sample(range(20000, 30000, 50), 100):
-            ports = range(port, port + 5)
-            settings = OverlaySettings(choose(*services), *ports, logs=tmp_path, overlay=overlay, **more)
-            with contextlib.suppress(PortTakenError):
-                check_ports(settings)
-                return settings
-        raise AssertionError("no free ports")
+        ports = free_ports(50)[:5]  # its servers take the ones behind them
+        return OverlaySettings(choose(*services), *ports, logs=tmp_path, overlay=overlay, **more)
 
     return make
 

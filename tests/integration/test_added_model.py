@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from onnx_files import save_classifier
 from serving import answering, checkout_without_models
+from waiting import wait_for
 
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.samples import sample_request
@@ -100,10 +101,16 @@ def test_a_model_joins_the_chain_of_a_running_stack_and_leaves_it_without_a_lost
 
     caller = threading.Thread(target=call)
     caller.start()
+
+    def answered_by(model: str) -> bool:
+        return any(found == model for _, found, _ in answers)
+
     try:
+        wait_for(lambda: answered_by("pets"))
         command = {"service": "pets", "release": "2026-11-26-0123456789ab", "folder": str(tmp_path / "release")}
         ask(settings.http_port, {**command, "chain": list(chain)}, print)
         joined = client.post(request.path, content=request.body, headers=dict(request.headers)).json()
+        wait_for(lambda: answered_by("better"))
         ask(settings.http_port, {"service": "pets", "release": "initial", "folder": str(checkout.repository)}, print)
         left = client.post(request.path, content=request.body, headers=dict(request.headers)).json()
     finally:

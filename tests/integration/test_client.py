@@ -82,9 +82,3 @@ def test_a_series_is_cut_into_windows(ask, repository, tmp_path):
     assert [one["start"] for one in answer] == [*range(0, 40 * len(window), len(window)), len(series) - len(window)]
     assert set(answer[0]) == {"start", "mae", "threshold", "anomaly"}
     assert "2 numbers; the model's windows take" in found["short.json"]["error"]
-
-
-def test_what_cannot_be_asked_is_told(ask, images):
-    code, lines, said = ask("detector", "gone.jpg")
-    assert (code, lines) == (2, [])
-    assert "gone.jpg: no such file or folder" in said

@@ -13,23 +13,14 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from promql import Panel, dashboard, filled_in, panels, rules, selectors, unfiltered
 from waiting import wait_for
 
 from kserve_transformers.settings import Limits
 from modelport.measure.generator.load import Load, RunningLoad
 from modelport.measure.generator.requests import Request
-from modelport.measure.prometheus.prometheus import Pod, Prometheus
-from modelport.measure.prometheus.queries import (
-    COMPONENTS,
-    Panel,
-    dashboard,
-    filled_in,
-    panels,
-    rules,
-    selectors,
-    unfiltered,
-)
-from modelport.measure.torture.traffic import infer_request, requests
+from modelport.measure.prometheus.prometheus import COMPONENTS, Pod, Prometheus
+from modelport.measure.traffic import infer_request, requests
 from modelport.samples import PHOTO
 from modelport.services import choose
 from modelport.stack.demo import sample_requests
@@ -56,7 +47,22 @@ class AsOf(Prometheus):
     moment: float | None = None
 
     def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-        return super().query(expr, self.moment if at is None else at)
+        """The series of an instant query: [{"metric": labels, "value": [time, text]}]; in seconds since the epoch."""
+        at = self.moment if at is None else at
+        return self._get("query", query=expr, **({} if at is None else {"time": at}))["result"]
+
+    def targets(self) -> list[dict[str, Any]]:
+        return self._get("targets", state="active")["activeTargets"]
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its health and state."""
+        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+
+    def _get(self, what: str, **parameters: str | float) -> dict[str, Any]:
+        answer = self._client.get(f"/api/v1/{what}", params=parameters).json()
+        if answer["status"] != "success":
+            raise ValueError(f"{parameters.get('query', what)}: {answer['error']}")
+        return answer["data"]
 
 
 def mixed_requests() -> tuple[Request, ...]:
@@ -76,7 +82,7 @@ def mixed_requests() -> tuple[Request, ...]:
         Request("/v1/models/cars:predict", instances, as_json),
         Request("/detector/api/", PHOTO.read_bytes(), as_image | {"x-request-timeout-ms": "1"}),
         Request("/v2/models/nobody/infer", b"{}", as_json),
-        infer_request("classifier", image=b"no image"),
+        infer_request("classifier", instance=b"no image"),
     ]
     mixed = [request for one in bad for request in (*random.Random(0).sample(good, BAD_EVERY), one)]
     return (*good, *mixed)

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,8 +18,10 @@ import numpy as np
 import pytest
 import schemathesis
 import tritonclient.http as triton
+from image_files import encode
 from openapi_spec_validator import validate
 from PIL import Image
+from transformer import serving
 from waiting import wait_for
 
 from kserve_transformers.errors import (
@@ -185,39 +184,17 @@ def test_the_reconstruction_is_documented_where_it_is_asked_for(operations, kind
 @pytest.fixture(scope="module")
 def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
     """A server that cannot do what is asked: one place in a queue, no classifier."""
-    http_port, grpc_port = free_ports(2)
-    command = [sys.executable, "-m", "kserve_transformers", "--queue_size=1", "--drain_s=0", "--host=127.0.0.1"]
     troubles = [SERVICES["detector"], replace(SERVICES["classifier"], models=("nothing",))]
-    command += [f"--service={spec.argument()}" for spec in troubles]
-    command += [f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--predictor_host={stack.triton_http}"]
-    with (
-        (tmp_path_factory.mktemp("troubled") / "log").open("wb") as log,
-        subprocess.Popen(command, stderr=log) as process,
-    ):
-        with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as client:
-            wait_for(lambda: ready(client, "detector"))
-            yield client
-        process.terminate()
-
-
-def ready(client: httpx.Client, *services: str) -> bool:
-    try:
-        report = client.get("/v2/health/ready").json()["services"]
-    except httpx.TransportError:
-        return False
-    return all(report[service]["ready"] for service in services)
+    options = ["--queue_size=1", f"--predictor_host={stack.triton_http}"]
+    options += [f"--service={spec.argument()}" for spec in troubles]
+    with serving(tmp_path_factory.mktemp("troubled") / "log", free_ports(2), *options) as (_, client):
+        wait_for(lambda: client.get("/v2/health/ready").json()["services"]["detector"]["ready"])
+        yield client
 
 
 def nameless(text: str) -> str:
     """The message of whichever service and model."""
     return re.sub("|".join([*SERVICES, "yolov3_tiny", "mnist"]), "_", text)
-
-
-def blank() -> bytes:
-    """An image without ink."""
-    data = io.BytesIO()
-    Image.new("RGB", (200, 200), "white").save(data, "PNG")
-    return data.getvalue()
 
 
 def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Client) -> tuple[str, httpx.Response]:
@@ -240,16 +217,24 @@ def provoke(error: type[ServingError], client: httpx.Client, troubled: httpx.Cli
         ),
         UnprocessableError: lambda: (
             "digits_own_post",
-            client.post("/digits/predict", content=blank(), headers={"content-type": "image/png"}),
+            client.post(
+                "/digits/predict",
+                content=encode(Image.new("RGB", (200, 200), "white"), "PNG"),
+                headers={"content-type": "image/png"},
+            ),
         ),
         NotReadyError: lambda: ("classifier_own_post", troubled.post("/classifier/classify", **image)),
         TooLateError: lambda: ("detector_own_post", client.post("/detector/api/", **send(**{TIMEOUT: "1"}))),
     }
     if error is not BusyError:
         return ask[error]()
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: troubled.post("/detector/api/", **image), range(16)))
-    return "detector_own_post", next(answer for answer in answers if answer.status_code == 429)
+
+    def refused() -> list[httpx.Response]:
+        with ThreadPoolExecutor(8) as threads:
+            answers = threads.map(lambda _: troubled.post("/detector/api/", **image), range(16))
+            return [answer for answer in answers if answer.status_code == 429]
+
+    return "detector_own_post", wait_for(refused)[0]
 
 
 @pytest.mark.parametrize(

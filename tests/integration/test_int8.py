@@ -34,7 +34,7 @@ def quantised(exported: None, free_ports: Callable[[int], list[int]], tmp_path: 
 
 
 def state(stack: Stack) -> dict[str, str]:
-    report = httpx.get(f"http://127.0.0.1:{stack.settings.http_port}/v2/health/ready").json()
+    report = httpx.get(f"http://127.0.0.1:{stack.settings.http_port}/v2/health/ready", timeout=60).json()
     return report["services"]["digits"]["models"]["mnist"]
 
 

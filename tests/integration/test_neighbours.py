@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from image_files import encode
 from PIL import Image
 
 from kserve_transformers.tasks import build_task
@@ -68,9 +68,7 @@ def images(draw: st.DrawFn) -> bytes:
     image = Image.fromarray(channels)
     image = Image.fromarray(channels.astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
     form = "TIFF" if mode == "CMYK" else draw(st.sampled_from(["PNG", "TIFF"]))
-    file = io.BytesIO()
-    image.save(file, form)
-    content = bytearray(file.getvalue())
+    content = bytearray(encode(image, form))
     for _ in range(draw(st.sampled_from([0, 0, 1, 5]))):
         content[draw(st.integers(0, len(content) - 1))] ^= draw(st.integers(1, 255))
     return bytes(content[: draw(st.sampled_from([len(content), len(content), len(content) // 2])) or 1])

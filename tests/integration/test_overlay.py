@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 import signal
-import subprocess
-import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from processes import STUB, TRANSFORMER, matching
 from waiting import wait_for
 
 from kserve_transformers.service_spec import ServiceSpec
-from modelport.environment import ROOT
 from modelport.manifests.rendering import serving
 from modelport.services import load
 from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
-
-REQUESTS = 250
 
 
 @pytest.fixture
@@ -48,40 +40,7 @@ def run_overlay(
         yield run
 
 
-def answered(stack: OverlayStack, service: str) -> dict[str, int]:
-    """How many V1 requests each predictor's transformer answered well."""
-    line = rf'modelport_requests_total{{outcome="200",protocol="v1",service="{service}"}} (\S+)'
-    found = {}
-    for transformer in stack.transformers:
-        match = re.search(line, httpx.get(f"http://127.0.0.1:{transformer.http_port}/metrics", timeout=60).text)
-        found[transformer.name] = int(float(match[1])) if match else 0
-    return found
-
-
-def post_v1(client: httpx.Client, service: str, image: bytes) -> httpx.Response:
-    return client.post(f"/v1/models/{service}:predict", content=image, headers={"content-type": "image/jpeg"})
-
-
-def test_a_canary_gets_its_declared_share_of_real_predictions(
-    run_overlay: Callable[..., OverlayStack], coffee: bytes
-) -> None:
-    stack = run_overlay("canary-standard", "detector")
-    (service,) = [d for d in stack.declared.documents if d["kind"] == "InferenceService"]
-    (percent,) = [canary["trafficPercent"] for canary in service["spec"]["canary"]]
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
-        with ThreadPoolExecutor(4) as pool:
-            statuses = Counter(pool.map(lambda _: post_v1(client, "detector", coffee).status_code, range(REQUESTS)))
-        found = client.post("/detector/api/", content=coffee, headers={"content-type": "image/jpeg"}).json()
-    assert statuses == {200: REQUESTS}
-    assert "cup" in [detection["label"] for detection in found["detections"]]
-    counts = answered(stack, "detector")
-    assert set(counts) == {"detector", "detector-canary"}
-    assert sum(counts.values()) == REQUESTS
-    share, sigma = percent / 100, math.sqrt(REQUESTS * percent / 100 * (1 - percent / 100))
-    assert abs(counts["detector-canary"] - REQUESTS * share) <= 5 * sigma
-
-
-def test_no_request_fails_when_the_primary_predictor_does(
+def test_no_request_fails_when_the_primary_predictor_or_its_models_process_does(
     run_overlay: Callable[..., OverlayStack], coffee: bytes
 ) -> None:
     stack = run_overlay("fallback", "classifier")
@@ -98,36 +57,28 @@ def test_no_request_fails_when_the_primary_predictor_does(
                 response = client.post("/classifier/classify", content=coffee, headers={"content-type": "image/jpeg"})
                 seen.append((response.status_code, response.json().get("model")))
 
+    def kill(process: psutil.Process) -> None:
+        """Kill it, and wait until the last answers are the light predictor's."""
+        process.kill()
+        killed = len(seen)
+        wait_for(lambda: len(seen) >= killed + 30)
+        assert {model for _, model in seen[-20:]} <= set(light)
+
     callers = [threading.Thread(target=ask) for _ in range(3)]
     for caller in callers:
         caller.start()
     try:
-        wait_for(lambda: len(seen) >= 10)
-        assert {model for _, model in seen} == set(primary)
+        wait_for(lambda: sum(model in primary for _, model in seen) >= 10)
         (transformer,) = matching(TRANSFORMER, f"--http_port={stack.transformers[0].http_port}")
-        transformer.kill()
-        killed = len(seen)
-        wait_for(lambda: len(seen) >= killed + 30)
+        kill(transformer)
+        wait_for(lambda: stack.check() or {model for _, model in seen[-10:]} == set(primary))
+        (stub,) = matching(STUB, f"/{primary[0]}/", f"-{stack.settings.triton_http_port}-")
+        kill(stub)
     finally:
         over.set()
         for caller in callers:
             caller.join()
     assert {status for status, _ in seen} == {200}
-    assert {model for _, model in seen[-20:]} <= set(light)
-
-
-def test_no_request_fails_when_the_primary_models_process_dies(
-    run_overlay: Callable[..., OverlayStack], coffee: bytes
-) -> None:
-    stack = run_overlay("fallback", "classifier")
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack.settings.http_port}", timeout=60) as client:
-        first = post_v1(client, "classifier", coffee).json()
-        (stub,) = matching(STUB, "/wide_resnet50_2/", f"-{stack.settings.triton_http_port}-")
-        stub.kill()
-        answers = [post_v1(client, "classifier", coffee) for _ in range(20)]
-    assert first["predictions"][0]["model"] == "wide_resnet50_2"
-    assert [answer.status_code for answer in answers] == [200] * 20
-    assert "wide_resnet50_2" not in {answer.json()["predictions"][0]["model"] for answer in answers}
 
 
 @pytest.mark.parametrize("overlay", serving())
@@ -144,14 +95,6 @@ def test_what_an_overlay_declares_reaches_its_processes(
         assert transformer.name == predictor.name
     ports = [server.http_port for server in stack.servers]
     assert len(set(ports)) == len(ports)
-
-
-def test_an_overlay_that_is_not_there_is_one_line() -> None:
-    command = [sys.executable, "-m", "modelport.stack", "--overlay=nothing"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert run.stderr.startswith("error: no overlay 'nothing': there are batch, canary-judge, canary-knative, ")
-    assert run.stderr.count("\n") == 1
 
 
 def at_flag(arguments: Sequence[str], name: str) -> str:

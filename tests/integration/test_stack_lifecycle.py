@@ -13,7 +13,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-import httpx
 import psutil
 import pytest
 from waiting import wait_for
@@ -92,7 +91,7 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
     for serving in started:
         serving.process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            serving.process.communicate(timeout=120)
+            serving.process.communicate(timeout=300)
         for member in serving.members():
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
@@ -102,12 +101,6 @@ def new_serving() -> Iterator[Callable[..., Serving]]:
 def left(serving: Serving, regions: list[str]) -> list[object]:
     """Processes and shared-memory files that are still there."""
     return [*serving.members(), *(path for path in SHARED_MEMORY.glob("modelport-*") if path.name in regions)]
-
-
-def ready(serving: Serving) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{serving.url}/v2/health/ready", timeout=60).status_code == 200
-    return False
 
 
 def test_output_tells_what_is_served_and_how_to_ask(new_serving: Callable[..., Serving]) -> None:
@@ -129,17 +122,28 @@ def test_asked_to_end_it_leaves_nothing(new_serving: Callable[..., Serving], num
     regions = serving.regions()
     assert regions
     serving.process.send_signal(number)
-    assert serving.process.wait(120) == 0
+    assert serving.process.wait(300) == 0
     assert left(serving, regions) == []
 
 
-@pytest.mark.parametrize("under", [(), (sys.executable, "-c", PARENT)], ids=["the stack itself", "its parent (make)"])
-def test_kill_9_leaves_nothing_within_five_seconds(new_serving: Callable[..., Serving], under: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("under", "until"),
+    [
+        pytest.param((), "starting ", id="the stack itself, while it starts"),
+        pytest.param((sys.executable, "-c", PARENT), "ready: ", id="its parent (make)"),
+    ],
+)
+def test_kill_9_leaves_nothing_within_five_seconds(
+    new_serving: Callable[..., Serving], under: tuple[str, ...], until: str
+) -> None:
     serving = new_serving(*under)
-    serving.read_until("ready: ")
+    serving.read_until(until)
+    if under:
+        assert len(serving.members()) >= 6  # stack, two guards, Triton, its backend process, transformer server
+    else:
+        time.sleep(0.3)  # in the middle of loading
     regions = serving.regions()
-    assert regions
-    assert len(serving.members()) >= 6  # stack, two guards, Triton, its backend process, transformer server
+    assert regions or not under
     serving.process.kill()
     wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
 
@@ -150,36 +154,15 @@ def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Servin
     time.sleep(0.3)
     regions = serving.regions()
     serving.process.send_signal(signal.SIGINT)
-    assert serving.process.wait(120) == 0
+    assert serving.process.wait(300) == 0
     wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
-
-
-@pytest.mark.parametrize(
-    ("program", "name"), [("bin/tritonserver", "Triton"), ("kserve_transformers", "the transformer server")]
-)
-def test_dead_server_is_named_and_replaced(new_serving: Callable[..., Serving], program: str, name: str) -> None:
-    serving = new_serving()
-    serving.read_until("ready: ")
-    (victim,) = serving.members(program)
-    victim.kill()
-    serving.read_until(f"{name} ended (signal SIGKILL): starting it again")
-    serving.read_until(f"{name} is ready again")
-    wait_for(lambda: ready(serving))
-    assert len(serving.members(program)) == 1
 
 
 def test_taken_port_is_one_line_and_nothing_is_started(new_serving: Callable[..., Serving]) -> None:
     with socket.create_server(("127.0.0.1", free_ports(2)[0])) as taken:
         port = taken.getsockname()[1]
         serving = new_serving(port=port)
-        output, _ = serving.process.communicate(timeout=120)
+        output, _ = serving.process.communicate(timeout=300)
     assert serving.process.returncode == 1
     (line,) = output.splitlines()
     assert re.search(rf"port {port} \(REST\) .*in use.*make serve PORT=\d+", line)
-
-
-def test_unknown_service_names_the_choice() -> None:
-    command = [sys.executable, "-m", "modelport.stack", "--services=detektor"]
-    run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert "choose one of detector, classifier, cars, digits, anomaly" in run.stderr

@@ -122,6 +122,7 @@ def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository
             time.sleep(1)
             wait_for(lambda since=began: sum(answer.asked >= since for answer in list(load.answers)) >= 3)
             settled.append((began, time.monotonic(), digit))
+            wait_for(lambda: len(matching(STUB, under=process.pid)) == 1)  # what is unloaded may be ending
             (stub,) = matching(STUB, under=process.pid)
             assert (f"/mnist.{serves}/" if serves else "/mnist/") in " ".join(stub.cmdline())
     assert len(load.answers) > 100
@@ -131,7 +132,7 @@ def test_ten_updates_under_load_lose_nothing(serving, digits_release, repository
         seen = {a.digit for a in load.answers if a.asked >= began and a.got <= ended}
         assert seen == {digit}
     assert {path.name for path in (run_folder(port) / "models").glob("mnist*")} == {"mnist"}
-    assert len(list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))) == regions
+    wait_for(lambda: len(list(SHARED_MEMORY.glob(f"modelport-{process.pid}-*"))) == regions)
 
 
 def test_what_cannot_be_done_is_said(serving, digits_release, tmp_path, capsys, free_ports):

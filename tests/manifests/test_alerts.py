@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from modelport.measure.prometheus.queries import rule_groups, rules
+from promql import rule_groups, rules
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}

@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("IMAGES") != "1", reason="images are built by: make test IMAGES=1"),
     pytest.mark.skipif(bool(MISSING), reason=f"images cannot be built: apt-get install {' '.join(MISSING)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root: the base is made by debootstrap"),
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(3600),
 ]
 
 
@@ -152,7 +152,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             sent = subprocess.run([*command, *settings[1:], *arguments], input=digit, capture_output=True, check=True)
             assert json.loads(sent.stdout)["answer"] == asked[0].json()
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(300) == 0
         finally:
             process.kill()
 
@@ -177,6 +177,6 @@ print(network({"images": numpy.zeros((2, 28, 28, 1), numpy.uint8)})["probabiliti
 
 def _ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").is_success
+        return httpx.get(f"http://127.0.0.1:{port}/v2/health/ready", timeout=60).is_success
     except httpx.TransportError:
         return False

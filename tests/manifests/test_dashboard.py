@@ -7,8 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-
-from modelport.measure.prometheus.queries import dashboard, panels, rules
+from promql import dashboard, panels, rules
 
 DASHBOARD = dashboard()
 SHOWN = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]

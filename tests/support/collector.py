@@ -7,13 +7,13 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as services
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,13 @@ def http_collector() -> Iterator[tuple[str, list[Received]]]:
     """Its address, and the spans that it has received."""
     received: list[Received] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.extend(spans_of(pb.ExportTraceServiceRequest.FromString(body)))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
+    def export(request: Request) -> Response:
+        received.extend(spans_of(pb.ExportTraceServiceRequest.FromString(request.data)))
+        return Response()
 
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/traces", received
-        server.shutdown()
+    with HTTPServer("127.0.0.1", threaded=True) as server:
+        server.expect_request("/v1/traces").respond_with_handler(export)
+        yield server.url_for("/v1/traces"), received
 
 
 @contextlib.contextmanager

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from exporters.onnx_graph import Graph
 
 HW = (64, 96)
 STRIDES = (8, 16, 32)
@@ -56,59 +58,34 @@ def detector(
         sizes: the model has the input orig_target_sizes of RT-DETR, by which it scales `boxes`.
         metadata: of the file.
     """
-    nodes, constants, results = [], [], []
+    graph, results, light = Graph("made up", opset), [], "images"
     tensor_type = helper.np_dtype_to_tensor_dtype(np.dtype(float_type))
-    axes = {"axes": [1, 2, 3]} if opset < 18 else {}
-    if opset >= 18:
-        constants.append(numpy_helper.from_array(np.array([1, 2, 3]), "axes"))
-    nodes.append(helper.make_node("ReduceMax", ["images", *(["axes"] if opset >= 18 else [])], ["light"], **axes))
-    constants += [
-        numpy_helper.from_array(np.array([-1]), "all"),
-        numpy_helper.from_array(np.array(8, float_type), "eight"),
-    ]
-    nodes += [
-        helper.make_node("Reshape", ["light", "all"], ["exact lights"]),
-        helper.make_node("Mul", ["exact lights", "eight"], ["exact eighths"]),
-        helper.make_node("Round", ["exact eighths"], ["eighths"]),
-        helper.make_node("Div", ["eighths", "eight"], ["lights"]),
-    ]
+    for axis in (1, 2, 3):
+        light = graph.max(light, axis)
+    eight = graph.constant(8, float_type)
+    eighths = graph.add("Round", [graph.add("Mul", [graph.add("Reshape", [light, graph.integers(-1)]), eight])])
+    lights = graph.add("Div", [eighths, eight])
     for name, values in outputs.items():
         is_float = values.dtype.kind == "f"
         values = values.astype(float_type) if is_float else values
-        batched = values.ndim > 2 or (values.ndim == 2 and values.shape[0] == 1)
-        shape = [-1] + [1] * (values.ndim - 1)
-        constants += [
-            numpy_helper.from_array(values, f"{name} values"),
-            numpy_helper.from_array(np.array(shape), f"{name} shape"),
-        ]
-        nodes.append(helper.make_node("Reshape", ["lights", f"{name} shape"], [f"{name} light"]))
-        factor = f"{name} light"
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        factor = graph.add("Reshape", [lights, graph.integers(-1, *[1] * (values.ndim - 1))])
         if not is_float:
-            nodes += [
-                helper.make_node("Sub", [factor, factor], [f"{name} zero"]),
-                helper.make_node(
-                    "Cast", [f"{name} zero"], [f"{name} int"], to=helper.np_dtype_to_tensor_dtype(values.dtype)
-                ),
-            ]
-            factor = f"{name} int"
-        product = f"{name} product" if sizes and name == "boxes" else name
-        nodes.append(helper.make_node("Mul" if is_float else "Add", [f"{name} values", factor], [product]))
-        if product != name:
-            constants.append(numpy_helper.from_array(np.array([0, 1, 0, 1]), "twice"))
-            nodes += [
-                helper.make_node("Gather", ["orig_target_sizes", "twice"], ["wh"], axis=1),
-                helper.make_node("Cast", ["wh"], ["wh float"], to=tensor_type),
-                helper.make_node("Reshape", ["wh float", "wh shape"], ["whwh"]),
-                helper.make_node("Mul", [product, "whwh"], [name]),
-            ]
-            constants.append(numpy_helper.from_array(np.array([-1, 1, 4]), "wh shape"))
+            factor = graph.add("Cast", [graph.add("Sub", [factor, factor])], to=kind)
+        terms = [graph.constant(values, values.dtype), factor]
+        if sizes and name == "boxes":
+            whwh = graph.add("Gather", ["orig_target_sizes", graph.integers(0, 1, 0, 1)], axis=1)
+            whwh = graph.add("Reshape", [graph.add("Cast", [whwh], to=tensor_type), graph.integers(-1, 1, 4)])
+            terms = [graph.add("Mul", terms), whwh]
+        graph.add("Mul" if is_float else "Add", terms, [name])
+        batched = values.ndim > 2 or (values.ndim == 2 and values.shape[0] == 1)
         declared = ["N" if batch is None else batch, *values.shape[1:]] if batched else [None, *values.shape[1:]]
-        results.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(values.dtype), declared))
+        results.append(helper.make_tensor_value_info(name, kind, declared))
     inputs = [helper.make_tensor_value_info("images", tensor_type, ["N" if batch is None else batch, 3, *hw])]
     if sizes:
         inputs.append(helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ["N", 2]))
-    graph = helper.make_graph(nodes, "detector", inputs, results, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    made = helper.make_graph(graph.nodes, "detector", inputs, results, graph.constants)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     helper.set_model_props(model, dict(metadata or {}))
     return model
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import pillow_heif
+import image_files
 from PIL import Image
 
 from kserve_transformers.arrays.images.boxes import read_container
@@ -39,13 +38,9 @@ def ispe(width: int, height: int) -> tuple[bytes, bytes]:
 
 
 def encode(image: Image.Image, fmt: str, **options: object) -> bytes:
-    """A file of one image, as a library writes it."""
-    buffer = io.BytesIO()
-    if fmt == "AVIF":
-        image.save(buffer, "AVIF", **{"quality": 95, "subsampling": "4:4:4", "speed": 10, **options})
-    else:
-        pillow_heif.from_pillow(image).save(buffer, **{"quality": 95, "chroma": 444, **options})
-    return buffer.getvalue()
+    """A file of one image, as a library writes it, with all of its colours."""
+    full = {"subsampling": "4:4:4", "speed": 10} if fmt == "AVIF" else {"chroma": 444}
+    return image_files.encode(image, fmt, **{"quality": 95, **full, **options})
 
 
 def coded(image: Image.Image, fmt: str) -> Item:

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-
-def segment(marker: int, content: bytes) -> bytes:
-    """A segment's bytes."""
-    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+from image_files import segment
 
 
 def write(

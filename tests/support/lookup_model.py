@@ -35,31 +35,21 @@ THREADS = {
     "tensorflow_savedmodel": ("TF_NUM_INTRA_THREADS", "TF_NUM_INTER_THREADS"),
 }
 
+ONNX = """<ir_version: 8, opset_import: ["": 17]>
+lookup (float[N,4] x, int32[N,1] index) => (float[N,4] y, int64[N,1] rows)
+<float[4] table = {2, 3, 5, 7}, int64 zero = {0}> {
+  factor = Gather(table, index)
+  y = Mul(x, factor)
+  shape = Shape(index)
+  count = Gather(shape, zero)
+  rows = Expand(count, shape)
+}"""
+
 
 def save_onnx(folder: Path) -> None:
     import onnx
-    from onnx import TensorProto, helper
 
-    def tensor(name: str, kind: int, shape: list[str | int]) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, kind, shape)
-
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gather", ["table", "index"], ["factor"]),
-            helper.make_node("Mul", ["x", "factor"], ["y"]),
-            helper.make_node("Shape", ["index"], ["shape"]),
-            helper.make_node("Gather", ["shape", "zero"], ["count"]),
-            helper.make_node("Expand", ["count", "shape"], ["rows"]),
-        ],
-        "lookup",
-        [tensor("x", TensorProto.FLOAT, ["N", 4]), tensor("index", TensorProto.INT32, ["N", 1])],
-        [tensor("y", TensorProto.FLOAT, ["N", 4]), tensor("rows", TensorProto.INT64, ["N", 1])],
-        [
-            helper.make_tensor("table", TensorProto.FLOAT, [4], TABLE),
-            helper.make_tensor("zero", TensorProto.INT64, [], [0]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = onnx.parser.parse_model(ONNX)
     onnx.checker.check_model(model)
     onnx.save(model, folder / "model.onnx")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 
 def save_classifier(
@@ -67,14 +67,12 @@ def save_classifier(
     return path
 
 
-def save_autoencoder(path: Path, length: int = 8, shape: tuple[int, ...] = (8,)) -> Path:
+def save_autoencoder(path: Path, shape: tuple[int, ...] = (8,)) -> Path:
     """A window times 0.5."""
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["series", "half"], ["rebuilt"])],
-        "autoencoder",
-        [helper.make_tensor_value_info("series", TensorProto.FLOAT, ["N", *shape])],
-        [helper.make_tensor_value_info("rebuilt", TensorProto.FLOAT, ["N", *shape])],
-        [numpy_helper.from_array(np.float32(0.5), "half")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    dims = ",".join(map(str, shape))
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+    autoencoder (float[N,{dims}] series) => (float[N,{dims}] rebuilt) <float half = {{0.5}}> {{
+      rebuilt = Mul(series, half)
+    }}"""
+    onnx.save(onnx.parser.parse_model(text), path)
     return path

@@ -45,7 +45,7 @@ class FakeServices:
         self.images.append(instance)
         if self.at_most is not None and len(self.images) > self.at_most:
             self.hanging.set()
-            self.release.wait(60)
+            self.release.wait(600)
         if instance.startswith(b"bad"):
             return None
         if service == "digits":

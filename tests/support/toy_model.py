@@ -16,6 +16,11 @@ import numpy as np
 from frameworks import run_script
 
 WEIGHTS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+ONNX = """<ir_version: 8, opset_import: ["": 17]>
+toy (float[N,2] x__0) => (float[N,3] y__0)
+<float[2,3] weights = {1, 2, 3, 4, 5, 6}> {
+  y__0 = MatMul(x__0, weights)
+}"""
 CONFIG = """name: "{name}"
 platform: "{platform}"
 max_batch_size: 8
@@ -36,15 +41,8 @@ parameters {{ key: "weights" value: {{ string_value: "trained" }} }}
 
 def save_onnx(version_dir: Path) -> None:
     import onnx
-    from onnx import TensorProto, helper
 
-    x = helper.make_tensor_value_info("x__0", TensorProto.FLOAT, ["N", 2])
-    y = helper.make_tensor_value_info("y__0", TensorProto.FLOAT, ["N", 3])
-    weights = helper.make_tensor("weights", TensorProto.FLOAT, [2, 3], WEIGHTS.tobytes(), raw=True)
-    graph = helper.make_graph([helper.make_node("MatMul", ["x__0", "weights"], ["y__0"])], "toy", [x], [y], [weights])
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), version_dir / "model.onnx"
-    )
+    onnx.save(onnx.parser.parse_model(ONNX), version_dir / "model.onnx")
 
 
 def save_torchscript(version_dir: Path, printing: bool = False) -> None:

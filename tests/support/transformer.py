@@ -20,12 +20,14 @@ def serving(log: Path, ports: list[int], *options: str) -> Iterator[tuple[subpro
     command = [sys.executable, "-m", "kserve_transformers", *OPTIONS, *options]
     command += [f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    with log.open("wb") as file, subprocess.Popen(command, env=environment, stderr=file) as process:
-        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=20) as client:
-            wait_for(lambda: alive(client) or process.poll() is not None, log)
-            assert process.poll() is None, log.read_text()
-            yield process, client
-        process.kill()
+    with log.open("wb") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=60) as client:
+                wait_for(lambda: alive(client) or process.poll() is not None, log)
+                assert process.poll() is None, log.read_text()
+                yield process, client
+        finally:
+            process.kill()
 
 
 def alive(client: httpx.Client) -> bool:

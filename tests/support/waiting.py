@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 Found = TypeVar("Found")
 
 

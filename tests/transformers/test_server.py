@@ -1,7 +1,6 @@
 """The server's process, without a Triton behind it: honest about it, closed where it must be, and gone in time."""
 
 import signal
-import time
 from pathlib import Path
 
 import grpc
@@ -10,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from transformer import serving
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+from waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,14 +25,13 @@ def cars(free_ports, tmp_path_factory):
 
 
 def test_live_is_not_ready(cars):
-    for _ in range(600):
+    def reason():
         response = cars.get("/v2/health/ready")
         assert response.status_code == 503
-        reason = response.json()["services"]["cars"]["reason"]
-        if reason != "cars: has not been probed yet":
-            break
-        time.sleep(0.1)
-    assert reason == "cars: does not answer in Triton"
+        return response.json()["services"]["cars"]["reason"]
+
+    wait_for(lambda: reason() != "cars: has not been probed yet")
+    assert reason() == "cars: does not answer in Triton"
 
 
 @pytest.mark.parametrize("path", ["/predict", "/cars/predict"])
@@ -124,12 +123,12 @@ def test_sigterm_says_not_ready_goes_on_serving_and_exits_zero(free_ports, tmp_p
         client,
     ):
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        wait_for(lambda: "SIGTERM: not ready any more" in (tmp_path / "log").read_text())
         assert client.get("/v2/health/live").status_code == 200
         assert client.get("/v2/health/ready").status_code == 503
         client.post("/predict", headers={"x-request-id": "last"})
         process.send_signal(signal.SIGTERM)  # asked twice: at once
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     lines = [orjson.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["id"] for line in lines if line["message"] == "request"] == ["last"]
     assert not [line for line in lines if line["level"] == "ERROR"]

@@ -1,10 +1,10 @@
 """Before images are decoded: full queues refuse a request, and small images take no thread."""
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from image_files import encode
 from PIL import Image
 
 from kserve_transformers.errors import BusyError, UnsupportedMediaError
@@ -49,10 +49,8 @@ async def test_full_queues(error, chain):
 
 
 async def test_formats_that_are_switched_off_are_refused():
-    avif = io.BytesIO()
-    Image.new("L", (28, 28)).save(avif, "AVIF")
+    request = ServiceRequest((encode(Image.new("L", (28, 28)), "AVIF"),))
     with ThreadPoolExecutor(1) as threads:
-        request = ServiceRequest((avif.getvalue(),))
         assert len((await digits([], threads).preprocess(request, {})).decoded) == 1
         with pytest.raises(UnsupportedMediaError, match="AVIF images are switched off"):
             await digits([], threads, Limits(refused_formats=("AVIF",))).preprocess(request, {})
@@ -62,12 +60,7 @@ async def test_small_digits_need_no_thread():
     threads = ThreadPoolExecutor(1)
     threads.shutdown()
     service = digits([], threads)
-    assert len((await service.preprocess(ServiceRequest((png(28), png(64))), {})).decoded) == 2
+    sizes = {side: encode(Image.new("L", (side, side)), "PNG") for side in (28, 64, 65)}
+    assert len((await service.preprocess(ServiceRequest((sizes[28], sizes[64])), {})).decoded) == 2
     with pytest.raises(RuntimeError, match="shutdown"):
-        await service.preprocess(ServiceRequest((png(28), png(65))), {})
-
-
-def png(side):
-    buffer = io.BytesIO()
-    Image.new("L", (side, side)).save(buffer, "PNG")
-    return buffer.getvalue()
+        await service.preprocess(ServiceRequest((sizes[28], sizes[65])), {})

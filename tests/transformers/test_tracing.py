@@ -237,7 +237,7 @@ def test_spans_reach_a_collector(
                 with pytest.raises(grpc.RpcError):
                     stub.ModelInfer(request, metadata=tuple(CALLER.items()))
             process.terminate()
-            process.wait(60)
+            process.wait(300)
         wait_for(lambda: len(received) >= 5, tmp_path / "log")
     servers = {span.name: span for span in received if span.parent == PARENT}
     assert {(span.service, span.trace) for span in received} == {("mine", TRACE)}

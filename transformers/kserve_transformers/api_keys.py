@@ -5,8 +5,6 @@ and stand nowhere. A caller sends its key as `Authorization: Bearer KEY`, or as 
 browsers ask. Probes and scrapes need no key. A change of the file takes effect within a second.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import binascii

@@ -9,8 +9,6 @@ chains.json names the models of a service whose chain an update has changed: {"c
 replaced.json counts how often the processes of a model were replaced: {"mnist": 2}.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""Limits on requests while their bodies come: bytes, seconds, and what is held of all requests together."""
-
-from __future__ import annotations
+"""Limits on requests while their bodies come: bytes, seconds, and what is held of all. The values: settings.Limits."""
 
 import asyncio
 import time

@@ -1,7 +1,5 @@
 """A service's chain of models: which of them may answer at present, in order of preference."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 from kserve_transformers.metrics import FALLBACKS

@@ -1,7 +1,5 @@
 """Follows what a supervisor says about the chains of services while the server runs: see `assignment`."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Sequence

@@ -15,8 +15,6 @@ ServingError                      base, never raised itself
 └── TooLateError              504 the request's deadline passed
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 

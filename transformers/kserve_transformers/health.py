@@ -1,7 +1,5 @@
 """Readiness of the server: it follows from golden checks, never from what a process reports about itself."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import cast
 

@@ -1,7 +1,5 @@
 """HTTP/1.1 as uvicorn and httptools speak it, with bounds in time, no upgrades, and errors in our form."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from http import HTTPStatus

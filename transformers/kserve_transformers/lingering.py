@@ -5,8 +5,6 @@ received. What an answered request still sends is therefore read and dropped, wi
 is closed or used again.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -30,7 +28,7 @@ class Drain:
         give_up: called once, where a bound is reached.
     """
 
-    _running: ClassVar[dict[Drain, None]] = {}  # of all connections, the oldest first
+    _running: ClassVar[dict["Drain", None]] = {}  # of all connections, the oldest first
 
     def __init__(self, loop: asyncio.AbstractEventLoop, give_up: Callable[[], None]) -> None:
         self._loop = loop

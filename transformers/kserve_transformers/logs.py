@@ -1,7 +1,5 @@
 """Structured logs: one JSON object a line on standard error."""
 
-from __future__ import annotations
-
 import json
 import logging
 import logging.config

@@ -1,7 +1,5 @@
 """V2 metadata of the server and its services: the one table from which REST and gRPC answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Prometheus metrics of the transformers, on /metrics beside KServe's own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from prometheus_client import Counter, Gauge, Histogram, Info

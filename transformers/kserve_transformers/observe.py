@@ -1,7 +1,5 @@
 """Observes every request: metrics, a line in the log, and an id that is returned with the answer."""
 
-from __future__ import annotations
-
 import contextvars
 import logging
 import re

@@ -1,7 +1,5 @@
 """The server: services behind KServe's two ports, until SIGTERM."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

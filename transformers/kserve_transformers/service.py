@@ -1,7 +1,5 @@
 """Carries out every request: instances to tensors, through the chain of models, to answers."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -105,12 +103,7 @@ class Service:
     """
 
     def __init__(
-        self,
-        spec: ServiceSpec,
-        task: Task[Any, Any],
-        models: Sequence[TritonModel],
-        limits: Limits,
-        threads: Executor,
+        self, spec: ServiceSpec, task: Task[Any, Any], models: Sequence[TritonModel], limits: Limits, threads: Executor
     ) -> None:
         self.name = spec.name
         self.spec = spec
@@ -136,8 +129,7 @@ class Service:
         Raises:
             BadRequestError: the header is not a positive number of milliseconds.
         """
-        limit_s = self._limits.timeout_s
-        return Deadline.of_request(headers, min(limit_s, timeout_s or limit_s))
+        return Deadline.of_request(headers, self._limits.timeout_s, timeout_s)
 
     def check_room(self, deadline: Deadline) -> None:
         """Refuse a request that no model can answer in time, before work is done for it.

@@ -1,9 +1,8 @@
 """The declaration of a service: its name, its task, its chain of models, how its answers are presented."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
+from typing import Self
 
 _NAME = r"[a-z][a-z0-9-]*"
 _MODEL = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -30,7 +29,7 @@ class ServiceSpec:
     presentation: str | None = None
 
     @classmethod
-    def parse(cls, argument: str) -> ServiceSpec:
+    def parse(cls, argument: str) -> Self:
         """Read FORM, the form of the option --service.
 
         Raises:

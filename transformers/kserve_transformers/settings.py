@@ -1,9 +1,9 @@
 """The server's settings and limits, from the command line, checked at start.
 
-Each is a field with its flag, its default and its help; the command line is made from the fields.
+Each is a field with its flag, its default and its help; the command line is made from the fields. That is argparse's
+work: pydantic-settings would split `--service` at the commas between models and word an error in several lines, and
+`modelport serve` adds these options to a parser of its own (`options`).
 """
-
-from __future__ import annotations
 
 import argparse
 import os

@@ -5,8 +5,6 @@ are JSON files, it reads a .npy and writes an .npz. rebuild FOLDER: makes the ar
 is one line, `error: ...`, and exit code 1, or 2 where a flag of `modelport add` would settle it.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

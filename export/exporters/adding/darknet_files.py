@@ -1,7 +1,5 @@
 """Darknet's detectors: NAME.weights with its cfg beside it, by the exporter of this project and OpenCV's importer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +29,14 @@ def describe(path: Path, hints: Hints = _NONE) -> Description:
     network = read_cfg(cfg)
     size = f"{network.height}x{network.width}"
     facts = [
-        Fact("network", f"{cfg.name}, {len(network.layers)} layers", "beside the weights", True),
-        Fact("input size", size, cfg.name, True),
-        Fact("scaling", "0..1", "Darknet's networks have it", True),
+        Fact("network", f"{cfg.name}, {len(network.layers)} layers", "beside the weights"),
+        Fact("input size", size, cfg.name),
+        Fact("scaling", "0..1", "Darknet's networks have it"),
     ]
     names = cfg.with_suffix(".names")
     labels = tuple(read_names(names, network.classes)) if names.is_file() else ()
     if labels:
-        facts.append(Fact("labels", str(len(labels)), names.name, True))
+        facts.append(Fact("labels", str(len(labels)), names.name))
     sure = bool(network.resize_mode)
     source = f"letter_box in {cfg.name}" if sure else "as in the original Darknet; AlexeyAB's fork stretches by default"
     facts.append(Fact("resize", network.resize_mode or "letterbox", source, sure, "" if sure else "--resize"))

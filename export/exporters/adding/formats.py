@@ -12,8 +12,6 @@ and naively: samples are UINT8 [N,H,W,C] RGB of the input's size, or FP32 [N,len
 artefact, by name. All raise ExportError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

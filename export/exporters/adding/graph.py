@@ -3,20 +3,10 @@
 The operators that are added mean the same in every opset that is served (9 to 22).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import (
-    ModelProto,
-    TensorProto,
-    ValueInfoProto,
-    checker,
-    compose,
-    helper,
-    version_converter,
-)
+from onnx import ModelProto, TensorProto, ValueInfoProto, checker, compose, helper, version_converter
 
 from exporters import heads
 from exporters.adding.plan import Plan
@@ -183,12 +173,7 @@ def _reconstruction(nodes: Graph, plan: Plan, outputs: Sequence[str]) -> None:
     nodes.add("MatMul", [off, nodes.constant(np.full((plan.length, 1), 1 / plan.length), np.float32)], [mae])
 
 
-_RESULTS = {
-    "detection": _boxes,
-    "classification": _probabilities,
-    "digits": _probabilities,
-    "anomaly": _reconstruction,
-}
+_RESULTS = {"detection": _boxes, "classification": _probabilities, "digits": _probabilities, "anomaly": _reconstruction}
 
 
 def _declared_input(plan: Plan) -> ValueInfoProto:

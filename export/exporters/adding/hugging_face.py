@@ -3,8 +3,6 @@
 See exporters.adding.formats.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -41,7 +39,7 @@ def describe(path: Path, hints: Hints) -> Description:
     settled: dict[str, Any] = {"metadata": {**found.metadata, **({"task": task} if task else {})}}
     if labels:
         settled["labels"] = labels
-        facts.append(Fact("labels", f"{len(labels)}: {', '.join(labels[:3])}", f"id2label in {_CONFIG}", True))
+        facts.append(Fact("labels", f"{len(labels)}: {', '.join(labels[:3])}", f"id2label in {_CONFIG}"))
     if (path / _PREPROCESSOR).is_file():
         settled |= _preprocessing(_read(path / _PREPROCESSOR), facts)
     if found.size_hw:  # the graph's own cannot be changed

@@ -1,7 +1,5 @@
 """.keras files of users. See exporters.adding.formats."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json

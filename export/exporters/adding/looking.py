@@ -3,8 +3,6 @@
 An original is a function of one array, in the type and layout that it takes, to its outputs by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -48,8 +46,8 @@ def max_batch_size(original: Original, batch: npt.NDArray[Any]) -> tuple[int, Fa
     except Exception:  # the frameworks' errors have no common base
         batches = False
     if batches:
-        return 8, Fact("batches", "up to 8", "two inputs at once are answered as each alone", True)
-    return 1, Fact("batches", "one input at a time", "the file's batch dimension is fixed to 1", True)
+        return 8, Fact("batches", "up to 8", "two inputs at once are answered as each alone")
+    return 1, Fact("batches", "one input at a time", "the file's batch dimension is fixed to 1")
 
 
 def _agree(batch: Arrays, alone: Arrays, row: int) -> bool:
@@ -69,11 +67,11 @@ def activation(rows: npt.NDArray[Any]) -> tuple[Literal["softmax", "none"], Fact
     sums = rows.astype(np.float64).sum(axis=1)
     tolerance = _SUM_TOLERANCE.get(rows.dtype.name, 1e-3)
     if rows.min() >= 0 and np.abs(sums - 1).max() <= tolerance:
-        return "none", Fact("softmax", "in the model", "its answers to noise are probabilities: they sum to 1", True)
+        return "none", Fact("softmax", "in the model", "its answers to noise are probabilities: they sum to 1")
     if rows.min() >= 0 and rows.max() <= 1:
         source = "its answers to noise lie in 0..1 and do not sum to 1, as of a sigmoid for each class"
         return "none", Fact("softmax", "in the model", source, False, "--softmax")
-    return "softmax", Fact("softmax", "added", "its answers to noise are logits: they do not sum to 1", True)
+    return "softmax", Fact("softmax", "added", "its answers to noise are logits: they do not sum to 1")
 
 
 def answers(plan: Plan, samples: npt.NDArray[Any], original: Original) -> dict[str, npt.NDArray[Any]]:

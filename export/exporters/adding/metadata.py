@@ -1,7 +1,5 @@
 """What exporters write into a model file about its images and classes, and what follows from it."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -22,11 +20,7 @@ _OF_OTHER_TASKS = {
     "obb": "a detector of rotated boxes (OBB)",
 }
 # ONNX's own convention, MetadataProps.md: (pixel - mean) / std with pixels in 0..255.
-_PIXEL_RANGES = {
-    "NominalRange_0_255": (0.0, 1.0),
-    "Normalized_0_1": (0.0, 255.0),
-    "Normalized_1_1": (127.5, 127.5),
-}
+_PIXEL_RANGES = {"NominalRange_0_255": (0.0, 1.0), "Normalized_0_1": (0.0, 255.0), "Normalized_1_1": (127.5, 127.5)}
 _PIXEL_FORMATS = {"Rgb8": "rgb", "Bgr8": "bgr"}
 
 
@@ -57,11 +51,11 @@ def settled(stated: Mapping[str, Any], facts: list[Fact]) -> dict[str, Any]:
 
     def settle(what: str, key: str, value: Any, source: str) -> None:
         found[key] = value
-        facts.append(Fact(what, _short(value), source, True))
+        facts.append(Fact(what, _short(value), source))
 
     def settle_scaling(mean: float, std: float, source: str) -> None:
         found.update(mean=(mean,), std=(std,))
-        facts.append(Fact("scaling", f"{mean:g} : {std:g}", source, True))
+        facts.append(Fact("scaling", f"{mean:g} : {std:g}", source))
 
     labels = next((names for key in _LABELS if (names := labels_of(stated.get(key)))), ())
     if labels:

@@ -1,7 +1,5 @@
 """Pre- and post-processing as a person would write it for one sample: what artefacts are compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

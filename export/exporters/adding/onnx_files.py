@@ -1,7 +1,5 @@
 """ONNX models of users: what they say of themselves, and their original's answers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,15 +76,15 @@ def describe(path: Path, hints: Hints = _NONE) -> Description:
         )
     ((name, (dtype, shape)),) = inputs.items()
     facts = [
-        Fact("format", f"ONNX, opset {_opset(model)}", f"written by {model.producer_name or 'an unnamed tool'}", True),
-        Fact("input", f"{name} {dtype}{_text(shape)}", "the graph", True),
-        *(Fact("output", f"{name} {kind}{_text(dims)}", "the graph", True) for name, (kind, dims) in outputs.items()),
+        Fact("format", f"ONNX, opset {_opset(model)}", f"written by {model.producer_name or 'an unnamed tool'}"),
+        Fact("input", f"{name} {dtype}{_text(shape)}", "the graph"),
+        *(Fact("output", f"{name} {kind}{_text(dims)}", "the graph") for name, (kind, dims) in outputs.items()),
     ]
     layout, channels, size = _image(model, name, shape, facts)
     found: dict[str, Any] = {"layout": layout, "channels": channels, "size_hw": size}
     if dtype == "uint8":
         found |= {"mean": (0.0,), "std": (1.0,)}
-        facts.append(Fact("scaling", "in the model", "its input is uint8: it scales pixels itself", True))
+        facts.append(Fact("scaling", "in the model", "its input is uint8: it scales pixels itself"))
     found |= _classifier(model, outputs, facts)
     found |= {key: value for key, value in metadata.settled(stated, facts).items() if found.get(key) is None}
     return Description(
@@ -178,7 +176,7 @@ def _image(
     layout: Layout | None = None
     if first != last:
         layout = "nchw" if first else "nhwc"
-        facts.append(Fact("layout", layout, f"the shape of {name}", True))
+        facts.append(Fact("layout", layout, f"the shape of {name}"))
     elif (operator := _first_operator(model, name)) in ("Conv", "Transpose"):
         layout = "nchw" if operator == "Conv" else "nhwc"
         facts.append(Fact("layout", layout, f"the first operator, {operator}", operator == "Conv", "--layout"))
@@ -186,7 +184,7 @@ def _image(
         return None, None, None
     height, width = shape[2:] if layout == "nchw" else shape[1:3]
     if height and width:
-        facts.append(Fact("input size", f"{height}x{width}", f"the shape of {name}", True))
+        facts.append(Fact("input size", f"{height}x{width}", f"the shape of {name}"))
     return layout, shape[1] if layout == "nchw" else shape[3], (height, width) if height and width else None
 
 
@@ -214,7 +212,7 @@ def _classifier(model: ModelProto, outputs: Mapping[str, TensorType], facts: lis
         facts.append(Fact("output read", name, f"one of {', '.join(scores)}", bool(preferred), "--output"))
     operator = _maker(model, name)
     if operator in ("Softmax", "Sigmoid", "HardSigmoid"):
-        facts.append(Fact("softmax", "in the model", f"its last operator is {operator}", True))
+        facts.append(Fact("softmax", "in the model", f"its last operator is {operator}"))
         activation = "none"
     else:
         facts.append(

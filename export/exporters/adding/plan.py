@@ -3,8 +3,6 @@
 They pass between the command, which has no framework, and the environments of the frameworks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -38,7 +36,7 @@ class Fact:
     what: str
     value: str
     source: str
-    sure: bool
+    sure: bool = True
     flag: str = ""
 
 

@@ -4,8 +4,6 @@ PyTorch's loader trusts them: it unpickles what the file says is pickled, loads 
 expressions of sizes as Python and executes guards. All of these are looked for in the archive before it is loaded.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import json

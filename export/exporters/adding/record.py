@@ -1,10 +1,7 @@
 """added.json, tracked beside an added model: where it came from and how its artefact is built again."""
 
-from __future__ import annotations
-
 import importlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +61,7 @@ def write(model_dir: Path, record: Record) -> None:
     replace_file(model_dir / FILENAME, (to_json(bare) + "\n").encode())
 
 
-def original(record: Record, environment: Mapping[str, str] = os.environ) -> Path:
+def original(record: Record) -> Path:
     """The file that a model is built from: in WEIGHTS_DIR, or where it was when it was added.
 
     Raises:
@@ -72,7 +69,7 @@ def original(record: Record, environment: Mapping[str, str] = os.environ) -> Pat
         WeightsInvalidError: it has another content.
     """
     name = Path(record.file).name
-    folder = environment.get(WEIGHTS_DIR)
+    folder = os.environ.get(WEIGHTS_DIR)
     places = [*([Path(folder).expanduser() / name] if folder else []), PROJECT / record.file]
     for place in places:
         if place.exists():

@@ -1,7 +1,5 @@
 """What is said of files that cannot be added: what they are, and how they become something that can."""
 
-from __future__ import annotations
-
 import pickletools
 import zipfile
 from collections.abc import Mapping

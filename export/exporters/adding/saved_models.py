@@ -1,7 +1,5 @@
 """SavedModels of users, with their variables beside the graph. See exporters.adding.formats."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

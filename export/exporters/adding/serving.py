@@ -1,7 +1,5 @@
 """An artefact's answers by the engines that Modelport's Triton backends use; no framework is needed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

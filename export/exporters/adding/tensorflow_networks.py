@@ -1,7 +1,5 @@
 """TensorFlow networks, of SavedModels and .keras files: they are looked at, and wrapped in a function."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ def described(network: Network, form: str, stated: Mapping[str, Any], hints: Hin
             f"the model takes {network.dtype}{_text(network.shape)}: export it for images [N,H,W,3] or windows "
             "[N,length] with a batch of any size"
         )
-    facts = [Fact("input", f"{network.name} {network.dtype}{_text(network.shape)}", "the signature", True)]
+    facts = [Fact("input", f"{network.name} {network.dtype}{_text(network.shape)}", "the signature")]
     found = _input(network, facts)
     settled = metadata.settled(stated, facts)
     found |= settled
@@ -53,7 +51,7 @@ def described(network: Network, form: str, stated: Mapping[str, Any], hints: Hin
     types: dict[str, TensorType] = {
         name: (value.dtype.name, (None, *value.shape[1:])) for name, value in outputs.items()
     }
-    facts += [Fact("output", f"{name} {kind}{_text(size)}", "its answer", True) for name, (kind, size) in types.items()]
+    facts += [Fact("output", f"{name} {kind}{_text(size)}", "its answer") for name, (kind, size) in types.items()]
     facts.append(fact)
     if len(dims) == 3:
         found |= _answers(outputs, facts)
@@ -79,12 +77,12 @@ def _input(network: Network, facts: list[Fact]) -> dict[str, Any]:
         return {}
     _, first, _, last = network.shape
     layout: Layout = "nchw" if first in (1, 3) and last not in (1, 3) else "nhwc"
-    facts.append(Fact("layout", layout, f"the shape of {network.name}", True))
+    facts.append(Fact("layout", layout, f"the shape of {network.name}"))
     height, width = network.shape[2:] if layout == "nchw" else network.shape[1:3]
     found: dict[str, Any] = {"layout": layout, "channels": (first if layout == "nchw" else last) or 3}
     if height and width:
         found["size_hw"] = (height, width)
-        facts.append(Fact("input size", f"{height}x{width}", f"the shape of {network.name}", True))
+        facts.append(Fact("input size", f"{height}x{width}", f"the shape of {network.name}"))
     else:
         facts.append(Fact("input size", "any", f"the shape of {network.name}", True, "--size"))
     found |= scaling(network, facts)
@@ -126,7 +124,7 @@ def _object_detection_head(outputs: Mapping[str, npt.NDArray[Any]]) -> Head:
         "pixels": False,
         "first_class": 1,
     }
-    fact = Fact("head", "TensorFlow's Object Detection API", f"outputs {', '.join(_DETECTION)}", True)
+    fact = Fact("head", "TensorFlow's Object Detection API", f"outputs {', '.join(_DETECTION)}")
     return Head("tf_od", options, 0, "stretch", (0.0,), (1.0,), "rgb", (fact,))
 
 

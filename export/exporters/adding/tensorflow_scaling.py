@@ -1,7 +1,5 @@
 """A TensorFlow network, and what its first operators say of how its pixels are scaled."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,7 +39,7 @@ class Network:
 def scaling(network: Network, facts: list[Fact]) -> dict[str, Any]:
     """The mean and std that pixels need before a network of images, as far as its first operators tell."""
     if network.dtype == "uint8":
-        facts.append(Fact("scaling", "in the model", "its input is uint8: it scales pixels itself", True))
+        facts.append(Fact("scaling", "in the model", "its input is uint8: it scales pixels itself"))
         return {"mean": (0.0,), "std": (1.0,)}
     first = _first_arithmetic(network)
     if first is None:
@@ -49,10 +47,10 @@ def scaling(network: Network, facts: list[Fact]) -> dict[str, Any]:
     what, factor, offset = first
     low, high = offset, 255 * factor + offset
     if abs(low) > 20 or max(abs(low), abs(high)) < 8:
-        facts.append(Fact("scaling", "in the model", f"its first operators scale pixels of 0..255 ({what})", True))
+        facts.append(Fact("scaling", "in the model", f"its first operators scale pixels of 0..255 ({what})"))
         return {"mean": (0.0,), "std": (1.0,)}
     if abs(factor + offset) < 8 and factor != 1:
-        facts.append(Fact("scaling", "0..1", f"its first operators scale pixels of 0..1 ({what})", True))
+        facts.append(Fact("scaling", "0..1", f"its first operators scale pixels of 0..1 ({what})"))
         return {"mean": (0.0,), "std": (255.0,)}
     return {}
 

@@ -1,7 +1,5 @@
 """PyTorch networks are called: what they take is found by trying, what they answer has names."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import warnings

@@ -1,7 +1,5 @@
 """PyTorch networks as ONNX graphs: detectors, whose heads are decoded there, and all that is no classifier."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """PyTorch networks, whatever file they are from: they are looked at, wrapped and traced."""
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 from collections.abc import Mapping
@@ -44,7 +42,7 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
         facts=(batches,),
     )
     if accepts.dtype in ("float16", "float64"):
-        value = Fact("precision", accepts.dtype, "found by trying: the artefact converts to and from it", True)
+        value = Fact("precision", accepts.dtype, "found by trying: the artefact converts to and from it")
         found = dataclasses.replace(found, facts=(*found.facts, value))
     if not image:
         return found
@@ -61,21 +59,21 @@ def described(network: Any, form: str, accepts: Accepted, metadata: Mapping[str,
     return torch_graphs.describe(network, found, accepts, hints)
 
 
-_FIXED = Fact("batches", "one input at a time", "the file states a batch of one", True)
+_FIXED = Fact("batches", "one input at a time", "the file states a batch of one")
 
 
 def _of_images(found: Description, accepts: Accepted) -> Description:
     height, width = accepts.shape[2:] if accepts.layout == "nchw" else accepts.shape[1:3]
-    facts = [Fact("layout", accepts.layout, "found by trying", True)]
+    facts = [Fact("layout", accepts.layout, "found by trying")]
     chosen = accepts.any_size and not accepts.stated
     if chosen:
         facts.append(Fact("input size", "any", "the network takes those that were tried", True, "--size"))
     else:
         source = "stated; the network takes others, too" if accepts.any_size else "the network takes no other"
-        facts.append(Fact("input size", f"{height}x{width}", source, True))
+        facts.append(Fact("input size", f"{height}x{width}", source))
     own = accepts.dtype == "uint8"
     if own:
-        facts.append(Fact("scaling", "in the model", "it takes UINT8: it scales pixels itself", True))
+        facts.append(Fact("scaling", "in the model", "it takes UINT8: it scales pixels itself"))
     return dataclasses.replace(
         found,
         layout=accepts.layout,

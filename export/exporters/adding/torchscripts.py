@@ -1,7 +1,5 @@
 """TorchScript files of users, such as torchvision's and Ultralytics' exports. See exporters.adding.formats."""
 
-from __future__ import annotations
-
 import dataclasses
 import zipfile
 from pathlib import Path

@@ -4,8 +4,6 @@ Sources: torchvision's models/detection: anchor_utils.py (DefaultBoxGenerator, A
 BoxLinearCoder), ssd.py, ssdlite.py, retinanet.py, fcos.py.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -14,22 +12,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head
+from exporters.adding.plan import Fact, Head
 from exporters.heads.evidence import Evidence
-from exporters.heads.family import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    LIKELY,
-    SETTLED,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    fact,
-    grid_cells,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values
+from exporters.heads.finding import IMAGENET_MEAN, IMAGENET_STD, Sure, grid_cells
 from exporters.heads.selection import Rows, floats
 from exporters.onnx_graph import Graph
 
@@ -74,12 +60,12 @@ def _find(name: Name, evidence: Evidence) -> Iterator[Match]:
         options["centres"] = centres.name
     mean, std = _SCALING[name]
     facts = (
-        fact("head", FAMILIES[name].title, f"outputs {logits.name} and {regression.name} of {rows} anchors"),
-        fact("scaling", "torchvision's for this network", "its transform, which is outside of this file", sure=False),
-        fact("anchors", "torchvision's defaults", "their number", sure=True),
+        Fact("head", FAMILIES[name].title, f"outputs {logits.name} and {regression.name} of {rows} anchors"),
+        Fact("scaling", "torchvision's for this network", "its transform, which is outside of this file", sure=False),
+        Fact("anchors", "torchvision's defaults", "their number", sure=True),
     )
     head = Head(name, options, width - background, "stretch", mean, std, "rgb", facts)
-    yield Match(SETTLED if named else LIKELY, head)
+    yield Match(Sure.SETTLED if named else Sure.LIKELY, head)
 
 
 def _count(name: Name, input_hw: InputHw) -> int:

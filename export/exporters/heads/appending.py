@@ -1,7 +1,5 @@
 """Model surgery: a detector's outputs are replaced by boxes, scores and classes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,30 +4,15 @@ YOLO-NAS (x1, y1, x2, y2 in pixels), YOLOv4's PyTorch exports (boxes [N,R,1,4] i
 [N,classes,R]), and SSDs with their box coding in the graph (0..1, with a first class for the background).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head, ResizeMode
+from exporters.adding.plan import Fact, Head, ResizeMode
 from exporters.heads.evidence import Evidence, Tensor
-from exporters.heads.family import (
-    LIKELY,
-    POSSIBLE,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    box_scale_wh,
-    fact,
-    is_pixels,
-    scale_fact,
-    within_unit,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values, box_scale_wh
+from exporters.heads.finding import Sure, is_pixels, scale_fact, within_unit
 from exporters.heads.selection import Rows, floats, xyxy
 from exporters.onnx_graph import Graph
 
@@ -56,17 +41,17 @@ def _find(evidence: Evidence) -> Iterator[Match]:
             "background": background,
         }
         facts = (
-            fact("head", _FAMILY.title, f"outputs {boxes.name} and {scores.name} of {rows} boxes and {width} scores"),
+            Fact("head", _FAMILY.title, f"outputs {boxes.name} and {scores.name} of {rows} boxes and {width} scores"),
             scale_fact(boxes, pixels),
-            fact("box layout", layout, "the boxes that it answers to noise", boxes.values is not None, "--head"),
-            fact(
+            Fact("box layout", layout, "the boxes that it answers to noise", boxes.values is not None, "--head"),
+            Fact(
                 "background",
                 "the first class" if background else "none",
                 reason,
                 flag="--head boxes_scores,background=true",
             ),
         )
-        confidence = LIKELY if boxes.values is not None else POSSIBLE
+        confidence = Sure.LIKELY if boxes.values is not None else Sure.POSSIBLE
         mode: ResizeMode = "stretch" if background or not pixels else "letterbox"
         yield Match(confidence, Head("boxes_scores", options, width - background, mode, (0.0,), (255.0,), "rgb", facts))
 

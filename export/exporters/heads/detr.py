@@ -4,35 +4,17 @@ DETR and Conditional DETR take the softmax over classes and a last one for "no o
 and RF-DETR take sigmoids. Ultralytics' RT-DETR answers one table with scores. Their deployed form is among `lists`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head
+from exporters.adding.plan import Fact, Head
 from exporters.heads import tables
 from exporters.heads.evidence import Evidence, Tensor
-from exporters.heads.family import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    LIKELY,
-    POSSIBLE,
-    SETTLED,
-    UNLIKELY,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    fact,
-    is_pixels,
-    stride_sets,
-    within_unit,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values
+from exporters.heads.finding import IMAGENET_MEAN, IMAGENET_STD, Sure, is_pixels, stride_sets, within_unit
 from exporters.heads.selection import Rows, floats, xyxy
 from exporters.onnx_graph import Graph
 
@@ -56,24 +38,24 @@ def _find(no_object: bool, evidence: Evidence) -> Iterator[Match]:
     if queries is None or width is None or width <= no_object:
         return
     likely, reason = _has_no_object(logits, evidence.labels)
-    confidence = LIKELY if likely == no_object else UNLIKELY
+    confidence = Sure.LIKELY if likely == no_object else Sure.UNLIKELY
     if likely is None:
-        confidence = POSSIBLE
+        confidence = Sure.POSSIBLE
     if evidence.labels and evidence.labels == width - no_object:
-        confidence = SETTLED
+        confidence = Sure.SETTLED
     rfdetr = boxes.called == "dets"
     name = "detr" if no_object else "rtdetr"
     scaled = no_object or rfdetr
     facts = (
-        fact("head", FAMILIES[name].title, f"outputs {logits.name} [N,{queries},{width}] and {boxes.name}"),
-        fact(
+        Fact("head", FAMILIES[name].title, f"outputs {logits.name} [N,{queries},{width}] and {boxes.name}"),
+        Fact(
             "activation",
             "softmax and no object" if no_object else "sigmoid",
             reason,
             likely is not None,
             f"--head {name}",
         ),
-        fact("scaling", "ImageNet's" if scaled else "0..1", "the family's usual one", sure=False),
+        Fact("scaling", "ImageNet's" if scaled else "0..1", "the family's usual one", sure=False),
     )
     options = {"logits": logits.name, "boxes": boxes.name, "rows": queries, "classes": width - no_object}
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if scaled else ((0.0,), (255.0,))
@@ -126,10 +108,12 @@ def _find_table(evidence: Evidence) -> Iterator[Match]:
         if table.transposed or classes < 1 or table.rows > 1000 or within_unit(table.column(0)) is False:
             continue
         seen = f"output {table.tensor.name} has 4 + {classes} values for each of {table.rows} queries"
-        confidence = SETTLED if told else POSSIBLE if boxes is not None and not is_pixels(boxes) else UNLIKELY
+        confidence = (
+            Sure.SETTLED if told else Sure.POSSIBLE if boxes is not None and not is_pixels(boxes) else Sure.UNLIKELY
+        )
         if stride_sets(evidence, table.rows) and not told:
-            confidence = UNLIKELY
-        facts = (fact("head", FAMILIES["rtdetr_table"].title, seen),)
+            confidence = Sure.UNLIKELY
+        facts = (Fact("head", FAMILIES["rtdetr_table"].title, seen),)
         options = table.options(classes, pixels=False)
         yield Match(confidence, Head("rtdetr_table", options, classes, "stretch", (0.0,), (255.0,), "rgb", facts))
 

@@ -4,32 +4,15 @@
 PaddleDetection's [K,6]: class, score, box. Both lists hold one image here, as nothing else says how many there were.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head
+from exporters.adding.plan import Fact, Head
 from exporters.heads.evidence import Evidence, Tensor
-from exporters.heads.family import (
-    LIKELY,
-    POSSIBLE,
-    SETTLED,
-    UNLIKELY,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    box_scale_wh,
-    fact,
-    is_pixels,
-    scale_fact,
-    stride_sets,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values, box_scale_wh
+from exporters.heads.finding import Sure, is_pixels, scale_fact, stride_sets
 from exporters.heads.selection import Listed, floats, xyxy
 from exporters.onnx_graph import Graph
 
@@ -50,18 +33,18 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         if shape[-1] == 7 and len(shape) == 3:  # boxes with angles
             continue
         order, confidence = _order(tensor)
-        if len(shape) == 2 and confidence == UNLIKELY:  # a row for each image, as of a classifier
+        if len(shape) == 2 and confidence == Sure.UNLIKELY:  # a row for each image, as of a classifier
             continue
         stated = evidence.told("end2end") == "true" or "'nms': true" in evidence.told("args")
         detects = "ultralytics" in evidence.told("author")
         if (
-            confidence < LIKELY
+            confidence < Sure.LIKELY
             and len(shape) == 3
             and stride_sets(evidence, shape[1]) + stride_sets(evidence, shape[1], anchors=3)
         ):
-            confidence = UNLIKELY
-        if detects and (stated or confidence >= POSSIBLE):
-            confidence = SETTLED
+            confidence = Sure.UNLIKELY
+        if detects and (stated or confidence >= Sure.POSSIBLE):
+            confidence = Sure.SETTLED
         values = tensor.values
         start = _COLUMNS[order][0]
         pixels = is_pixels(None if values is None or not values.size else values[..., start : start + 4])
@@ -69,7 +52,7 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         if len(shape) == 2:  # boxes of all images in one list
             options["max_batch_size"] = 1
         facts = (
-            fact("head", _FAMILY.title, f"output {tensor.name} has {shape[-1]} values for each of its boxes ({order})"),
+            Fact("head", _FAMILY.title, f"output {tensor.name} has {shape[-1]} values for each of its boxes ({order})"),
             scale_fact(tensor, pixels),
         )
         yield Match(confidence, Head("end_to_end", options, 0, "letterbox", (0.0,), (255.0,), "rgb", facts))
@@ -80,16 +63,16 @@ def _order(tensor: Tensor) -> tuple[str, float]:
     if tensor.shape[-1] == 7:
         rows = np.zeros((0, 7)) if tensor.values is None else tensor.values.reshape(-1, 7).astype(np.float64)
         fits = not len(rows) or (_are_classes(rows[:, 0]) and _are_classes(rows[:, 5]) and _are_scores(rows[:, 6]))
-        return "image,box,class,score", LIKELY if fits else UNLIKELY
+        return "image,box,class,score", Sure.LIKELY if fits else Sure.UNLIKELY
     usual = "box,score,class" if len(tensor.shape) == 3 else "class,score,box"
     if tensor.values is None or not tensor.values.size:
-        return usual, POSSIBLE
+        return usual, Sure.POSSIBLE
     rows = tensor.values.reshape(-1, 6).astype(np.float64)
     for order in (usual, *_COLUMNS):
         _, score, label = _COLUMNS[order]
         if score < 6 and _are_scores(rows[:, score]) and _are_classes(rows[:, label]):
-            return order, LIKELY if np.ptp(rows) > 0 else POSSIBLE
-    return usual, UNLIKELY
+            return order, Sure.LIKELY if np.ptp(rows) > 0 else Sure.POSSIBLE
+    return usual, Sure.UNLIKELY
 
 
 def _are_scores(values: npt.NDArray[np.float64]) -> bool:

@@ -1,7 +1,5 @@
 """What is known of a detector's outputs: their names, types and shapes, and what they answer to noise."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Object Detection API (detection_boxes as y1, x1, y2, x2 in 0..1, classes from 1)
 EfficientNMS, and RT-DETR and D-FINE as they are deployed: their input orig_target_sizes scales the boxes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -14,20 +12,8 @@ import numpy as np
 
 from exporters.adding.plan import Fact, Head, ResizeMode
 from exporters.heads.evidence import Evidence, Tensor, is_sizes
-from exporters.heads.family import (
-    LIKELY,
-    SETTLED,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    box_scale_wh,
-    fact,
-    is_pixels,
-    scale_fact,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values, box_scale_wh
+from exporters.heads.finding import Sure, is_pixels, scale_fact
 from exporters.heads.selection import Listed, floats, xyxy
 from exporters.onnx_graph import Graph
 
@@ -75,9 +61,9 @@ _FORMS: Mapping[str, _Form] = {
 def _find(name: str, evidence: Evidence) -> Iterator[Match]:
     form = _FORMS[name]
     tensors = [evidence.output(*names) for names in (form.boxes, form.scores, form.classes)]
-    confidence = SETTLED
+    confidence = Sure.SETTLED
     if name == "torchvision" and None in tensors:
-        tensors, confidence = list(_by_type(evidence)), LIKELY
+        tensors, confidence = list(_by_type(evidence)), Sure.LIKELY
     if len(tensors) != 3 or not all(tensors):
         return
     boxes, scores, classes = (tensor for tensor in tensors if tensor)
@@ -103,14 +89,14 @@ def _find(name: str, evidence: Evidence) -> Iterator[Match]:
         options["max_batch_size"] = 1
     scaling = (0.0,), (1.0 if form.scales_itself else 255.0,)
     names = ", ".join(tensor.name for tensor in (boxes, scores, classes))
-    facts: list[Fact] = [fact("head", FAMILIES[name].title, f"outputs {names}")]
+    facts: list[Fact] = [Fact("head", FAMILIES[name].title, f"outputs {names}")]
     if name != "tf_od":
-        facts.append(scale_fact(boxes, pixels) if not sizes else fact("boxes", "pixels", "input orig_target_sizes"))
+        facts.append(scale_fact(boxes, pixels) if not sizes else Fact("boxes", "pixels", "input orig_target_sizes"))
     first = (
         "the first label is class 1; class 0 is the background" if form.first_class else "the first label is class 0"
     )
     facts.append(
-        fact(
+        Fact(
             "classes",
             first,
             f"{FAMILIES[name].title}'s own",

@@ -1,7 +1,5 @@
 """Which head the outputs of a detector are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

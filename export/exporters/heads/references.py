@@ -1,7 +1,5 @@
 """Naive references: the outputs of the original model, decoded in plain Python."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Models whose outputs are more than boxes: what they are, and how a detector is made of them."""
 
-from __future__ import annotations
-
 from exporters.heads.evidence import Evidence, Tensor
 from exporters.heads.tables import tables
 

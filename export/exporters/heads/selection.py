@@ -3,8 +3,6 @@
 All tensors are FP32; boxes are x1, y1, x2, y2 in 0..1 of the model's input. Only operators of opset 11 are used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The table of heads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from exporters.heads import anchored, boxes_scores, detr, end_to_end, lists, yolov3, yolov5, yolov8, yolox

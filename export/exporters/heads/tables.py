@@ -1,7 +1,5 @@
 """Outputs that are one table with a row for each box: what YOLOv5, YOLOv8, YOLOX and Ultralytics' RT-DETR share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head
+from exporters.adding.plan import Fact, Head
 from exporters.heads.evidence import Evidence, Tensor
-from exporters.heads.family import (
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    box_scale_wh,
-    fact,
-    scale_fact,
-    within_unit,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values, box_scale_wh
+from exporters.heads.finding import scale_fact, within_unit
 from exporters.heads.selection import Rows, floats, xyxy
 from exporters.onnx_graph import Graph
 
@@ -112,7 +100,7 @@ def reference(outputs: Values, options: Options, input_hw: InputHw, objectness: 
 
 def match(confidence: float, name: str, family: Family, table: Table, classes: int, seen: str, **options: Any) -> Match:
     """A head of this form: images in a letterbox, RGB, 0..1."""
-    facts = [fact("head", family.title, f"output {table.tensor.name} has {seen}")]
+    facts = [Fact("head", family.title, f"output {table.tensor.name} has {seen}")]
     if "pixels" in options:
         facts.append(scale_fact(table.tensor, options["pixels"]))
     return Match(

@@ -3,8 +3,6 @@
 Sources: get_yolo_box in Darknet's yolo_layer.c; Detect.forward in YOLOv5's models/yolo.py.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -13,23 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head
+from exporters.adding.plan import Fact, Head
 from exporters.darknet.graph import corners, places, rows_of
 from exporters.darknet.layers import Shape, Yolo
 from exporters.errors import UnclearModelError
 from exporters.heads.evidence import Evidence, Tensor
-from exporters.heads.family import (
-    POSSIBLE,
-    UNLIKELY,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    fact,
-    within_unit,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values
+from exporters.heads.finding import Sure, within_unit
 from exporters.heads.selection import Rows, floats
 from exporters.onnx_graph import Graph
 
@@ -68,7 +56,7 @@ def _find(name: str, evidence: Evidence) -> Iterator[Match]:
         anchors = known if len(known) == 2 * per_cell * len(outputs) else ()
         decoded = any(len(tensor.shape) == 3 and tensor.dtype.kind == "f" for tensor in evidence.outputs)
         usual = ("v" in layout.split(",")) == (name == "yolov5_raw") and name != "yolov4"
-        confidence = UNLIKELY if decoded else POSSIBLE + 0.2 if usual else POSSIBLE - 0.1
+        confidence = Sure.UNLIKELY if decoded else Sure.POSSIBLE + 0.2 if usual else Sure.POSSIBLE - 0.1
         activated = name == "yolov5_raw" and all(within_unit(tensor.values) for tensor in outputs)
         options: dict[str, Any] = {
             "outputs": [tensor.name for tensor in outputs],
@@ -86,12 +74,12 @@ def _find(name: str, evidence: Evidence) -> Iterator[Match]:
         shape = f"{len(outputs)} outputs of {cell} at strides {_listed(strides)}"
         told = _listed(anchors) if anchors else "not known for these grids"
         facts = [
-            fact("head", FAMILIES[name].title, shape, flag="--head"),
-            fact("anchors", told, "those for COCO", sure=False, flag=f"--head {name},anchors=10/13/16/30/..."),
+            Fact("head", FAMILIES[name].title, shape, flag="--head"),
+            Fact("anchors", told, "those for COCO", sure=False, flag=f"--head {name},anchors=10/13/16/30/..."),
         ]
         if name == "yolov4":
             scales = _listed(options["scale_x_y"])
-            facts.append(fact("scale_x_y", scales, "YOLOv4's cfg", False, f"--head {name},scale_x_y=1.2/1.1/1.05"))
+            facts.append(Fact("scale_x_y", scales, "YOLOv4's cfg", False, f"--head {name},scale_x_y=1.2/1.1/1.05"))
         yield Match(confidence, Head(name, options, width - 5, "letterbox", (0.0,), (255.0,), "rgb", tuple(facts)))
 
 

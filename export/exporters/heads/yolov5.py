@@ -3,8 +3,6 @@
 v6 has one box for each cell, whose objectness is 1, where v5 and v7 have three.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 
@@ -12,16 +10,8 @@ import numpy as np
 
 from exporters.heads import tables
 from exporters.heads.evidence import Evidence
-from exporters.heads.family import (
-    LIKELY,
-    POSSIBLE,
-    SETTLED,
-    UNLIKELY,
-    Family,
-    Match,
-    is_pixels,
-    stride_sets,
-)
+from exporters.heads.family import Family, Match
+from exporters.heads.finding import Sure, is_pixels, stride_sets
 
 
 def _find(evidence: Evidence) -> Iterator[Match]:
@@ -31,15 +21,15 @@ def _find(evidence: Evidence) -> Iterator[Match]:
             continue
         seen = f"5 + {classes} values for each of {table.rows} boxes"
         objectness = table.column(4, 5)
-        confidence = UNLIKELY
+        confidence = Sure.UNLIKELY
         if strides := stride_sets(evidence, table.rows, anchors=3):
-            confidence, seen = LIKELY, f"{seen}, three for each cell at strides {', '.join(map(str, strides[0]))}"
+            confidence, seen = Sure.LIKELY, f"{seen}, three for each cell at strides {', '.join(map(str, strides[0]))}"
         elif stride_sets(evidence, table.rows) and objectness is not None and np.allclose(objectness, 1):
-            confidence, seen = SETTLED, f"{seen}, whose objectness is 1, as YOLOv6's"
+            confidence, seen = Sure.SETTLED, f"{seen}, whose objectness is 1, as YOLOv6's"
         elif table.rows > max(1000, table.columns) and evidence.input_hw is None:
-            confidence = POSSIBLE
-        if "yolov5" in evidence.told("description") + evidence.told("docs") and confidence == LIKELY:
-            confidence = SETTLED
+            confidence = Sure.POSSIBLE
+        if "yolov5" in evidence.told("description") + evidence.told("docs") and confidence == Sure.LIKELY:
+            confidence = Sure.SETTLED
         yield tables.match(confidence, "yolov5", _FAMILY, table, classes, seen, pixels=is_pixels(table.column(0, 4)))
 
 

@@ -3,23 +3,13 @@
 Ultralytics' YOLOv3u and v5u answer the same, as do exports of v10 without its last step. Some tools turn the table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 
 from exporters.heads import tables
 from exporters.heads.evidence import Evidence
-from exporters.heads.family import (
-    LIKELY,
-    POSSIBLE,
-    SETTLED,
-    UNLIKELY,
-    Family,
-    Match,
-    is_pixels,
-    stride_sets,
-)
+from exporters.heads.family import Family, Match
+from exporters.heads.finding import Sure, is_pixels, stride_sets
 
 
 def _find(evidence: Evidence) -> Iterator[Match]:
@@ -28,13 +18,13 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         if classes < 1 or not tables.is_decoded(table):
             continue
         seen = f"4 + {classes} values for each of {table.rows} boxes"
-        confidence = UNLIKELY
+        confidence = Sure.UNLIKELY
         if table.transposed and (strides or table.rows > table.columns):
-            confidence = LIKELY if strides else POSSIBLE
+            confidence = Sure.LIKELY if strides else Sure.POSSIBLE
         elif strides:
-            confidence = POSSIBLE - 0.05  # YOLOX has tables of this form
-        if "ultralytics" in evidence.told("author") and classes == evidence.labels and confidence > UNLIKELY:
-            confidence, seen = SETTLED, f"{seen}, and Ultralytics' metadata, which has {classes} names"
+            confidence = Sure.POSSIBLE - 0.05  # YOLOX has tables of this form
+        if "ultralytics" in evidence.told("author") and classes == evidence.labels and confidence > Sure.UNLIKELY:
+            confidence, seen = Sure.SETTLED, f"{seen}, and Ultralytics' metadata, which has {classes} names"
         yield tables.match(confidence, "yolov8", _FAMILY, table, classes, seen, pixels=is_pixels(table.column(0, 4)))
 
 

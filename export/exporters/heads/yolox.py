@@ -3,31 +3,17 @@
 Source: YOLOX's demo_utils.py (demo_postprocess); its own letterbox puts the image into the upper left corner.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from exporters.adding.plan import Head
+from exporters.adding.plan import Fact, Head
 from exporters.heads import tables
 from exporters.heads.evidence import Evidence
-from exporters.heads.family import (
-    POSSIBLE,
-    SETTLED,
-    UNLIKELY,
-    Candidates,
-    Family,
-    InputHw,
-    Match,
-    Options,
-    Values,
-    fact,
-    stride_sets,
-    within_unit,
-)
+from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values
+from exporters.heads.finding import Sure, stride_sets, within_unit
 from exporters.heads.selection import Rows, xyxy
 from exporters.onnx_graph import Graph
 
@@ -38,20 +24,20 @@ def _find(evidence: Evidence) -> Iterator[Match]:
         if table.transposed or classes < 1 or not strides or within_unit(table.column(4)) is False:
             continue
         decoded = is_decoded(table, strides[0], evidence.input_hw or (0, 0))
-        confidence = POSSIBLE if decoded is not False else SETTLED - 0.05
+        confidence = Sure.POSSIBLE if decoded is not False else Sure.SETTLED - 0.05
         if evidence.metadata.get("author") and "ultralytics" in evidence.told("author"):
-            confidence = UNLIKELY
+            confidence = Sure.UNLIKELY
         steps = ", ".join(map(str, strides[0]))
         seen = f"output {table.tensor.name} has 5 + {classes} values for each cell at strides {steps}"
         form = "boxes in pixels" if decoded else "offsets from cells"
         source = "the boxes that it answers to noise" if decoded is not None else "the usual one"
         facts = (
-            fact("head", _FAMILY.title, seen),
-            fact(
+            Fact("head", _FAMILY.title, seen),
+            Fact(
                 "boxes", form, source, decoded is not None, "" if decoded is not None else "--head yolox,decoded=true"
             ),
-            fact("scaling", "BGR, 0..255", "YOLOX's own", sure=False),
-            fact("resize", "letterbox, in the middle", "YOLOX's own is in the upper left corner"),
+            Fact("scaling", "BGR, 0..255", "YOLOX's own", sure=False),
+            Fact("resize", "letterbox, in the middle", "YOLOX's own is in the upper left corner"),
         )
         options = table.options(classes, strides=list(strides[0]), decoded=bool(decoded))
         yield Match(confidence, Head("yolox", options, classes, "letterbox", (0.0,), (1.0,), "bgr", facts))

@@ -18,9 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="modelport train", description=__doc__)
     parser.add_argument("model", choices=MODELS)
     parser.add_argument(
-        "--data",
-        type=Path,
-        help="your data: a folder (mnist, cars), a CSV file (anomaly, cars) or annotations (cars)",
+        "--data", type=Path, help="your data: a folder (mnist, cars), a CSV file (anomaly, cars) or annotations (cars)"
     )
     parser.add_argument("--column", help="anomaly: column of the CSV file")
     parser.add_argument("--epochs", type=int, help="at most; training stops earlier when it no longer helps")

@@ -5,8 +5,6 @@ process took and that others took meanwhile, so that a run on a busy machine can
 early, with a report.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json
@@ -17,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from modelport.arguments import errors_in_one_line, names
 from modelport.environment import ROOT, SetupError
 from modelport.measure.bench import machine, memory, photos, plots
 from modelport.measure.bench.cases import CASES, DEFAULT, GRPC
@@ -32,6 +31,7 @@ STEADY = 1.15  # by how much the time of the same arithmetic may vary
 PROTOCOLS = ("raw body", "V1", "V2", GRPC, "own")
 
 
+@errors_in_one_line(interrupted="ended early")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -40,24 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = machine.facts()
     print(f"{facts['cores']} cores, {facts['cpu']}; load before: {facts['load_before']}; commit {facts['commit']}")
     began = time.monotonic()
-    try:
-        code = _speed(options, folder, facts) if "speed" in options.only else 0
-        if not code and "photos" in options.only:
-            found = photos.compare(options.rounds, options.seconds)
-            (folder / "photos.json").write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
-            print("", *(one.line() for one in found), sep="\n", flush=True)
-        if not code and "memory" in options.only:
-            print()
-            with (folder / "memory.txt").open("w") as file:
-                for text in memory.measure(options.soak):
-                    print(text, flush=True)
-                    print(text, file=file, flush=True)
-    except (BenchError, SetupError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("ended early", file=sys.stderr)
-        return 130
+    code = _speed(options, folder, facts) if "speed" in options.only else 0
+    if not code and "photos" in options.only:
+        found = photos.compare(options.rounds, options.seconds)
+        (folder / "photos.json").write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
+        print("", *(one.line() for one in found), sep="\n", flush=True)
+    if not code and "memory" in options.only:
+        print()
+        with (folder / "memory.txt").open("w") as file:
+            for text in memory.measure():
+                print(text, flush=True)
+                print(text, file=file, flush=True)
     print(f"\n{time.monotonic() - began:.0f} s; {folder}")
     return code
 
@@ -115,7 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--concurrency", type=_numbers, default=(1, 2, 4, 8, 16, 32), help="(default: 1,2,4,8,16,32)")
     add("--rounds", type=int, default=3, help="the result is their median (default: %(default)s)")
     add("--seconds", type=float, default=2.0, help="per measurement and round, at least (default: %(default)s)")
-    add("--soak", type=int, default=0, metavar="N", help="send N mixed requests and measure the transformer's growth")
     add("--against", metavar="COMMIT|last", help="print the change since an earlier run")
     add("--out", type=Path, default=ROOT / "build" / "bench", help="folder (default: build/bench)")
     return parser
@@ -123,11 +115,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     def parse(text: str) -> tuple[str, ...]:
-        names = tuple(name.strip() for name in text.split(","))
-        unknown = [name for name in names if name not in known]
+        chosen = names(text)
+        unknown = [name for name in chosen if name not in known] or ([] if chosen else [text])
         if unknown:
             raise argparse.ArgumentTypeError(f"{unknown[0]!r}: choose from {', '.join(known)}")
-        return names
+        return chosen
 
     return parse
 

@@ -1,11 +1,10 @@
 """The arithmetic of a measurement: percentiles, medians over rounds, ratios."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 # A server is saturated from the least concurrency with this share of its highest throughput.
 NEAR_BEST = 0.95
@@ -35,7 +34,7 @@ class Spread:
     iqr: float
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Spread:
+    def of(cls, values: Iterable[float]) -> Self:
         """Median and interquartile range, without nan."""
         known = [value for value in values if not math.isnan(value)]
         if not known:

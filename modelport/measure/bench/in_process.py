@@ -1,7 +1,5 @@
 """The upper bound: as many processes with the model as Triton has instances, all at the same time."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -15,10 +13,11 @@ from google.protobuf.json_format import MessageToJson
 
 from modelport.environment import ROOT
 from modelport.exporting import FRAMEWORK, framework_python
-from modelport.measure.bench.cases import REPOSITORY, Case
+from modelport.measure.bench.cases import Case
 from modelport.measure.bench.figures import Point
 from modelport.measure.bench.measuring import BenchError, Report, point
 from modelport.releases.gate.configs import read_config
+from modelport.samples import REPOSITORY
 
 
 def instances(case: Case) -> int:
@@ -62,12 +61,7 @@ def _together(model: str, what: str, count: int, seconds: float) -> Report:
         workers = []
         for _ in range(count):
             worker = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=ROOT,
-                text=True,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, text=True
             )
             ending.callback(worker.communicate)
             ending.callback(worker.kill)

@@ -1,15 +1,12 @@
 """The machine and the versions of a measurement."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from modelport.environment import ROOT, installed_version
+from modelport.environment import git, installed_version
 
 _SERVING = ("kserve", "tritonclient", "onnxruntime", "openvino", "opencv-python-headless", "numpy", "uvicorn", "uvloop")
 _PACKAGES = (*_SERVING, "torch", "tensorflow-cpu", "keras", "flask", "gunicorn")
@@ -30,15 +27,10 @@ def facts() -> dict[str, Any]:
 
 def commit() -> str:
     """The commit of this checkout, with a plus if files differ from it."""
-    head = _git("rev-parse", "--short=12", "HEAD") or "unknown"
-    return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    head = git("rev-parse", "--short=12", "HEAD") or "unknown"
+    return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def full_commit(name: str) -> str:
     """The commit that a revision names, in the form of `commit`."""
-    return _git("rev-parse", "--short=12", name)
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return git("rev-parse", "--short=12", name)

@@ -1,12 +1,11 @@
 """One measurement: a load from a process of its own, and the processor time that it cost the server."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelport.environment import CommandError
 from modelport.measure.bench.figures import Point, percentile
 from modelport.measure.generator.load import GeneratorError, RunningLoad, Window
 from modelport.measure.generator.load import Load as GeneratorLoad
@@ -17,7 +16,7 @@ WARM_UP_S = 0.5
 _STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 
-class BenchError(Exception):
+class BenchError(CommandError):
     """The run cannot continue; the message says why."""
 
 

@@ -1,8 +1,7 @@
-"""Memory of the whole stack, sizes of artefacts, time to ready, and the growth of the transformer."""
-
-from __future__ import annotations
+"""Memory of the whole stack, sizes of artefacts, and time to ready."""
 
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,16 +12,16 @@ import psutil
 
 from exporters.table import table
 from modelport.measure.bench import servers
-from modelport.measure.bench.cases import CASES, REPOSITORY, requests
+from modelport.measure.bench.cases import CASES, requests
 from modelport.measure.bench.measuring import Load, call
+from modelport.samples import REPOSITORY
 from modelport.services import choose
 from modelport.stack.server import free_ports
 from modelport.stack.transformer_server import TransformerServer, TransformerSettings
 
 MB = 2**20
-TRANSFORMER_MB, STACK_MB, ANSWER_S, GROWTH = 200, 4096, 3.0, 0.05
-# Growth is measured from the memory after this many requests.
-SETTLED = 2000
+TRANSFORMER_MB, STACK_MB, ANSWER_S = 200, 4096, 3.0
+SETTLED = 2000  # requests before memory is measured
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,8 @@ def artefacts() -> list[tuple[str, float]]:
     return sizes
 
 
-def measure(soak: int) -> Iterator[str]:
-    """Measure the stack with all services; yields lines of text.
-
-    Args:
-        soak: how many requests of all services to send, in turn.
-    """
+def measure() -> Iterator[str]:
+    """Measure the stack with all services; yields lines of text."""
     port, _, triton, *_ = free_ports(5)
     command = [
         sys.executable,
@@ -81,14 +76,6 @@ def measure(soak: int) -> Iterator[str]:
         yield f"transformer, Triton up: ready after {start_s:.1f} s ({_word(start_s <= ANSWER_S)}, goal {ANSWER_S:g} s)"
         _mixed(port, SETTLED)
         yield from _held_lines()
-        if soak:
-            before = _transformer_mb()
-            began, failed = time.monotonic(), _mixed(port, soak)
-            growth = _transformer_mb() / before - 1
-            yield (
-                f"{soak} mixed requests in {time.monotonic() - began:.0f} s, {failed} failed: the transformer grew by "
-                f"{growth:+.1%} from {before:.0f} MB ({_word(growth < GROWTH)}, goal < {GROWTH:.0%})"
-            )
 
 
 def transformer_start_s(triton_port: int) -> float:
@@ -120,23 +107,15 @@ def _held_lines() -> Iterator[str]:
     yield table([("artefact", "MB"), *[(name, f"{size:.1f}") for name, size in artefacts()]])
 
 
-def _mixed(port: int, count: int) -> int:
-    """Send requests to every service by every protocol in turn; returns how many failed."""
+def _mixed(port: int, count: int) -> None:
+    """Send requests to every service by every protocol in turn."""
     kinds = [
         (p, r) for name in ("detector", "lite0", "cars", "digits", "anomaly") for p, r in requests(CASES[name]).items()
     ]
-    failed = sent = 0
-    turn = 0
+    sent, turns = 0, itertools.cycle(kinds)
     while sent < count:
-        protocol, request = kinds[turn % len(kinds)]
-        report = call(port, Load(protocol, request, 8, 2.0))
-        answered, bad = len(report.latencies_s), sum(report.failed.values())
-        sent, failed, turn = sent + answered + bad, failed + bad, turn + 1
-    return failed
-
-
-def _transformer_mb() -> float:
-    return sum(one.rss_mb for one in held() if one.what == "transformer")
+        report = call(port, Load(*next(turns), 8, 2.0))
+        sent += len(report.latencies_s) + sum(report.failed.values())
 
 
 def _what(command: Sequence[str]) -> str:

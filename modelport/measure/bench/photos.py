@@ -1,8 +1,5 @@
 """A large photo compared with a small one: the additional cost, and whether the answers agree."""
 
-from __future__ import annotations
-
-import http.client
 import json
 import statistics
 from collections.abc import Sequence
@@ -17,7 +14,7 @@ from modelport.measure.bench import servers
 from modelport.measure.bench.cases import CASES, JPEG, LARGE, VGA, photo
 from modelport.measure.bench.measuring import Load, measure
 from modelport.measure.generator.requests import Request
-from modelport.stack.server import LOOPBACK
+from modelport.stack.server import exchange
 
 GOAL_MS, GOAL_IOU = 25.0, 0.9
 PATH = "/v1/models/detector:predict"
@@ -76,13 +73,9 @@ def _agreement(small: Sequence[dict[str, Any]], large: Sequence[dict[str, Any]])
 
 
 def _detections(port: int, request: Request) -> list[dict[str, Any]]:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
-    try:
-        connection.request("POST", request.path, request.body, dict(request.headers))
-        detections: list[dict[str, Any]] = json.loads(connection.getresponse().read())["predictions"][0]["detections"]
-        return detections
-    finally:
-        connection.close()
+    _, answer = exchange(port, request.path, request.body, request.headers, timeout_s=60)
+    detections: list[dict[str, Any]] = json.loads(answer)["predictions"][0]["detections"]
+    return detections
 
 
 def _boxes(detections: Sequence[dict[str, Any]], size_wh: tuple[int, int]) -> npt.NDArray[np.float32]:

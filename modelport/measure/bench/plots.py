@@ -1,7 +1,5 @@
 """Plots: throughput and latency over concurrency, and one request by stage."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

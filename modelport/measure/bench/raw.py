@@ -6,8 +6,6 @@ where CONFIG is config.pbtxt as JSON, since Triton's protobuf classes cannot be 
 model, prints "ready", reads a line with the seconds to run, runs, and prints a report in JSON.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -25,8 +23,9 @@ from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.settings import Limits
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.task import Answered
-from modelport.measure.bench.cases import CASES, REPOSITORY, instance
+from modelport.measure.bench.cases import CASES, instance
 from modelport.measure.metering import Meter, pace_ms
+from modelport.samples import REPOSITORY
 from modelport.services import choose
 
 Run = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]

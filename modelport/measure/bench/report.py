@@ -1,7 +1,5 @@
 """Output: tables, results.json and the history of runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

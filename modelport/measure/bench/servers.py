@@ -1,14 +1,12 @@
 """The servers that are measured, each a child process within a block."""
 
-from __future__ import annotations
-
 import contextlib
-import http.client
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -17,11 +15,12 @@ import psutil
 from exporters.catalog import MODELS
 from modelport.environment import ROOT
 from modelport.exporting import FRAMEWORK, framework_python
-from modelport.measure.bench.cases import CASES, REPOSITORY, Case, instance, own_request, requests
+from modelport.measure.bench.cases import CASES, Case, instance, own_request, requests
 from modelport.measure.bench.measuring import BenchError
 from modelport.measure.generator.requests import Request
+from modelport.samples import REPOSITORY
 from modelport.stack.guarded_process import GuardedProcess
-from modelport.stack.server import LOOPBACK, free_ports
+from modelport.stack.server import LOOPBACK, exchange, free_ports
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
@@ -64,14 +63,10 @@ class Served:
     def _answers(self) -> bool:
         if isinstance(self._first, str):
             return self._first in self.process.log()
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
-        try:
-            connection.request("POST", self._first.path, self._first.body, dict(self._first.headers))
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        with contextlib.suppress(OSError):
+            first = self._first
+            return exchange(self.port, first.path, first.body, first.headers, timeout_s=60)[0] == HTTPStatus.OK
+        return False
 
 
 def ours(name: str, case: Case) -> Served:

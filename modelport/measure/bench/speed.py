@@ -1,7 +1,5 @@
 """All systems of a case in turn, over several rounds, in an order that alternates."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

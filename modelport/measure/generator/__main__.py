@@ -6,8 +6,6 @@ Reads a load from the first line of standard input, prints a line when it begins
 report in JSON. A load without a window ends when standard input does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import itertools

@@ -1,7 +1,5 @@
 """One caller: sends one request at a time and reports its outcome."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import ssl

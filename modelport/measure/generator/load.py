@@ -1,7 +1,5 @@
 """A load, and the process that sends it."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import json
@@ -10,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from modelport.measure.generator.requests import Record, Request
 from modelport.measure.metering import Used
@@ -69,7 +67,7 @@ class Load:
         return json.dumps(document)
 
     @classmethod
-    def from_json(cls, text: str) -> Load:
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
         document = json.loads(text)
         requests = tuple(Request(**one | {"body": base64.b64decode(one["body"])}) for one in document["requests"])
@@ -94,7 +92,7 @@ class Report:
     pace_ms: float
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Report:
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read what the process printed."""
         records = [Record(*record) for record in document["records"]]
         return cls(records, document["seconds"], Used(**document["used"]), document["pace_ms"])

@@ -1,7 +1,5 @@
 """Requests of a load, and their outcomes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

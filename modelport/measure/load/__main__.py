@@ -4,16 +4,13 @@ ramp: users are added one by one. surface: each number of replicas under each nu
 web: Locust's own page.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from modelport.arguments import positive, positive_int
-from modelport.environment import ROOT, SetupError
-from modelport.manifests.rendering import RenderError
+from modelport.arguments import errors_in_one_line, names, positive, positive_int
+from modelport.environment import ROOT
 from modelport.measure.load import locusts, studies
 from modelport.measure.load.locusts import LoadError, Measured
 from modelport.services import load
@@ -22,15 +19,12 @@ URL = "http://127.0.0.1:8080"
 HEAD = f"{'users':>6} {'req/s':>8} {'failed':>7} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8}"
 
 
+@errors_in_one_line()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a study; returns the exit code."""
     options = _parser().parse_args(arguments)
     studies.FOLDER.mkdir(parents=True, exist_ok=True)
-    try:
-        _STUDIES[options.study](options)
-    except (LoadError, SetupError, RenderError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _STUDIES[options.study](options)
     return 0
 
 
@@ -69,11 +63,7 @@ def _web(options: argparse.Namespace) -> None:
     os.execve(command[0], command, locusts.environment())  # noqa: S606  (no shell)
 
 
-_STUDIES: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "ramp": _ramp,
-    "surface": _surface,
-    "web": _web,
-}
+_STUDIES: Mapping[str, Callable[[argparse.Namespace], None]] = {"ramp": _ramp, "surface": _surface, "web": _web}
 
 
 def _line(one: Measured) -> str:
@@ -108,11 +98,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _services(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    declared = load()
-    if not set(names) <= set(declared):
+    chosen, declared = names(text), load()
+    if not chosen or not set(chosen) <= set(declared):
         raise argparse.ArgumentTypeError(f"{text!r}: choose one of {', '.join(declared)}")
-    return names
+    return chosen
 
 
 def _counts(text: str) -> tuple[int, ...]:

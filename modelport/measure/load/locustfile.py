@@ -1,20 +1,17 @@
 """Locust's users: each sends one request after another, to a random one of the services.
 
-Usage: locust -f modelport/measure/load/locustfile.py --host http://127.0.0.1:8080 [--services detector] [--think-s 1]
+Usage: locust -f modelport/measure/load/locustfile.py --host http://127.0.0.1:8080 [--services detector]
 In a process of its own: gevent patches the standard library.
 """
 
-from __future__ import annotations
-
 import random
-import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from locust import HttpUser, events, task
+from locust import HttpUser, constant, events, task
 
 from modelport.measure.generator.requests import Request
-from modelport.measure.torture.traffic import requests
+from modelport.measure.traffic import requests
 from modelport.services import load
 
 
@@ -22,22 +19,17 @@ from modelport.services import load
 def add_options(parser: ArgumentParser) -> None:
     """Options beside Locust's own; its web page has them too."""
     parser.add_argument("--services", default=",".join(load()), help="comma-separated")
-    parser.add_argument("--think-s", type=float, default=0.0, help="mean of the exponential pause between requests")
 
 
 class Caller(HttpUser):
     """One user."""
 
-    def wait_time(self) -> float:
-        """Exponentially distributed, so that the requests of many users arrive as a Poisson process."""
-        mean_s = self.environment.parsed_options.think_s
-        return random.expovariate(1 / mean_s) if mean_s else 0.0
+    wait_time = constant(0)
 
     def on_start(self) -> None:
-        """Make the requests, and begin after a pause, so that users do not begin together."""
+        """Make the requests."""
         known = requests()
         self._requests = [known[name] for name in self.environment.parsed_options.services.split(",")]
-        time.sleep(self.wait_time())
 
     @task
     def send(self) -> None:

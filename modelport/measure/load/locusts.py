@@ -1,7 +1,5 @@
 """Locust as a child process, and its measurements."""
 
-from __future__ import annotations
-
 import csv
 import os
 import socket
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, CommandError
 
 FILE = Path(__file__).with_name("locustfile.py")
 AGGREGATED = "Aggregated"
@@ -23,7 +21,7 @@ NEXT_STEP = "start a server with `make serve`, or give another one with --url"
 UNKNOWN = ("N/A", "0")  # a percentile without answers, or with answers that are not counted yet
 
 
-class LoadError(Exception):
+class LoadError(CommandError):
     """The run cannot continue; the message says why and what to do."""
 
 

@@ -1,16 +1,14 @@
 """Replicas of a service: here transformers, each with its own Triton, behind Envoy; in a cluster by kubectl."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport.environment import ROOT
 from modelport.manifests.rendering import kubectl
 from modelport.measure.load.locusts import LoadError
+from modelport.samples import REPOSITORY
 from modelport.services import choose
 from modelport.stack.envoy.routes import INFERENCE_SERVICE, endpoints, read_routes
 from modelport.stack.envoy.server import Envoy
@@ -20,7 +18,6 @@ from modelport.stack.transformer_server import TransformerServer, TransformerSet
 from modelport.stack.triton_distribution import lay_out
 from modelport.stack.triton_server import TritonServer, TritonSettings
 
-REPOSITORY = ROOT / "model_repository"
 ROLLOUT_S, REQUEST_S = 600, 60
 _PORTS = 5  # per replica
 

@@ -1,7 +1,5 @@
 """The studies: users added one by one, and a number of replicas under a number of callers."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses

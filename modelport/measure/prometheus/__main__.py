@@ -1,7 +1,5 @@
 """`modelport prometheus`: a real Prometheus with our alerts on a running stack (no overlay); Ctrl-C ends it."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

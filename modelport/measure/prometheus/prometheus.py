@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,18 @@ from typing import Any
 import httpx
 import yaml
 
-from modelport.measure.prometheus.queries import COMPONENTS, rule_groups
+from modelport.environment import ROOT
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
 from modelport.stack.server import LOOPBACK, port_problem
 
+COMPONENTS = ROOT / "manifests" / "components"
 POD_MONITOR = COMPONENTS / "pod-monitor" / "pod-monitor.yaml"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 300.0
 # Triton's metrics port in a pod, replaced by the local one
 _TRITON_METRICS = ":8002"
+RULES = COMPONENTS / "alerts" / "rules.yaml"
+INTERVAL = "1s"  # of scrapes and of evaluations
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Pod:
         return {"targets": [address], "labels": {f"__meta_kubernetes_{key}": value for key, value in found.items()}}
 
 
-def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
+def configuration(pod: Pod, rules_file: Path) -> dict[str, Any]:
     """Prometheus' configuration: the PodMonitor as scrape configs, as the Prometheus operator makes them.
 
     Only discovery is replaced, by static labels, and Triton's port by the local one.
@@ -64,13 +67,12 @@ def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
     Args:
         pod: what is scraped.
         rules_file: alerts and recording rules.
-        interval: of scrapes and of evaluations.
     """
     monitor = yaml.safe_load(POD_MONITOR.read_text().replace(_TRITON_METRICS, f":{pod.triton_metrics_port}"))
     name = f"{monitor['metadata']['namespace']}/{monitor['metadata']['name']}"
     spec = monitor["spec"]
     return {
-        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "global": dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), INTERVAL),
         "rule_files": [str(rules_file)],
         "scrape_configs": [
             {
@@ -82,6 +84,11 @@ def configuration(pod: Pod, rules_file: Path, interval: str) -> dict[str, Any]:
             for number, endpoint in enumerate(spec["podMetricsEndpoints"])
         ],
     }
+
+
+def rule_groups() -> dict[str, Any]:
+    """The content of Prometheus' rule file, from the PrometheusRule."""
+    return {"groups": yaml.safe_load(RULES.read_text())["spec"]["groups"]}
 
 
 def _relabelling(name: str, spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -113,16 +120,15 @@ class Prometheus:
         pod: what is scraped.
         folder: for its configuration, data and log.
         port: that it listens on, on loopback.
-        interval: of scrapes.
     """
 
-    def __init__(self, pod: Pod, folder: Path, port: int, interval: str = "1s") -> None:
+    def __init__(self, pod: Pod, folder: Path, port: int) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self._client = httpx.Client(base_url=self.url, timeout=30)
         folder.mkdir(parents=True, exist_ok=True)
         rules_file, file = folder / "rules.yml", folder / "prometheus.yml"
         rules_file.write_text(yaml.safe_dump(rule_groups(), sort_keys=False))
-        file.write_text(yaml.safe_dump(configuration(pod, rules_file.resolve(), interval), sort_keys=False))
+        file.write_text(yaml.safe_dump(configuration(pod, rules_file.resolve()), sort_keys=False))
         self._process = GuardedProcess(
             [
                 executable(),
@@ -165,31 +171,6 @@ class Prometheus:
         self._client.close()
         self._process.stop()
 
-    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-        """The series of an instant query: [{"metric": labels, "value": [time, text]}].
-
-        Args:
-            expr: in PromQL.
-            at: evaluation time in seconds since the epoch; default: now.
-        """
-        moment = {} if at is None else {"time": at}
-        return self._get("query", query=expr, **moment)["result"]  # type: ignore[no-any-return]
-
-    def targets(self) -> list[dict[str, Any]]:
-        """The active targets."""
-        return self._get("targets", state="active")["activeTargets"]  # type: ignore[no-any-return]
-
-    def rules(self) -> Sequence[dict[str, Any]]:
-        """Every rule with its health and state."""
-        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
-
-    def _get(self, what: str, **parameters: str | float) -> dict[str, Any]:
-        answer = self._client.get(f"/api/v1/{what}", params=parameters).json()
-        if answer["status"] != "success":
-            raise ValueError(f"{parameters.get('query', what)}: {answer['error']}")
-        data: dict[str, Any] = answer["data"]
-        return data
-
 
 def check_port(port: int) -> None:
     """Look whether a port is free: another Prometheus may be there, as Debian's package starts one.
@@ -204,13 +185,13 @@ def check_port(port: int) -> None:
         )
 
 
-def executable(name: str = "prometheus") -> str:
-    """The path of Prometheus or promtool.
+def executable() -> str:
+    """The path of Prometheus.
 
     Raises:
         StartError: it is not installed.
     """
-    found = shutil.which(name)
+    found = shutil.which("prometheus")
     if found is None:
-        raise StartError(f"{name} is not installed: apt-get install prometheus")
+        raise StartError("prometheus is not installed: apt-get install prometheus")
     return found

@@ -1,7 +1,5 @@
 """`modelport soak`: mixed traffic with faults, updates and hostile files; what must not grow is measured."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json
@@ -11,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporters.table import table as draw_table
+from modelport.arguments import errors_in_one_line
 from modelport.environment import ROOT
 from modelport.measure.soak.slopes import Slope
 from modelport.measure.soak.soak import MODEL, UPDATED, Soak
 from modelport.measure.torture.outcome import Outcome, tally
-from modelport.measure.torture.served import SERVICES, Served, TortureError, copy_repository
+from modelport.measure.torture.served import SERVICES, Served, copy_repository
 from modelport.releases.assembly import copy_models
 
 FOLDER = ROOT / "build" / "soak"
@@ -38,6 +37,7 @@ def document(outcome: Outcome, slopes: Sequence[Slope]) -> Mapping[str, object]:
     return {**dataclasses.asdict(outcome), "seen": dict(outcome.seen), "slopes": slope_documents}
 
 
+@errors_in_one_line()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 1 where something grew, a request was lost, or the stack did not start."""
     parser = argparse.ArgumentParser(prog="modelport soak", description=__doc__, allow_abbrev=False)
@@ -50,20 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     temporary.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(temporary)
     services = (*SERVICES, UPDATED)
-    try:
-        repository = copy_repository(options.folder, services)
-        if not release.exists():
-            copy_models(repository, (MODEL,), release)
-        with Served(options.folder / "stack.log", repository, services) as served:
-            served.wait_until_ready()
-            soak = Soak(served, release.resolve(), temporary)
-            soak.run(options.minutes)
-            outcome, slopes = soak.outcome()
-    except TortureError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    repository = copy_repository(options.folder, services)
+    if not release.exists():
+        copy_models(repository, (MODEL,), release)
+    with Served(options.folder / "stack.log", repository, services) as served:
+        served.wait_until_ready()
+        soak = Soak(served, release.resolve(), temporary)
+        soak.run(options.minutes)
+        outcome, slopes = soak.outcome()
     options.folder.joinpath("results.json").write_text(json.dumps(document(outcome, slopes), indent=1))
     print(report(outcome, slopes))
     return 1 if outcome.broken else 0

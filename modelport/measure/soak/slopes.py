@@ -1,7 +1,5 @@
 """Whether a series of measurements grows: its slope with an interval."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

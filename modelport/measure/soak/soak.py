@@ -1,17 +1,15 @@
 """Traffic, hostile files, faults and updates for a stack, and what is measured meanwhile."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
-import random
 import signal
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import psutil
 
@@ -19,7 +17,7 @@ from modelport.measure.generator.requests import Record
 from modelport.measure.soak.slopes import Slope, slope
 from modelport.measure.torture.outcome import HONEST, Outcome, judge, tally
 from modelport.measure.torture.served import RECOVER_S, TRANSFORMER, TRITON, Served, wait_for
-from modelport.measure.torture.traffic import LIGHT, begin, requests
+from modelport.measure.traffic import LIGHT, begin, requests
 from modelport.stack.control import ask
 from modelport.stack.errors import StackError
 from modelport.stack.running import run_folder
@@ -31,6 +29,12 @@ RATE = 3.0  # requests per second
 UPDATED, MODEL, RELEASE = "digits", "mnist", "soak"
 REFUSALS = frozenset({"200", "400", "413", "415", "422"})  # what a hostile file may get, beside HONEST
 SERVERS = {TRITON: "Triton", TRANSFORMER: "transformer", "modelport.stack": "supervisor"}
+
+
+def own_mb(pid: int) -> float:
+    """What a process has allocated. Its share of the files that it maps varies with who else on the machine does."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Anonymous:")) / 1024
 
 
 @dataclass
@@ -53,7 +57,7 @@ class Soak:
     troubles: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     updated: bool = False  # whether RELEASE answers for UPDATED
-    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret)
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 (no secret)
 
     def run(self, minutes: float) -> None:
         """Send traffic, files and troubles for some minutes, and measure."""
@@ -80,14 +84,14 @@ class Soak:
         figures = {"processes": 0.0, "models: MB": 0.0}
         stack = psutil.Process(self.served.process.pid)
         for process in [stack, *self.served.processes()]:
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 command = " ".join(process.cmdline()[:5])
                 figures["processes"] += process.status() != psutil.STATUS_ZOMBIE
                 if STUB in command:
-                    figures["models: MB"] += process.memory_full_info().pss / 2**20
+                    figures["models: MB"] += own_mb(process.pid)
                 for word, what in SERVERS.items():
                     if word in command:
-                        figures[f"{what}: MB"] = process.memory_full_info().pss / 2**20
+                        figures[f"{what}: MB"] = own_mb(process.pid)
                         figures[f"{what}: threads"] = process.num_threads()
                         figures[f"{what}: files"] = process.num_fds()
         figures["temporary files"] = sum(len(files) for _, _, files in os.walk(self.temporary))
@@ -145,7 +149,8 @@ class Soak:
         broken = [*outcome.broken, *self.broken]
         broken += [f"hostile files got {strange}"] if strange else []
         broken += [f"{one.name} grows" for one in slopes if not one.flat]
-        zombies = sum(p.status() == psutil.STATUS_ZOMBIE for p in self.served.server(TRITON).children())
+        children = [child for triton in self.served.processes(TRITON) for child in triton.children()]
+        zombies = sum(child.status() == psutil.STATUS_ZOMBIE for child in children)
         broken += [f"{zombies} dead processes"] if zombies > MAX_ZOMBIES + 2 else []
         note = f"{len(self.troubles)} troubles; hostile files got {tally(self.hostile)}; {zombies} zombies"
         return dataclasses.replace(outcome, fault="soak", note=note, broken=tuple(broken)), slopes

@@ -1,7 +1,5 @@
 """`modelport torture`: injects faults into a stack of its own under load and prints what callers saw of each."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json
@@ -10,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from modelport.arguments import errors_in_one_line
 from modelport.environment import ROOT
 from modelport.measure.torture.faults import ALONE, SAVED_MODELS, SERVED, SERVED_SAVED_MODELS, SHORT, Fault
 from modelport.measure.torture.outcome import Outcome, document, table
@@ -19,6 +18,7 @@ FOLDER = ROOT / "build" / "torture"
 ALL = [*SERVED, *SERVED_SAVED_MODELS, *ALONE]
 
 
+@errors_in_one_line()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -34,13 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     names = options.only or (SHORT if options.short else ALL)
     began = time.monotonic()
-    try:
-        outcomes = run(names, options.folder)
-    except TortureError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    outcomes = run(names, options.folder)
     options.folder.joinpath("results.json").write_text(json.dumps(document(outcomes), indent=1))
     print("", table(outcomes), "", sep="\n")
     broken = sum(bool(outcome.broken) for outcome in outcomes)

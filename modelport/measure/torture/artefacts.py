@@ -1,7 +1,5 @@
 """Faults of artefacts: a damaged one, and intact ones that give wrong answers."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import time
@@ -16,7 +14,7 @@ import onnx
 from modelport.measure.generator.requests import counts
 from modelport.measure.torture.outcome import HONEST, Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, Served, TortureError, copy_repository, wait_for
-from modelport.measure.torture.traffic import begin, requests
+from modelport.measure.traffic import begin, requests
 
 MODEL = "yolov3_tiny"
 SERVICES = ("detector",)

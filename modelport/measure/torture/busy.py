@@ -1,7 +1,5 @@
 """Faults of the machine: others take its processors, its cache or its disk, and models are slow without being sick."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fcntl
@@ -14,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self
 
 import psutil
 
 from modelport.measure.torture.outcome import Outcome, judge, p99_s
 from modelport.measure.torture.served import CHAIN, RECOVER_S, Served, wait_for
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 
 KINDS = ("detector V1", "classifier")
 ALONE_S, PRESSED_S = 10.0, 60.0
@@ -42,7 +41,7 @@ class Looks:
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.count = self.unready = 0
 
-    def __enter__(self) -> Looks:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

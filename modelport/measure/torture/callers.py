@@ -1,7 +1,5 @@
 """Faults of callers: gone half-way, slow, idle by the thousand, or sending what a server must refuse."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import io
@@ -19,7 +17,7 @@ from PIL import Image
 
 from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import Served
-from modelport.measure.torture.traffic import begin, requests
+from modelport.measure.traffic import begin, requests
 from modelport.stack.server import LOOPBACK
 
 CALLERS = 40

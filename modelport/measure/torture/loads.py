@@ -1,7 +1,5 @@
 """Faults of load: too much of it, and too little time."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import statistics
@@ -13,7 +11,7 @@ from modelport.measure.generator.load import RunningLoad
 from modelport.measure.generator.requests import Record, counts
 from modelport.measure.torture.outcome import Outcome, judge, p99_s, tally
 from modelport.measure.torture.served import Served, copy_repository
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 
 KIND = "detector V2"
 MODEL = "yolov3_tiny"

@@ -1,7 +1,5 @@
 """What a fault caused, and the table of all faults."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
@@ -44,10 +42,7 @@ class Outcome:
 
 
 def judge(
-    records: Sequence[Record],
-    allowed: frozenset[str] = HONEST,
-    server_killed: bool = False,
-    deadline_s: float = 0.0,
+    records: Sequence[Record], allowed: frozenset[str] = HONEST, server_killed: bool = False, deadline_s: float = 0.0
 ) -> Outcome:
     """The outcome as far as the constant load shows it.
 

@@ -1,7 +1,5 @@
 """Faults of processes: killed, stalled, terminated."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import signal
@@ -13,7 +11,7 @@ import psutil
 from modelport.measure.generator.requests import CUT, REFUSED
 from modelport.measure.torture.outcome import HONEST, LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import CHAIN, RECOVER_S, TRANSFORMER, TRITON, Served, wait_for
-from modelport.measure.torture.traffic import LIGHT, begin
+from modelport.measure.traffic import LIGHT, begin
 
 # A fault is noticed within NOTICE_S, and on a slow machine later by SLOWER times its slowest answer before the fault.
 NOTICE_S, SLOWER = 5.0, 10.0

@@ -1,7 +1,5 @@
 """Faults of a record's sink: full, slow or dead, and a server that is killed while it records."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -22,7 +20,7 @@ from kserve_transformers.record.reading import Reader
 from modelport.measure.torture import processes
 from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, SERVICES, TRANSFORMER, Served, copy_repository, wait_for
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 from modelport.stack.server import LOOPBACK, free_ports
 
 LOAD_S = 12.0

@@ -1,10 +1,7 @@
 """A stack on free ports, started like `modelport serve`, and its processes."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
-import http.client
 import json
 import shutil
 import signal
@@ -18,10 +15,10 @@ from typing import Any, Self
 
 import psutil
 
-from modelport.environment import ROOT
+from modelport.environment import ROOT, CommandError
 from modelport.measure.torture.outcome import Outcome
 from modelport.services import load
-from modelport.stack.server import LOOPBACK, free_ports
+from modelport.stack.server import LOOPBACK, exchange, free_ports
 from modelport.stack.stubs import STUB
 
 SERVICES = ("detector", "classifier")
@@ -31,7 +28,7 @@ RECOVER_S = 300.0  # only a fault takes longer
 TRITON, TRANSFORMER = "bin/tritonserver", "kserve_transformers"
 
 
-class TortureError(Exception):
+class TortureError(CommandError):
     """The run cannot continue; the message says why."""
 
 
@@ -158,25 +155,21 @@ class Served:
 
     def get(self, path: str, port: int | None = None, timeout_s: float = 1.0) -> tuple[int | None, Any]:
         """GET a path; returns status and JSON, each None without an answer."""
-        connection = http.client.HTTPConnection(LOOPBACK, port or self.port, timeout=timeout_s)
-        return self._send(connection, "GET", path, b"", {})
+        return self._exchange(port or self.port, path, b"", {}, timeout_s)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, Any]:
         """POST to a path; returns status and JSON, each None without an answer."""
-        return self._send(http.client.HTTPConnection(LOOPBACK, self.port, timeout=40), "POST", path, body, headers)
+        return self._exchange(self.port, path, body, headers, 40.0)
 
     @staticmethod
-    def _send(
-        connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    def _exchange(
+        port: int, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> tuple[int | None, Any]:
         try:
-            connection.request(method, path, body, dict(headers))
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError):
+            status, answer = exchange(port, path, body, headers, timeout_s)
+            return status, json.loads(answer)
+        except (OSError, ValueError):
             return None, None
-        finally:
-            connection.close()
 
 
 class Memory:

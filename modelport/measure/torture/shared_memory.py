@@ -1,7 +1,5 @@
 """A full /dev/shm, in a mount namespace of its own, so that the machine's is not touched."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil
@@ -12,7 +10,7 @@ from pathlib import Path
 
 from modelport.measure.torture.outcome import Outcome, judge
 from modelport.measure.torture.served import RECOVER_S, Served, copy_repository, wait_for
-from modelport.measure.torture.traffic import begin
+from modelport.measure.traffic import begin
 
 SIZE_MB = 96
 FULL_S = 6.0

@@ -5,8 +5,6 @@ one is compared with the present configuration in turns of their own, and replac
 the noise. Nothing is written into the model repository without --write.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os
@@ -20,41 +18,29 @@ from pathlib import Path
 from typing import Any
 
 from exporters.config import FILENAME, TUNED, read_config, to_text
-from exporters.errors import ExportError
 from exporters.files import locked, replace_file
 from exporters.repository import REPOSITORY, models, versions
-from modelport.arguments import positive
-from modelport.environment import ROOT, SetupError
+from modelport.arguments import errors_in_one_line, positive
+from modelport.environment import ROOT, CommandError
 from modelport.measure.bench import machine
 from modelport.measure.tune import knobs, report
 from modelport.measure.tune.cores import cores
 from modelport.measure.tune.judging import Judge
-from modelport.measure.tune.search import RefusedError, Search
+from modelport.measure.tune.search import Search
 from modelport.measure.tune.trials import Trials
-from modelport.releases.errors import ReleaseError
 from modelport.stack.running import running
 
 QUIET = 0.1  # the share of all cores that others may use
 
 
-class TuneError(Exception):
+class TuneError(CommandError):
     """The model cannot be tuned; the message says why and what to do."""
 
 
+@errors_in_one_line(OSError, interrupted="interrupted: nothing was written")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        return _tune(options)
-    except (TuneError, RefusedError, ExportError, SetupError, ReleaseError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        return 130
-
-
-def _tune(options: argparse.Namespace) -> int:
     model_dir: Path = options.repository / options.model
     config = _config(model_dir)
     usable, wanted = cores(), options.cores

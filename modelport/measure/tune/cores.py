@@ -1,7 +1,5 @@
 """The processor cores that this process may use: its affinity, bounded by the quotas of its control groups."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

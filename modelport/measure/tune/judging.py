@@ -5,8 +5,6 @@ turn of the present configuration in the same round, and what counts is the rati
 final comparison, of turns that the search has not seen, decides: otherwise the luckiest of many equal candidates wins.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence

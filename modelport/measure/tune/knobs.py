@@ -1,7 +1,5 @@
 """What is tuned, in Triton's ModelConfig, and the candidates: pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The results of a search: a table, JSON and CSV."""
 
-from __future__ import annotations
-
 import csv
 import json
 import statistics

@@ -1,10 +1,9 @@
 """The search: a coarse grid, then the neighbours of the best, then a comparison of the best with the present."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from modelport.environment import CommandError
 from modelport.measure.tune.judging import LEAST_PAIRS, Judge, Turn
 from modelport.measure.tune.knobs import Knobs
 
@@ -12,7 +11,7 @@ ROUNDS = 2  # of each set of candidates
 PAIRS = 8  # of the final comparison, where time allows; LEAST_PAIRS are always kept free
 
 
-class RefusedError(Exception):
+class RefusedError(CommandError):
     """A candidate cannot be served; the message says why."""
 
 

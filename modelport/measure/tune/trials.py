@@ -1,7 +1,5 @@
 """A Triton of its own, with one model, on which candidates are measured one after another."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
@@ -9,7 +7,7 @@ import statistics
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import psutil
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
@@ -65,7 +63,7 @@ class Trials:
         settings.log_file.unlink(missing_ok=True)
         self._triton = TritonServer(lay_out(), settings)
 
-    def __enter__(self) -> Trials:
+    def __enter__(self) -> Self:
         """Start Triton with the model as it is, and measure what Triton itself occupies.
 
         Raises:

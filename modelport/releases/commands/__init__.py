@@ -3,8 +3,6 @@
 The help of a command is the docstring of the function that runs it.
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 from collections.abc import Callable

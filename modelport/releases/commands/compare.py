@@ -1,7 +1,5 @@
 """`modelport compare`: compare two releases of a service, and judge whether the new one may replace the old one."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

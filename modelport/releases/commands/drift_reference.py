@@ -1,7 +1,5 @@
 """`modelport drift-reference`: make the reference with which a model's requests are compared."""
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`modelport evaluate`: evaluate a service on labelled data; and the options that `modelport release` shares."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from functools import partial

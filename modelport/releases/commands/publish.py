@@ -1,7 +1,5 @@
 """`modelport publish`: upload a release to storage."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path

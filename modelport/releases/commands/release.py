@@ -1,7 +1,5 @@
 """`modelport release`: build and check a release of a service's models."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`modelport releases`: list releases, which of them serve, and the latest changes."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 

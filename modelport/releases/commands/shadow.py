@@ -1,7 +1,5 @@
 """`modelport shadow`: copy a share of a service's requests to a release, and judge its answers; no caller gets them."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

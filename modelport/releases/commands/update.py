@@ -1,7 +1,5 @@
 """`modelport update`: switch a running stack to another release."""
 
-from __future__ import annotations
-
 import argparse
 import time
 

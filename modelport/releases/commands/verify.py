@@ -1,7 +1,5 @@
 """`modelport verify`: check every file of a release, and its signature."""
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A service's answer to one sample in a form that can be compared: labels, scores, boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The report of a comparison: results.json, report.md, and drawings of the samples with the largest differences."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

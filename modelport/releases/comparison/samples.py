@@ -1,7 +1,5 @@
 """The samples that both releases get: images, or windows of a series."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +12,8 @@ from kserve_transformers.arrays.images.formats import SUFFIXES
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import TASKS
-from modelport.environment import ROOT
 from modelport.releases.errors import ComparisonError
-
-PHOTOS = ROOT / "tests" / "data" / "images"
+from modelport.samples import PHOTOS
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Judges whether a new release may replace the old one: declared rules, applied to whole confidence intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

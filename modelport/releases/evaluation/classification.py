@@ -1,7 +1,5 @@
 """Measures of classes: accuracy, and of each class precision, recall and what it was confused with."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any

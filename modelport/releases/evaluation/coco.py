@@ -1,7 +1,5 @@
 """Boxes in COCO's format: images, annotations and categories in one JSON file."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Reads labelled data: images in class folders, of a CSV file or of an IDX file, windows; boxes are in coco.py."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """What an evaluation must show: least values, and no loss against another release on the same samples."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

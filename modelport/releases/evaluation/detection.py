@@ -1,7 +1,5 @@
 """Measures of detectors: mean average precision by pycocotools, with bootstrap intervals over images."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Evaluates a service: a release that is served for it, or a server that runs."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

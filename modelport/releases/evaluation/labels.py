@@ -1,7 +1,5 @@
 """The class names of labelled data, matched to the labels that a service answers."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path

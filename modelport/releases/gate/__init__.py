@@ -1,7 +1,5 @@
 """The gate: the checks that a folder of models must pass to become a release."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checks that artefacts have the inputs and outputs of their configurations, and do nothing but arithmetic."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Checks that configurations are well-formed and configure nothing but serving the artefact."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

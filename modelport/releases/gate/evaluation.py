@@ -1,7 +1,5 @@
 """The evaluation in the gate: a report of exactly these files, and the demands that it must meet."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The golden check: a real Triton serves the release's folder, and every model must give its golden answer."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checks that a release contains only what serving needs, and nothing that can run or read other files."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checks of the int8 network that `modelport quantise` puts beside an artefact: proven, of this artefact, harmless."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Checks that weights are the ones they are stated to be, and that they are trained."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from exporters.catalog import MODELS

@@ -1,7 +1,5 @@
 """Envoy's configuration for routes, as Envoy Gateway writes it from the same objects."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,9 +34,7 @@ def bootstrap(buffer_bytes: int, listen: Address, admin: Address, clusters: Path
         "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "rds": {"route_config_name": ROUTES, "config_source": _followed(routes)},
-        "http_filters": [
-            {"name": "router", "typed_config": {"@type": _TYPE + "filters.http.router.v3.Router"}},
-        ],
+        "http_filters": [{"name": "router", "typed_config": {"@type": _TYPE + "filters.http.router.v3.Router"}}],
     }
     return {
         "node": {"id": "local", "cluster": "local"},
@@ -52,7 +48,7 @@ def bootstrap(buffer_bytes: int, listen: Address, admin: Address, clusters: Path
                     "per_connection_buffer_limit_bytes": buffer_bytes,
                     "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
                 }
-            ],
+            ]
         },
     }
 

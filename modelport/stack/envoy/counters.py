@@ -1,10 +1,8 @@
 """What a running Envoy has counted of each cluster: answers by outcome, and how long they took."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -45,16 +43,16 @@ class Counters:
     active: int = 0
     within: dict[float, int] = field(default_factory=dict)
 
-    def __add__(self, other: Counters) -> Counters:
+    def __add__(self, other: Self) -> Self:
         return self._with(other, 1)
 
-    def __sub__(self, other: Counters) -> Counters:
+    def __sub__(self, other: Self) -> Self:
         return self._with(other, -1)
 
-    def _with(self, other: Counters, sign: int) -> Counters:
+    def _with(self, other: Self, sign: int) -> Self:
         names = {name: getattr(self, name) + sign * getattr(other, name) for name in vars(self) if name != "within"}
         bounds = {*self.within, *other.within}
-        return Counters(**names, within={b: self.within.get(b, 0) + sign * other.within.get(b, 0) for b in bounds})
+        return type(self)(**names, within={b: self.within.get(b, 0) + sign * other.within.get(b, 0) for b in bounds})
 
 
 def read_counters(admin_port: int) -> Mapping[str, Counters]:

@@ -3,14 +3,12 @@
 Endpoints are named as people would: `detector`, its canary `detector-canary`, the lighter pods `classifier-light`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelport.manifests.findings import Document, at, bytes_of
+from modelport.manifests.findings import Document, at, bytes_of, of
 
 INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 GATEWAY_BUFFER_BYTES = 32 * 1024  # Envoy Gateway's default
@@ -78,15 +76,13 @@ def read_routes(documents: Sequence[Document]) -> list[Route]:
     Raises:
         RouteError: a backend is not among the documents.
     """
-    declared = [
-        route for document in documents if document.get("kind") == "HTTPRoute" for route in _routes(document, documents)
-    ]
-    return declared or [_kserve_route(service) for service in _of(documents, "InferenceService")]
+    declared = [route for document in of(documents, "HTTPRoute") for route in _routes(document, documents)]
+    return declared or [_kserve_route(service) for service in of(documents, "InferenceService")]
 
 
 def buffer_bytes(documents: Sequence[Document]) -> int:
     """How much of a request Envoy keeps, to send it again."""
-    limits = [at(policy, "spec.connection.bufferLimit") for policy in _of(documents, "ClientTrafficPolicy")]
+    limits = [at(policy, "spec.connection.bufferLimit") for policy in of(documents, "ClientTrafficPolicy")]
     return max((bytes_of(limit) for limit in limits if limit), default=GATEWAY_BUFFER_BYTES)
 
 
@@ -103,12 +99,8 @@ def seconds(duration: str) -> float:
     return sum(int(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _of(documents: Sequence[Document], kind: str) -> Iterator[Document]:
-    return (document for document in documents if document.get("kind") == kind)
-
-
 def _find(documents: Sequence[Document], kind: str, name: str) -> Document:
-    for document in _of(documents, kind):
+    for document in of(documents, kind):
         if at(document, "metadata.name") == name:
             return document
     raise RouteError(f"no {kind} {name!r} among the documents")
@@ -116,7 +108,7 @@ def _find(documents: Sequence[Document], kind: str, name: str) -> Document:
 
 def _routes(route: Document, documents: Sequence[Document]) -> Iterator[Route]:
     name = at(route, "metadata.name")
-    policy = next((p for p in _of(documents, "BackendTrafficPolicy") if _targets(p, name)), {})
+    policy = next((p for p in of(documents, "BackendTrafficPolicy") if _targets(p, name)), {})
     for rule in at(route, "spec.rules", []):
         shares: list[Share] = []
         fallback: list[str] = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from modelport.stack.envoy.config import Address
 from modelport.stack.envoy.routes import Route, buffer_bytes, read_routes
 from modelport.stack.errors import StartError
 from modelport.stack.guarded_process import GuardedProcess
-from modelport.stack.server import LOOPBACK, Server
+from modelport.stack.server import LOOPBACK, Server, exchange
 
-START_TIMEOUT_S = 20.0
-MOVE_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+MOVE_TIMEOUT_S = 60.0
 
 
 class Envoy(Server):
@@ -87,8 +87,8 @@ class Envoy(Server):
     def move(self, documents: Sequence[Document], addresses: Mapping[str, Address]) -> None:
         """Lead requests as another overlay says, without a restart; who answers them must be ready.
 
-        Returns when new requests go there. Requests under way end where they are: the clusters of the former routes
-        stay until the next move.
+        Returns when Envoy has taken it; its threads follow one after another, within moments. Requests under way end
+        where they are: the clusters of the former routes stay until the next move.
 
         Raises:
             StartError: Envoy did not take it in time; the former routes are in its files again.
@@ -132,16 +132,11 @@ class Envoy(Server):
 
     def _admin(self, path: str) -> str | None:
         """What Envoy's admin interface answers; None where it does not answer, or with an error."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.http_port, timeout=2)
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            text = response.read().decode()
-            return text if response.status == http.client.OK else None
+            status, body = exchange(self.http_port, path, timeout_s=2)
         except OSError:
             return None
-        finally:
-            connection.close()
+        return body.decode() if status == HTTPStatus.OK else None
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from exporters.adding import hugging_face
 from exporters.adding.formats import FORMATS, recognise
@@ -29,25 +28,19 @@ VIT = {
     "rescale_factor": 0.00392156862745098,
     "size": {"height": 16, "width": 24},
 }
+NETWORK = """<ir_version: 8, opset_import: ["": 17]>
+network (float[batch,3,height,width] pixel_values) => (float[batch,3] logits)
+<float[3,3] weights = {3, 0, 0, 0, 2, 0, 0, 0, -1}> {
+  pooled = GlobalAveragePool(pixel_values)
+  features = Flatten(pooled)
+  logits = Gemm(features, weights)
+}"""
 
 
 def folder(path: Path, config: Any = CONFIG, preprocessor: Any = VIT, place: str = "model.onnx") -> Path:
     """A classifier of three classes whose logits are the means of the channels."""
-    weights = np.array([[3, 0, 0], [0, 2, 0], [0, 0, -1]], np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("GlobalAveragePool", ["pixel_values"], ["pooled"]),
-            helper.make_node("Flatten", ["pooled"], ["features"]),
-            helper.make_node("Gemm", ["features", "weights"], ["logits"]),
-        ],
-        "network",
-        [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     (path / place).parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, path / place)
+    onnx.save(onnx.parser.parse_model(NETWORK), path / place)
     (path / "config.json").write_text(json.dumps(config))
     (path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     return path

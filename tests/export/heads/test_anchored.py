@@ -7,7 +7,7 @@ import pytest
 from detectors import HW, detector
 
 from exporters import heads
-from exporters.heads.family import grid_cells
+from exporters.heads.finding import grid_cells
 
 PYRAMID = grid_cells(HW, (8, 16, 32, 64, 128))
 

@@ -18,11 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from exporters.config import FILENAME, Config, Tensor, to_pbtxt
 from exporters.errors import ArtefactRefusedError, ProofMissedError
 from exporters.files import content_sha256
-from exporters.golden import Expected, Golden, write_golden
+from exporters.golden import Golden, write_golden
 from exporters.quantising import network, ptq
 from exporters.quantising.images import Inputs
 from exporters.quantising.making import make
 from exporters.quantising.processors import instruction_sets
+from kserve_transformers.arrays.golden import Expected
 from modelport.stack.triton_distribution import Distribution
 
 SIZE = 16

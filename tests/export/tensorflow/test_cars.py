@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters import cars, cars_checkpoint, cars_network, saved_model, tensorflow_runtime
+from exporters import cars, cars_checkpoint, cars_network, tensorflow_runtime
 from exporters.catalog import CARS
 from exporters.errors import WeightsInvalidError
 from exporters.repository import REPOSITORY
-from exporters.samples import sample_image
 from exporters.weights import Fetcher
 
 pytestmark = pytest.mark.filterwarnings(
@@ -95,15 +94,20 @@ def saved_by_keras_2(network: Any, path: Path) -> None:
         archive.write(path.parent / "model.weights.h5", "model.weights.h5")
 
 
-FORMS = [
-    pytest.param("cars.weights.h5", lambda network, path: network.save_weights(path), id="weights.h5"),
-    pytest.param("cars.checkpoint", checkpoint, id="TensorFlow checkpoint"),
-    pytest.param("cars.keras", saved_by_keras_2, id=".keras of Keras 2"),
-]
+def weights_h5(network: Any, path: Path) -> None:
+    network.save_weights(path)
 
 
-@pytest.mark.parametrize("nested", [pytest.param(True, id="base as a layer"), pytest.param(False, id="base unpacked")])
-@pytest.mark.parametrize(("name", "save"), FORMS)
+@pytest.mark.parametrize(
+    ("name", "save", "nested"),
+    [
+        pytest.param("cars.weights.h5", weights_h5, True, id="weights.h5, base as a layer"),
+        pytest.param("cars.weights.h5", weights_h5, False, id="weights.h5, base unpacked"),
+        pytest.param("cars.checkpoint", checkpoint, True, id="TensorFlow checkpoint, base as a layer"),
+        pytest.param("cars.checkpoint", checkpoint, False, id="TensorFlow checkpoint, base unpacked"),
+        pytest.param("cars.keras", saved_by_keras_2, True, id=".keras of Keras 2, which holds a weights.h5"),
+    ],
+)
 def test_every_weight_comes_back_in_its_place(
     name: str, save: Callable[[Any, Path], object], nested: bool, tmp_path: Path
 ) -> None:
@@ -224,9 +228,6 @@ def test_an_unknown_scaling_is_refused(tmp_path: Path) -> None:
 
 def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path: Path) -> None:
     exported = cars.export(CARS, None, tmp_path / "cars")
-    image = sample_image("cars", "images")
-    batch = np.stack([image, image[:, ::-1], np.zeros_like(image)])
-    found = saved_model.answer(tmp_path / "cars" / "1" / saved_model.FILENAME, "images", batch)["probabilities"]
 
     assert not exported.provenance.trained
     for name in ("config.pbtxt", "labels.txt"):
@@ -236,5 +237,3 @@ def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path: Path) -> None:
         for folder in (tmp_path / "cars", REPOSITORY / "cars")
     ]
     np.testing.assert_allclose(*answers, rtol=0, atol=1e-5)
-    network, _ = cars.load(CARS, None)
-    np.testing.assert_allclose(found, cars.probabilities(network, batch), rtol=0, atol=ATOL)

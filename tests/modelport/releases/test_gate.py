@@ -177,9 +177,7 @@ def only_newest(repository: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        pytest.param(in_config("x__0", "z__0"), "declares input .*z__0.*x__0", id="input's name"),
         pytest.param(in_config("dims: [2]", "dims: [5]"), "cannot be read", id="input's size"),
-        pytest.param(in_config("FP32\n  dims: [3]", "INT32\n  dims: [3]"), "int32, the artefact float32", id="dtype"),
         pytest.param(in_config("dims: [3]", "dims: [4]"), r"y__0 \[4\], the artefact \[3\]", id="output's size"),
         pytest.param(lambda model: (model / "1/model.pt").write_bytes(b"x"), "cannot be read", id="damaged"),
     ],

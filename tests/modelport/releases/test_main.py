@@ -33,21 +33,6 @@ for name in ("canary", "promote", "rollback", "releases", "update"):
     subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "exit_code", "message"),
-    [
-        pytest.param(["digits", "2027", "initial"], 1, "error: there is no release '2027' of digits", id="no release"),
-        pytest.param(["cats", "initial", "initial"], 2, "invalid choice: 'cats'", id="no service"),
-        pytest.param(["digits"], 2, "required: OLD, NEW", id="no releases"),
-    ],
-)
-def test_compare_has_its_exit_codes(arguments: list[str], exit_code: int, message: str) -> None:
-    command = [f"{ROOT}/.venv/bin/modelport", "compare", *arguments]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == exit_code
-    assert message in run.stderr
-
-
 def test_make_compare_fails_and_prints_the_exit_code() -> None:
     command = ["make", "compare", "SERVICE=digits", "OLD=2027", "NEW=initial"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from release_files import own_manifests
 
 from modelport.environment import ROOT
 from modelport.manifests.release_file import Choice, read
@@ -24,7 +24,7 @@ ELSEWHERE = "2026-11-22-0123456789ab"
 @pytest.fixture
 def manifests(tmp_path: Path) -> Path:
     """A copy of the manifests without a log."""
-    return Path(shutil.copytree(ROOT / "manifests", tmp_path / "manifests", ignore=shutil.ignore_patterns("log.jsonl")))
+    return own_manifests(tmp_path)
 
 
 @pytest.fixture

@@ -93,13 +93,6 @@ def test_changes_are_detected(change: Callable[[Path], None], complaint: str, to
         verify(Folder(folder))
 
 
-def test_a_folder_without_release_json_is_named(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = toy()
-    (folder / RELEASE_FILE).unlink()
-    assert main(["verify", str(folder)]) == 1
-    assert "has no release.json, so no complete release" in capsys.readouterr().err
-
-
 def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
     newest = toy()
     older = toy(day="2026-11-20")

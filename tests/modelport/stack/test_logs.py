@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelport.stack import running
-from modelport.stack.logs import Entry, chosen, main, parsed
+from modelport.stack.logs import Entry, chosen, parsed
 from modelport.stack.running import Running
-from modelport.stack.status import NONE_RUNS
 
 YEAR = datetime.now(UTC).year
 TRANSFORMER = json.dumps(
@@ -40,11 +39,6 @@ def test_line_of_each_server(line: str, expected: tuple[str, str, str]) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(running, "FOLDER", tmp_path / "run")
     return tmp_path
-
-
-def test_no_stack_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == NONE_RUNS
-    assert "no stack runs" in capsys.readouterr().err
 
 
 def test_logs_are_merged_from_the_start_of_the_stack(folder: Path) -> None:

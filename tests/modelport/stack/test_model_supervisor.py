@@ -7,6 +7,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from waiting import wait_for
 
 from modelport.stack import model_supervisor as module
 from modelport.stack.diagnosis import ProcessSight, Sight
@@ -30,7 +31,7 @@ class Triton:
 
     def replace_model(self, model, kill=True):
         self.replaced.append((self.clock.now, model, kill))
-        self.loading.wait(60)
+        self.loading.wait(300)
 
 
 class Setting:
@@ -112,6 +113,7 @@ def test_looks_go_on_while_a_model_is_replaced_and_the_next_one_waits(setting):
     setting.triton.loading.clear()
     setting.triton.states.update(m="Z", n="Z")
     setting.look(30, wait=False)
+    wait_for(lambda: setting.triton.replaced)  # by a thread of its own, which may come to it later
     assert [model for _, model, _ in setting.triton.replaced] == ["m"]
     setting.triton.loading.set()
     setting.supervisor.wait()

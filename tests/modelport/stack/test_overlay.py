@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import release_files
+from release_files import own_manifests
 
-from modelport.environment import ROOT
-from modelport.manifests.release_file import Choice, edited, release_file
+from modelport.manifests.release_file import Choice
 from modelport.services import choose
 from modelport.stack.errors import StackError
 from modelport.stack.overlay import OverlaySettings
@@ -21,11 +21,10 @@ RELEASE = "2026-11-21-0123456789ab"
 def settings(tmp_path: Path) -> Callable[[str, Choice], OverlaySettings]:
     """Makes settings of an overlay after the release file was edited; one release of digits is on this machine."""
     (tmp_path / "releases" / "digits" / RELEASE).mkdir(parents=True)
-    manifests = Path(shutil.copytree(ROOT / "manifests", tmp_path / "manifests"))
+    manifests = own_manifests(tmp_path)
 
     def make(overlay: str, choice: Choice) -> OverlaySettings:
-        file = release_file(manifests)
-        file.write_text(edited(file.read_text(), "digits", choice))
+        release_files.choose(manifests, choice)
         return OverlaySettings(choose("digits"), overlay=overlay, manifests=manifests, releases=tmp_path / "releases")
 
     return make

@@ -32,7 +32,8 @@ def test_server_that_does_not_answer_is_not_ready(
     assert "not ready: does not answer (ConnectError)" in capsys.readouterr().out
 
 
-def test_running_stack(stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_stack(stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(status, "TIMEOUT_S", 60.0)
     port = int(stack.http.rpartition(":")[2])
     before = {one["name"]: one for one in status.state(next(running.running(port)))["services"]}
     image = (ROOT / "model_repository" / "mnist" / "golden" / "images.png").read_bytes()

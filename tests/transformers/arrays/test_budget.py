@@ -28,7 +28,7 @@ def test_never_more_than_the_limit_and_all_get_their_turn():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert sorted(done) == sorted(amounts)
     assert 5 < most <= 10
 
@@ -51,7 +51,7 @@ def test_a_large_amount_is_not_overtaken_by_small_ones():
     assert order == []
     first.__exit__(None, None, None)
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert order == ["large", "small", "small"]
 
 

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from kserve_transformers.client.formats import FORMATS, FormatError, Parquet, answered
+from kserve_transformers.client.formats import FORMATS, Parquet, answered
 from kserve_transformers.client.results import Request, Result
 
 REQUEST = Request("detector", {"score_threshold": 0.5})
@@ -57,24 +57,6 @@ def test_what_was_answered_is_known_again(name):
         row for record in [*records({"detections": [BOX]}, {"detections": []}), failed] for row in used.rows(record)
     ]
     assert answered(used.decode(used.encode(rows)), REQUEST) == {"0.jpg", "1.jpg"}
-
-
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("other", [Request("classifier", REQUEST.parameters), Request("detector", {})])
-def test_other_requests_results_are_refused(name, other):
-    used = FORMATS[name]()
-    rows = used.rows(records({"detections": [BOX]})[0])
-    with pytest.raises(FormatError, match=r"holds results of detector \(score_threshold 0.5\), not of "):
-        answered(used.decode(used.encode(rows)), other)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize(
-    "content", [b"\xff\xd8\xff\xe0 jpeg", b'"text"\n', b"label,score\ncup,1\n", b'{"file": "a", "answer": {}}\n']
-)
-def test_what_is_no_result_is_refused(name, content):
-    with pytest.raises(FormatError):
-        FORMATS[name]().decode(content)
 
 
 def test_one_schema_in_parts_with_and_without_boxes():

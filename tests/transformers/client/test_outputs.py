@@ -65,7 +65,8 @@ def test_another_services_or_thresholds_results_are_refused_and_kept(client, fak
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xd8\xff no results", b"text\nand more", b'{"file": "a", "answer": 1}\n', b"[]\n"]
+    "content",
+    [b"\xff\xd8\xff no results", b"text\nand more", b'{"file": "a", "answer": 1}\n', b"[]\n", b"label,score\ncup,1\n"],
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "txt"])
 def test_a_file_that_holds_no_results_is_refused_and_kept(client, images, tmp_path, suffix, content):
@@ -189,6 +190,7 @@ def test_parts_are_written_on_the_way(client, images, place, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--threads=0"], "must be positive"),
         (["--shard=3/3"], "3/3 is not K/N"),
         (["--shard=x"], "x is not K/N"),
         (["--score_threshold=nan"], "nan is not between 0 and 1"),

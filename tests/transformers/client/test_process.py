@@ -44,9 +44,9 @@ def test_what_was_answered_is_kept_and_the_rest_is_done_later(fake, images, tmp_
     arguments = (images, "--out", f"{tmp_path}/{out}")
     fake.at_most = 4
     with start(fake, *arguments) as process:
-        assert fake.hanging.wait(60)
+        assert fake.hanging.wait(300)
         process.send_signal(ending)
-        assert process.wait(60) == code
+        assert process.wait(300) == code
         assert "Traceback" not in process.stderr.read()
     kept = set(answered(target))
     if ending != signal.SIGKILL or out == "results.jsonl":
@@ -55,7 +55,7 @@ def test_what_was_answered_is_kept_and_the_rest_is_done_later(fake, images, tmp_
     fake.release.set()
     before = len(fake.images)
     with start(fake, *arguments) as process:
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
         assert "Traceback" not in process.stderr.read()
     assert len(fake.images) - before == 9 - len(kept)
     per_file = 1 if out == "results.jsonl" else 2  # boxes
@@ -68,7 +68,7 @@ def test_a_reader_that_went_away_ends_it_quietly(fake, images):
     os.close(read)
     with start(fake, images, stdout=write) as process:
         os.close(write)
-        assert process.wait(60) == 141
+        assert process.wait(300) == 141
         assert "Traceback" not in (said := process.stderr.read())
         assert "BrokenPipe" not in said
 
@@ -76,7 +76,7 @@ def test_a_reader_that_went_away_ends_it_quietly(fake, images):
 @pytest.mark.parametrize("arguments", [["--out", "/dev/full"], []], ids=["file", "standard output"])
 def test_a_full_disk_is_told(fake, images, arguments):
     with Path("/dev/full").open("w") as full, start(fake, images, *arguments, stdout=full) as process:
-        assert process.wait(60) == 2
+        assert process.wait(300) == 2
         said = process.stderr.read()
     assert "error: [Errno 28] No space left on device" in said
     assert "Traceback" not in said

@@ -31,8 +31,8 @@ def answering(httpserver):
     return begin
 
 
-def ask(url: str) -> object:
-    with Service(url, "digits", 5, 1) as service:
+def ask(url: str, timeout_s: float = 60) -> object:
+    with Service(url, "digits", timeout_s, 1) as service:
         return service.predict_image(b"image")
 
 
@@ -43,9 +43,9 @@ def test_a_busy_server_is_asked_again(answering):
 
 
 def test_not_beyond_the_deadline(answering):
-    url, bodies = answering((429, {"retry-after": "30"}, {"error": "busy"}))
+    url, bodies = answering((429, {"retry-after": "10"}, {"error": "busy"}))
     with pytest.raises(RequestError, match="429 busy"):
-        ask(url)
+        ask(url, timeout_s=10)
     assert len(bodies) == 1
 
 
@@ -59,7 +59,7 @@ def test_other_errors_are_final(answering):
 def test_windows_go_in_parts(answering):
     answers = [(200, {}, {"predictions": [{"n": 0}, {"n": 1}]}), (200, {}, {"predictions": [{"n": 2}]})]
     url, bodies = answering(*answers)
-    with Service(url, "anomaly", 20, 1) as service:
+    with Service(url, "anomaly", 60, 1) as service:
         assert service.predict_windows([[1.0]] * 3, at_once=2) == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert [len(json.loads(body)["instances"]) for body in bodies] == [2, 1]
 

@@ -19,16 +19,17 @@ NAMES = itertools.count()
 
 
 class Sink:
-    """Keeps what is written; `gate` holds writes up, `errors` are raised by the next ones."""
+    """Keeps what is written; `gate` holds writes up, `errors` are raised by the next ones, `writing`: one has begun."""
 
     interval_s = 0.01
     batch_bytes = 10_000
 
     def __init__(self) -> None:
-        self.written, self.errors, self.gate = [], [], threading.Event()
+        self.written, self.errors, self.gate, self.writing = [], [], threading.Event(), threading.Event()
         self.gate.set()
 
     def write(self, service, events) -> None:
+        self.writing.set()
         self.gate.wait()
         if self.errors:
             raise self.errors.pop()
@@ -81,22 +82,24 @@ def test_all_that_is_kept_is_written_in_batches_and_the_rest_when_it_stops(recor
     assert recording.lost == {"stopped": 1}
 
 
-@pytest.mark.parametrize("recording", [{"queue_bytes": 3 * 10_000}], indirect=True)
-def test_a_hanging_sink_fills_the_queue_by_bytes_and_no_further(recording) -> None:
+@pytest.mark.parametrize(
+    ("recording", "most", "room"),
+    [
+        pytest.param({"queue_bytes": 3 * 14_000}, module.MAX_WAITING, 3, id="by bytes"),
+        pytest.param({}, 20, 20, id="by count"),
+    ],
+    indirect=["recording"],
+)
+def test_a_hanging_sink_fills_the_queue_and_no_further(recording, most: int, room: int, monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", most)
     recording.sink.gate.clear()
+    recording.keep()
+    assert recording.sink.writing.wait(300)  # so that nothing is taken out of the queue from now on
     recording.keep(50, b"x" * 5000)
-    assert recording.lost["queue full"] >= 50 - 3 - 12  # some wait, and a batch of them is being written
+    assert recording.lost == {"queue full": 50 - room}
     recording.sink.gate.set()
-    wait_for(lambda: recording.recorded + recording.lost["queue full"] == 50)
-
-
-def test_a_hanging_sink_fills_the_queue_by_count_and_no_further(recording, monkeypatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING", 20)
-    recording.sink.gate.clear()
-    recording.keep(200)
-    assert recording.lost["queue full"] >= 200 - 20 - 20
-    recording.sink.gate.set()
-    wait_for(lambda: recording.recorded + recording.lost["queue full"] == 200)
+    wait_for(lambda: recording.recorded == 1 + room)
+    assert recording.lost == {"queue full": 50 - room}
 
 
 @pytest.fixture

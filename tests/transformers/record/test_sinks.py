@@ -16,7 +16,7 @@ from kserve_transformers.record.events import Origin, render
 from kserve_transformers.record.folder import FolderSink
 from kserve_transformers.record.reading import Reader
 from kserve_transformers.record.sinks import BATCH, BucketSink, HttpSink, open_sink
-from kserve_transformers.settings import RecordSettings, parse_settings
+from kserve_transformers.settings import parse_settings
 
 
 def events(*ids: str) -> list[bytes]:
@@ -106,9 +106,3 @@ def test_settings_that_cannot_be_meant_say_what_to_write(option: str, message: s
     with pytest.raises(SystemExit):
         parse_settings(["--service=cars=classification:cars", option])
     assert message in capsys.readouterr().err
-
-
-def test_defaults() -> None:
-    settings = parse_settings(["--service=cars=classification:cars"])
-    assert settings.record == RecordSettings()
-    assert (settings.record.to, settings.record.images) == (None, ())

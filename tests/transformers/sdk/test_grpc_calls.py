@@ -98,6 +98,23 @@ async def test_calls_beyond_the_places_are_told_to_come_back_and_waiting_takes_n
     assert await first == b"late"
 
 
+async def test_those_that_waited_longest_end_where_too_many_wait(calls, monkeypatch):
+    """Who holds on to its message cannot keep others from sending theirs."""
+    monkeypatch.setattr(grpc_calls, "MAX_SLOW", 2)
+    monkeypatch.setattr(grpc_calls, "SLOW_S", 0.0)
+    calls.go.set()
+    contexts, tasks = [Context() for _ in range(4)], []
+    for context in contexts:
+        tasks.append(await calls.begin(context))
+        await settle()
+    for task in tasks[:2]:
+        with pytest.raises(AbortedError, match="RESOURCE_EXHAUSTED"):
+            await task
+    for context in contexts[2:]:
+        context.sent.set_result(b"late")
+    assert await asyncio.gather(*tasks[2:]) == [b"late", b"late"]
+
+
 async def test_the_deadline_counts_from_the_calls_start_whichever_sets_it(calls):
     calls.go.set()
     started = time.monotonic()

@@ -58,7 +58,7 @@ def ask(platform: str, client: triton_grpc.InferenceServerClient, names: dict[st
             kind = {"f": "FP32", "i": "INT32", "u": "UINT8"}[array.dtype.kind]
             inputs.append(triton_grpc.InferInput(name, array.shape, kind))
             inputs[-1].set_data_from_numpy(array)
-        result = client.infer(model, inputs, client_timeout=30)
+        result = client.infer(model, inputs, client_timeout=300)
         return {key: result.as_numpy(name) for key, name in zip(("y", "rows"), names[platform][2:], strict=True)}
 
     return ask

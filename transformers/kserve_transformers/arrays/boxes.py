@@ -1,7 +1,5 @@
 """Operations on axis-aligned boxes; xyxy means [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

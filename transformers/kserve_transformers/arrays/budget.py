@@ -1,7 +1,5 @@
 """A memory budget that threads share: a thread that needs more than is left waits."""
 
-from __future__ import annotations
-
 import ctypes
 import threading
 from collections.abc import Iterator

@@ -1,11 +1,9 @@
 """Resize rules of image classifiers: they belong to the weights and are read from the model's parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +32,7 @@ class ResizeRule:
     interpolation: Literal["bilinear", "bicubic"]
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, str], frame_wh: tuple[int, int]) -> ResizeRule:
+    def from_parameters(cls, parameters: Mapping[str, str], frame_wh: tuple[int, int]) -> Self:
         """Read the rule from a model's config parameters.
 
         Raises:

@@ -1,7 +1,5 @@
 """Decodes images: encoded bytes to RGB pixels, with the limits checked before any pixel is decoded."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Callable, Collection

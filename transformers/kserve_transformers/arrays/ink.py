@@ -1,7 +1,5 @@
 """Converts an image of one digit to the form of MNIST: white ink on black, 20 pixels, centred by mass."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

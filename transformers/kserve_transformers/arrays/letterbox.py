@@ -1,8 +1,7 @@
 """Scale an image into a fixed frame, in a letterbox that keeps its proportions or stretched, and map boxes back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -29,7 +28,7 @@ class Letterbox:
     image_wh: tuple[int, int]
 
     @classmethod
-    def fit(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Letterbox:
+    def fit(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Self:
         """The largest centred place for an image in a frame.
 
         Args:
@@ -44,7 +43,7 @@ class Letterbox:
         return cls(frame_wh, offset_xy, (content_w, content_h), image_wh)
 
     @classmethod
-    def stretch(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Letterbox:
+    def stretch(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Self:
         """The place of an image that fills the whole frame. The arguments are those of `fit`."""
         return cls(frame_wh, (0, 0), frame_wh, image_wh)
 

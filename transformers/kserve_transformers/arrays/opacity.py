@@ -1,6 +1,8 @@
-"""How opaque an image's pixels are, for readers of strokes on a transparent canvas."""
+"""How opaque an image's pixels are, for readers of strokes on a transparent canvas.
 
-from __future__ import annotations
+The alpha channel is decoded here, beside the image itself: few images have one, only digits need it, and each decoder
+of arrays/images/ lays its own kind of transparency on white, row by row, so that no whole channel is ever kept.
+"""
 
 import io
 

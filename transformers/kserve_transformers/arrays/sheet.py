@@ -4,8 +4,6 @@ Nothing is assumed of colours: paper, table and cell are smooth regions with a s
 region counts as a page where it is about convex, as sheets and cells are, and what is written on it does not matter.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 from typing import Any

@@ -1,7 +1,5 @@
 """Finds the strokes of a digit on a page: what is narrow and darker, or lighter, than the paper around it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

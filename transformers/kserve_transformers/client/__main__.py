@@ -1,7 +1,5 @@
 """Send files, folders, object storage or standard input to a running server; results are JSON lines or tables."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import math

@@ -3,8 +3,6 @@
 What can be read in more than one way is refused: no series is ever a guess.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

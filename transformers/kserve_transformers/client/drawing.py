@@ -1,7 +1,5 @@
 """Answers drawn over their images."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath

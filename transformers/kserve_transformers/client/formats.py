@@ -4,8 +4,6 @@ In a flat table a file has one row for each box, label or window that was answer
 columns of the answer stand behind file, service, parameters, ms and thread; `error` is null where there is an answer.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

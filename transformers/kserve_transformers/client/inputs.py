@@ -1,7 +1,5 @@
 """What the client sends: the files, folders and prefixes that a command line names."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

@@ -1,7 +1,5 @@
 """Where results go: standard output, a file of JSON lines, one table, or parts in a folder. Answers there are kept."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

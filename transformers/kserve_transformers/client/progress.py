@@ -1,6 +1,4 @@
-"""How far a run is: a bar where tqdm is there, else a line every second; nothing for one input."""
-
-from __future__ import annotations
+"""How far a run is: tqdm's bar; in the transformer image, which lacks tqdm, a line every second for the pod's log."""
 
 import contextlib
 import sys

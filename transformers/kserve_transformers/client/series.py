@@ -1,7 +1,5 @@
 """Series of numbers from a file, and their windows. `page/series.js` is the same algorithm."""
 
-from __future__ import annotations
-
 import codecs
 import json
 import re

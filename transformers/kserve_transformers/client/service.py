@@ -1,7 +1,5 @@
 """A client of one service of a running server; requests to a busy server are retried."""
 
-from __future__ import annotations
-
 import base64
 import os
 import re

@@ -1,7 +1,5 @@
 """Watches the latest requests of each service for drift from the reference of the model that answered them."""
 
-from __future__ import annotations
-
 import logging
 from collections import deque
 from collections.abc import Mapping

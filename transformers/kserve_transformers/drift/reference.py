@@ -1,13 +1,11 @@
 """The reference of a model's requests: a histogram of each feature, in a file beside the model."""
 
-from __future__ import annotations
-
 import json
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -59,7 +57,7 @@ class Histogram:
     counts: Counts
 
     @classmethod
-    def of(cls, values: Sequence[Value]) -> Histogram:
+    def of(cls, values: Sequence[Value]) -> Self:
         """The histogram of at least one value; all are numbers, or all are labels."""
         if isinstance(values[0], str):
             common = [one for one, count in Counter(values).most_common(20) if count >= _MIN_SHARE * len(values)]
@@ -102,7 +100,7 @@ class Reference:
     histograms: Mapping[str, Histogram]
 
     @classmethod
-    def of(cls, seen: Iterable[Features]) -> Reference:
+    def of(cls, seen: Iterable[Features]) -> Self:
         """Make a reference.
 
         Raises:
@@ -119,7 +117,7 @@ class Reference:
         return cls({name: Histogram.of(of) for name, of in values.items() if len(of) >= MIN_INSTANCES})
 
     @classmethod
-    def read(cls, text: str | bytes) -> Reference:
+    def read(cls, text: str | bytes) -> Self:
         """Read what `text` wrote.
 
         Raises:

@@ -1,7 +1,5 @@
 """Distances and tests between two histograms with the same cells, and the correction for many tests at once."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The OpenAPI document, put together from a server's routes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 

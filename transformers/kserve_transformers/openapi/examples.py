@@ -1,7 +1,5 @@
 """Examples in the API document: the sample request of each service's task, and the recorded answer to it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import cache

@@ -1,7 +1,5 @@
 """Describes each route in the OpenAPI document: a table from the route's name to its requests and answers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -268,12 +266,7 @@ OPERATIONS: Mapping[str, Describe] = {
     "own_health": _get("Whether {service} is ready.", answers.OwnHealth, answers.OwnHealth),
     "V1_models": _get("The services of this server.", answers.ModelList),
     "V1_model_ready": _get("Whether {service} is ready.", answers.ServiceReady, NotReadyError),
-    "V1_predict": _post(
-        "Infer with {service} by KServe's V1 protocol.",
-        "v1",
-        _v1_body,
-        _v1_answer,
-    ),
+    "V1_predict": _post("Infer with {service} by KServe's V1 protocol.", "v1", _v1_body, _v1_answer),
     "V2_server_metadata": _get("What this server is.", answers.ServerMetadata),
     "V2_live": _get("Whether the event loop answers.", answers.Live),
     "V2_ready": _get("Whether every service is ready, by its golden sample.", answers.Readiness, answers.Readiness),

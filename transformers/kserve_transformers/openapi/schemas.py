@@ -1,7 +1,5 @@
 """JSON Schemas of requests and answers, from the tables by which requests are parsed and answers made."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

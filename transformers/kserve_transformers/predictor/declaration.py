@@ -1,7 +1,5 @@
 """What a model declares in Triton: tensors, parameters, labels. It is read from there, never written twice."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ On a laptop, `modelport update` changes the release.
 A server in a pod has one release for its whole life and no follower: only `--follow_releases` starts one.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

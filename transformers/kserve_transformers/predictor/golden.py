@@ -1,30 +1,20 @@
 """Golden samples: an input and the answer that it must give, kept beside the model in its repository."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from kserve_transformers.arrays.golden import Expected, read_answer
 from kserve_transformers.predictor.declaration import TensorSpec
 
-
-@dataclass(frozen=True)
-class GoldenOutput:
-    """The leading rows that an output must have, and their absolute tolerance."""
-
-    values: npt.NDArray[np.float64]
-    atol: float
-
-
-Outputs = Mapping[str, GoldenOutput]
+Outputs = Mapping[str, Expected]
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class GoldenSample:
     int8: Outputs | None = None
 
     @classmethod
-    def load(cls, model_dir: Path, spec: TensorSpec, version: str) -> GoldenSample:
+    def load(cls, model_dir: Path, spec: TensorSpec, version: str) -> Self:
         """Read MODEL/golden/, and MODEL/VERSION/int8/answer.json where there is one.
 
         Args:
@@ -76,8 +66,8 @@ class GoldenSample:
             sample = np.array(json.loads(series.read_text()), spec.dtype)
         sample = sample.reshape(spec.shape)
         int8 = model_dir / version / "int8" / "answer.json"
-        answer = _read(model_dir / "golden" / "answer.json")
-        return cls(sample[np.newaxis], answer, _read(int8) if int8.parent.is_dir() else None)
+        answer = read_answer(model_dir / "golden" / "answer.json")
+        return cls(sample[np.newaxis], answer, read_answer(int8) if int8.parent.is_dir() else None)
 
     def drift(self, outputs: Mapping[str, npt.NDArray[np.generic]]) -> Drift:
         """Compare all outputs of an answer, each [1, ...], with the golden answer; with that of the int8 network, too.
@@ -105,13 +95,6 @@ class GoldenSample:
                 return Drift(math.inf, f"output {name} is off by {error:.4g}, allowed {golden.atol}")
             share = max(share, error / golden.atol if golden.atol else 0.0)
         return Drift(share, None)
-
-
-def _read(path: Path) -> Outputs:
-    return {
-        name: GoldenOutput(np.array(output["values"], np.float64), float(output["atol"]))
-        for name, output in json.loads(path.read_text())["outputs"].items()
-    }
 
 
 def _distance(outputs: Mapping[str, npt.NDArray[np.generic]], expected: Outputs) -> float:

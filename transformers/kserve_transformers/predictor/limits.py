@@ -1,7 +1,5 @@
 """The limits that decide when a model is probed, trusted and used. Every duration is in seconds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -17,8 +17,6 @@ Only the golden sample decides about a model: whatever callers send, it is taken
 alone. While a probe has failed, the circuit breaker is open and requests are refused; a right probe closes it.
 """
 
-from __future__ import annotations
-
 import enum
 import math
 import time

@@ -1,7 +1,5 @@
 """How much this machine, or this container's share of it, made processes wait: what makes a model slow, not sick."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import time

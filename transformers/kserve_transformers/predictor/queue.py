@@ -1,7 +1,5 @@
 """The queue in front of a model: which batches run, which wait, and which are rejected."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

@@ -4,8 +4,6 @@ KServe's storage initializer checks no hash, so the transformer does. With --req
 release.json was signed, and that the folder has the files of that release and no others.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,12 +1,11 @@
 """What serves a model: a release, what it declares, and the golden sample that proves it."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import aiohttp
 import numpy as np
@@ -41,7 +40,7 @@ class Served:
     @classmethod
     async def learn(
         cls, transport: Transport, repository: Path | None, model: str, release: str | None, timeout_s: float
-    ) -> Served:
+    ) -> Self:
         """Read the declaration from Triton and the golden sample from the repository.
 
         Raises:

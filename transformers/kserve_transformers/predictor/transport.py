@@ -1,7 +1,5 @@
 """Requests to Triton: an inference, or a model's declaration. Each has a timeout, and every answer is checked."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import struct

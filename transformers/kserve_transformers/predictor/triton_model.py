@@ -1,7 +1,5 @@
 """A model as the tasks use it: requests, probes and releases around one state machine of its health."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import dataclasses

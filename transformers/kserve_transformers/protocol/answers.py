@@ -1,7 +1,5 @@
 """JSON answers other than predictions, as the OpenAPI document publishes them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field

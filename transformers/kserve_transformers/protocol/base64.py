@@ -1,7 +1,5 @@
 """Base64 as it arrives in JSON: strict, but in the forms that browsers and other languages really send."""
 
-from __future__ import annotations
-
 import binascii
 import re
 

@@ -1,7 +1,5 @@
 """Content codings of HTTP (RFC 9110, section 8.4): gzip and deflate, both ways."""
 
-from __future__ import annotations
-
 import zlib
 
 from kserve_transformers.errors import BadRequestError, TooLargeError, UnsupportedCodingError

@@ -1,7 +1,5 @@
 """Parses JSON bodies, and refuses those with unknown keys, or far more values than any request needs."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 

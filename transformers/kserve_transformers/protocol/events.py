@@ -1,7 +1,5 @@
 """CloudEvents 1.0 around V1, as KServe's own server takes them: in binary mode (headers) and structured mode (JSON)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reads one image from the bodies that browsers, curl and scripts send: a form, JSON, or the image's own bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The Open Inference Protocol (V2) over gRPC: messages to requests and back."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 from typing import Any

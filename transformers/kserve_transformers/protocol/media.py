@@ -1,7 +1,5 @@
 """What kind of body a request has: its content type says it, or its first byte where the caller named no type."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from enum import Enum
 

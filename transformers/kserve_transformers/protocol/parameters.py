@@ -1,7 +1,5 @@
 """The parameters of V2 that belong to the protocol and not to a service: one table for REST and gRPC."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The one request type into which every protocol is parsed, and the instances that it carries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum

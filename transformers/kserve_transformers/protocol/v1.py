@@ -1,7 +1,5 @@
 """KServe's V1 protocol: {"instances": [...]} or one raw image, to {"predictions": [...]}."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

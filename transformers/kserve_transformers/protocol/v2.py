@@ -1,7 +1,5 @@
 """The Open Inference Protocol (V2) over REST: JSON, and the binary form of Triton's binary data extension."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,13 +12,7 @@ import orjson
 from kserve_transformers.errors import BadRequestError, NotFoundError
 from kserve_transformers.protocol.base64 import decode_base64
 from kserve_transformers.protocol.documents import check_keys, load_json
-from kserve_transformers.protocol.parameters import (
-    INPUT,
-    OUTPUT,
-    split_parameters,
-    tensor_parameters,
-    timeout_s,
-)
+from kserve_transformers.protocol.parameters import INPUT, OUTPUT, split_parameters, tensor_parameters, timeout_s
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, finite_window
 
 JSON_LENGTH_HEADER = "inference-header-content-length"

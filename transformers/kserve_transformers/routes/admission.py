@@ -1,7 +1,5 @@
 """Requests that no model can answer in time are refused before their bodies are read."""
 
-from __future__ import annotations
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 

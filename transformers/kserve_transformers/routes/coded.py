@@ -1,7 +1,5 @@
 """Content codings on the wire: bodies are decoded while they come, and large answers coded for those who accept it."""
 
-from __future__ import annotations
-
 import asyncio
 
 from starlette.datastructures import Headers, MutableHeaders

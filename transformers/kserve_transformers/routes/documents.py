@@ -1,7 +1,5 @@
 """/openapi.json: the API document, of which the API reference is made in the browser."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

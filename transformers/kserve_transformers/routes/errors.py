@@ -1,7 +1,5 @@
 """Errors as callers see them: {"error": "..."} with the error's own status and headers."""
 
-from __future__ import annotations
-
 from fastapi.responses import JSONResponse
 
 from kserve_transformers.errors import ServingError, TooLargeError

@@ -1,7 +1,5 @@
 """The legacy routes: those of the projects that the services replaced, kept so that existing clients work."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -13,8 +11,7 @@ from kserve_transformers.protocol.forms import read_image_form
 from kserve_transformers.protocol.media import Body, declared_body
 from kserve_transformers.protocol.requests import InstanceKind, ServiceRequest, window_from_json
 from kserve_transformers.protocol.v1 import parse_json
-from kserve_transformers.routes.infer import Infer
-from kserve_transformers.routes.options import with_query
+from kserve_transformers.routes.infer import Infer, with_query
 from kserve_transformers.routes.table import Handler
 from kserve_transformers.service import Service
 from kserve_transformers.tasks.parameters import options_beside_image

@@ -1,7 +1,5 @@
 """Every POST is counted and logged, however it ends."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """What browsers get: the page on which services can be tried, at / and /SERVICE/, and the API reference at /docs."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 from collections.abc import Mapping

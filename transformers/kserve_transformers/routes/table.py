@@ -1,7 +1,5 @@
 """A POST's target, resolved once from its path: which service, by which protocol, and what answers."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Every POST path of a server, with what answers there."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from kserve_transformers.protocol.v2 import MODEL_VERSION

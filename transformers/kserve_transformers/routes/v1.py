@@ -1,7 +1,5 @@
 """KServe's V1 protocol over REST."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import orjson
@@ -11,8 +9,7 @@ from fastapi.responses import Response
 from kserve_transformers.errors import NotReadyError
 from kserve_transformers.protocol.events import answer_event, event_data
 from kserve_transformers.protocol.v1 import parse_v1
-from kserve_transformers.routes.infer import Infer
-from kserve_transformers.routes.options import with_query
+from kserve_transformers.routes.infer import Infer, with_query
 from kserve_transformers.service import Service, Services, find_service
 
 

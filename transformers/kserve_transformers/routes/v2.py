@@ -1,7 +1,5 @@
 """The Open Inference Protocol (V2) over REST."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -17,8 +15,7 @@ from kserve_transformers.protocol.v2 import (
     parse_infer_request,
     render_infer_response,
 )
-from kserve_transformers.routes.infer import Infer
-from kserve_transformers.routes.options import with_query
+from kserve_transformers.routes.infer import Infer, with_query
 from kserve_transformers.service import Service, Services, find_service
 
 

@@ -3,8 +3,6 @@
 KServe's SDK registers handlers of its own, which answer an unknown error with 500 and the exception's text.
 """
 
-from __future__ import annotations
-
 import logging
 
 from fastapi import FastAPI, Request

@@ -1,7 +1,5 @@
 """V2 over gRPC: KServe's server, with our codec."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

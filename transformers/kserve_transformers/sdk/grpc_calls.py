@@ -143,9 +143,10 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]
                     self._slow.pop(timer, None)
         except TimeoutError:
             if timer in self._given_up:
-                self._given_up.remove(timer)
                 raise BusyError("the server waits for as many messages as it can: try again shortly") from None
             raise LateBodyError("the call's message did not come in time") from None
+        finally:
+            self._given_up.discard(timer)  # its caller may have left, or sent the message, in the same moment
         return None if data is aio.EOF else bytes(data)
 
     def _slowed(self, timer: asyncio.Timeout) -> None:

@@ -1,7 +1,5 @@
 """What stands beside KServe's gRPC methods: a service's ModelConfig, grpc.health.v1, and reflection."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """Callers without an API key are turned away, over HTTP and gRPC alike, before a body is read."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Imports KServe's SDK without the parts that a server never uses, and without what only these import."""
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 

@@ -1,7 +1,5 @@
 """A service as a model of KServe's SDK, which calls preprocess, predict and postprocess and times them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """KServe's REST server with our routes, limits, errors and readiness."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import kserve

@@ -1,7 +1,5 @@
 """The tasks, one class a file, and the table by which a service's declaration names them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Anomaly detection: windows of a series against an autoencoder's reconstruction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NotRequired
@@ -71,7 +69,7 @@ class AnomalyTask(Task[Window, Verdict]):
     model_input = ("FP32", [-1])
     model_outputs: ClassVar[Mapping[str | None, OutputType]] = {"mae": ("FP32", [1]), "reconstruction": ("FP32", [-1])}
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "reconstruction": Flag("Whether the answer carries what the model made of each window."),
+        "reconstruction": Flag("Whether the answer carries what the model made of each window.")
     }
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {
         None: Presentation("/predict", AnomalyPrediction, _predictions)

@@ -1,7 +1,5 @@
 """Image classification: the five best classes; presented as such, or in the words of the older car classifier."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

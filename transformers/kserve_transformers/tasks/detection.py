@@ -1,7 +1,5 @@
 """Object detection: a model's candidates to labelled boxes in pixels of the image sent."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

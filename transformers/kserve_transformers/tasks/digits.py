@@ -1,7 +1,5 @@
 """Handwritten digits: any image of one digit to its value."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
@@ -16,15 +14,7 @@ from kserve_transformers.arrays.opacity import lay_on_contrast
 from kserve_transformers.predictor import Declaration, Outputs
 from kserve_transformers.protocol.requests import Window
 from kserve_transformers.tasks.images import ImageTask
-from kserve_transformers.tasks.task import (
-    Answered,
-    OutputType,
-    Prediction,
-    Prepared,
-    Presentation,
-    Share,
-    Tensors,
-)
+from kserve_transformers.tasks.task import Answered, OutputType, Prediction, Prepared, Presentation, Share, Tensors
 
 
 @dataclass(frozen=True)
@@ -49,10 +39,7 @@ def _predictions(answered: Answered[Digit]) -> list[DigitsPrediction]:
 class DigitsTask(ImageTask[Digit]):
     """Reads one handwritten digit."""
 
-    outputs: ClassVar[Mapping[str, OutputType]] = {
-        "digit": ("INT32", [-1]),
-        "confidence": ("FP32", [-1]),
-    }
+    outputs: ClassVar[Mapping[str, OutputType]] = {"digit": ("INT32", [-1]), "confidence": ("FP32", [-1])}
     model_input = ("UINT8", [28, 28, 1])
     model_outputs: ClassVar[Mapping[str | None, OutputType]] = {"probabilities": ("FP32", [10])}
     presentations: ClassVar[Mapping[str | None, Presentation[Any]]] = {

@@ -1,7 +1,5 @@
 """The base of all tasks whose instances are encoded images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 

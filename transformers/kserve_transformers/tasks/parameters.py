@@ -1,7 +1,5 @@
 """Options of a request: the values that they take, how these are checked, and their OpenAPI description."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Sample requests: an instance of a task in every protocol's form, for documents, demos, tests and measurements."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ A task is one class in one file of this package; `kserve_transformers.tasks.TASK
 HTTP, of KServe or of the way to a model: `kserve_transformers.service` runs a task behind a chain of models.
 """
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

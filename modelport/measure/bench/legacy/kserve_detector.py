@@ -14,7 +14,7 @@ from kserve import InferInput, InferRequest, InferResponse, Model, ModelServer, 
 
 from kserve_transformers.arrays.boxes import class_wise_nms, xyxy_to_xywh
 from kserve_transformers.arrays.letterbox import Letterbox
-from modelport.measure.bench.cases import REPOSITORY
+from modelport.samples import REPOSITORY
 
 SIZE_WH = (416, 416)
 

@@ -1,7 +1,5 @@
 """The weights of a legacy server."""
 
-from __future__ import annotations
-
 import sys
 
 from exporters.catalog import MODELS

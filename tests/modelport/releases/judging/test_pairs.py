@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from release_files import own_manifests
 
 from kserve_transformers.judging.judge import Tally
 from kserve_transformers.record.reading import Recorded
-from modelport.environment import ROOT
 from modelport.manifests.release_file import read
 from modelport.releases.__main__ import main
 from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, Verdict, findings, verdict
@@ -189,8 +188,11 @@ def test_pairs_for_the_judge_of_a_canary() -> None:
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., int]:
     """Runs `modelport shadow digits` on a copy of the manifests; port 1 has no stack."""
-    copied = shutil.copytree(ROOT / "manifests", tmp_path / "manifests", ignore=shutil.ignore_patterns("log.jsonl"))
-    places = [f"--manifests={copied}", f"--releases={tmp_path / 'releases'}", f"--record={tmp_path / 'record'}"]
+    places = [
+        f"--manifests={own_manifests(tmp_path)}",
+        f"--releases={tmp_path / 'releases'}",
+        f"--record={tmp_path / 'record'}",
+    ]
 
     def run(*arguments: str) -> int:
         return main(["shadow", "digits", *arguments, *places, "--port=1", f"--out={tmp_path / 'out'}"])

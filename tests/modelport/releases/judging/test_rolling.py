@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from release_files import choose, own_manifests
 
 from kserve_transformers.judging.judge import STEPS, Counts, Outcome, Tally, judge
 from modelport.environment import ROOT
-from modelport.manifests.release_file import Choice, edited, read, release_file
+from modelport.manifests.release_file import Choice, read
 from modelport.releases.__main__ import main
 from modelport.releases.errors import RolloutError
 from modelport.releases.judging import sight
@@ -37,8 +37,7 @@ class EnoughError(Exception):
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     """A copy of the manifests without a log."""
-    copy = shutil.copytree(ROOT / "manifests", tmp_path / "manifests", ignore=shutil.ignore_patterns("log.jsonl"))
-    return Folders(Path(copy), tmp_path / "releases")
+    return Folders(own_manifests(tmp_path), tmp_path / "releases")
 
 
 def rolling(folders: Folders, steps: tuple[int, ...] = STEPS) -> Rolling:
@@ -68,11 +67,6 @@ def logged(folders: Folders) -> list[tuple[str, int]]:
 
 def now(folders: Folders) -> Choice:
     return read(folders.manifests)["digits"]
-
-
-def choose(folders: Folders, choice: Choice) -> None:
-    file = release_file(folders.manifests)
-    file.write_text(edited(file.read_text(), "digits", choice))
 
 
 def test_a_good_release_is_promoted_step_by_step(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,26 +102,26 @@ def test_an_idle_canary_never_moves_and_the_log_says_so_once(folders: Folders, s
 
 
 def test_a_judge_that_starts_again_goes_on_with_the_step_that_it_finds(folders: Folders) -> None:
-    choose(folders, Choice("initial", RELEASE, 25))
+    choose(folders.manifests, Choice("initial", RELEASE, 25))
     assert rolling(folders).run(lambda _: GOOD) == PROMOTED
     assert logged(folders) == [("canary", 50), ("promote", 0)]
 
 
 @pytest.mark.parametrize("other", [Choice("initial", "initial", 0), Choice("initial", "2026-11-23-aaaaaaaaaaaa", 10)])
 def test_what_somebody_else_chose_stays(folders: Folders, other: Choice) -> None:
-    assert rolling(folders).run(seen(lambda: choose(folders, other), Counts())) == TAKEN_OVER
+    assert rolling(folders).run(seen(lambda: choose(folders.manifests, other), Counts())) == TAKEN_OVER
     assert now(folders) == other
 
 
 def test_what_somebody_else_chose_while_it_judged_stays(folders: Folders) -> None:
     other = Choice("initial", RELEASE, 33)
     with pytest.raises(RolloutError, match="somebody else"):
-        rolling(folders).run(seen(lambda: choose(folders, other), GOOD))
+        rolling(folders).run(seen(lambda: choose(folders.manifests, other), GOOD))
     assert now(folders) == other
 
 
 def test_a_judge_that_is_killed_leaves_the_shares_as_they_are(folders: Folders) -> None:
-    choose(folders, Choice("initial", RELEASE, 25))
+    choose(folders.manifests, Choice("initial", RELEASE, 25))
     command = [sys.executable, "-P", "-m", "modelport.releases", "canary", "digits", RELEASE, "--auto", "--unchecked"]
     places = [f"--manifests={folders.manifests}", f"--releases={folders.releases}", "--port=1", "--every=0.1"]
     with subprocess.Popen([*command, *places], cwd=ROOT, stdout=subprocess.PIPE, text=True) as judge:

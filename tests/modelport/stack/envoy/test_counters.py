@@ -21,10 +21,10 @@ def test_answers_and_failures_are_counted_by_release(run_overlay: Callable[..., 
     with httpx.Client(base_url=f"http://127.0.0.1:{routed.port}", timeout=60) as client:
         for behaviour in ("answer", "500", "reset"):
             routed.pods["detector-canary"].behaviour = behaviour
-            for _ in range(150):
+            for _ in range(60):
                 statuses.append(client.post("/v1/models/detector:predict", content=b"image").status_code)
         routed.pods["detector-canary"].vanish()
-        statuses += [client.post("/v1/models/detector:predict", content=b"image").status_code for _ in range(150)]
+        statuses += [client.post("/v1/models/detector:predict", content=b"image").status_code for _ in range(60)]
     found = read_counters(admin)
     canary, stable = found[CANARY], found[STABLE]
     assert (stable.failed, canary.good + stable.good) == (0, statuses.count(200))

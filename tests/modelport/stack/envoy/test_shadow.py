@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from release_files import choose, own_manifests
 from waiting import wait_for
 
-from modelport.environment import ROOT
-from modelport.manifests.release_file import Choice, edited, release_file
+from modelport.manifests.release_file import Choice
 from modelport.manifests.rendering import render
 from modelport.stack.envoy.config import MIRRORED
 from modelport.stack.envoy.counters import Counters, read_counters
@@ -25,11 +24,9 @@ COPIES = "modelport-digits/digits-shadow"
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Manifests with shadows of digits, of all requests, and of cars, of 20 per cent."""
-    folder = Path(shutil.copytree(ROOT / "manifests", tmp_path_factory.mktemp("shadow") / "manifests"))
-    file = release_file(folder)
+    folder = own_manifests(tmp_path_factory.mktemp("shadow"))
     for service, percent in (("digits", 100), ("cars", 20)):
-        choice = Choice("initial", "initial", 0, "2026-11-22-0123456789ab", percent)
-        file.write_text(edited(file.read_text(), service, choice))
+        choose(folder, Choice("initial", "initial", 0, "2026-11-22-0123456789ab", percent), service)
     return folder
 
 
@@ -75,17 +72,21 @@ def test_both_sides_get_the_same_ids_and_the_caller_one_answer(routed: Any) -> N
     wait_for(lambda: len(shadow.ids) == 33)
     assert sorted(shadow.ids) == sorted(stable.ids)
     assert len(set(shadow.ids)) == 33
-    httpx.post(f"http://127.0.0.1:{routed.port}/digits/predict", content=b"x", headers={"x-request-id": "caller-1"})
+    url, named = f"http://127.0.0.1:{routed.port}/digits/predict", {"x-request-id": "caller-1"}
+    httpx.post(url, content=b"x", headers=named, timeout=60)
     wait_for(lambda: shadow.ids[-1] == stable.ids[-1] == "caller-1")
 
 
 def test_a_share_of_the_requests_is_copied(routed: Any) -> None:
     assert set(post(routed, 300, "/cars/predict")) == {"cars 5"}
-    assert 25 <= len(routed.pods["cars-shadow"].ids) <= 95  # 60; five standard deviations are 35
+    ids = routed.pods["cars-shadow"].ids
+    wait_for(lambda: len(ids) >= 25)  # of 60; five standard deviations are 35
+    assert len(ids) <= 95
 
 
 @pytest.mark.parametrize("behaviour", ["500", "reset", "hang"])
 def test_whatever_a_shadow_does_callers_get_their_answers_and_copies_are_counted(routed: Any, behaviour: str) -> None:
+    wait_for(lambda: copies(routed).active == 0)
     before, shadow = copies(routed), routed.pods["digits-shadow"]
     shadow.over.clear()
     shadow.behaviour = behaviour

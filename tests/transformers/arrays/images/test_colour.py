@@ -3,8 +3,8 @@
 import io
 
 import icc_profiles
+import image_files
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
@@ -20,19 +20,16 @@ INKS = RNG.integers(40, 216, (2, 2, 2, 2, 3), np.uint8)
 PRINTER = icc_profiles.cmyk(INKS)
 
 
+OPTIONS = {
+    "JPEG": {"quality": 98, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 98},
+    "HEIC": {"quality": 98, "chroma": 444},
+}
+
+
 def encode(image, fmt, profile=None):
-    buffer = io.BytesIO()
-    options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 98}}.get(
-        fmt, {}
-    )
-    if fmt == "HEIC":
-        if profile:
-            image = image.copy()
-            image.info["icc_profile"] = profile
-        pillow_heif.from_pillow(image).save(buffer, quality=98, chroma=444)
-    else:
-        image.save(buffer, fmt, icc_profile=profile, **options)
-    return buffer.getvalue()
+    return image_files.encode(image, fmt, icc_profile=profile, **OPTIONS.get(fmt, {}))
 
 
 def decode(data, scale=1.0):

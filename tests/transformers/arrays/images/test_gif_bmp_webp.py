@@ -6,6 +6,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from image_files import encode
 from PIL import Image
 
 from kserve_transformers.arrays.decoding import decode_image
@@ -16,12 +17,6 @@ SCENE = Image.fromarray(RNG.integers(0, 256, (20, 30, 3), np.uint8))
 
 TURNED = Image.Exif()
 TURNED[274] = 3  # by 180 degrees
-
-
-def encode(image, fmt, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, fmt, **options)
-    return buffer.getvalue()
 
 
 def decode(data, scale=1.0):

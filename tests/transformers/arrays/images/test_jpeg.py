@@ -4,10 +4,11 @@ import io
 import itertools
 
 import cv2
+import image_files
 import jpeg_files
 import numpy as np
 import pytest
-from jpeg_files import segment
+from image_files import segment
 from PIL import Image
 
 from kserve_transformers.arrays.decoding import decode_image
@@ -18,9 +19,7 @@ SCENE = Image.fromarray(RNG.integers(0, 256, (6, 8, 3), np.uint8)).resize((160, 
 
 
 def encode(image=SCENE, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **{"quality": 95, **options})
-    return buffer.getvalue()
+    return image_files.encode(image, "JPEG", **{"quality": 95, **options})
 
 
 def decode(data, scale=1.0):

@@ -6,6 +6,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from image_files import chunk
 from PIL import Image
 
 from kserve_transformers.arrays.decoding import decode_image
@@ -18,10 +19,6 @@ RNG = np.random.default_rng(5)
 PALETTE = RNG.integers(0, 256, (256, 3), np.uint8)
 # Adam7's passes: first column, first row, and their steps.
 PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(samples, depth, colour_type, transparent=b"", interlaced=False, extra=b""):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiff_files
 import tifffile
+from image_files import encode
 from PIL import Image
 from tiff_files import DEFLATE, LZW, NONE, OLD_DEFLATE, PACKBITS
 
@@ -194,11 +195,10 @@ def test_the_first_page_of_full_size(kinds, width):
 @pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr", "CMYK"])
 def test_what_pillow_writes(compression, mode):
     image = Image.fromarray(RNG.integers(0, 256, (6, 9, 3), np.uint8)).resize((90, 60), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
     options = {"quality": 98} if compression == "jpeg" else {}
-    image.convert(mode).save(buffer, "TIFF", compression=compression, **options)
+    data = encode(image.convert(mode), "TIFF", compression=compression, **options)
     expected = np.asarray(image.convert(mode).convert("RGB")).astype(int)
-    assert np.abs(decode(buffer.getvalue()) - expected).mean() < (4 if mode in ("YCbCr", "RGB") else 2)
+    assert np.abs(decode(data) - expected).mean() < (4 if mode in ("YCbCr", "RGB") else 2)
 
 
 @pytest.mark.parametrize("reduction", [1, 2, 8])
@@ -247,11 +247,10 @@ def test_jpeg_strips_and_tiles(photometric, size_wh, tile_wh, reduction):
 
 def _jpeg(components):
     """Components as they are, without a word about what they mean."""
-    buffer = io.BytesIO()
     mode = {1: "L", 3: "YCbCr", 4: "CMYK"}[components.shape[2]]
     stored = 255 - components if mode == "CMYK" else components  # Pillow inverts it
-    Image.fromarray(np.ascontiguousarray(stored.squeeze()), mode).save(buffer, "JPEG", quality=98, subsampling=0)
-    data = buffer.getvalue()
+    image = Image.fromarray(np.ascontiguousarray(stored.squeeze()), mode)
+    data = encode(image, "JPEG", quality=98, subsampling=0)
     at = data.index(b"\xff\xdb")
     return data[:2] + data[at:]
 

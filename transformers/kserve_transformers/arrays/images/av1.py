@@ -3,8 +3,6 @@
 Source: AV1 Bitstream & Decoding Process Specification, sections 5.3, 5.5 and 5.9.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Reads the bits of a codec's header."""
 
-from __future__ import annotations
-
 
 class Bits:
     """A reader of bits, most significant first; behind the end there are zeros.

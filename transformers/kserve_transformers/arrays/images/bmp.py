@@ -1,7 +1,5 @@
 """BMP: uncompressed."""
 
-from __future__ import annotations
-
 from kserve_transformers.arrays.images.encoded import Encoded, open_with_pillow
 from kserve_transformers.arrays.images.webp import decode_with_pillow
 from kserve_transformers.errors import UnsupportedMediaError

@@ -1,7 +1,5 @@
 """ISO base media files with still images (HEIF, ISO/IEC 23008-12): what makes the image, and what it declares."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """ICC profiles: colours that are not sRGB are converted to it, by LittleCMS."""
 
-from __future__ import annotations
-
 import io
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """What is known of an image before a pixel of it is decoded, and the errors that formats share."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """TIFF's directories, in which EXIF is written too."""
 
-from __future__ import annotations
-
 import struct
 from typing import Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """Names of files that are not images of the formats that are read, for messages that say what was sent."""
 
-from __future__ import annotations
-
 import re
 
 # How such files begin.

@@ -1,7 +1,5 @@
 """The image formats that are read: what documents, the page and clients say about them is made from this table."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """GIF: the first frame, on a white canvas."""
 
-from __future__ import annotations
-
 import re
 import struct
 

@@ -1,7 +1,5 @@
 """AVIF by Pillow (libavif) and HEIC by pi-heif (libheif): the same container, two codecs."""
 
-from __future__ import annotations
-
 import struct
 from fractions import Fraction
 

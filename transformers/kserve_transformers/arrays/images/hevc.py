@@ -1,7 +1,5 @@
 """What an HEVC image's own header says of its size (ITU-T H.265): a decoder allocates by it, not by the container."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from kserve_transformers.arrays.images.bits import Bits

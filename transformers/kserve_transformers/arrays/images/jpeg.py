@@ -1,7 +1,5 @@
 """JPEG: what libjpeg gets is rebuilt from the segments that make pixels."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 

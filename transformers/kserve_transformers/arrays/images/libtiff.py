@@ -1,7 +1,5 @@
 """libtiff's messages go to the log: by itself it prints them on standard error, and Pillow cannot change that."""
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import re

@@ -1,7 +1,5 @@
 """PNG: Pillow gets only the chunks that make pixels; transparency without an alpha channel is applied here."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Mapping

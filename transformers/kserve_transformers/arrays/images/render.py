@@ -1,7 +1,5 @@
 """From a codec's form to RGB, band by band: a large image is never there in several modes at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """TIFF: the first page of full size. Its structure is read here; codecs only unpack its strips and tiles."""
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """How the samples of a TIFF page are laid out, and which layouts are read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The samples of a TIFF page: bytes of rows to 8-bit samples, and these to colours."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image

@@ -1,7 +1,5 @@
 """WebP: the first frame. Pillow reads the header, OpenCV decodes where there is neither alpha nor another frame."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from PIL import Image

@@ -1,14 +1,20 @@
 """The requests that well-behaved callers send."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.tasks import build_task
-from kserve_transformers.tasks.samples import SampleRequest, raw_image, sample_request, v1_document, v2_binary
+from kserve_transformers.tasks.samples import (
+    SampleRequest,
+    raw_image,
+    sample_request,
+    v1_document,
+    v2_binary,
+    v2_tensor,
+)
 from modelport.measure.generator.load import Load, RunningLoad
 from modelport.measure.generator.requests import INFER_METHOD, Request
 from modelport.samples import PHOTO, read_instance, sample_file
@@ -24,32 +30,34 @@ def requests() -> dict[str, Request]:
     for spec in choose():
         task, instance = build_task(spec), read_instance(spec, sample_file(spec))
         image = task.kind is InstanceKind.IMAGE
-        kinds[spec.name] = _request(raw_image(task, instance) if image else sample_request(task, "own", instance))
+        kinds[spec.name] = posted(raw_image(task, instance) if image else sample_request(task, "own", instance))
     (detector,) = choose("detector")
     task, photo = build_task(detector), PHOTO.read_bytes()
-    v1, v2 = _request(sample_request(task, "v1", photo)), _request(v2_binary(task, photo))
+    v1, v2 = posted(sample_request(task, "v1", photo)), posted(v2_binary(task, photo))
     many = replace(v1, body=json.dumps(v1_document(task, *[photo] * 24)).encode())
     return kinds | {"detector V1": v1, "detector V2": v2, "detector many": many}
 
 
-def _request(sample: SampleRequest) -> Request:
+def posted(sample: SampleRequest) -> Request:
+    """A sample request as a load has it."""
     return Request(sample.path, sample.body, sample.headers)
 
 
-def infer_request(service: str, timeout_ms: int | None = None, image: bytes | None = None) -> Request:
+def infer_request(service: str, timeout_ms: int | None = None, instance: Any = None) -> Request:
     """A ModelInfer over gRPC.
 
     Args:
-        service: which takes an image.
+        service: that infers.
         timeout_ms: the timeout that it sets.
-        image: the file's bytes; default: the sample image.
+        instance: an image's bytes, or a window's numbers; default: the sample image.
     """
     from tritonclient.grpc import service_pb2  # not at import: KServe's generated code defines the same names
 
-    image = image or PHOTO.read_bytes()
+    (spec,) = choose(service)
+    tensor, data = v2_tensor(build_task(spec), PHOTO.read_bytes() if instance is None else instance)
     message = service_pb2.ModelInferRequest(model_name=service)
-    message.inputs.add(name="image", datatype="BYTES", shape=[1])
-    message.raw_input_contents.append(len(image).to_bytes(4, "little") + image)
+    message.inputs.add(**tensor)
+    message.raw_input_contents.append(data)
     metadata = {"x-request-timeout-ms": str(timeout_ms)} if timeout_ms else {}
     return Request(INFER_METHOD, message.SerializeToString(), metadata)
 

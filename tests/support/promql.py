@@ -1,6 +1,4 @@
-"""The Prometheus queries of the dashboard and the alerts, read from their manifests."""
-
-from __future__ import annotations
+"""The Prometheus queries of the dashboard and the alerts, read from their manifests, and taken apart."""
 
 import json
 import re
@@ -8,13 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from modelport.measure.prometheus.prometheus import COMPONENTS, rule_groups
 
-from modelport.environment import ROOT
-
-COMPONENTS = ROOT / "manifests" / "components"
 DASHBOARD = COMPONENTS / "dashboard" / "dashboard.json"
-RULES = COMPONENTS / "alerts" / "rules.yaml"
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CLAUSE = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
@@ -70,11 +64,6 @@ def dashboard() -> dict[str, Any]:
     """The dashboard's JSON document."""
     document: dict[str, Any] = json.loads(DASHBOARD.read_text())
     return document
-
-
-def rule_groups() -> dict[str, Any]:
-    """The content of Prometheus' rule file, from the PrometheusRule."""
-    return {"groups": yaml.safe_load(RULES.read_text())["spec"]["groups"]}
 
 
 def rules() -> Iterator[dict[str, Any]]:

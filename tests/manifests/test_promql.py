@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from modelport.measure.prometheus.queries import filled_in, selectors, unfiltered
+from promql import filled_in, selectors, unfiltered
 
 
 @pytest.mark.parametrize(
