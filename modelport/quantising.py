@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from exporters.config import FILENAME
@@ -20,6 +21,7 @@ from modelport.environment import SetupError, say
 from modelport.exporting import convert_missing, note_newer
 
 CALIBRATION = 300
+SELECTION = 100  # inputs by which it is decided what stays fp32
 LABELLED = 10_000  # inputs of a proof where labels are known
 MISSED = 3
 
@@ -86,13 +88,14 @@ def _quantise(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"{options.data} does not exist: name a folder of images by --data")
     newest_artefact(model_dir)
     convert_missing([model_dir])
-    calibration = images.varied(model_dir, "calibration", options.calibration, data=options.data, report=say)
+    varied = partial(images.varied, model_dir, data=options.data, report=say)
     source = options.data.name if options.data else "public"
     made = make(
         model_dir,
         task,
-        calibration,
-        lambda count: images.varied(model_dir, "proof", count, data=options.data, report=say),
+        varied("calibration", options.calibration),
+        varied("selection", SELECTION),
+        partial(varied, "proof"),
         options.images or (LABELLED if task == "digits" else images.COUNT),
         source,
         not options.no_selection,

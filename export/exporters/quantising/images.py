@@ -27,28 +27,34 @@ from kserve_transformers.arrays.letterbox import Letterbox
 from kserve_transformers.errors import ServingError
 
 COUNT = 600
-Part = Literal["calibration", "proof"]
+Part = Literal["calibration", "selection", "proof"]
 Images = npt.NDArray[np.uint8]
 
-# Photos that packages carry, by package and folder. Of textures and documents a network is never sure, which is where a
-# loss of precision shows first.
-_PHOTOS: Mapping[Part, Mapping[tuple[str, str], Sequence[str]]] = {
+# Photos that packages carry, by package and folder.
+_PHOTOS: Mapping[str, Mapping[tuple[str, str], Sequence[str]]] = {
     "calibration": {
         ("skimage", "data"): (
-            *("camera.png", "coffee.png", "rocket.jpg", "brick.png", "gravel.png"),
+            *("astronaut.png", "coffee.png", "rocket.jpg", "horse.png", "brick.png", "gravel.png"),
             *("ihc.png", "cell.png", "text.png", "microaneurysms.png"),
         ),
-        ("sklearn", "datasets/images"): ("china.jpg",),
     },
     "proof": {
         ("skimage", "data"): (
-            *("astronaut.png", "chelsea.png", "coins.png", "grass.png", "hubble_deep_field.jpg"),
-            *("retina.jpg", "clock_motion.png", "horse.png"),
+            *("camera.png", "chelsea.png", "clock_motion.png", "motorcycle_left.png"),
+            *("coins.png", "grass.png", "hubble_deep_field.jpg", "retina.jpg"),
         ),
-        ("sklearn", "datasets/images"): ("flower.jpg",),
+        ("sklearn", "datasets/images"): ("china.jpg", "flower.jpg"),
         ("kserve_transformers", "page"): ("dog.jpg",),
     },
 }
+# Those that show nothing for which ImageNet has a class: which one a classifier names for them is chance.
+_NO_OBJECT = frozenset(
+    {
+        *("astronaut.png", "brick.png", "cell.png", "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg"),
+        *("ihc.png", "microaneurysms.png", "retina.jpg", "text.png"),
+    }
+)
+_SMALLEST_PART, _SMALLEST_OBJECT = 0.2, 0.5  # of a photo's area
 _CALIBRATION_SHARE = 1 / 3  # of the user's own images
 _MAX_PIXELS = 40_000_000
 _LONGEST = 1024  # pixels; larger photos are reduced once, before they are varied
@@ -87,7 +93,8 @@ def varied(
 
     Args:
         model_dir: with config.pbtxt, whose input and parameters say what the model takes.
-        part: what they are for; the parts have no source in common.
+        part: what they are for; those of the proof have no source in common with the others. A classifier's selection
+            and proof show one object each.
         count: of inputs; fewer where there are no more digits or windows.
         seed: of the variations.
         data: the user's: a folder of images, a folder with MNIST's four files, or a CSV file with one column.
@@ -112,16 +119,19 @@ def varied(
         sources = np.arange(len(values))
     else:
         detects = any(output.name.partition("__")[0] == "boxes" for output in stated.output)
-        values, sources = _images(_prepare(dims, parameters, detects), photos(part, data), count, seed)
+        objects = part != "calibration" and not detects
+        originals = photos(part, data, objects)
+        values, sources = _images(_prepare(dims, parameters, detects), originals, count, seed, objects)
     return Inputs({tensor.name: values}, sources, labels)
 
 
-def photos(part: Part, data: Path | None = None) -> list[Images]:
+def photos(part: Part, data: Path | None = None, objects: bool = False) -> list[Images]:
     """The photos of one part, RGB.
 
     Args:
-        part: which.
+        part: which; calibration and selection have the same.
         data: a folder of the user's images, read recursively; None: those that packages carry.
+        objects: of those that packages carry, only the ones that show an object which classifiers know.
 
     Raises:
         TrainingDataError: there are none, or one cannot be read.
@@ -129,11 +139,12 @@ def photos(part: Part, data: Path | None = None) -> list[Images]:
     if data is not None:
         return [_read(path) for path in _own(data, part)]
     found = []
-    for (package, folder), names in _PHOTOS[part].items():
+    for (package, folder), names in _PHOTOS["proof" if part == "proof" else "calibration"].items():
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             raise TrainingDataError(f"the package {package}, which carries images, is not installed: state --data DIR")
-        found += [_read(Path(spec.submodule_search_locations[0]) / folder / name) for name in names]
+        chosen = [name for name in names if not (objects and name in _NO_OBJECT)]
+        found += [_read(Path(spec.submodule_search_locations[0]) / folder / name) for name in chosen]
     return found
 
 
@@ -145,7 +156,7 @@ def _own(data: Path, part: Part) -> list[Path]:
     if len(names) < 2:
         raise TrainingDataError(f"{data} has {len(names)} different images: name a folder with many by --data DIR")
     cut = max(1, round(len(names) * _CALIBRATION_SHARE))
-    return [digests[name] for name in (names[:cut] if part == "calibration" else names[cut:])]
+    return [digests[name] for name in (names[cut:] if part == "proof" else names[:cut])]
 
 
 def _read(path: Path) -> Images:
@@ -167,26 +178,29 @@ def _prepare(dims: Sequence[int], parameters: Mapping[str, str], detects: bool) 
 
 
 def _images(
-    prepare: Callable[[Images], Images], originals: Sequence[Images], count: int, seed: int
+    prepare: Callable[[Images], Images], originals: Sequence[Images], count: int, seed: int, objects: bool
 ) -> tuple[Images, npt.NDArray[np.intp]]:
-    """Each photo as it is, then variations of all in turn."""
+    """Each photo as it is, then variations of all in turn; objects: each shows one object, and most of it."""
     made = []
     for number in range(count):
         generator = np.random.default_rng([seed, number])
         first = number % len(originals)
-        made.append(prepare(originals[first] if number < len(originals) else _vary(originals, first, generator)))
+        made.append(
+            prepare(originals[first] if number < len(originals) else _vary(originals, first, generator, objects))
+        )
     return np.stack(made), np.arange(count) % len(originals)
 
 
-def _vary(originals: Sequence[Images], first: int, generator: np.random.Generator) -> Images:
+def _vary(originals: Sequence[Images], first: int, generator: np.random.Generator, objects: bool) -> Images:
     """A part of a photo, or four parts of several photos side by side; mirrored, relit, blurred and compressed."""
-    if generator.random() < 0.25:
+    smallest = _SMALLEST_OBJECT if objects else _SMALLEST_PART
+    if not objects and generator.random() < 0.25:
         others = generator.integers(len(originals), size=3)
         side = int(generator.integers(160, 320))
-        tiles = [cv2.resize(_cut(originals[at], generator), (side, side)) for at in (first, *others)]
+        tiles = [cv2.resize(_cut(originals[at], generator, smallest), (side, side)) for at in (first, *others)]
         image = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
     else:
-        image = _cut(originals[first], generator)
+        image = _cut(originals[first], generator, smallest)
     if generator.random() < 0.5:
         image = image[:, ::-1]
     tint, exponent = generator.uniform(0.8, 1.2, 3), float(np.exp(generator.uniform(-0.5, 0.5)))
@@ -198,10 +212,10 @@ def _vary(originals: Sequence[Images], first: int, generator: np.random.Generato
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)  # channels keep their order
 
 
-def _cut(image: Images, generator: np.random.Generator) -> Images:
-    """A part of an image with a fifth of its area or more, about as wide as it is high."""
+def _cut(image: Images, generator: np.random.Generator, smallest: float) -> Images:
+    """A part of an image with this share of its area or more, about as wide as it is high."""
     height, width = image.shape[:2]
-    area, stretch = generator.uniform(0.2, 1) * height * width, np.exp(generator.uniform(-0.4, 0.4))
+    area, stretch = generator.uniform(smallest, 1) * height * width, np.exp(generator.uniform(-0.4, 0.4))
     h, w = (
         max(1, min(side, round(float(length))))
         for side, length in ((height, np.sqrt(area / stretch)), (width, np.sqrt(area * stretch)))
@@ -214,7 +228,7 @@ def _digits(
     part: Part, count: int, seed: int, data: Path | None, report: Callable[[str], None]
 ) -> tuple[Images, npt.NDArray[np.intp]]:
     """Training digits to calibrate, test digits to prove."""
-    digits = mnist.read_digits(mnist.data_files(data, report), "train" if part == "calibration" else "t10k")
+    digits = mnist.read_digits(mnist.data_files(data, report), "t10k" if part == "proof" else "train")
     chosen = np.random.default_rng(seed).permutation(len(digits.labels))[:count]
     return digits.images[chosen], digits.labels[chosen].astype(np.intp)
 
@@ -240,9 +254,9 @@ def _series(name: str, part: Part, data: Path | None, report: Callable[[str], No
     if data is not None:
         points = anomaly.read_column(data, None)
         cut = round(len(points) * _CALIBRATION_SHARE)
-        return points[:cut] if part == "calibration" else points[cut:]
+        return points[cut:] if part == "proof" else points[:cut]
     if name not in MODELS:
         raise TrainingDataError(f"no series is known that fits {name}: state a CSV file with one column by --data FILE")
     files = anomaly.public_files(report)
     clean, points = (anomaly.read_column(files[name], "value") for name in ("train", "test"))
-    return clean if part == "calibration" else points[len(clean) :]  # the whole begins with the clean part
+    return points[len(clean) :] if part == "proof" else clean  # the whole begins with the clean part

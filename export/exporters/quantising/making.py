@@ -20,17 +20,17 @@ from tqdm import tqdm
 
 from exporters import config
 from exporters.errors import ArtefactRefusedError, ProofMissedError
-from exporters.quantising import artefact, golden_set, network, ptq
+from exporters.quantising import artefact, golden_set, network, ptq, selection
 from exporters.quantising.batches import Arrays, Network, batches, joined
 from exporters.quantising.images import Inputs
-from exporters.quantising.processors import instruction_sets, on
-from exporters.quantising.proof import Proof, judge
+from exporters.quantising.processors import instruction_sets, on, process_on
+from exporters.quantising.proof import Proof
 from exporters.quantising.proof import prove as proven
 
 LOAD_S = 0.8  # of work that the golden set may be
 MAX_GOLDEN = 256
 GOLDEN_POOL = 300  # inputs among which a golden set is chosen
-MAX_DROP = 0.5  # of what the limits allow, on calibration inputs, where layers are selected
+RANKED = 16  # calibration inputs by which operations are ranked
 MAX_EVALUATION = 5000
 _MIN_GOLDEN = 4
 _ROOM = 1.2  # more inputs than an open limit seems to need
@@ -48,6 +48,7 @@ def make(
     model_dir: Path,
     task: str,
     calibration: Inputs,
+    choice: Inputs,
     evaluate: Callable[[int], Inputs],
     count: int,
     source: str,
@@ -60,6 +61,7 @@ def make(
         model_dir: the model; TorchScript has been converted for OpenVINO.
         task: as services.yaml names it.
         calibration: inputs by which ranges are chosen.
+        choice: inputs by which it is decided what stays fp32, of the same sources.
         evaluate: makes a number of other inputs, by which it is proven.
         count: of those; more where they leave a limit open.
         source: of the calibration inputs, for proof.json.
@@ -98,14 +100,42 @@ def make(
             proofs[name] = proof
         return proofs
 
+    def save(kept: Sequence[str]) -> Any:
+        candidate = selection.restored(int8, model, set(kept))
+        openvino.save_model(candidate, path, compress_to_fp16=False)
+        return candidate
+
+    def used(kept: Sequence[str]) -> float:
+        save(kept)
+        shares = []
+        for name in instruction_sets():
+            with on(name, path, outputs) as candidate:
+                found = proven(task, fp32, candidate, choice.arrays, sources=choice.sources, threshold=limit)
+            shares.append(share_used(found))
+        say(f"{len(kept)} operations in fp32: {max(shares):.0%} of what the limits allow is used up")
+        return max(shares)
+
+    def ranked() -> list[str]:
+        say("ranking the operations by what their quantisation costs")
+        int8_file, fp32_file = path.with_name("int8.xml"), path.with_name("fp32.xml")
+        openvino.save_model(int8, int8_file, compress_to_fp16=False)
+        openvino.save_model(model, fp32_file, compress_to_fp16=False)
+        costs: dict[str, float] = {}
+        for name in instruction_sets():
+            with process_on(name) as process:
+                found = process.submit(selection.costs, int8_file, fp32_file, rows[:RANKED]).result()
+            costs |= {name: max(cost, costs.get(name, 0)) for name, cost in found.items()}
+        return sorted(costs, key=costs.__getitem__, reverse=True)
+
     evaluation = evaluate(count)
+    rows = list(batches(calibration.arrays, 1))
+    proofs: dict[str, Proof] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, artefact.NETWORK)
-        for selecting in (False, True)[: 1 + select_layers]:
-            say(f"quantising {model_dir.name}{': layers that cost accuracy stay fp32' * selecting}")
-            score = scoring(task, fp32, outputs, limit) if selecting else None
-            int8 = ptq.quantise(model, list(batches(calibration.arrays, 1)), score, MAX_DROP)
-            openvino.save_model(int8, path, compress_to_fp16=False)
+        say(f"quantising {model_dir.name}")
+        int8 = ptq.quantise(model, rows)
+        for kept in selection.attempts(ranked, used) if select_layers else ((),):
+            candidate = save(kept)
             proofs = prove(evaluation)
             more = wanted(proofs.values())
             if len(evaluation) < more <= MAX_EVALUATION:
@@ -116,14 +146,14 @@ def make(
                 break
         else:
             raise ProofMissedError(missed(model_dir.name, proofs))
-        layers, quantised = len(ptq.weighted_layers(model)), ptq.quantised_layers(int8)
+        layers, quantised = len(ptq.weighted_layers(model)), ptq.quantised_layers(candidate)
         if not quantised:
             raise ArtefactRefusedError(f"every layer of {model_dir.name} has to stay fp32: serve it as it is")
         with ExitStack() as stack:
-            candidates = {name: stack.enter_context(on(name, path, outputs)) for name in proofs}
-            plan, golden, work_s = choose(decision, fp32, candidates, evaluation)
+            answering = {name: stack.enter_context(on(name, path, outputs)) for name in proofs}
+            plan, golden, work_s = choose(decision, fp32, answering, evaluation)
             sample, answer = artefact.golden_sample(model_dir)
-            answer = artefact.golden_answer(answer, {name: one(sample) for name, one in candidates.items()})
+            answer = artefact.golden_answer(answer, {name: one(sample) for name, one in answering.items()})
         proof = {
             "format": 1,
             "model": model_dir.name,
@@ -168,26 +198,15 @@ def remembering(answer: Network) -> Network:
     return remembered
 
 
-def scoring(
-    task: str, fp32: Network, outputs: Sequence[str], threshold: float | None
-) -> Callable[[Any, Sequence[Arrays]], float]:
-    """How well a compiled candidate answers: 1 as fp32 does, 0 at the nearest limit of the proof."""
-
-    def score(compiled: Any, batches: Sequence[Arrays]) -> float:
-        def candidate(batch: Arrays) -> Arrays:
-            found = compiled(batch)
-            return {name: found[name] for name in outputs}
-
-        expected, answers = (joined([one(batch) for batch in batches]) for one in (fp32, candidate))
-        proof = judge(task, expected, answers, len(batches), threshold=threshold)
-        costs = [
-            (float(one.limit.at_least) - one.estimate.value) / (float(one.limit.at_least) - one.limit.limit)
-            for one in proof.findings
-            if not one.limit.by_value
-        ]
-        return 1 - max(costs, default=math.inf)
-
-    return score
+def share_used(proof: Proof) -> float:
+    """What part of what the limits allow a network uses up: 0 where it answers as fp32 does, 1 at the nearest limit."""
+    best = {True: 1.0, False: 0.0}
+    parts = [
+        (best[one.limit.at_least] - one.estimate.value) / (best[one.limit.at_least] - one.limit.limit)
+        for one in proof.findings
+        if not one.limit.by_value
+    ]
+    return max(parts, default=math.inf)
 
 
 def all_answers(answer: Network, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -239,9 +258,10 @@ def wanted(proofs: Iterable[Proof]) -> int:
 
 
 def missed(model: str, proofs: Mapping[str, Proof]) -> str:
-    """What a proof misses and by how much, in a line."""
+    """What a proof misses and by how much, in a line; without proofs, that none was worth making."""
     parts = [f"on {name}: {proof.refusal}" for name, proof in proofs.items() if proof.refusal]
-    return f"int8 {model} is not proven, and nothing was written: {'; '.join(parts)}"
+    why = "; ".join(parts) or "on calibration inputs every operation would have to stay fp32"
+    return f"int8 {model} is not proven, and nothing was written: {why}"
 
 
 def digest(inputs: Inputs) -> str:

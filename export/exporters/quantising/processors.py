@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -50,21 +50,26 @@ def instruction_sets(flags: frozenset[str] | None = None) -> tuple[str, ...]:
 
 
 @contextmanager
-def on(instruction_set: str, network: Path, outputs: tuple[str, ...]) -> Iterator[Network]:
-    """A network that a process of its own computes with an instruction set, as the answers of `network.answering`."""
+def process_on(instruction_set: str) -> Iterator[Executor]:
+    """A process that computes with an instruction set."""
     before = os.environ.get(LIMIT)
     if instruction_set in INSTRUCTION_SETS:
         os.environ[LIMIT] = instruction_set
-    pool = ProcessPoolExecutor(1, get_context("spawn"), _load, (network, outputs))
-    try:
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
         try:
-            pool.submit(int).result()  # the process has started, and has the variable
+            process.submit(int).result()  # it has started, and has the variable
         finally:
             os.environ.pop(LIMIT, None)
             os.environ.update({LIMIT: before} if before is not None else {})
-        yield lambda inputs: pool.submit(_run, dict(inputs)).result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        yield process
+
+
+@contextmanager
+def on(instruction_set: str, network: Path, outputs: tuple[str, ...]) -> Iterator[Network]:
+    """A network that a process of its own computes with an instruction set, as the answers of `network.answering`."""
+    with process_on(instruction_set) as process:
+        process.submit(_load, network, outputs).result()
+        yield lambda inputs: process.submit(_run, dict(inputs)).result()
 
 
 def _load(network: Path, outputs: tuple[str, ...]) -> None:

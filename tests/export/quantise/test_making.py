@@ -91,7 +91,16 @@ def new_model(folder: Path, layers: bool = True) -> Path:
 
 
 def quantise(model_dir: Path, light: float = 1.0) -> Any:
-    return make(model_dir, "classification", images(50, 5, light), proof_images, 600, "here", select_layers=False)
+    return make(
+        model_dir,
+        "classification",
+        images(50, 5, light),
+        images(50, 6, light),
+        proof_images,
+        600,
+        "here",
+        select_layers=False,
+    )
 
 
 def test_what_is_proven_becomes_a_version_beside_its_artefact(model_dir: Path, distribution: Distribution) -> None:

@@ -6,4 +6,5 @@ from exporters.quantising.images import photos
 
 
 def test_packages_carry_photos() -> None:
-    assert [len(photos(part)) for part in ("calibration", "proof")] == [10, 10]
+    assert [len(photos(part)) for part in ("calibration", "proof")] == [10, 11]
+    assert [len(photos(part, objects=True)) for part in ("selection", "proof")] == [3, 7]

@@ -101,13 +101,34 @@ def test_each_image_comes_first_as_the_transformer_prepares_it(own: Path, tmp_pa
 
 
 def test_the_parts_have_no_photo_in_common(own: Path) -> None:
-    calibration, proof = ({int(rgb[0, 0, 0]) for rgb in photos(part, own)} for part in ("calibration", "proof"))
+    calibration, selection, proof = (
+        {int(rgb[0, 0, 0]) for rgb in photos(part, own)} for part in ("calibration", "selection", "proof")
+    )
     assert (len(calibration), len(proof)) == (3, 6)
+    assert selection == calibration
     assert not calibration & proof
     named = [
         {(*place, name) for place, names in images._PHOTOS[part].items() for name in names} for part in images._PHOTOS
     ]
     assert not set.intersection(*named)
+
+
+@pytest.mark.parametrize(
+    ("config", "part", "collages"),
+    [
+        pytest.param(CLASSIFIER, "calibration", True, id="calibrates a classifier"),
+        pytest.param(CLASSIFIER, "selection", False, id="selects a classifier's layers"),
+        pytest.param(CLASSIFIER, "proof", False, id="proves a classifier"),
+        pytest.param(DETECTOR, "proof", True, id="proves a detector"),
+    ],
+)
+def test_a_classifier_is_proven_on_images_of_one_photo(
+    config: Config, part: images.Part, collages: bool, tmp_path: Path
+) -> None:
+    for number in range(9):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((60, 60, 3), 20 + 25 * number, np.uint8))
+    made = values(varied(model(tmp_path, config), part, 40, data=tmp_path))[:, 5:-5, 5:-5].astype(int)
+    assert bool((np.ptp(made, axis=(1, 2)) > 10).any()) == collages
 
 
 def test_digits_that_calibrate_are_training_digits_and_those_that_prove_are_test_digits(
