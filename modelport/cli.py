@@ -100,7 +100,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "load": Command("modelport.measure.load", "run load studies on a running server", ("bench",)),
     "soak": Command("modelport.measure.soak", "mixed traffic and faults for an hour: nothing may grow", ("test",)),
-    "torture": Command("modelport.measure.torture", "inject faults into a stack under load", ("test",)),
+    "torture": Command(
+        "modelport.measure.torture", "inject faults into a stack under load", ("test", "manifests", "releases")
+    ),
     "prometheus": Command(
         "modelport.measure.prometheus", "run a real Prometheus with our alerts beside a running stack"
     ),

@@ -121,6 +121,29 @@ def ratio_of_medians(over: Sequence[float], under: Sequence[float]) -> Estimate:
     return _bootstrap(lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis), over, under)
 
 
+def percentile(values: Sequence[float], percent: float) -> Estimate:
+    """A percentile, with the interval between two order statistics that no distribution is assumed for.
+
+    Source:
+        Conover, Practical Nonparametric Statistics, 3rd edition (1999), section 3.2. With too few samples beyond the
+        percentile, the interval ends at the largest one and is not sure.
+    """
+    ordered, count = np.sort(np.asarray(values, np.float64)), len(values)
+    low, high = map(int, stats.binom.ppf((0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2), count, percent / 100))
+    value = float(np.percentile(ordered, percent, method="inverted_cdf"))
+    bounds = float(ordered[max(low - 1, 0)]), float(ordered[min(high, count - 1)])
+    return Estimate(value, *bounds, count, sure=low > 0 and high < count)
+
+
+def ratio_of_percentiles(over: Sequence[float], under: Sequence[float], percent: float) -> Estimate:
+    """The ratio of a percentile of two independent samples, by the bootstrap."""
+
+    def ratio(a: FLOATS, b: FLOATS, axis: int) -> Any:
+        return np.percentile(a, percent, axis=axis) / np.percentile(b, percent, axis=axis)
+
+    return _bootstrap(ratio, over, under, paired=False)
+
+
 def ratio_of_sums(over: Sequence[float], under: Sequence[float]) -> Estimate:
     """A share of items that come in groups, by the bootstrap over groups; 1 where there are no items."""
 
@@ -150,16 +173,16 @@ def _over_sources(values: FLOATS, sources: npt.NDArray[np.intp]) -> tuple[float,
     return value, error, groups - 1
 
 
-def _bootstrap(statistic: Callable[..., Any], *columns: Sequence[float]) -> Estimate:
+def _bootstrap(statistic: Callable[..., Any], *columns: Sequence[float], paired: bool = True) -> Estimate:
     arrays = [np.asarray(column, np.float64) for column in columns]
-    count = len(arrays[0])
+    count = min(map(len, arrays))
     value = float(statistic(*arrays, axis=-1))
     if count < 2:
         return Estimate(value, -np.inf, np.inf, count, sure=False)
     interval = stats.bootstrap(
         arrays,
         statistic,
-        paired=len(arrays) > 1,
+        paired=paired and len(arrays) > 1,
         vectorized=True,
         n_resamples=2000,
         confidence_level=CONFIDENCE,

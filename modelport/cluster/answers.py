@@ -17,12 +17,12 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from exporters.config import read_config
+from kserve_transformers.judging.answers import read_answer
 from kserve_transformers.protocol.requests import InstanceKind
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.samples import AnyTask, raw_image, sample_request, v2_binary, v2_tensor
 from modelport.measure.generator.requests import INFER_METHOD
-from modelport.releases.comparison.answers import read_answer
 from modelport.samples import REPOSITORY, read_instance
 
 GRPC = "gRPC"

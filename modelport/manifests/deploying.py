@@ -17,7 +17,7 @@ from modelport.environment import say
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text, require_cluster, served_kinds
 from modelport.manifests.findings import Document, at, of
-from modelport.manifests.judged import JUDGED, judged, refusals
+from modelport.manifests.judged import JUDGED, judged, refusals, to_be_judged
 from modelport.manifests.lint import lint
 from modelport.manifests.pods import MODE, pods
 from modelport.manifests.release_file import read
@@ -188,8 +188,8 @@ def _jobs(documents: Sequence[Document]) -> list[Document]:
 
 
 def _services(documents: Sequence[Document]) -> dict[str, Document]:
-    """The InferenceServices in the cluster that have the names of declared ones."""
-    names = [_name(service) for service in of(documents, SERVICE)]
+    """The InferenceServices in the cluster that have the names of declared ones, or are to be judged."""
+    names = [*(_name(service) for service in of(documents, SERVICE)), *to_be_judged(documents)]
     if not names:
         return {}
     command = ("get", "inferenceservices.serving.kserve.io", *names, *_namespace(documents))

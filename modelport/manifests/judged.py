@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kserve_transformers.judging.api import MANAGER
-from kserve_transformers.judging.shares import Shares
+from kserve_transformers.judging.shares import Shares, why_none
 from modelport.manifests.findings import Document, at, of
 
 JUDGED = "modelport-judges"  # label of the Job: which service
 
 
 def refusals(documents: Sequence[Document], present: Mapping[str, Document], jobs: Sequence[Document]) -> Iterator[str]:
-    """Why services cannot be deployed now: a judge is at work, and the documents would change what it has done.
+    """Why documents cannot be deployed now: they would change what a judge at work has done, or it would have no work.
 
     Args:
         documents: of the overlay.
-        present: the InferenceServices in the cluster, by name.
+        present: the InferenceServices in the cluster, by name, those that a judge among the documents names too.
         jobs: those in the namespace.
     """
+    for name in to_be_judged(documents):
+        if Shares.of(present.get(name, {})) is None:
+            yield f"there is nothing to judge: {name} {why_none(present.get(name, {}))}"
     for job in jobs:
         service = at(job, "metadata.labels", {}).get(JUDGED)
         there = Shares.of(present.get(service, {}))
@@ -35,6 +38,12 @@ def refusals(documents: Sequence[Document], present: Mapping[str, Document], job
                 f"`modelport promote {service}` or `modelport rollback {service}`, or end it first: "
                 "`make undeploy OVERLAY=canary-judge`"
             )
+
+
+def to_be_judged(documents: Sequence[Document]) -> list[str]:
+    """The services that judges among the documents name."""
+    labels = [at(job, "metadata.labels", {}) for job in of(documents, "Job")]
+    return [str(one[JUDGED]) for one in labels if JUDGED in one]
 
 
 def judged(service: Document) -> bool:

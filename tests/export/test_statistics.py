@@ -58,3 +58,22 @@ def test_pairs_tell_more_than_two_separate_shares() -> None:
     apart = statistics.share(9934, 10_000)
     assert change.value == pytest.approx(-0.0002)
     assert change.high - change.low < (apart.high - apart.low) / 2
+
+
+def test_intervals_of_percentiles_contain_the_truth_in_95_of_100_cases() -> None:
+    truth, hits = float(np.log(100)), np.zeros(2)  # the p99 of an exponential distribution
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        one, other = generator.exponential(1, 500), generator.exponential(1, 400)
+        alone = statistics.percentile(one, 99)
+        assert alone.low <= alone.value <= alone.high
+        assert alone.sure
+        ratio = statistics.ratio_of_percentiles(one, other, 99) if seed % 10 == 0 else None
+        hits += [alone.low <= truth <= alone.high, ratio is not None and ratio.low <= 1 <= ratio.high]
+    assert (hits >= (0.92 * 200, 0.9 * 20)).all(), hits
+
+
+@pytest.mark.parametrize(("count", "sure"), [(1, False), (100, False), (1000, True)])
+def test_a_percentile_that_few_samples_lie_beyond_is_not_sure(count: int, sure: bool) -> None:
+    found = statistics.percentile(range(count), 99)
+    assert (found.high, found.sure) == (pytest.approx(995, abs=3) if sure else count - 1, sure)

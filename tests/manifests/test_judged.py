@@ -49,6 +49,19 @@ def test_a_deploy_waits_for_a_judge_at_work(declared: dict[str, Any], jobs: list
         assert "`modelport promote digits` or `modelport rollback digits`" in told[0]
 
 
+def test_a_judge_is_deployed_only_where_there_is_something_to_judge() -> None:
+    judge = {"kind": "Job", **job(None)}
+    knative = {**service(percent=None), "status": {"deploymentMode": "Knative"}}
+    assert list(refusals([judge], {"digits": service()}, [])) == []
+    for present, reason in (
+        ({"digits": knative}, "digits is served in Knative mode, whose canaryTrafficPercent no judge moves"),
+        ({"digits": service(percent=None)}, "digits has no canary in Standard mode: `modelport canary`"),
+        ({}, "digits has no canary"),
+    ):
+        (told,) = refusals([judge], present, [])
+        assert told.startswith(f"there is nothing to judge: {reason}")
+
+
 def test_fields_that_a_judge_manages_are_told_apart() -> None:
     there = service()
     assert not judged(there)

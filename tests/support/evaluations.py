@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modelport.releases.comparison.answers import Answer
+from kserve_transformers.judging.answers import Answer
 from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.evaluation.data import DataOptions, read_data

@@ -300,16 +300,27 @@ def find_service(services: Services, name: str) -> Service:
 
 
 async def _all(awaitables: Sequence[Any]) -> list[Any]:
-    """All results; at the first error the others are cancelled, and awaited, before it is raised."""
+    """All results; at the first error the others are cancelled, and awaited, before it is raised.
+
+    No frame of the error refers to what raised it: such a cycle keeps images until the garbage collector finds it.
+    """
     if len(awaitables) == 1:
-        return [await awaitables[0]]
+        try:
+            return [await awaitables[0]]
+        finally:
+            del awaitables
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(tasks)
+        del awaitables, tasks
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stacked(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

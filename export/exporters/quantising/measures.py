@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters import statistics
-from exporters.matching import pair_boxes
 from exporters.quantising.batches import Arrays
 from exporters.statistics import Estimate
 from kserve_transformers.arrays.boxes import box_iou, class_wise_nms
+from kserve_transformers.arrays.matching import pair_boxes
 
 # As the detection task has them where a request names none.
 SCORE_THRESHOLD, NMS_IOU_THRESHOLD = 0.3, 0.45

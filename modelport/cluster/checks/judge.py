@@ -11,6 +11,8 @@ from functools import partial
 
 from kserve_transformers.judging.rollout import REVERTED
 from kserve_transformers.judging.shares import Shares
+from kserve_transformers.observe import Ended, Exchange
+from kserve_transformers.record.events import Origin, render
 from modelport.cluster.checks import Check
 from modelport.cluster.checks.canary import inapplicable, serves_only
 from modelport.cluster.kubectl import wait_until
@@ -18,9 +20,13 @@ from modelport.cluster.releases import NEXT, SLOW
 from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
 from modelport.manifests.findings import at
 from modelport.manifests.judged import JUDGED, refusals
+from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.manifests.rendering import dump
 
 JOB, OVERLAY = "canary-judge", "canary-judge"
+CREDENTIALS = "canary-judge-credentials"
+PAIRS = 200
+NO_BUCKET = "the record is in the test's own bucket, and the overlay's models are not"
 STEPS = (30, 60, 100)
 EVERY_S = 5
 LOOKS = 12  # at silence
@@ -36,6 +42,8 @@ def _promotes(trial: Trial, service: str) -> str:
         trial.signal(pod, signal.SIGKILL, "judge")
         _refuses_a_deploy(trial, service, first)
         _ended(trial, "Complete")
+        if trial.store and f"shadow pairs: 0 of {PAIRS}" not in _log(trial):
+            raise BrokenPromiseError(f"the judge did not count the shadow's pairs: {_log(trial)}")
         serves_only(trial, service, NEXT)
         time.sleep(3)
     killed = len(_judges(trial, "Failed"))
@@ -45,8 +53,8 @@ def _promotes(trial: Trial, service: str) -> str:
     return f"promoted by {first} and {second} %, by two judges, the first killed; {traffic.require_none_lost()}"
 
 
-def _reverts(trial: Trial, service: str) -> str:
-    with trial.traffic(service, CALLERS) as traffic, _judging(trial, service, SLOW):
+def _reverts(release: str, agreeing: bool, trial: Trial, service: str) -> str:
+    with trial.traffic(service, CALLERS) as traffic, _judging(trial, service, release, agreeing):
         _ended(trial, "Failed")
         (pod,) = _judges(trial, "Failed")
         code = at(pod, "status.containerStatuses.0.state.terminated.exitCode")
@@ -71,11 +79,15 @@ def _holds(trial: Trial, service: str) -> str:
 
 
 @contextmanager
-def _judging(trial: Trial, service: str, release: str) -> Iterator[None]:
-    """A release with its first share, and a judge, which is left behind for its log where all goes well."""
+def _judging(trial: Trial, service: str, release: str, agreeing: bool = True) -> Iterator[None]:
+    """A release with its first share, and a judge, which is left behind for its log where all goes well.
+
+    The judge reads a record of the release as a shadow, whose answers agree or not, where the test has a bucket.
+    """
     trial.deploy({service: replace(trial.choices[service], canary=release, percent=STEPS[0])})
     wait_until(lambda: trial.serving(service, release), "the canary is Ready", READY_TIMEOUT_S, trial.explain)
     settings = {"service": service, "steps": ",".join(map(str, STEPS)), "every": str(EVERY_S)}
+    settings["record"] = _record(trial, service, release, agreeing) if trial.store else ""
     trial.cluster.apply(trial.beside(OVERLAY, settings))
     try:
         yield
@@ -83,6 +95,28 @@ def _judging(trial: Trial, service: str, release: str) -> Iterator[None]:
         print(_log(trial), flush=True)  # noqa: T201 (it is removed with the namespace)
         _remove(trial)
         raise
+
+
+def _record(trial: Trial, service: str, release: str, agreeing: bool) -> str:
+    """The address of a record of the stable release's answers and of a shadow's, in the test's bucket."""
+    assert trial.store is not None  # noqa: S101
+    stable = trial.choices[service].stable
+    sides = [
+        ("predictor", "none" if stable == FIRST_RELEASE else stable, True),
+        ("shadow-predictor", release, agreeing),
+    ]
+    lines = []
+    for number in range(PAIRS):
+        for host, name, right in sides:
+            exchange = Exchange(f"request-{number}", model="model", release=name)
+            exchange.predictions = lambda right=right: [{"digit": 5 if right else 3, "confidence": 0.9}]
+            origin = Origin(f"{service}-{host}-1", trial.namespace)
+            lines.append(render(exchange, Ended(service, "v1", "200", 0.01), origin, -1))
+    folder = f"record-{release}-{'same' if agreeing else 'other'}"
+    trial.store.copy(b"".join(lines), 1, f"{folder}/{service}/2026-01-01", ".jsonl")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": CREDENTIALS, "namespace": trial.namespace}}
+    trial.cluster.apply([{**secret, "stringData": trial.store.environment}])
+    return f"s3://{trial.store.bucket}/{folder}"
 
 
 def _remove(trial: Trial) -> None:
@@ -127,6 +161,17 @@ def _log(trial: Trial) -> str:
 
 CHECKS = (
     Check("judge-promotes", "a judge promotes a good release, and one that is killed goes on", _promotes, inapplicable),
-    Check("judge-reverts", "a judge reverts a release that keeps callers waiting", _reverts, inapplicable),
+    Check(
+        "judge-reverts",
+        "a judge reverts a release that keeps callers waiting",
+        partial(_reverts, SLOW, True),
+        inapplicable,
+    ),
+    Check(
+        "judge-pairs",
+        "a judge reverts a release whose answers as a shadow differed",
+        partial(_reverts, NEXT, False),
+        lambda trial, service: inapplicable(trial, service) or ("" if trial.store else NO_BUCKET),
+    ),
     Check("judge-holds", "a judge without traffic moves nothing", _holds, inapplicable),
 )

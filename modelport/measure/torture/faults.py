@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from modelport.measure.torture import artefacts, busy, callers, loads, processes, records, shared_memory
+from modelport.measure.torture import artefacts, busy, callers, loads, processes, records, shadows, shared_memory
 from modelport.measure.torture.outcome import Outcome
 from modelport.measure.torture.served import Served
 
@@ -59,5 +59,6 @@ ALONE: Mapping[str, Callable[[Path], Outcome]] = {
     "record-sink-dead": records.sink_dead,
     "record-killed": records.killed,
     "bystander": loads.bystander,
+    "shadow": shadows.beside,
 }
 SHORT = ("detector-killed", "chain-stalled", "triton-killed", "callers-gone", "sigterm")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kserve_transformers.judging.arguments import seconds, steps
 from kserve_transformers.judging.judge import STEPS, Tally
+from kserve_transformers.judging.pairs import disagreement
 from kserve_transformers.record.reading import Reader
 from modelport.manifests.rendering import MANIFESTS
 from modelport.releases import log, rollout
@@ -86,7 +87,7 @@ def canary(options: argparse.Namespace) -> int:
     if release == now.stable:
         raise RolloutError(f"{release} is the stable release already: choose another one")
     sight = Sight(service, place.baseline(service), options.port)
-    pairs = _shadow_pairs(place, service, release, options.record) if options.record else None
+    pairs = _shadow_pairs(place, service, now.stable, release, options.record) if options.record else None
     rolling = Rolling(place, service, release, options.steps, options.every, options.why)
     return rolling.run(lambda choice: replace(sight.counts(choice), disagreement=pairs))
 
@@ -107,14 +108,15 @@ def rollback(options: argparse.Namespace) -> int:
     return change("rollback", options, rollout.rollback(options.service))
 
 
-def _shadow_pairs(place: Folders, service: str, release: str, record: str) -> Tally:
-    from modelport.releases.judging import pairs  # its libraries take a while
-
+def _shadow_pairs(place: Folders, service: str, stable: str, release: str, record: str) -> Tally:
     started = log.latest_shadow(log.read(place.log), service)
     if started is None or started.after.shadow != release:
         raise RolloutError(f"{release} is not the latest shadow of {service}: leave out --record")
     since = datetime.fromisoformat(started.when).timestamp()
-    return pairs.disagreement(pairs.account(Reader(record, service), release, since))
+    found = disagreement(Reader(record, service), stable, release, since)
+    if not found.total:
+        raise RolloutError(f"{record} has no answers of {release} as a shadow of {stable}: leave out --record, or wait")
+    return found
 
 
 def _add(commands: Subparsers, name: str, run: Run) -> argparse.ArgumentParser:

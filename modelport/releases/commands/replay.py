@@ -14,13 +14,13 @@ from typing import Any
 from tqdm import tqdm
 
 from exporters import statistics
+from kserve_transformers.judging.answers import Answer, difference, recorded_answer
 from kserve_transformers.record.reading import Reader, Recorded
 from modelport import services
 from modelport.environment import ROOT
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.commands import Subparsers, add_command, add_releases
 from modelport.releases.comparison import report
-from modelport.releases.comparison.answers import Answer, difference, recorded_answer
 from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.measuring import Compared, Observations, answer_measures
 from modelport.releases.comparison.samples import Sample

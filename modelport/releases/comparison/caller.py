@@ -15,7 +15,7 @@ from tritonclient.http import InferenceServerClient, InferenceServerClientPlugin
 from tritonclient.utils import InferenceServerException
 
 from kserve_transformers.client.service import API_KEY
-from modelport.releases.comparison.answers import Answer, read_answer
+from kserve_transformers.judging.answers import Answer, read_answer
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import ComparisonError
 

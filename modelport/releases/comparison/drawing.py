@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from modelport.releases.comparison.answers import Answer
+from kserve_transformers.judging.answers import Answer
 from modelport.releases.comparison.samples import Sample
 
 OLD_BGR, NEW_BGR, WHITE = (210, 120, 20), (0, 120, 255), (255, 255, 255)

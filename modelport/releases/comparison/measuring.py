@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from exporters import statistics
 from exporters.statistics import Estimate
-from modelport.releases.comparison.answers import Answer, Difference, difference
+from kserve_transformers.judging.answers import Answer, Difference, difference
 from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.comparison.side import Side

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kserve_transformers.judging.answers import Answer, recorded_answer
 from kserve_transformers.service_spec import ServiceSpec
-from modelport.releases.comparison.answers import Answer, recorded_answer
 from modelport.releases.comparison.caller import INFER_TIMEOUT_S, REFUSALS, Caller, RefusedError, connect
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import ComparisonError

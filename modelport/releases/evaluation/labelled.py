@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from modelport.releases.comparison.answers import Answer
+from kserve_transformers.judging.answers import Answer
 
 Content = bytes | npt.NDArray[np.float32]
 

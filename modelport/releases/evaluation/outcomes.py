@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from exporters.files import listing_sha256, sha256
-from modelport.releases.comparison.answers import Answer
+from kserve_transformers.judging.answers import Answer
 from modelport.releases.comparison.caller import Caller, RefusedError
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import EvaluationError

@@ -13,7 +13,7 @@ import cv2
 from exporters.files import replace_file
 from exporters.statistics import MIN_SAMPLES, Estimate
 from exporters.table import table
-from modelport.releases.comparison.answers import Answer, difference
+from kserve_transformers.judging.answers import Answer, difference
 from modelport.releases.comparison.drawing import caption, draw
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.errors import EvaluationError

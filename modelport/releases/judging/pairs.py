@@ -9,20 +9,15 @@ from dataclasses import dataclass, field
 from exporters import statistics
 from exporters.rules import Rule
 from exporters.statistics import Estimate
-from kserve_transformers.judging.judge import Tally
+from kserve_transformers.judging.answers import difference, recorded_answer
+from kserve_transformers.judging.pairs import IOU_THRESHOLD, MAX_COMPARED, is_shadow, names_in_record
 from kserve_transformers.observe import SUCCESS
 from kserve_transformers.record.reading import Recorded
-from modelport.manifests.release_file import FIRST_RELEASE
-from modelport.releases.comparison.answers import difference, recorded_answer
 from modelport.releases.comparison.measuring import Compared, Observations, answer_measures
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.comparison.verdict import RULES
 from modelport.stack.envoy.counters import Counters
 
-SHADOW = "-shadow-predictor"  # in the names of a shadow's pods
-MAX_COMPARED = 2000  # pairs from which measures are taken: the latest ones
-# Stricter than for two releases that were trained apart: the requests are the same, and the shadow is to take over.
-IOU_THRESHOLD = 0.75
 SHADOW_RULES: Sequence[Rule] = (
     Rule("answered", 0.99, True, "at least 99 % of the copies are answered where the caller got an answer"),
     Rule(
@@ -93,11 +88,6 @@ class Account:
         return [(name, f"{count:,}") for name, count in rows if count or name in ("copies", "compared")]
 
 
-def is_shadow(recorded: Recorded) -> bool:
-    """Whether a shadow recorded this."""
-    return SHADOW in recorded.source
-
-
 def account(records: Iterable[Recorded], release: str, since: float = 0.0, until: float = math.inf) -> Account:
     """Pair the records of both sides by their ids.
 
@@ -107,7 +97,7 @@ def account(records: Iterable[Recorded], release: str, since: float = 0.0, until
         since: seconds since 1970; the first requests.
         until: likewise, the last ones.
     """
-    releases = {None, release, *(("none",) if release == FIRST_RELEASE else ())}  # a model repository has no name
+    releases = {None, *names_in_record(release)}
     sides: tuple[dict[str, list[Recorded]], dict[str, list[Recorded]]] = ({}, {})
     former = 0
     for one in records:
@@ -154,7 +144,7 @@ def count_lost(found: Account, envoy: Counters | None, percent: int) -> None:
         percent: the share of the requests that are copied.
     """
     if envoy is not None:
-        missing = max(0, envoy.sent + envoy.overflowed - found.recorded - found.former)
+        missing = max(0, envoy.all - found.recorded - found.former)
         reasons = {
             "still under way": envoy.active,
             "no answer in time": envoy.timed_out,
@@ -202,10 +192,3 @@ def measures(found: Account, seen: Observations) -> Mapping[str, Estimate]:
         measured["new latency, ms"] = statistics.median(seen.new_ms)
         measured["latency ratio"] = statistics.ratio_of_medians(seen.new_ms, seen.old_ms)
     return measured
-
-
-def disagreement(found: Account) -> Tally:
-    """The pairs for the judge of a canary: how many there are, and the sum of the parts of them that differ."""
-    seen = observations(found)
-    bad = sum(1 - one.difference.agreed / one.difference.count for one in seen.compared if one.difference.count)
-    return Tally(bad + found.unanswered, len(seen.compared) + found.unanswered)

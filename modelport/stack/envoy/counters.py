@@ -11,14 +11,14 @@ from modelport.stack.server import LOOPBACK
 
 _TIMEOUT_S = 5.0
 # The parser adds _total to the names of counters that do not end with it.
-_FILTER = r"upstream_rq_(total|[1-5]?xx|time|timeout|pending_overflow|active)$|upstream_cx_connect_fail$"
+_FILTER = r"upstream_rq_(total|[1-5]?xx|time|timeout|pending_overflow|pending_failure_eject|active)$"
 _CLUSTER = "envoy_cluster_name"
 _COUNTERS = {
     "envoy_cluster_upstream_rq": "sent",
     "envoy_cluster_upstream_rq_timeout": "timed_out",
     "envoy_cluster_upstream_rq_pending_overflow": "overflowed",
     "envoy_cluster_upstream_rq_active": "active",
-    "envoy_cluster_upstream_cx_connect_fail": "unreachable",
+    "envoy_cluster_upstream_rq_pending_failure_eject": "unreachable",
 }
 
 
@@ -30,7 +30,8 @@ class Counters:
         good: answers 1xx to 3xx.
         failed: answers 4xx and 5xx, those that Envoy gave for a server that did not answer too.
         within: how many answers came within so many ms; cumulative, the last one is infinity.
-        sent, timed_out, overflowed, unreachable: requests that were sent, and those without an answer by the reason.
+        sent: requests that a connection was there for, timed_out: those of them without an answer in time.
+        overflowed, unreachable: requests that were not sent: too many were under way, there was no connection.
         active: requests under way now.
     """
 
@@ -42,6 +43,11 @@ class Counters:
     unreachable: int = 0
     active: int = 0
     within: dict[float, int] = field(default_factory=dict)
+
+    @property
+    def all(self) -> int:
+        """Requests, sent or not."""
+        return self.sent + self.overflowed + self.unreachable
 
     def __add__(self, other: Self) -> Self:
         return self._with(other, 1)

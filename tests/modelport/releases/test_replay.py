@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from kserve_transformers.judging.answers import recorded_answer
 from kserve_transformers.observe import Ended, Exchange
 from kserve_transformers.record.events import Origin, render
 from kserve_transformers.record.folder import FolderSink
 from modelport.releases.__main__ import main
 from modelport.releases.commands import replay
-from modelport.releases.comparison.answers import recorded_answer
 from modelport.releases.comparison.caller import RefusedError
 
 IMAGE = b"\x89PNG\r\n\x1a\n"

@@ -16,6 +16,8 @@ from kserve_transformers.judging import rollout, shares
 from kserve_transformers.judging.api import MANAGER, Api, ApiError
 from kserve_transformers.judging.counting import Step
 from kserve_transformers.judging.rollout import NO_CANARY, PROMOTED, REVERTED, TAKEN_OVER, Rollout
+from kserve_transformers.observe import Ended, Exchange
+from kserve_transformers.record.events import Origin, render
 
 OLD, NEW = "s3://models/digits/old", "s3://models/digits/new"
 STEPS = (25, 50, 100)
@@ -232,6 +234,87 @@ def test_a_judge_that_is_killed_leaves_the_share_and_goes_on_with_its_counts(clu
     assert after is not None
     assert (after.releases, after.percent, after.slow_s) == (before.releases, 25, before.slow_s)
     assert after.canary.total in (before.canary.total, before.canary.total + 20)  # the last look before its end
+
+
+def recorded(folder: Path, number: int, digit: int) -> None:
+    """The record of a request and of its copy, which the shadow answered with a digit of its own."""
+    sides = [("digits-predictor", "old", 5), ("digits-shadow-predictor-1", "new", digit)]
+    lines = []
+    for host, release, found in sides:
+        ended = Ended("digits", "v1", "200", 0.01)
+        exchange = Exchange(f"id-{number}", model="mnist", release=release)
+        exchange.predictions = lambda found=found: [{"predicted_digit": found, "confidence": 0.9}]
+        lines.append(render(exchange, ended, Origin(host, "modelport"), -1))
+    file = folder / "digits" / "2026-11-26" / f"10-{number:04}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"".join(lines))
+
+
+def test_a_release_whose_answers_differed_when_it_was_a_shadow_is_reverted(
+    cluster: tuple[Cluster, Rollout], tmp_path: Path
+) -> None:
+    found, judge = cluster
+    judge.record = str(tmp_path / "record")
+    for number in range(60):
+        recorded(tmp_path / "record", number, 3 if number % 2 else 5)
+    assert judge.run() == REVERTED
+    assert found.objects[SERVICE] == without_canary(OLD)
+    assert "shadow pairs: 30 of 60" in found.objects[STATE]["data"]["log"]
+
+
+def test_a_release_is_held_until_the_record_has_its_answers(cluster: tuple[Cluster, Rollout], tmp_path: Path) -> None:
+    found, judge = cluster
+    judge.record = str(tmp_path / "record")
+
+    def fill() -> None:
+        for number in range(60):
+            recorded(tmp_path / "record", number, 5)
+
+    found.at_look[10] = lambda: (tmp_path / "record").mkdir()
+    found.at_look[20] = fill
+    assert judge.run() == PROMOTED
+    assert found.shares == [50, 50, 0, None]
+    told = found.objects[STATE]["data"]["log"]
+    assert "the record cannot be read: " in told
+    assert "the record has no answers of new as a shadow of old: " in told
+    assert "shadow pairs: 0 of 60" in told
+
+
+def test_a_failing_release_is_reverted_without_a_record(cluster: tuple[Cluster, Rollout], tmp_path: Path) -> None:
+    found, judge = cluster
+    judge.record, found.failures = str(tmp_path / "record"), 10
+    assert judge.run() == REVERTED
+    assert found.shares == [0, None]
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        pytest.param(
+            {"spec": {"predictor": {"canaryTrafficPercent": 10, "model": {"storageUri": NEW}}}},
+            "canaryTrafficPercent no judge moves",
+            id="a canary of Knative",
+        ),
+        pytest.param(
+            {**without_canary(OLD), "metadata": {"annotations": {"serving.kserve.io/deploymentMode": "Knative"}}},
+            "in Knative mode",
+            id="Knative mode",
+        ),
+        pytest.param(
+            {"spec": {**service(25)["spec"], "canary": service(25)["spec"]["canary"] * 2}}, "several", id="two canaries"
+        ),
+        pytest.param(without_canary(OLD), "has no canary in Standard mode", id="no canary"),
+    ],
+)
+def test_what_no_judge_moves_is_refused(
+    there: dict[str, Any], reason: str, cluster: tuple[Cluster, Rollout], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, judge = cluster
+    found.objects[SERVICE] = there
+    assert judge.run() == NO_CANARY
+    assert reason in capsys.readouterr().out
+    assert reason in found.objects[STATE]["data"]["log"]
+    assert (found.shares, found.objects[SERVICE]) == ([], there)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,22 @@ async def test_those_that_waited_longest_end_where_too_many_wait(calls, monkeypa
     assert await asyncio.gather(*tasks[2:]) == [b"late", b"late"]
 
 
+async def test_a_call_whose_deadline_passes_in_the_moment_in_which_it_is_given_up_is_late(calls, monkeypatch):
+    monkeypatch.setattr(grpc_calls, "MAX_SLOW", 1)
+    monkeypatch.setattr(grpc_calls, "SLOW_S", 0.01)
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    calls.go.set()
+    context = Context()
+    first, second = await calls.begin(Context(), **{TIMEOUT_HEADER: "10"}), await calls.begin(context)
+    await settle()
+    time.sleep(0.05)  # noqa: ASYNC251  (a busy event loop: all timers are due when it goes on)
+    with pytest.raises(AbortedError, match="DEADLINE_EXCEEDED"):
+        await first
+    context.sent.set_result(b"late")
+    assert (await second, faults) == (b"late", [])
+
+
 async def test_the_deadline_counts_from_the_calls_start_whichever_sets_it(calls):
     calls.go.set()
     started = time.monotonic()

@@ -33,9 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
         help="seconds between two looks (default: %(default)s)",
     )
     parser.add_argument("--state", default="canary-judge", help="ConfigMap of the state (default: %(default)s)")
+    parser.add_argument(
+        "--record",
+        default="",
+        help="folder or URL of a record of the release as a shadow: its answers are judged too (default: none)",
+    )
     options = parser.parse_args(arguments)
     try:
-        return Rollout(Api(), options.service, options.steps, options.every, options.state).run()
+        where = options.service, options.steps, options.every, options.state
+        return Rollout(Api(), *where, record=options.record).run()
     except (ApiError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -17,8 +17,10 @@ import httpx
 from kserve_transformers.judging import counting, shares
 from kserve_transformers.judging.api import Api, ApiError
 from kserve_transformers.judging.counting import Pod, Step, UnseenError
-from kserve_transformers.judging.judge import Judgement, Outcome, judge
+from kserve_transformers.judging.judge import Judgement, Outcome, Tally, judge
+from kserve_transformers.judging.pairs import disagreement
 from kserve_transformers.judging.shares import Shares
+from kserve_transformers.record.reading import Reader
 
 PROMOTED, NO_CANARY, REVERTED, TAKEN_OVER = 0, 2, 3, 4  # exit codes
 LOG_LINES = 200  # that the state keeps
@@ -45,6 +47,7 @@ class Rollout:
         every_s: between two looks.
         state: name of the ConfigMap that keeps the counts and the log.
         metrics_port: of the pods.
+        record: folder or URL of a record of the release as a shadow, which is judged too; empty: none.
     """
 
     api: Api
@@ -53,6 +56,8 @@ class Rollout:
     every_s: float
     state: str
     metrics_port: int = 8080
+    record: str = ""
+    _pairs: Tally | None = field(default=None, init=False)
 
     def run(self) -> int:
         """Look, judge and act until the rollout ends; returns an exit code. What does not answer is asked again.
@@ -65,7 +70,8 @@ class Rollout:
         if now is None and kept.get("ending"):  # it was killed after its last step
             return int(kept["ending"])
         if now is None:
-            self._say(f"{self.service} has no canary in Standard mode: `modelport canary` and `make deploy` start one")
+            why = shares.why_none(self._patiently(self._service))
+            self._note(f"{self.service} {why}")
             return NO_CANARY
         told: object = None
         self._patiently(lambda: self._keep({"ending": None}))
@@ -131,10 +137,28 @@ class Rollout:
             if isinstance(error, ApiError) and error.status == 403:
                 raise
             return Judgement(Outcome.HOLD, now.percent, (f"not seen: {error}",))
-        found = judge(counting.counts(step, canary), now.percent, self.steps)
+        pairs, missing = self._shadow_pairs(now) if self.record else (None, ())
+        found = judge(replace(counting.counts(step, canary), disagreement=pairs), now.percent, self.steps)
+        found = replace(found, reasons=(*found.reasons, *missing))
         if found.outcome is not Outcome.REVERT and not any(pod.requests for pod in canary):
             return Judgement(Outcome.HOLD, now.percent, ("not seen: no pod of the canary is ready",))
         return found
+
+    def _shadow_pairs(self, now: Shares) -> tuple[Tally, tuple[str, ...]]:
+        """The pairs of the record, and why there are none, which holds the share where nothing reverts the release.
+
+        Once there are some they are not read again, as `modelport canary --auto` does it.
+        """
+        if self._pairs is None:
+            stable, canary = now.releases
+            try:
+                found = disagreement(Reader(self.record, self.service), stable, canary)
+            except (OSError, ValueError) as error:
+                return Tally(), (f"the record cannot be read: {error}",)
+            if not found.total:
+                return Tally(), (f"the record has no answers of {canary} as a shadow of {stable}: {self.record}",)
+            self._pairs = found
+        return self._pairs, ()
 
     def _pods(self) -> tuple[list[Pod], list[Pod]]:
         """The pods of the canary and of the stable release."""
@@ -194,7 +218,10 @@ class Rollout:
                 time.sleep(POLL_S)
 
     def _shares(self) -> Shares | None:
-        return Shares.of(self.api.get(_SERVING, "inferenceservices", self.service))
+        return Shares.of(self._service())
+
+    def _service(self) -> shares.Document:
+        return self.api.get(_SERVING, "inferenceservices", self.service)
 
     def _route(self, name: str) -> shares.Document:
         try:
@@ -222,6 +249,3 @@ class Rollout:
 
     def _keep(self, data: dict[str, str | None]) -> None:
         self.api.patch(_CORE, "configmaps", self.state, {"data": data})
-
-    def _say(self, line: str) -> None:
-        print(line, flush=True)  # noqa: T201

@@ -6,6 +6,7 @@ Each patch tests what it replaces, so that a change that somebody else made mean
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ Patch = Sequence[Mapping[str, Any]]
 
 SETTLE_S = 5.0  # from a gateway's report that it accepted a route until its proxies have it
 _CANARY = "-canary-predictor"
+_MODE = "serving.kserve.io/deploymentMode"
 _PERCENT, _CANARIES, _STABLE = "/spec/canary/0/trafficPercent", "/spec/canary", "/spec/predictor/model/storageUri"
 
 
@@ -43,6 +45,11 @@ class Shares:
         return cls(addresses[0], addresses[1], int(canaries[0].get("trafficPercent") or 0))
 
     @property
+    def releases(self) -> tuple[str, str]:
+        """The names of the stable release and of the canary: the ends of their addresses."""
+        return _release(self.stable), _release(self.canary)
+
+    @property
     def promoted(self) -> bool:
         """Whether the canary's release is the stable one already."""
         return self.stable == self.canary
@@ -65,6 +72,21 @@ class Shares:
             {"op": "test", "path": f"{_CANARIES}/0/predictor/model/storageUri", "value": self.canary},
             {"op": "test", "path": _PERCENT, "value": self.percent},
         ]
+
+
+def why_none(service: Document) -> str:
+    """Why an InferenceService without Shares has none: no canary, or one that no judge moves."""
+    spec = service.get("spec", {})
+    annotations = service.get("metadata", {}).get("annotations") or {}
+    modes = annotations.get(_MODE), service.get("status", {}).get("deploymentMode")
+    if "canaryTrafficPercent" in spec.get("predictor", {}) or {"Knative", "Serverless"} & set(modes):
+        return (
+            "is served in Knative mode, whose canaryTrafficPercent no judge moves: move it with `modelport canary`, "
+            "`promote` and `rollback`, or roll out in Standard mode (overlay canary-standard)"
+        )
+    if len(spec.get("canary") or []) > 1:
+        return "has several canaries, and a judge moves one: leave one in spec.canary"
+    return "has no canary in Standard mode: `modelport canary` and `make deploy` start one"
 
 
 def rolled_out(deployment: Document, address: str) -> bool:
@@ -106,6 +128,10 @@ def is_ready(pod: Document) -> bool:
     """Whether a pod gets requests."""
     conditions = pod.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _release(address: str) -> str:
+    return re.split("[/:]", address)[-1]
 
 
 def _address(predictor: Document) -> str:

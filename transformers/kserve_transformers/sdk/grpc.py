@@ -100,6 +100,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
                     outcome = known.grpc_code if known else StatusCode.INTERNAL.name
                     more = [(name.lower(), value) for name, value in known.headers.items()] if known else []
                     context.set_trailing_metadata((identified, *more))
+                    del known  # a frame of an error that refers to it is a cycle
                     raise
                 finally:
                     tracing.note({"rpc.response.status_code": outcome}, outcome if outcome in _FAILED else None)

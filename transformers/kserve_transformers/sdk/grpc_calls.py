@@ -87,12 +87,9 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]
             except (aio.AbortError, asyncio.CancelledError):
                 raise
             except Exception as exc:
-                known = translate(exc)
-                if known is None:
-                    logger.error("fault while answering %s", details.method, exc_info=exc)
-                    await context.abort(StatusCode.INTERNAL, INTERNAL)
-                else:
-                    await context.abort(StatusCode[known.grpc_code], message(known))
+                code, text = _told(exc, details.method)
+            # gRPC keeps the error of an abort in a cycle: here it has no context, whose frames hold images
+            await context.abort(code, text)
 
         streaming = handler.response_streaming
         bind = grpc.stream_stream_rpc_method_handler if streaming else grpc.stream_unary_rpc_method_handler
@@ -154,8 +151,18 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]
         if len(self._slow) > MAX_SLOW:
             oldest = next(iter(self._slow))
             del self._slow[oldest]
-            self._given_up.add(oldest)
-            oldest.reschedule(0)
+            if not oldest.expired():  # a busy event loop comes to its deadline in the same moment
+                self._given_up.add(oldest)
+                oldest.reschedule(0)
+
+
+def _told(exc: Exception, method: str) -> tuple[StatusCode, str]:
+    """The code and the text of an error."""
+    known = translate(exc)
+    if known is None:
+        logger.error("fault while answering %s", method, exc_info=exc)
+        return StatusCode.INTERNAL, INTERNAL
+    return StatusCode[known.grpc_code], message(known)
 
 
 async def _written(answers: Any, context: ServicerContext) -> Any:

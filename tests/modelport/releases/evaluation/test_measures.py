@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluations import boxes, outcome
 
-from modelport.releases.comparison.answers import Answer
+from kserve_transformers.judging.answers import Answer
 from modelport.releases.evaluation import classification, detection
 from modelport.releases.evaluation.detection import MAP, MAP_50
 from modelport.releases.evaluation.outcomes import Outcome

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from release_files import own_manifests
 
-from kserve_transformers.judging.judge import Tally
 from kserve_transformers.record.reading import Recorded
 from modelport.manifests.release_file import read
 from modelport.releases.__main__ import main
@@ -22,7 +21,6 @@ from modelport.releases.judging.pairs import (
     Account,
     account,
     count_lost,
-    disagreement,
     measures,
     observations,
 )
@@ -153,7 +151,7 @@ def test_every_copy_is_accounted_for_once() -> None:
     records += [replace(copy(both[16]), release="2026-01-01-000000000000")]  # a former shadow
     records += [both[17], both[18]]  # not copied, or lost
     found = account(reversed(records), RELEASE)
-    count_lost(found, Counters(sent=26, overflowed=2, timed_out=3, unreachable=1, active=1), 50)
+    count_lost(found, Counters(sent=25, overflowed=2, timed_out=3, unreachable=1, active=1), 50)
     assert dict(found.rows()) == {
         "copies": "28",
         "compared": "10",
@@ -178,11 +176,6 @@ def test_where_nobody_counts_copies_only_what_is_no_chance_is_lost(percent: int,
     found = account([*both, *map(copy, both[:copied])], RELEASE)
     count_lost(found, None, percent)
     assert sum(found.lost.values()) == lost
-
-
-def test_pairs_for_the_judge_of_a_canary() -> None:
-    found, _ = judged("detector", shifted, Counters(sent=COUNT + 5))
-    assert disagreement(found) == Tally(50 + 5, COUNT + 5)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from release_files import choose, own_manifests
 from kserve_transformers.judging.judge import STEPS, Counts, Outcome, Tally, judge
 from modelport.environment import ROOT
 from modelport.manifests.release_file import Choice, read
+from modelport.releases import rollout
 from modelport.releases.__main__ import main
 from modelport.releases.errors import RolloutError
 from modelport.releases.judging import sight
@@ -220,3 +221,17 @@ def test_a_stack_that_starts_again_begins_a_step_anew(monkeypatch: pytest.Monkey
         counts(Running(7, "", "canary-standard", {"digits-canary": 9}, [], {}, pid=2, started=2.0))
     with pytest.raises(UnseenError, match="no stack with an overlay"):
         counts(Running(7, "", "", {}, [], {}))
+
+
+def test_a_record_without_the_release_as_a_shadow_is_refused(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = folders.releases.parent / "record"
+    record.mkdir()
+    places = [f"--manifests={folders.manifests}", f"--releases={folders.releases}", f"--record={record}"]
+    command = ["canary", "digits", RELEASE, "--auto", "--unchecked", *places]
+    assert main(command) == 1
+    assert "is not the latest shadow of digits" in capsys.readouterr().err
+    rollout.change(folders, "shadow", "digits", "", rollout.shadow(RELEASE, 20))
+    assert main(command) == 1
+    assert f"record has no answers of {RELEASE} as a shadow of initial" in capsys.readouterr().err

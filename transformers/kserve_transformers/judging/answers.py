@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporters.matching import IOU_THRESHOLD, pair_boxes
 from kserve_transformers.arrays.boxes import box_iou
+from kserve_transformers.arrays.matching import IOU_THRESHOLD, pair_boxes
 from kserve_transformers.record.predictions import read_prediction
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]

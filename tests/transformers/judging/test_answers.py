@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelport.releases.comparison.answers import Answer, difference, read_answer, recorded_answer
+from kserve_transformers.judging.answers import Answer, difference, read_answer, recorded_answer
 
 
 def boxes(*found: tuple[str, float, tuple[float, float, float, float]]) -> Answer:
