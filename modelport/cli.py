@@ -81,6 +81,7 @@ COMMANDS: Mapping[str, Command] = {
         "try an overlay on KUBECONFIG's cluster, in a namespace of its own",
         ("manifests", "releases"),
     ),
+    "cluster-table": Command("modelport.cluster.records", "write the table of what ran where from the runs on record"),
     "init-cluster": Command("modelport.manifests.init_cluster", "write an overlay of your own", ("manifests",)),
     "deploy": _cluster("deploying", "deploy", "apply an overlay to the cluster"),
     "undeploy": _cluster("deploying", "undeploy", "remove an overlay from the cluster"),

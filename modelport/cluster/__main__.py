@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from types import FrameType
 
 from modelport.cluster.checks import (
     NOT_PROMISED,
     Check,
+    access,
     batches,
     canary,
     disruption,
@@ -36,7 +36,8 @@ from modelport.cluster.checks import (
 )
 from modelport.cluster.kubectl import Kubectl, connect
 from modelport.cluster.observation import observe
-from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit, markdown_row, recorded
+from modelport.cluster.records import ADMITTED, READY, Run, keep
+from modelport.cluster.report import FAILED, PASSED, SKIPPED, Outcome, junit
 from modelport.cluster.setting import SERVED_BY, Setting, admitted, arranged
 from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.environment import ROOT
@@ -48,6 +49,7 @@ from modelport.services import DeclarationError
 CHECKS: Sequence[Check] = (
     *objects.CHECKS,
     *serving.CHECKS,
+    *access.CHECKS,
     *encryption.CHECKS,
     *fallback.CHECKS,
     *canary.CHECKS,
@@ -67,7 +69,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
     outcomes: list[Outcome] = []
-    where = "no cluster"
+    where, began = "no cluster", datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         cluster = connect()
         where = observe(cluster).summary()
@@ -88,11 +90,10 @@ def main() -> int:
         return 130
     REPORTS.mkdir(parents=True, exist_ok=True)
     (REPORTS / f"cluster-{options.overlay}.xml").write_text(junit(options.overlay, outcomes))
-    row = markdown_row(options.overlay, where, datetime.datetime.now(datetime.UTC).date().isoformat(), outcomes)
-    (REPORTS / f"cluster-{options.overlay}.md").write_text(row + "\n")
-    print(row)
+    kept = Run(options.overlay, began, where, tuple(options.services), options.cpu, tuple(outcomes))
+    (REPORTS / f"cluster-{options.overlay}.json").write_text(kept.record() + "\n")
     if options.record:
-        options.record.write_text(recorded(options.record.read_text(), row))
+        keep(kept)
     if outcomes[-1].name == "deploy":
         return 2
     return 1 if any(one.result == FAILED for one in outcomes) else 0
@@ -100,11 +101,12 @@ def main() -> int:
 
 def _admit(cluster: Kubectl, setting: Setting) -> Generator[Outcome, None, None]:
     began = time.monotonic()
-    yield Outcome("admitted", PASSED, admitted(cluster, setting), time.monotonic() - began)
+    yield Outcome(ADMITTED, PASSED, admitted(cluster, setting), time.monotonic() - began)
 
 
 def _try(cluster: Kubectl, setting: Setting, options: argparse.Namespace) -> Generator[Outcome, None, None]:
     with arranged(cluster, setting) as trial:
+        trial.stops_controllers = options.stop_controllers
         service = options.service or next(iter(trial.specs))
         checks = (*batches.CHECKS, *removal.CHECKS) if setting.overlay in SERVED_BY else CHECKS
         chosen = [one for one in checks if not options.only or one.name in (*options.only, "undeploy")]
@@ -117,7 +119,7 @@ def run(trial: Trial, service: str, checks: Sequence[Check]) -> Iterator[Outcome
     trial.cluster.apply(trial.documents, dry_run=True)
     trial.deploy()
     trial.wait_ready()
-    yield Outcome("ready", PASSED, f"{', '.join(trial.specs)}", time.monotonic() - began)
+    yield Outcome(READY, PASSED, f"{', '.join(trial.specs)}", time.monotonic() - began)
     for check in checks:
         why = check.inapplicable(trial, service)
         if why:
@@ -167,7 +169,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--image", help="of the test's own pods, one with our transformer (default: the overlay's)")
     parser.add_argument("--store-image", help="an image with moto and boto3, for overlays with models in S3")
     parser.add_argument("--envoy-image", default="", help="of the gateway's proxies (default: Envoy Gateway's choice)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="a document for whose table the row is")
+    parser.add_argument(
+        "--stop-controllers", action="store_true", help="also stop KEDA's operator for a while, for the whole cluster"
+    )
+    parser.add_argument("--record", action="store_true", help="keep the run for the table in docs/deploy.md")
     name = f"modelport-test-{secrets.token_hex(3)}"
     parser.add_argument("--namespace", default=name, help="a new name (default: modelport-test- and a random end)")
     return parser.parse_args()

@@ -11,7 +11,7 @@ from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import MODE
 
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
-GATEWAY, SERVICE, KSERVE = "gateway", "service", "KServe"
+GATEWAY, INGRESS, SERVICE, KSERVE = "gateway", "ingress", "service", "KServe"
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Entry:
     """A way to a service.
 
     Attributes:
-        kind: GATEWAY (our HTTPRoute), SERVICE (our own Service), KSERVE (the one that KServe makes).
-        url: of REST, without a path; of a gateway it is known once the gateway has an address.
+        kind: GATEWAY (our HTTPRoute), INGRESS, SERVICE (our own Service), KSERVE (the one that KServe makes).
+        url: of REST, without a path; of a gateway or an Ingress it is known once that has an address.
         grpc_url: of gRPC, empty where this way has none.
         headers: that each request needs.
     """
@@ -56,6 +56,8 @@ def entries(documents: Sequence[Document], name: str, namespace: str) -> list[En
         wanted = at(routes.get("GRPCRoute", {}), "spec.rules.0.matches.0.headers", [])
         headers = {str(one["name"]): str(one["value"]) for one in wanted}
         found.append(Entry(GATEWAY, grpc_url=GATEWAY if "GRPCRoute" in routes else "", headers=headers))
+    if any(one["kind"] == "Ingress" for one in documents):
+        found.append(Entry(INGRESS))
     own = [
         one for one in documents if one["kind"] == "Service" and at(one, "spec.selector", {}).get(SERVICE_LABEL) == name
     ]

@@ -34,6 +34,7 @@ CONTROLLERS = {
     "autoscaling.k8s.io": "vpa-recommender",
     "cert-manager.io": "cert-manager",
 }
+_NAMED = {"KEDA": "keda.sh", "cert-manager": "cert-manager.io"}  # in reports
 NOT_IN_A_POD = "not in a pod"
 _CRD_GROUPS = re.compile(r"^[^.]+\.(?P<group>.+)$")
 
@@ -152,6 +153,8 @@ class Observations:
             )
         if self.envoy_gateway is not None:
             parts.append(f"Envoy Gateway {self.version_of('envoy-gateway')}")
+        others = {name: self.version_of(CONTROLLERS[group]) for name, group in _NAMED.items()}
+        parts += [f"{name} {version}" for name, version in others.items() if version != NOT_IN_A_POD]
         return ", ".join(parts)
 
     def _kserve(self) -> str:

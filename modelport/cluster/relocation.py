@@ -10,7 +10,7 @@ from typing import Any
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 
-OWN_NAMESPACE = "modelport"
+OWN_NAMESPACE = "modelport"  # of an overlay that declares none
 OWNED = "modelport.io/acceptance-test"  # label of every namespace and volume that the test made
 NODE_FOLDER = "/var/tmp"  # noqa: S108 (of the node, for volumes that are folders of it)
 PREFIX = "modelport-"  # of the names of routes
@@ -22,7 +22,7 @@ class Fit:
     """What a cluster gets instead of what an overlay declares.
 
     Attributes:
-        namespace: instead of `modelport`.
+        namespace: instead of the overlay's.
         services: the documents of other services are left out; empty for all.
         cpu: each container's requested CPU; None for the declared ones.
         taken_ports: node ports that other Services of the cluster have; those of the overlay are then chosen by it.
@@ -51,6 +51,8 @@ def relocate(documents: Iterable[Document], fit: Fit, declared_services: Collect
         declared_services: names of all services, by which documents are told apart.
     """
     moved: list[dict[str, Any]] = []
+    documents = list(documents)
+    own = next((str(at(one, "metadata.name")) for one in documents if one["kind"] == "Namespace"), OWN_NAMESPACE)
     for document in documents:
         kind, name = document["kind"], str(at(document, "metadata.name"))
         service = owner(name, declared_services)
@@ -58,7 +60,7 @@ def relocate(documents: Iterable[Document], fit: Fit, declared_services: Collect
             continue
         if kind not in ("Namespace", "PersistentVolume") and "namespace" not in document["metadata"]:
             continue
-        new = _replaced(copy.deepcopy(dict(document)), fit.namespace)
+        new = _replaced(copy.deepcopy(dict(document)), own, fit.namespace)
         for change in _CHANGES.get(kind, ()):
             change(new, fit)
         moved.append(new)
@@ -71,18 +73,16 @@ def owner(name: str, services: Iterable[str]) -> str | None:
     return next((one for one in services if bare == one or bare.startswith(f"{one}-")), None)
 
 
-def _replaced(value: Any, namespace: str, key: str = "") -> Any:
+def _replaced(value: Any, own: str, namespace: str, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _replaced(one, namespace, name) for name, one in value.items()}
+        return {name: _replaced(one, own, namespace, name) for name, one in value.items()}
     if isinstance(value, list):
-        return [_replaced(one, namespace) for one in value]
+        return [_replaced(one, own, namespace) for one in value]
     if not isinstance(value, str):
         return value
-    if (key == "namespace" or key.endswith("-namespace")) and value == OWN_NAMESPACE:
+    if (key == "namespace" or key.endswith("-namespace")) and value == own:
         return namespace
-    return value.replace(f".{OWN_NAMESPACE}.svc", f".{namespace}.svc").replace(
-        ".tracing.svc", f".{namespace}-caller.svc"
-    )
+    return value.replace(f".{own}.svc", f".{namespace}.svc").replace(".tracing.svc", f".{namespace}-caller.svc")
 
 
 def _namespace(document: dict[str, Any], fit: Fit) -> None:

@@ -19,7 +19,7 @@ from modelport.cluster import entries
 from modelport.cluster.answers import Sample, sample_of
 from modelport.cluster.entries import Entry
 from modelport.cluster.kubectl import Kubectl, wait_until
-from modelport.cluster.pods import Caller, explain
+from modelport.cluster.pods import Caller, OwnPod, explain, pod
 from modelport.cluster.relocation import Fit, relocate
 from modelport.cluster.store import Store
 from modelport.manifests.canary_end import retire_canaries
@@ -79,7 +79,12 @@ class Trial:
         headers: of every request, as tokens are.
         manifests: a folder of manifests that is the trial's own: its release file is edited.
         store: where its models are, if in the test's own bucket.
+
+    Attributes:
+        stops_controllers: whether checks may stop controllers that are there for the whole cluster, for a while.
     """
+
+    stops_controllers = False
 
     def __init__(
         self,
@@ -201,12 +206,20 @@ class Trial:
         return f"{service}-shadow" in self._shadowing
 
     @property
+    def rate_limit(self) -> int:
+        """How many requests a second the gateway admits from one address; 0 for any number."""
+        rule = "spec.rateLimit.local.rules.0.limit.requests"
+        return next((int(at(one, rule)) for one in self.documents if at(one, rule)), 0)
+
+    @property
     def requires_signature(self) -> bool:
         """Whether only signed releases serve."""
         return requires_signature(self.documents)
 
     def resolved(self, entry: Entry) -> Entry:
-        """An entry whose gateway's address is known."""
+        """An entry whose address is known."""
+        if entry.kind == entries.INGRESS:
+            entry = replace(entry, url=f"http://{self._ingress_address()}")
         if entry.kind != entries.GATEWAY:
             return replace(entry, headers={**entry.headers, **self.headers})
         url = self._secured() or self.plain_url()
@@ -269,7 +282,8 @@ class Trial:
         """Send a service's sample over and over, each time on a new connection, until the block ends."""
         entry, one = self.entry(service), self.samples[service].requests[protocol]
         request = Request(one["path"], base64.b64decode(one["body"]), {**one["headers"], **entry.headers})
-        file, traffic = self.caller.begin(entry.url, Load((request,), callers=callers)), Traffic()
+        think_s = 4 * callers / self.rate_limit if self.rate_limit else 0.0  # half of the limit at most
+        file, traffic = self.caller.begin(entry.url, Load((request,), callers=callers, think_s=think_s)), Traffic()
         try:
             yield traffic
         finally:
@@ -280,6 +294,15 @@ class Trial:
         requests = [{"url": f"http://{at(pod, 'status.podIP')}:8080/metrics"} for pod in pods]
         told = self.caller.send(requests)
         return Counter({at(pod, "metadata.name"): _answered(answer) for pod, answer in zip(pods, told, strict=True)})
+
+    def visitor(self, namespace: str) -> OwnPod:
+        """A pod in another of the test's namespaces."""
+        image = at(self.cluster.get("pod", self.caller.name, self.caller.namespace) or {}, "spec.containers.0.image")
+        return OwnPod(self.cluster, pod("visitor", namespace, image))
+
+    def is_light(self, name: str) -> bool:
+        """Whether an InferenceService is lighter pods of a service, which the gateway alone calls."""
+        return self.specs[name].name != name
 
     def signal(self, pod: Document, number: int, container: str = "kserve-container") -> None:
         """Signal the first process of a pod's container."""
@@ -320,6 +343,15 @@ class Trial:
             return str(at(gateway, "status.addresses.0.value", ""))
 
         return wait_until(address, f"gateway {name} has an address", READY_TIMEOUT_S)
+
+    def _ingress_address(self) -> str:
+        name = next(str(at(one, "metadata.name")) for one in self.documents if one["kind"] == "Ingress")
+
+        def address() -> str:
+            told = at(self.cluster.get("ingress", name, self.namespace) or {}, "status.loadBalancer.ingress.0", {})
+            return str(told.get("ip") or told.get("hostname") or "")
+
+        return wait_until(address, f"a controller gives the Ingress {name} an address", READY_TIMEOUT_S)
 
 
 @contextmanager

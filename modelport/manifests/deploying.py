@@ -31,7 +31,8 @@ PRUNED = (
     *("policy/PodDisruptionBudget", "serving.kserve.io/InferenceService", "serving.kserve.io/ServingRuntime"),
     *(f"gateway.networking.k8s.io/{kind}" for kind in ("Gateway", "HTTPRoute", "GRPCRoute")),
     *(f"gateway.envoyproxy.io/{kind}Policy" for kind in ("BackendTraffic", "ClientTraffic", "Security")),
-    *("gateway.envoyproxy.io/Backend", "gateway.envoyproxy.io/EnvoyProxy", "cert-manager.io/Certificate"),
+    *("gateway.envoyproxy.io/Backend", "gateway.envoyproxy.io/EnvoyProxy"),
+    *("cert-manager.io/Certificate", "cert-manager.io/Issuer"),
     *("monitoring.coreos.com/PodMonitor", "monitoring.coreos.com/PrometheusRule"),
     "autoscaling.k8s.io/VerticalPodAutoscaler",
 )

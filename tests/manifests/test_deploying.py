@@ -15,6 +15,7 @@ from modelport.manifests import deploying, stopping
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.deploying import former_autoscalers, left_over, mode_changes, stable_first
 from modelport.manifests.release_file import Choice
+from modelport.manifests.rendering import overlays
 from modelport.services import load
 
 Documents = list[dict[str, Any]]
@@ -80,6 +81,20 @@ def test_what_the_former_overlay_declared_is_found(rendered: Rendered) -> None:
     found = left_over(rendered("storage-pvc"), [owned, *rendered("ingress")])
     assert sorted(found) == ["ingress/modelport", *(f"service/{name}-http" for name in sorted(load()))]
     assert left_over(rendered("ingress"), rendered("storage-pvc")) == []
+
+
+# Kinds that a deploy leaves: volumes, what stands beside a service, and what is not in a namespace.
+LEFT = {
+    *("/Namespace", "/PersistentVolume", "/PersistentVolumeClaim", "batch/Job"),
+    *("rbac.authorization.k8s.io/Role", "rbac.authorization.k8s.io/RoleBinding"),
+    *(f"serving.kserve.io/LocalModel{kind}" for kind in ("Cache", "NodeGroup")),
+    "policy.sigstore.dev/ClusterImagePolicy",
+}
+
+
+def test_no_kind_of_an_overlay_is_left_by_mistake(rendered: Rendered) -> None:
+    declared = {deploying._kind(document) for overlay in overlays() for document in rendered(overlay)}
+    assert declared - set(deploying.PRUNED) == LEFT
 
 
 def autoscaler(kind: str, owner_kind: str, owner: str) -> dict[str, Any]:

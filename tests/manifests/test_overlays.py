@@ -15,6 +15,7 @@ import yaml
 
 from kserve_transformers.predictor.limits import DEFAULT_LIMITS
 from kserve_transformers.service_spec import ServiceSpec
+from modelport.manifests.findings import at
 from modelport.manifests.pods import flag, pods
 from modelport.manifests.rendering import documents, kubectl, serving
 from modelport.services import load
@@ -121,6 +122,22 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
     (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy" and "ingress" in d["spec"]]
     open_rules = [rule for rule in policy["ingress"] if "from" not in rule]
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
+
+
+def test_limits_and_closed_doors_hold_for_both_versions_of_ip(rendered: Callable[[str], Documents]) -> None:
+    """A rule for 0.0.0.0/0 is not one for callers with IPv6: none would limit them, or let storage be reached."""
+    found = rendered("production")
+    (limited,) = [d for d in found if at(d, "spec.rateLimit.local")]
+    rules = at(limited, "spec.rateLimit.local.rules")
+    assert {at(rule, "clientSelectors.0.sourceCIDR.value") for rule in rules} == {"0.0.0.0/0", "::/0"}
+    assert len({str(rule["limit"]) for rule in rules}) == 1
+    (policy,) = [d for d in found if "Egress" in at(d, "spec.policyTypes", [])]
+    blocks = [at(to, "ipBlock", {}) for rule in policy["spec"]["egress"] for to in rule.get("to", [])]
+    everywhere = {block["cidr"]: set(block["except"]) for block in blocks if block.get("cidr", "").endswith("/0")}
+    assert everywhere == {
+        "0.0.0.0/0": {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"},
+        "::/0": {"fc00::/7", "fe80::/10"},
+    }
 
 
 def test_each_release_has_a_cache_of_its_own(tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ def test_a_gateway_comes_before_the_service_of_our_own() -> None:
     assert second.grpc_url == "http://digits-http.test-1.svc.cluster.local:8081"
 
 
+def test_callers_come_by_an_ingress_where_there_is_one() -> None:
+    assert [one.kind for one in entries.entries(moved("ingress"), "digits", "test-1")] == [
+        entries.INGRESS,
+        entries.SERVICE,
+    ]
+
+
 @pytest.mark.parametrize("overlay", ["standard-hpa", "canary-standard"])
 def test_without_any_of_ours_there_is_kserves_service(overlay: str) -> None:
     (only,) = entries.entries(moved(overlay), "digits", "test-1")

@@ -34,6 +34,21 @@ def test_nothing_names_the_namespace_of_the_overlay(overlay: str) -> None:
         assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
+def test_an_overlay_of_ones_own_leaves_its_namespace_too() -> None:
+    """As `modelport init-cluster --namespace vision` writes it: the test must not touch what is deployed there."""
+    documents = [
+        {"kind": "Namespace", "metadata": {"name": "vision"}},
+        {
+            "kind": "Backend",
+            "metadata": {"name": "cars", "namespace": "vision"},
+            "spec": "cars-pods.vision.svc.cluster",
+        },
+    ]
+    namespace, backend = relocate(documents, Fit("test-1"), SERVICES)
+    assert namespace["metadata"]["name"] == backend["metadata"]["namespace"] == "test-1"
+    assert backend["spec"] == "cars-pods.test-1.svc.cluster"
+
+
 @pytest.mark.parametrize(
     ("name", "service"),
     [

@@ -25,6 +25,7 @@ from modelport.cluster.relocation import Fit
 from modelport.cluster.trial import BrokenPromiseError, Traffic, Trial
 from modelport.manifests.cluster import ClusterError
 from modelport.measure.generator.caller import Caller
+from modelport.measure.generator.load import Load
 from modelport.measure.generator.requests import Request
 
 
@@ -178,6 +179,32 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
     assert trial.plain_url() == "http://10.96.0.7:80"
     documents.pop()
     assert trial.resolved(Entry(entries.GATEWAY)).url == "http://10.96.0.7:80"
+
+
+@pytest.mark.parametrize(("limit", "think_s"), [(0, 0.0), (50, 0.16)])
+def test_traffic_stays_below_the_limit_of_the_gateway(
+    limit: int, think_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two callers that wait for half of 0.16 s at least send 25 requests a second at most."""
+    trial, begun = Trial.__new__(Trial), list[Load]()
+    rules = [{"limit": {"requests": limit}}] if limit else []
+    trial.documents = [{"kind": "BackendTrafficPolicy", "spec": {"rateLimit": {"local": {"rules": rules}}}}]
+    trial.samples = {"digits": SimpleNamespace(requests={"V1": {"path": "/", "body": "", "headers": {}}})}  # type: ignore[dict-item]
+    monkeypatch.setattr(trial, "entry", lambda name: Entry(entries.SERVICE, "http://a"), raising=False)
+    trial.caller = SimpleNamespace(begin=lambda url, load: begun.append(load), end=lambda file: Counter())  # type: ignore[assignment]
+    with trial.traffic("digits"):
+        pass
+    assert begun[0].think_s == think_s
+
+
+@pytest.mark.parametrize("told", [{"ip": "10.96.0.8"}, {"hostname": "10.96.0.8"}], ids=["ip", "name"])
+def test_an_ingress_is_called_where_its_controller_says(told: dict[str, str]) -> None:
+    trial = Trial.__new__(Trial)
+    trial.fit, trial.headers = Fit("test-1"), {}
+    trial.documents = [{"kind": "Ingress", "metadata": {"name": "modelport"}}]
+    found = {"status": {"loadBalancer": {"ingress": [told]}}}
+    trial.cluster = SimpleNamespace(get=lambda *_: found)  # type: ignore[assignment]
+    assert trial.resolved(Entry(entries.INGRESS)).url == "http://10.96.0.8"
 
 
 @pytest.mark.parametrize(
