@@ -160,7 +160,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("overlay", choices=overlays(), metavar="OVERLAY", help="a name under manifests/overlays")
     parser.add_argument("--services", nargs="+", default=[], help="deploy these services alone (default: all)")
     parser.add_argument("--service", help="the service that is disturbed (default: the first one)")
-    parser.add_argument("--only", nargs="+", metavar="CHECK", help=f"of {', '.join(one.name for one in CHECKS)}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="CHECK",
+        choices=[one.name for one in CHECKS],
+        help=f"of {', '.join(one.name for one in CHECKS)}",
+    )
     parser.add_argument("--admit", action="store_true", help="only have the API server and webhooks judge the overlay")
     parser.add_argument("--cpu", help="what each container requests, on a cluster that is too small (50m)")
     parser.add_argument(

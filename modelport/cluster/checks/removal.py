@@ -12,7 +12,8 @@ from modelport.manifests.rendering import dump
 
 # What Kubernetes itself keeps in every namespace, the test's own, and what says what happened there.
 _KEPT = ("configmap/kube-root-ca.crt", "serviceaccount/default", f"secret/{Store.secret_name}")
-_PASSING = ("events", "podmetrics")
+# VPA's recommender deletes its checkpoints by itself, some minutes after their VerticalPodAutoscaler.
+_PASSING = ("events", "podmetrics", "verticalpodautoscalercheckpoints")
 DELETE_TIMEOUT_S = 240.0
 
 
