@@ -57,6 +57,8 @@ def link_artefact(model: Path) -> None:
 
 def external_data(model: Path) -> None:
     loaded = onnx.load(model / "1" / "model.onnx")
+    for tensor in loaded.graph.initializer:  # only raw data is kept elsewhere
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
     onnx.save(loaded, model / "1" / "model.onnx", save_as_external_data=True, location="weights", size_threshold=0)
     (model / "1" / "weights").unlink()
 
