@@ -31,6 +31,7 @@ if __name__ == "__main__":
         model_dir,
         "digits",
         digits(100, 5),
+        digits(100, 7),
         lambda count: digits(count, 11),
         1000,
         "drawn",
