@@ -12,13 +12,20 @@ FEATURES = 2048
 SCALINGS: Mapping[str, tuple[float, float]] = {"-1..1": (1 / 127.5, -1.0), "0..1": (1 / 255, 0.0), "0..255": (1.0, 0.0)}
 
 
-def network(classes: int = CLASSES, hidden: Sequence[int] = HIDDEN, scaling: str = "-1..1", nested: bool = True) -> Any:
+def network(
+    classes: int = CLASSES,
+    hidden: Sequence[int] = HIDDEN,
+    scaling: str = "-1..1",
+    base_weights: str | None = None,
+    nested: bool = True,
+) -> Any:
     """The network; its head is untrained.
 
     Args:
         classes: the number of classes.
         hidden: widths of the dense layers before the last one.
         scaling: the range that the pixels are mapped to, a key of SCALINGS.
+        base_weights: "imagenet", a file, or None for random weights.
         nested: whether the base is one layer of the network, or its layers are layers of the network. The answers are
             the same; the names of weights in checkpoints differ.
 
@@ -33,10 +40,10 @@ def network(classes: int = CLASSES, hidden: Sequence[int] = HIDDEN, scaling: str
     images = keras.Input((SIZE, SIZE, 3), name="images")
     scaled = layers.Rescaling(factor, offset=offset)(images)
     if nested:
-        base = build(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+        base = build(include_top=False, weights=base_weights, input_shape=(SIZE, SIZE, 3))
         features = base(scaled, training=False)
     else:
-        features = build(include_top=False, weights=None, input_tensor=scaled).output
+        features = build(include_top=False, weights=base_weights, input_tensor=scaled).output
     hidden_values = layers.GlobalAveragePooling2D()(features)
     for width in hidden:
         hidden_values = layers.Dense(width, activation="relu")(hidden_values)
