@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import functools
 import math
+import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
@@ -32,13 +33,23 @@ def errors_in_one_line(
             except plain as error:
                 say(f"error: {error}", error=True)
                 return 1
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interruption:
                 say(interrupted, error=True)
+                _forget(interruption)
                 return 130
 
         return wrapped
 
     return decorate
+
+
+def _forget(interruption: KeyboardInterrupt) -> None:
+    """Let what an interruption cut short go; objects that were only half made would print tracebacks then."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        interruption.with_traceback(None)
+    finally:
+        sys.unraisablehook = hook
 
 
 def names(text: str) -> tuple[str, ...]:
