@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def attempts(ranked: Callable[[], Sequence[str]], used: Callable[[Sequence[str]]
         yield ()
         rooms = rooms[1:]
     names = ranked()
+    part = cache(lambda count: used(names[:count]))  # the second bisection comes by places of the first
     for room in rooms:
-        kept = bisect_left(range(len(names)), True, kept + 1, key=lambda count: used(names[:count]) <= room)
+        kept = bisect_left(range(len(names)), True, kept + 1, key=lambda count: part(count) <= room)
         if kept >= len(names):
             return
         yield names[:kept]

@@ -105,10 +105,7 @@ def _egress(trial: Trial, service: str) -> str:
     pod = at(trial.pods(service)[0], "metadata.name")
     inside = ("exec", f"--namespace={trial.namespace}", pod, "--container=transformer-container", "--")
     reached = trial.cluster.run(*inside, *command).splitlines()
-    if reached and observe(trial.cluster).policy_controller is None:
-        raise NotPossibleError("no controller enforces NetworkPolicies on this cluster")
-    if reached:
-        raise BrokenPromiseError(f"a pod of ours reaches {' and '.join(reached)}")
+    _refuse(trial, f"a pod of ours reaches {' and '.join(reached)}" if reached else "")
     return f"names are resolved and models were read; {' and '.join(targets)} cannot be reached"
 
 
@@ -123,11 +120,16 @@ def _strangers(trial: Trial, service: str) -> str:
         "    except OSError: pass\n"
     )
     reached = trial.visitor(f"{trial.namespace}-outside").execute("python3", "-c", code).split()
+    _refuse(trial, f"a pod of another namespace reaches ports {', '.join(reached)}" if reached else "")
+    return "ports 8080, 8081 and 8002 are closed to other namespaces"
+
+
+def _refuse(trial: Trial, reached: str) -> None:
+    """Fail where something was reached; where no controller enforces NetworkPolicies, say that instead."""
     if reached and observe(trial.cluster).policy_controller is None:
         raise NotPossibleError("no controller enforces NetworkPolicies on this cluster")
     if reached:
-        raise BrokenPromiseError(f"a pod of another namespace reaches ports {', '.join(reached)}")
-    return "ports 8080, 8081 and 8002 are closed to other namespaces"
+        raise BrokenPromiseError(reached)
 
 
 def _token_policy(trial: Trial) -> Document:

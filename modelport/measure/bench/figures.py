@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 # A server is saturated from the least concurrency with this share of its highest throughput.
 NEAR_BEST = 0.95
 
@@ -17,13 +19,7 @@ def percentile(values: Sequence[float], share: float) -> float:
         values: in any order.
         share: 0..1.
     """
-    if not values:
-        return math.nan
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+    return float(np.percentile(values, 100 * share)) if values else math.nan
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def test_each_attempt_is_the_shortest_beginning_that_leaves_the_room(shares: lis
         assert shares[kept] <= room
         assert kept == before + 1 or shares[kept - 1] > room
     assert len(names) not in tried or not names
+    assert len(asked) == len(set(asked))  # each is a proof
     assert len(asked) <= 1 + len(ROOMS) * (math.ceil(math.log2(len(shares))) + 1)
 
 
