@@ -51,3 +51,18 @@ def test_arguments_and_exit_code_are_the_commands_own() -> None:
     run = modelport("export", "yolov9")
     assert run.returncode == 1
     assert run.stderr.startswith("error: there is no model yolov9: choose one of yolov3_tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["export", "--wieghts", "x"], "unrecognized arguments: --wieghts"),
+        (["export", "--weights", "x"], "takes --cfg, --weights, --names and --name together"),
+        (["demo", "--url", "nowhere"], "'nowhere' is no address of a server: write http://HOST:PORT"),
+        (["client", "detector", "x", "--score_threshold", "much"], "much is not between 0 and 1"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(arguments: list[str], complaint: str) -> None:
+    run = modelport(*arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert complaint in run.stderr
