@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +47,28 @@ def test_what_serves_and_releases_needs_no_framework_and_no_tests() -> None:
     """Frameworks are installed when a model of theirs is exported, trained or inspected, and not before."""
     for name in ("serve", "demo", "client", "release", "publish", "update", "export"):
         assert not {"test", "bench", *FRAMEWORKS} & set(COMMANDS[name].needs)
+
+
+@pytest.mark.parametrize("bypassed", ["", "example.org", "*"])
+def test_servers_of_this_machine_are_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch, bypassed: str) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"models": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", bypassed)
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run = modelport("demo", f"--url=http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert run.returncode == 0, run.stderr
 
 
 def test_arguments_and_exit_code_are_the_commands_own() -> None:
