@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporters.table import table as draw_table
-from modelport.arguments import errors_in_one_line
+from modelport.arguments import errors_in_one_line, positive
 from modelport.environment import ROOT
 from modelport.measure.soak.slopes import Slope
 from modelport.measure.soak.soak import MODEL, UPDATED, Soak
@@ -42,7 +42,7 @@ def document(outcome: Outcome, slopes: Sequence[Slope], soak: Soak) -> Mapping[s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 1 where something grew, a request was lost, or the stack did not start."""
     parser = argparse.ArgumentParser(prog="modelport soak", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long (default: %(default)g)")
+    parser.add_argument("--minutes", type=positive, default=60.0, help="how long (default: %(default)g)")
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help="of results.json and the logs (default: build/soak)"
     )
