@@ -16,7 +16,7 @@ from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 
-CALLERS = 6
+CALLERS, KNATIVE_CALLERS = 6, 24  # Knative counts the requests that are in the pods at a time, 4 for each
 SHARED_S = 20.0  # of load on all replicas, in which their parts are counted
 LEAST_PART = 1 / 3  # of an equal part
 NULL_S = 120.0  # twice the span of the declared query
@@ -26,10 +26,10 @@ WAKING_S = 290.0  # Knative lets a request wait for 300 s
 STEADY_S = 600.0  # Kubernetes waits five minutes before it takes replicas away
 
 
-def _up(trial: Trial, service: str) -> str:
+def _up(trial: Trial, service: str, callers: int = CALLERS) -> str:
     most = SCALED_REPLICAS[1]
     with ExitStack() as stack:
-        traffic = stack.enter_context(trial.traffic(service, CALLERS))
+        traffic = stack.enter_context(trial.traffic(service, callers))
         began = time.monotonic()
         wait_until(lambda: len(trial.pods(service)) >= most, f"{most} replicas", READY_TIMEOUT_S, trial.explain)
         took = time.monotonic() - began
@@ -173,7 +173,12 @@ _HPA, _KEDA = map(_scaled_by, ("hpa", "keda"))
 CHECKS = (
     Check("hpa-up", "the HPA adds replicas under load, which get their part", _up, _HPA),
     Check("hpa-down", "the HPA takes them away again", _down, _HPA),
-    Check("knative-up", "Knative adds replicas by their concurrency, which get their part", _up, _knative),
+    Check(
+        "knative-up",
+        "Knative adds replicas by their concurrency, which get their part",
+        partial(_up, callers=KNATIVE_CALLERS),
+        _knative,
+    ),
     Check("knative-zero", "Knative takes the last pod away, and the next request is answered", _zero, _knative),
     Check("keda-up", "KEDA adds replicas by the declared query, which get their part", _up, _KEDA),
     Check(
