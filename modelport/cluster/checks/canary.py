@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -85,8 +87,19 @@ def _changed(trial: Trial, service: str, choice: Choice, seen: Callable[[], str]
 
 
 def _gone(trial: Trial, service: str) -> str:
-    wait_until(lambda: not trial.serving(service, NEXT), "the canary is gone", READY_TIMEOUT_S, trial.explain)
-    return "the canary is gone"
+    """Wait until a canary is gone, which gets no more than its share meanwhile."""
+    before, got = _by_release(trial, service), Counter[str]()
+
+    def gone() -> bool:
+        with suppress(BrokenPromiseError):  # a pod ended before its metrics were read
+            now = _minus(_by_release(trial, service), before)
+            got.update({release: max(0, number - got[release]) for release, number in now.items()})
+        return not trial.serving(service, NEXT)
+
+    wait_until(gone, "the canary is gone", READY_TIMEOUT_S, trial.explain)
+    if 100 * got[NEXT] > (PERCENT + TOLERANCE) * got.total():
+        raise BrokenPromiseError(f"on its way out the canary got {got[NEXT]} of {got.total()} requests")
+    return f"the canary is gone, with {got[NEXT]} of {got.total()} requests on its way out"
 
 
 def serves_only(trial: Trial, service: str, release: str) -> str:
