@@ -26,6 +26,7 @@ NOT_IN_KNATIVE = (
     *("activeDeadlineSeconds", "nodeName", "hostname", "subdomain"),
 )
 NOT_IN_KNATIVE_CONTAINERS = ("lifecycle", "stdin", "stdinOnce", "tty", "volumeDevices")
+KNATIVE_TIMEOUT_S = 300  # its default
 KNATIVE_VOLUMES = {"name", "secret", "configMap", "projected", "emptyDir"}
 TRITON_EXIT_S = 5
 LIVENESS_S = 120  # what a busy node delays is not restarted
@@ -215,6 +216,13 @@ def _knative(pod: Pod) -> Rule:
             yield f"spec.predictor.{key}", "is rejected or dropped by Knative without a feature flag", "Remove it"
     if len(pod.transformer.get("ports") or []) > 1:
         yield f"containers.{TRANSFORMER}.ports", "Knative allows one port", "Keep 8080"
+    timeout_s = pod.predictor.get("timeout", KNATIVE_TIMEOUT_S)
+    if pod.predictor.get("minReplicas") == 0 and timeout_s < KNATIVE_TIMEOUT_S:
+        yield (
+            "spec.predictor.timeout",
+            f"a request that finds no pod ends after {timeout_s} s, and models take longer to load",
+            f"Write {KNATIVE_TIMEOUT_S}",
+        )
     for volume in pod.volumes:
         for kind in sorted(set(volume) - KNATIVE_VOLUMES):
             yield f"volumes.{volume['name']}.{kind}", "is rejected by Knative without a feature flag", "Use emptyDir"

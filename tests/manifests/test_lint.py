@@ -224,6 +224,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: predictor(d).update(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "v"}}]),
         "volumes.v.persistentVolumeClaim",
     ),
+    ("impatient with a first pod", KNATIVE, lambda d: predictor(d).update(timeout=35), "spec.predictor.timeout"),
     ("a strategy", KNATIVE, lambda d: predictor(d).update(deploymentStrategy={"type": "Recreate"}), "Strategy"),
     # --- placement, access
     ("any architecture", PVC, lambda d: predictor(d).pop("nodeSelector"), "spec.predictor.nodeSelector"),
