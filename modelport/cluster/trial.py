@@ -183,7 +183,7 @@ class Trial:
         state, current = found.get("status", {}), at(found, "metadata.generation")
         newest = state.get("latestReadyRevisionName")
         ready = state.get("observedGeneration") == current and state.get("latestCreatedRevisionName") == newest
-        revisions = {at(pod, "metadata.labels", {}).get(REVISION) for pod in self.pods(name, ready=False)}
+        revisions = {at(pod, "metadata.labels", {}).get(REVISION) for pod in self.pods(name)}  # Knative tries on others
         return bool(found) and ready and revisions <= {newest}
 
     def restart(self, service: str) -> None:

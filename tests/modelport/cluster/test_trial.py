@@ -186,7 +186,7 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
     [
         pytest.param({}, ["2"], True, id="the newest alone"),
         pytest.param({}, [], True, id="no pod is needed"),
-        pytest.param({}, ["1", "2"], False, id="the former has pods"),
+        pytest.param({}, ["1", "2"], False, id="the former has ready pods"),
         pytest.param({"latestCreatedRevisionName": "3"}, ["2"], False, id="a newer is not ready"),
         pytest.param({"observedGeneration": 4}, ["2"], False, id="a change was not seen yet"),
         pytest.param(None, [], False, id="nothing is there"),
@@ -201,7 +201,11 @@ def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(
     trial.fit = Fit("test-1")
     annotations = {"serving.kserve.io/deploymentMode": "Knative"}
     trial.documents = [{"kind": "InferenceService", "metadata": {"name": "digits", "annotations": annotations}}]
-    pods = [{"metadata": {"name": one, "labels": {"serving.knative.dev/revision": one}}} for one in revisions]
+    is_ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    pods = [
+        {"metadata": {"name": one, "labels": {"serving.knative.dev/revision": one}}, "status": is_ready}
+        for one in revisions
+    ]
     trial.cluster = SimpleNamespace(get=lambda *_: service, items=lambda *_: pods)  # type: ignore[assignment]
     assert trial.rolled_out("digits") == out
 
