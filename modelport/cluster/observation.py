@@ -34,7 +34,7 @@ CONTROLLERS = {
     "autoscaling.k8s.io": "vpa-recommender",
     "cert-manager.io": "cert-manager",
 }
-_NAMED = {"KEDA": "keda.sh", "cert-manager": "cert-manager.io"}  # in reports
+_NAMED = {"Knative": "serving.knative.dev", "KEDA": "keda.sh", "cert-manager": "cert-manager.io"}  # in reports
 NOT_IN_A_POD = "not in a pod"
 _CRD_GROUPS = re.compile(r"^[^.]+\.(?P<group>.+)$")
 
@@ -187,9 +187,7 @@ def observe(cluster: Kubectl) -> Observations:
         memory_gib=sum(quantity(at(one, "status.allocatable.memory", "0")) for one in nodes) / 2**30,
         gpus=round(sum(quantity(at(one, "status.allocatable", {}).get("nvidia.com/gpu", "0")) for one in nodes)),
         crds=frozenset(at(one, "metadata.name", "") for one in _items(cluster, "customresourcedefinition")),
-        images={
-            at(one, "metadata.name", ""): at(one, "spec.template.spec.containers.0.image", "") for one in workloads
-        },
+        images={at(one, "metadata.name", ""): image_of(one) for one in workloads},
         kserve=at(config, "data") if config else None,
         envoy_gateway=json.dumps(gateway["data"]) if gateway else None,
         gateway_classes={
@@ -214,6 +212,14 @@ def observe(cluster: Kubectl) -> Observations:
             for value in ("gateway", "monitoring")
         },
     )
+
+
+def image_of(workload: Document) -> str:
+    """The image of a workload's first container, with the version that its label tells where it has no tag."""
+    image = str(at(workload, "spec.template.spec.containers.0.image", ""))
+    name, sign, digest = image.partition("@")
+    version = at(workload, "metadata.labels", {}).get("app.kubernetes.io/version")
+    return f"{name}:{version}{sign}{digest}" if version and ":" not in name.rpartition("/")[2] else image
 
 
 def quantity(text: str) -> float:
