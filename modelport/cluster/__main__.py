@@ -24,6 +24,7 @@ from modelport.cluster.checks import (
     canary,
     disruption,
     encryption,
+    entrance,
     fallback,
     judge,
     objects,
@@ -49,6 +50,7 @@ from modelport.services import DeclarationError
 CHECKS: Sequence[Check] = (
     *objects.CHECKS,
     *serving.CHECKS,
+    *entrance.CHECKS,
     *access.CHECKS,
     *encryption.CHECKS,
     *fallback.CHECKS,

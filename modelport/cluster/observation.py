@@ -34,7 +34,13 @@ CONTROLLERS = {
     "autoscaling.k8s.io": "vpa-recommender",
     "cert-manager.io": "cert-manager",
 }
-_NAMED = {"KEDA": "keda.sh", "cert-manager": "cert-manager.io"}  # in reports
+# What reports name beside KServe and Envoy Gateway, by the same parts.
+_NAMED = {
+    "KEDA": CONTROLLERS["keda.sh"],
+    "cert-manager": CONTROLLERS["cert-manager.io"],
+    "Prometheus operator": CONTROLLERS["monitoring.coreos.com"],
+    "Contour": "projectcontour/contour",
+}
 NOT_IN_A_POD = "not in a pod"
 _CRD_GROUPS = re.compile(r"^[^.]+\.(?P<group>.+)$")
 
@@ -153,7 +159,7 @@ class Observations:
             )
         if self.envoy_gateway is not None:
             parts.append(f"Envoy Gateway {self.version_of('envoy-gateway')}")
-        others = {name: self.version_of(CONTROLLERS[group]) for name, group in _NAMED.items()}
+        others = {name: self.version_of(part) for name, part in _NAMED.items()}
         parts += [f"{name} {version}" for name, version in others.items() if version != NOT_IN_A_POD]
         return ", ".join(parts)
 

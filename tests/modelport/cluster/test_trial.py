@@ -128,13 +128,14 @@ def echoing(context: ssl.SSLContext | None = None) -> Iterator[str]:
         server.shutdown()
 
 
-def posted(url: str) -> dict[str, Any]:
-    return caller.send({"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC"})
+def posted(url: str, **more: Any) -> dict[str, Any]:
+    return caller.send({"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC", **more})
 
 
 def test_the_caller_sends_and_returns_what_it_got() -> None:
     with echoing() as url:
         answer = posted(url)
+        assert posted(url, padded_to=5)["body"] == "AAECICA="
     assert (answer["status"], answer["body"], answer["headers"]["x-seen"]) == ("201", "AAEC", "me")
     lost = caller.send({"url": "http://127.0.0.1:1/"})
     assert lost["status"] == "unreachable"
