@@ -70,7 +70,7 @@ class Observations:
         envoy_gateway: Envoy Gateway's settings as text; None where there is none.
         gateway_classes: the accepted ones, with their controllers.
         gateways: as NAMESPACE/NAME.
-        ingress_classes: their names.
+        ingress_classes: their names, and default_ingress_class: which of them takes an Ingress without a class.
         storage_classes: all.
         metrics: whether the API for HPAs answers.
         quotas: ResourceQuotas in the namespace `modelport`, as name and what is left of each resource.
@@ -91,6 +91,7 @@ class Observations:
     gateway_classes: Mapping[str, str] = field(default_factory=dict)
     gateways: tuple[str, ...] = ()
     ingress_classes: tuple[str, ...] = ()
+    default_ingress_class: str = ""
     storage_classes: tuple[StorageClass, ...] = ()
     metrics: bool = False
     quotas: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ def observe(cluster: Kubectl) -> Observations:
     """Look at a cluster; what the caller may not read counts as missing."""
     nodes = [one for one in _items(cluster, "node") if not at(one, "spec.unschedulable")]
     workloads = [*_items(cluster, "deployment"), *_items(cluster, "daemonset")]
-    namespaces = _items(cluster, "namespace")
+    namespaces, classes = _items(cluster, "namespace"), _items(cluster, "ingressclass")
     names = [at(one, "metadata.name", "") for one in workloads]
     names += [at(one, "metadata.name", "") for one in _items(cluster, "clusterrole")]
     config = _get(cluster, "configmap", "inferenceservice-config", "kserve")
@@ -206,7 +207,10 @@ def observe(cluster: Kubectl) -> Observations:
         gateways=tuple(
             f"{at(one, 'metadata.namespace')}/{at(one, 'metadata.name')}" for one in _items(cluster, "gateway")
         ),
-        ingress_classes=tuple(at(one, "metadata.name", "") for one in _items(cluster, "ingressclass")),
+        ingress_classes=tuple(at(one, "metadata.name", "") for one in classes),
+        default_ingress_class=next(
+            (at(one, "metadata.name") for one in classes if _is_default(one, "ingressclass")), ""
+        ),
         storage_classes=tuple(map(_storage_class, _items(cluster, "storageclass"))),
         metrics=_true(_get(cluster, "apiservice", "v1beta1.metrics.k8s.io") or {}, "Available"),
         quotas=tuple(map(_quota, _items(cluster, "resourcequota", "modelport"))),
@@ -254,8 +258,12 @@ def _get(cluster: Kubectl, kind: str, name: str, namespace: str = "") -> Documen
 
 
 def _storage_class(document: Document) -> StorageClass:
-    default = at(document, "metadata.annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
-    return StorageClass(at(document, "metadata.name", ""), str(document.get("provisioner", "")), default)
+    name, provisioner = at(document, "metadata.name", ""), str(document.get("provisioner", ""))
+    return StorageClass(name, provisioner, _is_default(document, "storageclass"))
+
+
+def _is_default(document: Document, kind: str) -> bool:
+    return bool(at(document, "metadata.annotations", {}).get(f"{kind}.kubernetes.io/is-default-class") == "true")
 
 
 def _quota(document: Document) -> str:

@@ -129,7 +129,7 @@ class Caller:
         return Record(began, outcome, took, retry_after, timing[1].decode() if timing else "")
 
     async def _connect(self) -> Connection:
-        """A new connection. Where this machine has no port left for it, it waits for one: the server refused nothing."""
+        """A new connection; where this machine has no port left for it, waits for one: the server refused nothing."""
         loop = asyncio.get_running_loop()
         while True:
             try:
