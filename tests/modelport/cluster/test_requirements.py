@@ -103,7 +103,6 @@ def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], li
         ("local", without("serving.kserve.io"), "KServe (the API group", "kserve-crd"),
         ("local", {"kserve": None}, "KServe's settings", "kserve-resources"),
         ("local", {"images": {"kserve-controller-manager": "kserve/controller:v0.20.1"}}, "KServe 0.21 or", "v0.21.0"),
-        ("ingress", {"default_ingress_class": ""}, "no IngressClass is the default one", "is-default-class=true"),
         ("local", {"gateways": ()}, "the Gateway kserve/kserve-ingress-gateway", "createGateway=true"),
         ("local", {"kubernetes": "v1.31.9"}, "Kubernetes 1.32", "upgrade"),
         ("local", {"kubernetes": "v1.31.9-gke.1200"}, "Kubernetes 1.32", "upgrade"),
@@ -138,6 +137,24 @@ def test_what_is_missing_is_named_with_what_installs_it(
     (lack,) = [one for one in found if what in one.what]
     assert lack.required
     assert fix in lack.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "required"),
+    [
+        pytest.param(None, "traefik", None, id="the default class"),
+        pytest.param(None, "", False, id="no default: Contour needs none"),
+        pytest.param("traefik", "", None, id="a class that there is"),
+        pytest.param("nginx", "traefik", True, id="a class that there is not"),
+    ],
+)
+def test_an_ingress_needs_its_class_or_a_default_one(name: str | None, default: str, required: bool | None) -> None:
+    spec = {"ingressClassName": name} if name else {}
+    document = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": spec}
+    found = [
+        one for one in lacks([document], replace(FULL, default_ingress_class=default)) if "IngressClass" in one.what
+    ]
+    assert [one.required for one in found] == ([] if required is None else [required])
 
 
 @pytest.mark.parametrize(
