@@ -380,12 +380,16 @@ class Trial:
 
     def _ingress_address(self) -> str:
         name = next(str(at(one, "metadata.name")) for one in self.documents if one["kind"] == "Ingress")
+        return self.address_of("ingress", name)
+
+    def address_of(self, kind: str, name: str) -> str:
+        """The address that a controller gives an Ingress or a Service; waits for it."""
 
         def address() -> str:
-            told = at(self.cluster.get("ingress", name, self.namespace) or {}, "status.loadBalancer.ingress.0", {})
+            told = at(self.cluster.get(kind, name, self.namespace) or {}, "status.loadBalancer.ingress.0", {})
             return str(told.get("ip") or told.get("hostname") or "")
 
-        return wait_until(address, f"a controller gives the Ingress {name} an address", READY_TIMEOUT_S)
+        return wait_until(address, f"a controller gives the {kind} {name} an address", READY_TIMEOUT_S)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, observe
 from modelport.cluster.relocation import SCALED_REPLICAS
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, NotPossibleError, Trial
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 
@@ -44,10 +44,11 @@ def _up(trial: Trial, service: str, callers: int = CALLERS) -> str:
 
 
 def _down(trial: Trial, service: str) -> str:
-    least, began = SCALED_REPLICAS[0], time.monotonic()
-
+    least, before, began = SCALED_REPLICAS[0], _replicas(trial, service), time.monotonic()
+    if before == least:
+        raise NotPossibleError(f"there is {least} replica already: no check before added one")
     wait_until(lambda: _replicas(trial, service) == least, f"back to {least} replica", STEADY_S, trial.explain)
-    return f"{least} replica {time.monotonic() - began:.0f} s after the load ended"
+    return f"from {before} to {least} replica {time.monotonic() - began:.0f} s after the load ended"
 
 
 def _zero(trial: Trial, service: str) -> str:

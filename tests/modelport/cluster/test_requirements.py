@@ -52,7 +52,8 @@ FULL = Observations(
     envoy_gateway="extensionApis:\n  enableBackend: true\n",
     gateway_classes={"envoy": "gateway.envoyproxy.io/gatewayclass-controller"},
     gateways=("kserve/kserve-ingress-gateway",),
-    ingress_classes=("nginx",),
+    ingress_classes=("traefik",),
+    default_ingress_class="traefik",
     storage_classes=(StorageClass("fast", "disk.example.com", default=True),),
     metrics=True,
     policy_controller="cilium",
@@ -88,6 +89,7 @@ def rendered() -> Callable[[str], list[dict[str, Any]]]:
         "gke",
         "storage-oci",
         "model-cache",
+        "ingress",
         "production",
     ],
 )
@@ -135,6 +137,24 @@ def test_what_is_missing_is_named_with_what_installs_it(
     (lack,) = [one for one in found if what in one.what]
     assert lack.required
     assert fix in lack.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "required"),
+    [
+        pytest.param(None, "traefik", None, id="the default class"),
+        pytest.param(None, "", False, id="no default: Contour needs none"),
+        pytest.param("traefik", "", None, id="a class that there is"),
+        pytest.param("nginx", "traefik", True, id="a class that there is not"),
+    ],
+)
+def test_an_ingress_needs_its_class_or_a_default_one(name: str | None, default: str, required: bool | None) -> None:
+    spec = {"ingressClassName": name} if name else {}
+    document = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": spec}
+    found = [
+        one for one in lacks([document], replace(FULL, default_ingress_class=default)) if "IngressClass" in one.what
+    ]
+    assert [one.required for one in found] == ([] if required is None else [required])
 
 
 @pytest.mark.parametrize(
