@@ -36,6 +36,7 @@ CONTROLLERS = {
 }
 # What reports name beside KServe and Envoy Gateway, by the same parts.
 _NAMED = {
+    "Knative": CONTROLLERS["serving.knative.dev"],
     "KEDA": CONTROLLERS["keda.sh"],
     "cert-manager": CONTROLLERS["cert-manager.io"],
     "Prometheus operator": CONTROLLERS["monitoring.coreos.com"],
@@ -194,9 +195,7 @@ def observe(cluster: Kubectl) -> Observations:
         memory_gib=sum(quantity(at(one, "status.allocatable.memory", "0")) for one in nodes) / 2**30,
         gpus=round(sum(quantity(at(one, "status.allocatable", {}).get("nvidia.com/gpu", "0")) for one in nodes)),
         crds=frozenset(at(one, "metadata.name", "") for one in _items(cluster, "customresourcedefinition")),
-        images={
-            at(one, "metadata.name", ""): at(one, "spec.template.spec.containers.0.image", "") for one in workloads
-        },
+        images={at(one, "metadata.name", ""): image_of(one) for one in workloads},
         kserve=at(config, "data") if config else None,
         envoy_gateway=json.dumps(gateway["data"]) if gateway else None,
         gateway_classes={
@@ -224,6 +223,14 @@ def observe(cluster: Kubectl) -> Observations:
             for value in ("gateway", "monitoring")
         },
     )
+
+
+def image_of(workload: Document) -> str:
+    """The image of a workload's first container, with the version that its label tells where it has no tag."""
+    image = str(at(workload, "spec.template.spec.containers.0.image", ""))
+    name, sign, digest = image.partition("@")
+    version = at(workload, "metadata.labels", {}).get("app.kubernetes.io/version")
+    return f"{name}:{version}{sign}{digest}" if version and ":" not in name.rpartition("/")[2] else image
 
 
 def quantity(text: str) -> float:

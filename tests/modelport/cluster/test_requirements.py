@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelport.cluster.observation import Observations, StorageClass, quantity
+from modelport.cluster.observation import Observations, StorageClass, image_of, quantity
 from modelport.cluster.requirements import INSTALL, lacks
 from modelport.environment import ROOT
 from modelport.manifests.rendering import render
@@ -250,6 +250,19 @@ def test_custom_resources_without_their_controller_are_a_warning(
 )
 def test_the_version_of_a_controller_is_its_images_tag(part: str, version: str) -> None:
     assert FULL.version_of(part) == version
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("gcr.io:443/controller@sha256:0f", "gcr.io:443/controller:1.21.1@sha256:0f"),
+        ("gcr.io/controller:v1.21@sha256:0f", "gcr.io/controller:v1.21@sha256:0f"),
+    ],
+)
+def test_a_controller_named_by_digest_has_the_version_of_its_label(image: str, found: str) -> None:
+    workload = {"metadata": {}, "spec": {"template": {"spec": {"containers": [{"image": image}]}}}}
+    assert image_of(workload) == image
+    assert image_of({**workload, "metadata": {"labels": {"app.kubernetes.io/version": "1.21.1"}}}) == found
 
 
 def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:

@@ -183,6 +183,35 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
     assert trial.resolved(Entry(entries.GATEWAY)).url == "http://10.96.0.7:80"
 
 
+@pytest.mark.parametrize(
+    ("state", "revisions", "out"),
+    [
+        pytest.param({}, ["2"], True, id="the newest alone"),
+        pytest.param({}, [], True, id="no pod is needed"),
+        pytest.param({}, ["1", "2"], False, id="the former has ready pods"),
+        pytest.param({"latestCreatedRevisionName": "3"}, ["2"], False, id="a newer is not ready"),
+        pytest.param({"observedGeneration": 4}, ["2"], False, id="a change was not seen yet"),
+        pytest.param(None, [], False, id="nothing is there"),
+    ],
+)
+def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(
+    state: dict[str, Any] | None, revisions: list[str], out: bool
+) -> None:
+    seen = {"observedGeneration": 5, "latestCreatedRevisionName": "2", "latestReadyRevisionName": "2"}
+    service = None if state is None else {"metadata": {"generation": 5}, "status": {**seen, **state}}
+    trial = Trial.__new__(Trial)
+    trial.fit = Fit("test-1")
+    annotations = {"serving.kserve.io/deploymentMode": "Knative"}
+    trial.documents = [{"kind": "InferenceService", "metadata": {"name": "digits", "annotations": annotations}}]
+    is_ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    pods = [
+        {"metadata": {"name": one, "labels": {"serving.knative.dev/revision": one}}, "status": is_ready}
+        for one in revisions
+    ]
+    trial.cluster = SimpleNamespace(get=lambda *_: service, items=lambda *_: pods)  # type: ignore[assignment]
+    assert trial.rolled_out("digits") == out
+
+
 @pytest.mark.parametrize(("limit", "think_s"), [(0, 0.0), (50, 0.16)])
 def test_traffic_stays_below_the_limit_of_the_gateway(
     limit: int, think_s: float, monkeypatch: pytest.MonkeyPatch
