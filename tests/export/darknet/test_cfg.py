@@ -113,6 +113,11 @@ def test_masks_choose_anchors() -> None:
             "size=1", "size=1\ngrad_centr=1\nassisted_excitation=4000", id="training of a kernel, in the fork"
         ),
         pytest.param("width=64", "width=64\nlearning_rate_min=0.1\nshow_receptive_field=1", id="more of the fork"),
+        pytest.param(
+            "size=1",
+            "size=1\ndilation=1\nantialiasing=0\nrotate=0\ndontload=0",
+            id="the fork's keys that change nothing",
+        ),
         pytest.param("classes=4", "classes=4\ncounters_per_class=1,2,3,4\nmax_delta=5", id="training of a head"),
     ],
 )
@@ -133,6 +138,11 @@ def test_letter_box_says_how_images_become_the_input(keys: str, mode: str) -> No
     assert parse_cfg(SMALLEST.replace("width=64", f"width=64\n{keys}", 1)).resize_mode == mode
 
 
+def test_a_comment_may_be_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "my.cfg").write_bytes(b"# f\xfcr H\xf6he\n" + SMALLEST.encode())
+    assert read_cfg(tmp_path / "my.cfg").height == parse_cfg(SMALLEST).height
+
+
 def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:
     (tmp_path / "my.cfg").write_text(SMALLEST, encoding="utf-8-sig")
     assert read_cfg(tmp_path / "my.cfg") == parse_cfg(SMALLEST)
@@ -146,6 +156,7 @@ def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:
         pytest.param("width=64", "widht=64", r"\[net\] in line 1: unknown key widht", id="unknown key of net"),
         pytest.param("width=64\n", "", r"\[net\] in line 1: width is missing", id="missing width"),
         pytest.param("size=1", "size=1\ndontload=1", r"unknown key dontload", id="weights that are not loaded"),
+        pytest.param("size=1", "size=1\ndilation=2", r"unknown key dilation", id="a dilated kernel"),
         pytest.param("size=1", "size=#1", "neither .section. nor key=value", id="a comment for a value"),
         pytest.param("width=64", "width=65", "width must be a multiple of 32, not 65", id="odd width"),
         pytest.param("width=64", "width=0", "width must be 32 or more, not 0", id="no width"),
