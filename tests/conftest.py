@@ -1,7 +1,5 @@
 """What all tests share: the real stack, started once, and the sample images."""
 
-from __future__ import annotations
-
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -68,9 +66,7 @@ def exported() -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    exported: None, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningStack]:
+def stack(exported, free_ports, tmp_path_factory) -> Iterator[RunningStack]:
     """Triton and the transformer server with all services, on free ports, once for all tests."""
     settings = StackSettings(choose(), *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
     running = Stack(settings)
@@ -86,7 +82,7 @@ def stack(
 
 
 @pytest.fixture(autouse=True)
-def all_is_well(request: pytest.FixtureRequest) -> None:
+def all_is_well(request) -> None:
     """Begin when all of the stack's models are well: a machine that stood still lets golden samples come late."""
     if "stack" in request.fixturenames:
         (transformer,) = request.getfixturevalue("stack").stack.transformers

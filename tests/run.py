@@ -6,8 +6,6 @@ selects tests, three lanes run side by side: the tests that share a stack, the f
 last lines are the slowest tests, what was skipped and why, and the totals of all sessions.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

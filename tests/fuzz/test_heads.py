@@ -1,7 +1,5 @@
 """The head of a request has limits of its own: bytes and seconds."""
 
-from __future__ import annotations
-
 import socket
 import time
 

@@ -1,7 +1,5 @@
 """Whatever bytes come in, the wire formats give a request or one of our errors; and what they write, they read."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

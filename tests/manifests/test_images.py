@@ -1,7 +1,5 @@
 """The images block moves as a whole and stays what it was otherwise; the transformer's image has what it imports."""
 
-from __future__ import annotations
-
 import ast
 import re
 
@@ -9,7 +7,7 @@ from modelport.environment import ROOT
 from modelport.manifests.images import IMAGES, move
 
 
-def test_name_and_tag_move_and_come_back() -> None:
+def test_name_and_tag_move_and_come_back():
     text = IMAGES.read_text()
     there = move(text, "registry.example.com/me", "v1.2.3")
     assert "newName: registry.example.com/me/modelport-transformer\n    newTag: v1.2.3" in there
@@ -17,7 +15,7 @@ def test_name_and_tag_move_and_come_back() -> None:
     assert move(move(there, "ghcr.io/you/", "v2"), "", "0.1.0") == move(text, "", "0.1.0")
 
 
-def test_the_transformer_imports_nothing_that_its_image_leaves_out() -> None:
+def test_the_transformer_imports_nothing_that_its_image_leaves_out():
     text = (ROOT / "transformers" / "Dockerfile").read_text().replace("\\\n", " ")
     removed = re.search(r"rm -rf bin (.*?) &&", text)
     assert removed is not None

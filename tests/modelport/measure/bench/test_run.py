@@ -1,7 +1,5 @@
 """`modelport bench` itself, on the smallest service and for as short as possible."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
