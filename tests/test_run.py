@@ -50,10 +50,16 @@ def test_each_path_goes_to_its_session(arguments, expected):
 
 @pytest.mark.parametrize(("arguments", "speed"), [([], "not slow"), (["--slow"], "slow"), (["-x"], "not slow")])
 def test_without_a_selection_each_test_is_in_one_of_three_lanes(arguments, speed):
-    alone, stack, frameworks = run.lanes(arguments)
-    assert [session.framework for session in (*alone, *stack, *frameworks)] == [None, None, *EVERY]
-    chosen = [session.arguments[session.arguments.index("-m", 2) + 1] for session in (*alone, *stack)]
-    assert chosen == [f"{speed} and not stack", f"{speed} and stack"]
+    (alone,), (shared,), (*frameworks, own) = run.lanes(arguments)
+    assert [session.framework for session in (alone, shared, *frameworks, own)] == [*[None] * 2, *run.FRAMEWORKS, None]
+    for session, marks, folder in (
+        (alone, "not stack", run.TESTS),
+        (shared, "stack", run.TESTS),
+        (own, "not stack", run.INTEGRATION),
+    ):
+        assert session.arguments[session.arguments.index("-m", 2) + 1] == f"{speed} and {marks}"
+        assert [argument for argument in session.arguments if argument.startswith("/")] == [str(folder)]
+    assert f"--ignore={run.INTEGRATION}" in alone.arguments
     assert {" ".join(session.arguments[:2]) for session in frameworks} == {f"-m {speed}"}
 
 
