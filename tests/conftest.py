@@ -1,6 +1,7 @@
 """What all tests share: the real stack, started once, and the sample images."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
 pytest_plugins = ["buckets", "lookup_model"]
+for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))]:
+    del os.environ[name]  # what `make test` tells a make below it
 # the same examples each time: others are searched with --hypothesis-profile=default
 hypothesis.settings.register_profile(
     "patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -151,7 +151,7 @@ def test_index_that_accepts_a_connection_and_never_answers_is_passed_over(monkey
 
 
 def test_index_that_answers_is_used(httpserver, monkeypatch):
-    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 10.0)
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 300.0)
     httpserver.expect_request("/").respond_with_data("packages")
     httpserver.expect_request("/missing/").respond_with_data("none", 404)
     assert pytorch.answers(httpserver.url_for("/"))
