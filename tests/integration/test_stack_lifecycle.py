@@ -100,7 +100,8 @@ def left(serving: Serving, regions: list[str]) -> list[object]:
     return [*serving.members(), *(path for path in SHARED_MEMORY.glob("modelport-*") if path.name in regions)]
 
 
-def test_output_tells_what_is_served_and_how_to_ask(new_serving):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_output_tells_what_is_served_and_when_asked_to_end_it_leaves_nothing(new_serving, number):
     serving = new_serving()
     serving.read_until("ready: ")
     assert serving.lines[-1] == f"ready: {serving.url}"
@@ -110,12 +111,6 @@ def test_output_tells_what_is_served_and_how_to_ask(new_serving):
     (curl,) = [line for line in serving.lines if "curl" in line]
     answer = subprocess.run(curl, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S602
     assert '"detections":[' in answer.stdout.replace(" ", "")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_asked_to_end_it_leaves_nothing(new_serving, number):
-    serving = new_serving()
-    serving.read_until("ready: ")
     regions = serving.regions()
     assert regions
     serving.process.send_signal(number)
