@@ -1,6 +1,7 @@
 """The documents: links lead somewhere, and the files, commands and options that they name exist."""
 
 import functools
+import json
 import re
 import subprocess
 import sys
@@ -19,15 +20,30 @@ CODE = (ROOT, ROOT / "transformers", ROOT / "transformers" / "kserve_transformer
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 
 
+# All in one process: most of the time of `--help` goes into imports that commands share.
+PRINT_USAGES = """
+import contextlib, io, json, runpy, sys
+sys.path.append("tests/support")
+import grpc_pools  # before the two libraries that one process may not import as they come
+from modelport.cli import COMMANDS
+usages = {}
+for name, command in COMMANDS.items():
+    sys.argv = [name, *command.arguments, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            runpy.run_module(command.module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            assert not end.code, name
+    usages[name] = printed.getvalue()
+print(json.dumps(usages))
+"""
+
+
 @functools.cache
-def usage(command: str) -> str:
-    """What a command of modelport prints for --help; an unknown command has none."""
-    module = COMMANDS[command]
-    run = subprocess.run(
-        [sys.executable, "-P", "-m", module.module, *module.arguments, "--help"],
-        capture_output=True, text=True, check=True, timeout=600,
-    )  # fmt: skip
-    return run.stdout
+def usages():
+    """What each command of modelport prints for --help."""
+    command = [sys.executable, "-P", "-W", "ignore", "-c", PRINT_USAGES]
+    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
 def test_the_readme_is_short():
@@ -99,7 +115,7 @@ def test_selections_of_tests_select_some():
 
 def check_options(command: str, given: list[str], shown: str) -> None:
     for option in (word for word in given if word.startswith("--") and word != "--help"):
-        assert re.search(rf"{option}\b", usage(command)), f"{shown}: {option}"
+        assert re.search(rf"{option}\b", usages()[command]), f"{shown}: {option}"
 
 
 # The command of modelport that a make target calls.
