@@ -1,7 +1,10 @@
 """What a cluster lacks for the project's own overlays."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +69,7 @@ def without(group: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rendered():
+def rendered() -> Callable[[str], list[dict[str, Any]]]:
     known: dict[str, list[dict[str, Any]]] = {}
     return lambda name: known.setdefault(name, render(name))
 
@@ -88,7 +91,7 @@ def rendered():
         "production",
     ],
 )
-def test_a_full_cluster_lacks_nothing(overlay, rendered):
+def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], list[dict[str, Any]]]) -> None:
     assert lacks(rendered(overlay), FULL) == []
 
 
@@ -125,7 +128,9 @@ def test_a_full_cluster_lacks_nothing(overlay, rendered):
         ("gpu", {"gpus": 0}, "GPUs (nvidia.com/gpu)", "device plugin"),
     ],
 )
-def test_what_is_missing_is_named_with_what_installs_it(overlay, change, what, fix, rendered):
+def test_what_is_missing_is_named_with_what_installs_it(
+    overlay: str, change: dict[str, Any], what: str, fix: str, rendered: Callable[[str], list[dict[str, Any]]]
+) -> None:
     found = lacks(rendered(overlay), replace(FULL, **change))
     (lack,) = [one for one in found if what in one.what]
     assert lack.required
@@ -144,7 +149,9 @@ def test_what_is_missing_is_named_with_what_installs_it(overlay, change, what, f
         ({"volumeName": "mine", "storageClassName": "none"}, (), False),
     ],
 )
-def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(claim, classes, missing):
+def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(
+    claim: dict[str, Any], classes: tuple[StorageClass, ...], missing: bool
+) -> None:
     documents = [
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim},
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "mine"}, "spec": {}},
@@ -161,7 +168,9 @@ def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(claim, clas
         (INGRESS, ("kserve/kserve-ingress-gateway",), None),
     ],
 )
-def test_a_canary_needs_kserves_routes_and_their_gateway(settings, gateways, what):
+def test_a_canary_needs_kserves_routes_and_their_gateway(
+    settings: dict[str, Any], gateways: tuple[str, ...], what: str | None
+) -> None:
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
@@ -174,14 +183,18 @@ def test_a_canary_needs_kserves_routes_and_their_gateway(settings, gateways, wha
     assert bool(found) == bool(what)
 
 
-def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(rendered):
+def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(
+    rendered: Callable[[str], list[dict[str, Any]]],
+) -> None:
     assert lacks(rendered("gateway"), replace(FULL, gateways=())) == []
     off = {"ingress": json.dumps({"enableGatewayApi": False})}
     assert lacks(rendered("local"), replace(FULL, gateways=(), kserve=off)) == []
 
 
 @pytest.mark.parametrize("switch", [{"enableModelcar": True}, {"ociModelMode": "modelcar"}])
-def test_any_of_kserves_switches_admits_oci_images(switch, rendered):
+def test_any_of_kserves_switches_admits_oci_images(
+    switch: dict[str, Any], rendered: Callable[[str], list[dict[str, Any]]]
+) -> None:
     assert lacks(rendered("storage-oci"), replace(FULL, **settings("storageInitializer", **switch))) == []
 
 
@@ -196,7 +209,9 @@ def test_any_of_kserves_switches_admits_oci_images(switch, rendered):
         ("cors-jwt", "cert-manager", "cert-manager"),
     ],
 )
-def test_custom_resources_without_their_controller_are_a_warning(overlay, controller, name, rendered):
+def test_custom_resources_without_their_controller_are_a_warning(
+    overlay: str, controller: str, name: str, rendered: Callable[[str], list[dict[str, Any]]]
+) -> None:
     images = {key: image for key, image in FULL.images.items() if key != controller}
     (lack,) = lacks(rendered(overlay), replace(FULL, images=images))
     assert not lack.required
@@ -213,11 +228,11 @@ def test_custom_resources_without_their_controller_are_a_warning(overlay, contro
         ("istiod", "not in a pod"),
     ],
 )
-def test_the_version_of_a_controller_is_its_images_tag(part, version):
+def test_the_version_of_a_controller_is_its_images_tag(part: str, version: str) -> None:
     assert FULL.version_of(part) == version
 
 
-def test_what_does_not_hold_without_a_controller_is_a_warning(rendered):
+def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:
     (lack,) = lacks(rendered("local"), replace(FULL, policy_controller=None))
     assert not lack.required
     assert "NetworkPolicies" in lack.what
@@ -227,11 +242,11 @@ def test_what_does_not_hold_without_a_controller_is_a_warning(rendered):
     ("text", "number"),
     [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("1Gi", 2**30), ("64Ki", 65536), ("1k", 1000), ("1e3", 1000), ("", 0)],
 )
-def test_quantities(text, number):
+def test_quantities(text: str, number: float) -> None:
     assert quantity(text) == number
 
 
-def test_the_lines_say_what_is_there_and_what_is_not():
+def test_the_lines_say_what_is_there_and_what_is_not() -> None:
     bare = dict(line.split(maxsplit=1) for line in Observations("v1.35.4").lines())
     assert bare["KServe"] == "not installed"
     assert bare["KEDA"] == "not installed"
@@ -242,7 +257,7 @@ def test_the_lines_say_what_is_there_and_what_is_not():
 
 
 @pytest.mark.parametrize("name", INSTALL)
-def test_install_lines_name_the_versions_and_values_of_the_documentation(name):
+def test_install_lines_name_the_versions_and_values_of_the_documentation(name: str) -> None:
     told = (ROOT / "docs" / "deploy.md").read_text()
     parts = re.findall(r"(?:--version|--repo|--set|-f) [^ ;]+|[a-z]+://[^ ;]+", INSTALL[name])
     assert parts or name == "GatewayClass"

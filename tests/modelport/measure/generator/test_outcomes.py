@@ -1,5 +1,7 @@
 """The load generator against servers that answer, refuse, hang up or say nothing: it counts every outcome."""
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import threading
