@@ -22,10 +22,9 @@ def triton(new_triton, add_model, tmp_path_factory):
     for platform in PLATFORMS:
         add_model(repository, platform, platform)
         add_model(repository, platform, f"{platform}_victim")
-        # a full batch goes at once: threads that come late have ten seconds
-        add_model(
-            repository, platform, f"{platform}_patient", replace=("microseconds: 300000", "microseconds: 10000000")
-        )
+        # a full batch goes at once: threads that come late have five minutes
+        patience = ("microseconds: 300000", "microseconds: 300000000")
+        add_model(repository, platform, f"{platform}_patient", replace=patience)
     server = new_triton(repository)
     server.start()
     server.wait_until_ready()
