@@ -32,11 +32,7 @@ EVERY = {framework: [str(folder)] for framework, folder in run.FOLDERS.items()}
             [f"{TORCH}/test_conversion.py::test_x"], {"torch": [f"{TORCH}/test_conversion.py::test_x"]}, id="one"
         ),
         pytest.param(["tests/fuzz", "-q"], {None: ["-q", "tests/fuzz"]}, id="no framework's"),
-        pytest.param(
-            ["tests/export"],
-            {None: ["tests/export"], **EVERY},
-            id="a folder around the frameworks'",
-        ),
+        pytest.param(["tests/export"], {None: ["tests/export"], **EVERY}, id="a folder around the frameworks'"),
         pytest.param(
             [f"{TENSORFLOW}/training", "tests/fuzz"],
             {"tensorflow": [f"{TENSORFLOW}/training"], None: ["tests/fuzz"]},

@@ -208,10 +208,7 @@ SILENT = [
     Case("ModelportTargetDown", steady("up", 1, 'container="kserve-container",job="modelport/modelport"'), "10m"),
     Case(
         "ModelportSilent",
-        {
-            **steady("modelport_service_ready", 1, 'service="cars"'),
-            **steady("nv_inference_request_success", 1),
-        },
+        {**steady("modelport_service_ready", 1, 'service="cars"'), **steady("nv_inference_request_success", 1)},
         "20m",
     ),
 ]

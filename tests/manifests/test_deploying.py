@@ -97,11 +97,7 @@ def autoscaler(kind: str, owner_kind: str, owner: str) -> dict[str, Any]:
     """An autoscaler that something made."""
     version = "keda.sh/v1alpha1" if kind == "ScaledObject" else "autoscaling/v2"
     owners = [{"kind": owner_kind, "name": owner}]
-    return {
-        "apiVersion": version,
-        "kind": kind,
-        "metadata": {"name": f"{owner}-predictor", "ownerReferences": owners},
-    }
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": f"{owner}-predictor", "ownerReferences": owners}}
 
 
 @pytest.mark.parametrize(

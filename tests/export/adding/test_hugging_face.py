@@ -14,10 +14,7 @@ from exporters.adding.formats import FORMATS, recognise
 from exporters.adding.plan import Description, Hints, Plan
 from exporters.errors import UnknownFormatError
 
-CONFIG = {
-    "architectures": ["ViTForImageClassification"],
-    "id2label": {"2": "c", "0": "a", "1": "b"},
-}
+CONFIG = {"architectures": ["ViTForImageClassification"], "id2label": {"2": "c", "0": "a", "1": "b"}}
 VIT = {
     "do_normalize": True,
     "do_rescale": True,

@@ -56,11 +56,7 @@ CLASSIFIERS: Mapping[str, tuple[str, Callable[[Path], Path], dict[str, Any]]] = 
         lambda path: script(path, Small().half(), 1, 3, 32, 32),
         {"inputs": {"images": ("float16", (None, 3, None, None))}},
     ),
-    "frozen": (
-        "torchscript",
-        lambda path: frozen(path, Small(32), 1, 3, 32, 32),
-        {"size_hw": (32, 32)},
-    ),
+    "frozen": ("torchscript", lambda path: frozen(path, Small(32), 1, 3, 32, 32), {"size_hw": (32, 32)}),
     "a program": (
         "pt2",
         lambda path: program(path, Small(), 2, 3, 48, 40),

@@ -119,10 +119,7 @@ def test_what_a_sink_refuses_three_times_is_lost_and_the_next_is_not(recording, 
     recording.keep()
     wait_for(lambda: recording.recorded == 1)
     told = [record.getMessage() for record in caplog.records]
-    assert told == [
-        "the record cannot be written, requests go on: OSError: disk full",
-        "the record is written again",
-    ]
+    assert told == ["the record cannot be written, requests go on: OSError: disk full", "the record is written again"]
 
 
 def test_a_dead_sink_does_not_keep_the_server_from_stopping(recording):

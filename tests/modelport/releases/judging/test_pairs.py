@@ -13,14 +13,7 @@ from kserve_transformers.record.reading import Recorded
 from modelport.manifests.release_file import read
 from modelport.releases.__main__ import main
 from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, Verdict, findings, verdict
-from modelport.releases.judging.pairs import (
-    SHADOW_RULES,
-    Account,
-    account,
-    count_lost,
-    measures,
-    observations,
-)
+from modelport.releases.judging.pairs import SHADOW_RULES, Account, account, count_lost, measures, observations
 from modelport.stack.envoy.counters import Counters
 
 RELEASE = "2026-11-22-0123456789ab"
