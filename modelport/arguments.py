@@ -1,4 +1,4 @@
-"""What commands share: numbers and names as arguments, and errors in one line."""
+"""What commands share: numbers, names and addresses as arguments, and errors in one line."""
 
 import argparse
 import contextlib
@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from typing import ParamSpec
+from urllib.parse import urlsplit
 
 from exporters.errors import ExportError
 from modelport.environment import CommandError, say
@@ -57,6 +58,19 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
+def server_url(text: str) -> str:
+    """The address of a server, without a slash at its end.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return text.rstrip("/")
+    raise argparse.ArgumentTypeError(f"{text!r} is no address of a server: write http://HOST:PORT")
+
+
 def positive(text: str) -> float:
     """A finite number above 0.
 
@@ -78,3 +92,12 @@ def positive_int(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Whole numbers above 0 with commas between.
+
+    Raises:
+        argparse.ArgumentTypeError: some is none.
+    """
+    return tuple(positive_int(number) for number in text.split(","))

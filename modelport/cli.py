@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from modelport.environment import BASE, FRAMEWORKS, say, set_up
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 
 @dataclass(frozen=True)
 class Command:
@@ -126,11 +128,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: there is no command {name!r}: modelport help lists them", error=True)
         return 2
     command = COMMANDS[name]
+    _reach_this_machine()
     failed = set_up(*_needs(command, rest))
     if failed:
         return failed
     python = str((FRAMEWORKS[command.framework] if command.framework else BASE).python)
     os.execv(python, [python, "-P", "-m", command.module, *command.arguments, *rest])  # noqa: S606 (becomes the command)
+
+
+def _reach_this_machine() -> None:
+    """Let no proxy of the environment take what is for servers of this machine."""
+    stated = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if stated.strip() != "*":  # that is no name in a list: it stands alone
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (stated, *_LOOPBACK)))
 
 
 def _needs(command: Command, arguments: Sequence[str]) -> tuple[str, ...]:

@@ -132,10 +132,11 @@ def note_newer(repository: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    known, _ = parser().parse_known_args(given)
+    known = parser().parse_args(given)
+    own = known.cfg or known.weights or known.names or known.name
     added = [path.parent.name for path in sorted(known.repository.glob(f"*/{record.FILENAME}"))]
     models = [name for name in known.models if name in MODELS or name in added]
-    if known.list or known.cfg or len(models) < len(known.models):
+    if known.list or own or len(models) < len(known.models):
         return run_exporters(None, given)  # Darknet's need no framework; what is wrong is said there
     try:
         failed = export(models or [*MODELS, *added], known.repository)

@@ -14,6 +14,7 @@ from exporters.quantising import images
 from exporters.quantising.artefact import summary
 from exporters.quantising.making import make
 from exporters.quantising.network import newest_artefact
+from exporters.quantising.proof import FEWEST_INPUTS
 from exporters.repository import REPOSITORY, models
 from modelport import services
 from modelport.arguments import positive_int
@@ -67,10 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--images",
-        type=positive_int,
+        type=_proving,
         metavar="N",
-        help=f"inputs that prove, 500 or more (default: {images.COUNT}, of digits {LABELLED}); more where they leave a "
-        "limit open",
+        help=f"inputs that prove, {FEWEST_INPUTS} or more (default: {images.COUNT}, of digits {LABELLED}); more where "
+        "they leave a limit open",
     )
     parser.add_argument(
         "--no-selection", action="store_true", help="where int8 loses too much, do not return layers to fp32"
@@ -79,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
         "--repository", type=Path, default=REPOSITORY, metavar="DIR", help="model repository (default: %(default)s)"
     )
     return parser
+
+
+def _proving(text: str) -> int:
+    count = positive_int(text)
+    if count < FEWEST_INPUTS:
+        raise argparse.ArgumentTypeError(f"{text} inputs prove nothing: name {FEWEST_INPUTS} or more")
+    return count
 
 
 def _quantise(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """The declared services: services.yaml, read and checked."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,17 @@ from typing import Any
 import yaml
 
 from kserve_transformers.service_spec import ServiceSpec
+from kserve_transformers.tasks import check_spec
 from modelport.environment import ROOT, SetupError
 
 FILE = ROOT / "services.yaml"
+SERVICE = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")  # KServe puts -canary-predictor-00001 behind it: 63 at most
+RESERVED = frozenset({"v1", "v2", "docs", "metrics", "page", "health", "healthz", "openapi"})  # routes of the server
+NAMES = "lower-case letters, digits and hyphens, a letter first, no hyphen last, 40 at most, none of " + ", ".join(
+    sorted(RESERVED)
+)
+_FIELDS = ("task", "models", "presentation", "resources", "fallback")
+_FORM = "NAME: {task: TASK, models: [MODEL, ...]}"
 
 
 class DeclarationError(SetupError):
@@ -23,13 +32,33 @@ def load(path: Path = FILE) -> Mapping[str, ServiceSpec]:
     Raises:
         DeclarationError: the file is missing, no YAML, or an entry is malformed.
     """
+    services = {}
+    for name, entry in entries(path).items():
+        try:
+            services[name] = _service(name, entry)
+        except ValueError as exc:
+            raise DeclarationError(f"{path.name}: {exc}") from exc
+    return services
+
+
+def entries(path: Path = FILE) -> Mapping[str, Any]:
+    """What stands in a declaration of services, by the names of the services.
+
+    Raises:
+        DeclarationError: the file is missing, no YAML, or declares nothing.
+    """
     try:
-        declared = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
-        return {name: _service(name, entry) for name, entry in declared.items()}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as exc:
-        raise DeclarationError(
-            f"{path.name} cannot be read ({exc}): it declares services as name: {{task, models}}"
-        ) from exc
+        declared = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 (a safe loader)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DeclarationError(f"{path.name} cannot be read: {exc}") from exc
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise DeclarationError(f"{path.name}{place}: {getattr(exc, 'problem', None) or exc}") from exc
+    services = declared.get("services") if isinstance(declared, dict) else None
+    if not isinstance(services, dict) or not services:
+        raise DeclarationError(f"{path.name}: write `services:`, and below it {_FORM}")
+    return services
 
 
 def choose(
@@ -58,9 +87,32 @@ def models_of(services: Iterable[ServiceSpec]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(model for spec in services for model in spec.models))
 
 
-def _service(name: str, entry: Mapping[str, Any]) -> ServiceSpec:
-    unknown = sorted(set(entry) - {"task", "models", "presentation", "resources", "fallback"})
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that comes twice: the first entry would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            text = str(key.value)
+            if text in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{text!r} is declared twice", key.start_mark)
+            seen.add(text)
+        return super().construct_mapping(node, deep)
+
+
+def _service(name: Any, entry: Any) -> ServiceSpec:
+    if not isinstance(name, str) or not SERVICE.fullmatch(name) or name in RESERVED:
+        raise ValueError(f"{name!r} is no name for a service ({NAMES})")
+    if not isinstance(entry, dict):
+        raise ValueError(f"service {name}: write {_FORM}")
+    unknown = sorted(map(str, set(entry) - set(_FIELDS)))
     if unknown:
-        raise ValueError(f"{name} has an unknown field {unknown[0]!r}")
-    spec = ServiceSpec(name, entry["task"], tuple(entry["models"]), entry.get("presentation"))
-    return ServiceSpec.parse(spec.argument())  # checks every name
+        raise ValueError(f"service {name}: unknown field {unknown[0]!r}: there are {', '.join(_FIELDS)}")
+    models, words = entry.get("models"), [entry.get("task"), entry.get("presentation") or ""]
+    if not isinstance(models, list) or not models or not all(isinstance(one, str) for one in [*models, *words]):
+        raise ValueError(f"service {name}: write {_FORM}")
+    if len(set(models)) < len(models):
+        raise ValueError(f"service {name}: a model stands twice in its chain")
+    spec = ServiceSpec(name, words[0], tuple(models), words[1] or None)
+    check_spec(spec)
+    return ServiceSpec.parse(spec.argument())  # checks the models' names

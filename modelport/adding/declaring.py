@@ -1,7 +1,6 @@
 """services.yaml, edited: a service or a model of a chain more or less; all other lines stay, comments too."""
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +14,7 @@ from exporters.files import replace_file
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.adding.checkout import Checkout
 from modelport.manifests import generation
-from modelport.services import DeclarationError, load
-
-SERVICE = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")  # KServe puts -canary-predictor-00001 behind it: 63 at most
-RESERVED = frozenset({"v1", "v2", "docs", "metrics", "page", "health", "healthz", "openapi"})  # routes of the server
+from modelport.services import NAMES, RESERVED, SERVICE, DeclarationError, load
 
 
 def with_service(text: str, spec: ServiceSpec) -> str:
@@ -86,11 +82,7 @@ def joined(path: Path, name: str, task: str, service: str | None, last: bool) ->
     if last:
         raise UnclearModelError("--fallback joins the chain of a service that there is", "--service")
     if not SERVICE.fullmatch(wanted) or wanted in RESERVED:
-        raise UnclearModelError(
-            f"{wanted!r} is no name for a service (lower-case letters, digits and hyphens, a letter first, 40 at most, "
-            f"none of {', '.join(sorted(RESERVED))})",
-            "--service",
-        )
+        raise UnclearModelError(f"{wanted!r} is no name for a service ({NAMES})", "--service")
     spec = ServiceSpec(wanted, task, (name,))
     return _checked(path, with_service(path.read_text(), spec), {**declared, wanted: spec}), spec, True
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from exporters.adding.plan import ChannelOrder, Layout, ResizeMode, Task
+from modelport.arguments import positive
 
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # torchvision's, for pixels in 0..255
 _SCALINGS = {
@@ -71,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     add("--head", help="of a detector, where several would fit")
     add("--output", help="name of the output that holds the scores, where several could")
     add("--softmax", choices=("add", "none"), help="whether the output still has to go through a softmax")
-    add("--threshold", type=float, help="of an anomaly detector: the error above which a window is an anomaly")
+    add("--threshold", type=positive, help="of an anomaly detector: the error above which a window is an anomaly")
     add(
         "--service",
         metavar="NAME",

@@ -24,6 +24,7 @@ from modelport.cluster.checks import (
     canary,
     disruption,
     encryption,
+    entrance,
     fallback,
     judge,
     objects,
@@ -49,6 +50,7 @@ from modelport.services import DeclarationError
 CHECKS: Sequence[Check] = (
     *objects.CHECKS,
     *serving.CHECKS,
+    *entrance.CHECKS,
     *access.CHECKS,
     *encryption.CHECKS,
     *fallback.CHECKS,
@@ -76,7 +78,7 @@ def main() -> int:
         print(f"{options.overlay} on {where}, namespace {options.namespace}", flush=True)
         setting = Setting(
             options.overlay, options.namespace, tuple(options.services), options.cpu, options.node_folder,
-            options.image, options.store_image, options.envoy_image,
+            options.image, options.store_image, options.envoy_image, options.placed,
         )  # fmt: skip
         with closing(_admit(cluster, setting) if options.admit else _try(cluster, setting, options)) as tried:
             for outcome in tried:
@@ -174,6 +176,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--image", help="of the test's own pods, one with our transformer (default: the overlay's)")
     parser.add_argument("--store-image", help="an image with moto and boto3, for overlays with models in S3")
+    parser.add_argument("--placed", action="store_true", help="the releases are at the overlay's addresses already")
     parser.add_argument("--envoy-image", default="", help="of the gateway's proxies (default: Envoy Gateway's choice)")
     parser.add_argument(
         "--stop-controllers", action="store_true", help="also stop KEDA's operator for a while, for the whole cluster"

@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ TIMEOUT_S = 60.0
 def send(request: dict[str, Any]) -> dict[str, Any]:
     """One request: url, method, headers, body (base64); grpc: the method's path instead of `method`.
 
+    `padded_to`: spaces follow the body until it has so many bytes.
+
     Certificates are verified by the authorities that the environment names (SSL_CERT_FILE,
     GRPC_DEFAULT_SSL_ROOTS_FILE_PATH).
 
@@ -37,7 +40,7 @@ def send(request: dict[str, Any]) -> dict[str, Any]:
         status (an HTTP status, or the name of a gRPC code), headers, body (base64); status "unreachable" and `error`
         where there was no answer.
     """
-    body = base64.b64decode(request.get("body", ""))
+    body = base64.b64decode(request.get("body", "")).ljust(request.get("padded_to", 0))
     try:
         return _unary(request, body) if "grpc" in request else _http(request, body)
     except (OSError, http.client.HTTPException) as error:
@@ -51,7 +54,8 @@ def _http(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     connection = kind(address.hostname or "", address.port, timeout=timeout_s)
     try:
         path = address.path + (f"?{address.query}" if address.query else "")
-        connection.request(request.get("method", "GET"), path, body or None, request.get("headers", {}))
+        with suppress(BrokenPipeError, ConnectionResetError):  # a body that is refused is not read to its end
+            connection.request(request.get("method", "GET"), path, body or None, request.get("headers", {}))
         answer = connection.getresponse()
         content = base64.b64encode(answer.read()).decode()
     finally:

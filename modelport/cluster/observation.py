@@ -34,7 +34,14 @@ CONTROLLERS = {
     "autoscaling.k8s.io": "vpa-recommender",
     "cert-manager.io": "cert-manager",
 }
-_NAMED = {"KEDA": "keda.sh", "cert-manager": "cert-manager.io"}  # in reports
+# What reports name beside KServe and Envoy Gateway, by the same parts.
+_NAMED = {
+    "Knative": CONTROLLERS["serving.knative.dev"],
+    "KEDA": CONTROLLERS["keda.sh"],
+    "cert-manager": CONTROLLERS["cert-manager.io"],
+    "Prometheus operator": CONTROLLERS["monitoring.coreos.com"],
+    "Contour": "projectcontour/contour",
+}
 NOT_IN_A_POD = "not in a pod"
 _CRD_GROUPS = re.compile(r"^[^.]+\.(?P<group>.+)$")
 
@@ -64,7 +71,7 @@ class Observations:
         envoy_gateway: Envoy Gateway's settings as text; None where there is none.
         gateway_classes: the accepted ones, with their controllers.
         gateways: as NAMESPACE/NAME.
-        ingress_classes: their names.
+        ingress_classes: their names, and default_ingress_class: which of them takes an Ingress without a class.
         storage_classes: all.
         metrics: whether the API for HPAs answers.
         quotas: ResourceQuotas in the namespace `modelport`, as name and what is left of each resource.
@@ -85,6 +92,7 @@ class Observations:
     gateway_classes: Mapping[str, str] = field(default_factory=dict)
     gateways: tuple[str, ...] = ()
     ingress_classes: tuple[str, ...] = ()
+    default_ingress_class: str = ""
     storage_classes: tuple[StorageClass, ...] = ()
     metrics: bool = False
     quotas: tuple[str, ...] = ()
@@ -153,7 +161,7 @@ class Observations:
             )
         if self.envoy_gateway is not None:
             parts.append(f"Envoy Gateway {self.version_of('envoy-gateway')}")
-        others = {name: self.version_of(CONTROLLERS[group]) for name, group in _NAMED.items()}
+        others = {name: self.version_of(part) for name, part in _NAMED.items()}
         parts += [f"{name} {version}" for name, version in others.items() if version != NOT_IN_A_POD]
         return ", ".join(parts)
 
@@ -172,7 +180,7 @@ def observe(cluster: Kubectl) -> Observations:
     """Look at a cluster; what the caller may not read counts as missing."""
     nodes = [one for one in _items(cluster, "node") if not at(one, "spec.unschedulable")]
     workloads = [*_items(cluster, "deployment"), *_items(cluster, "daemonset")]
-    namespaces = _items(cluster, "namespace")
+    namespaces, classes = _items(cluster, "namespace"), _items(cluster, "ingressclass")
     names = [at(one, "metadata.name", "") for one in workloads]
     names += [at(one, "metadata.name", "") for one in _items(cluster, "clusterrole")]
     config = _get(cluster, "configmap", "inferenceservice-config", "kserve")
@@ -187,9 +195,7 @@ def observe(cluster: Kubectl) -> Observations:
         memory_gib=sum(quantity(at(one, "status.allocatable.memory", "0")) for one in nodes) / 2**30,
         gpus=round(sum(quantity(at(one, "status.allocatable", {}).get("nvidia.com/gpu", "0")) for one in nodes)),
         crds=frozenset(at(one, "metadata.name", "") for one in _items(cluster, "customresourcedefinition")),
-        images={
-            at(one, "metadata.name", ""): at(one, "spec.template.spec.containers.0.image", "") for one in workloads
-        },
+        images={at(one, "metadata.name", ""): image_of(one) for one in workloads},
         kserve=at(config, "data") if config else None,
         envoy_gateway=json.dumps(gateway["data"]) if gateway else None,
         gateway_classes={
@@ -200,7 +206,10 @@ def observe(cluster: Kubectl) -> Observations:
         gateways=tuple(
             f"{at(one, 'metadata.namespace')}/{at(one, 'metadata.name')}" for one in _items(cluster, "gateway")
         ),
-        ingress_classes=tuple(at(one, "metadata.name", "") for one in _items(cluster, "ingressclass")),
+        ingress_classes=tuple(at(one, "metadata.name", "") for one in classes),
+        default_ingress_class=next(
+            (at(one, "metadata.name") for one in classes if _is_default(one, "ingressclass")), ""
+        ),
         storage_classes=tuple(map(_storage_class, _items(cluster, "storageclass"))),
         metrics=_true(_get(cluster, "apiservice", "v1beta1.metrics.k8s.io") or {}, "Available"),
         quotas=tuple(map(_quota, _items(cluster, "resourcequota", "modelport"))),
@@ -214,6 +223,14 @@ def observe(cluster: Kubectl) -> Observations:
             for value in ("gateway", "monitoring")
         },
     )
+
+
+def image_of(workload: Document) -> str:
+    """The image of a workload's first container, with the version that its label tells where it has no tag."""
+    image = str(at(workload, "spec.template.spec.containers.0.image", ""))
+    name, sign, digest = image.partition("@")
+    version = at(workload, "metadata.labels", {}).get("app.kubernetes.io/version")
+    return f"{name}:{version}{sign}{digest}" if version and ":" not in name.rpartition("/")[2] else image
 
 
 def quantity(text: str) -> float:
@@ -248,8 +265,12 @@ def _get(cluster: Kubectl, kind: str, name: str, namespace: str = "") -> Documen
 
 
 def _storage_class(document: Document) -> StorageClass:
-    default = at(document, "metadata.annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
-    return StorageClass(at(document, "metadata.name", ""), str(document.get("provisioner", "")), default)
+    name, provisioner = at(document, "metadata.name", ""), str(document.get("provisioner", ""))
+    return StorageClass(name, provisioner, _is_default(document, "storageclass"))
+
+
+def _is_default(document: Document, kind: str) -> bool:
+    return bool(at(document, "metadata.annotations", {}).get(f"{kind}.kubernetes.io/is-default-class") == "true")
 
 
 def _quota(document: Document) -> str:

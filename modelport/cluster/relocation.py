@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelport.manifests.findings import Document, at
-from modelport.manifests.pods import AUTOSCALER
+from modelport.manifests.pods import AUTOSCALER, MODE
 
 OWN_NAMESPACE = "modelport"  # of an overlay that declares none
 OWNED = "modelport.io/acceptance-test"  # label of every namespace and volume that the test made
 NODE_FOLDER = "/var/tmp"  # noqa: S108 (of the node, for volumes that are folders of it)
 PREFIX = "modelport-"  # of the names of routes
 SCALED_REPLICAS = (1, 3)
+WINDOW = "autoscaling.knative.dev/window"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ def _service(document: dict[str, Any], fit: Fit) -> None:
 
 
 def _inference_service(document: dict[str, Any], fit: Fit) -> None:
-    if document["metadata"].get("annotations", {}).get(AUTOSCALER) in ("hpa", "keda"):
+    annotations = document["metadata"].get("annotations", {})
+    if annotations.get(MODE) == "Knative":
+        annotations[WINDOW] = "20s"  # former revisions go, and replicas, after this time instead of a minute
+    if annotations.get(AUTOSCALER) in ("hpa", "keda") or annotations.get(MODE) == "Knative":
         predictor = document["spec"]["predictor"]
         predictor["minReplicas"], predictor["maxReplicas"] = SCALED_REPLICAS
     canaries = [canary["predictor"] for canary in document["spec"].get("canary") or []]

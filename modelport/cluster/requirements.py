@@ -189,9 +189,14 @@ def _ingress(documents: Sequence[Document], cluster: Observations) -> Lacks:
     for one in documents:
         if one["kind"] == "Ingress":
             name = at(one, "spec.ingressClassName")
-            if name not in cluster.ingress_classes and (name or not cluster.ingress_classes):
+            if name and name not in cluster.ingress_classes:
+                yield Lack(f"the IngressClass {name}", "install an Ingress controller, or use the overlay gateway")
+            elif not name and not cluster.default_ingress_class:
                 yield Lack(
-                    f"the IngressClass {name or '(any)'}", "install an Ingress controller, or use the overlay gateway"
+                    "no IngressClass is the default one: Contour takes an Ingress without a class, others do not",
+                    "kubectl annotate ingressclass NAME ingressclass.kubernetes.io/is-default-class=true, or install "
+                    "an Ingress controller, or use the overlay gateway",
+                    required=False,
                 )
 
 

@@ -42,6 +42,7 @@ class Setting:
     image: str | None = None
     store_image: str | None = None
     envoy_image: str = ""
+    placed: bool = False
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -105,7 +106,8 @@ def arranged(cluster: Kubectl, setting: Setting) -> Iterator[Trial]:
         if store:
             cluster.apply(store.credentials(setting.namespace))
         keys = stack.enter_context(_keys(cluster, trial)) if trial.requires_signature else ()
-        _place(cluster, trial, image, store, keys)
+        if not setting.placed:
+            _place(cluster, trial, image, store, keys)
         yield trial
 
 
@@ -209,7 +211,8 @@ def _place(cluster: Kubectl, trial: Trial, image: str, store: Store | None, keys
             store.fill(files)
         else:
             raise ClusterError(
-                f"the test cannot put models at {addresses[0]}: it can at pvc:// and, with --store-image, s3://"
+                f"the test cannot put models at {addresses[0]}: it can at pvc:// and, with --store-image, s3://; "
+                "give --placed where they are there already"
             )
 
 

@@ -6,6 +6,7 @@ import base64
 import re
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from modelport.cluster.pods import Caller, OwnPod, explain, pod
 from modelport.cluster.relocation import Fit, relocate
 from modelport.cluster.store import Store
 from modelport.manifests.canary_end import retire_canaries
+from modelport.manifests.canary_start import stable_first
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import pods
@@ -37,6 +39,8 @@ ISSUED_S = 600.0
 OWNING_GATEWAY = (
     "gateway.envoyproxy.io/owning-gateway-name={name},gateway.envoyproxy.io/owning-gateway-namespace={namespace}"
 )
+REVISION = "serving.knative.dev/revision"
+RESTARTED = "modelport.io/restarted"
 _ANSWERED = re.compile(r'^modelport_requests_total\{[^}]*outcome="(?:200|OK)"[^}]*\} (\S+)$', re.MULTILINE)
 
 
@@ -139,8 +143,14 @@ class Trial:
         if change:
             change(documents)
         if any(map(self.splits, self.specs)):  # as `modelport deploy` does
-            there = self.cluster.items("inferenceservice", self.namespace)
-            retire_canaries(documents, {str(at(one, "metadata.name")): one for one in there})
+            found = self.cluster.items("inferenceservice", self.namespace)
+            there = {str(at(one, "metadata.name")): one for one in found}
+            first = stable_first(documents, there)
+            if first:
+                names = [str(at(one, "metadata.name")) for one in first]
+                self.cluster.apply([one for one in documents if at(one, "metadata.name") not in names] + first)
+                self.wait_ready()
+            retire_canaries(documents, there)
         self.cluster.apply(documents)
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -153,13 +163,36 @@ class Trial:
             wait_until(partial(self._is_ready, name), f"{name} is Ready", timeout_s, self.explain)
         wait_until(self._is_reached, "the way to the services is open", timeout_s, self.explain)
 
+    @property
+    def in_knative(self) -> bool:
+        """Whether KServe lets Knative serve."""
+        return entries.mode(self.documents) == "Knative"
+
     def rolled_out(self, name: str) -> bool:
-        """Whether all replicas of a Deployment are of its newest revision, ready, and the only ones."""
-        found = self.cluster.get("deployment", name, self.namespace) or {}
+        """Whether all replicas of an InferenceService are of its newest revision, ready, and the only ones."""
+        if self.in_knative:
+            return self._newest_alone(name)
+        found = self.cluster.get("deployment", f"{name}-predictor", self.namespace) or {}
         state, wanted = found.get("status", {}), at(found, "spec.replicas", 1)
         current = state.get("observedGeneration") == at(found, "metadata.generation")
         numbers = [state.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
         return bool(found) and current and numbers == [wanted] * 4
+
+    def _newest_alone(self, name: str) -> bool:
+        found = self.cluster.get("services.serving.knative.dev", f"{name}-predictor", self.namespace) or {}
+        state, current = found.get("status", {}), at(found, "metadata.generation")
+        newest = state.get("latestReadyRevisionName")
+        ready = state.get("observedGeneration") == current and state.get("latestCreatedRevisionName") == newest
+        revisions = {at(pod, "metadata.labels", {}).get(REVISION) for pod in self.pods(name)}  # Knative tries on others
+        return bool(found) and ready and revisions <= {newest}
+
+    def restart(self, service: str) -> None:
+        """Replace all pods of an InferenceService, which stays as it is."""
+        if self.in_knative:
+            now = {"metadata": {"annotations": {RESTARTED: str(time.time())}}}
+            self.cluster.patch("inferenceservice", service, self.namespace, now)
+        else:
+            self.cluster.run("rollout", "restart", f"deployment/{service}-predictor", f"--namespace={self.namespace}")
 
     def explain(self) -> str:
         """Why pods are not ready."""
@@ -186,15 +219,16 @@ class Trial:
 
     def entry(self, name: str) -> Entry:
         """The way to a service that callers are meant to take, with its address."""
-        if self.splits(name):
+        if self.splits(name) and not self.in_knative:
             return self._kserve_gateway(name)
         return self.resolved(entries.entries(self.documents, name, self.namespace)[0])
 
     def splits(self, name: str) -> bool:
-        """Whether a release can get a share of a service's traffic by KServe's own routes."""
+        """Whether a release can get a share of a service's traffic by KServe's own routes, or by Knative's."""
         if self._splitting is None:
             halves = {service: replace(choice, percent=50) for service, choice in self.choices.items()}
-            split = [one for one in self.rendered(halves) if at(one, "spec.canary")]
+            keys = ("spec.canary", "spec.predictor.canaryTrafficPercent")
+            split = [one for one in self.rendered(halves) if any(at(one, key) for key in keys)]
             self._splitting = {str(at(one, "metadata.name")) for one in split}
         return name in self._splitting
 
@@ -314,7 +348,7 @@ class Trial:
         conditions = {one["type"]: one["status"] for one in at(found, "status.conditions", [])}
         if conditions.get("Ready") != "True":
             return False
-        return self.rolled_out(f"{name}-predictor") or entries.mode(self.documents) == "Knative"
+        return self.rolled_out(name)
 
     def _is_reached(self) -> bool:
         """Whether something answers where callers begin: a gateway's proxies start later than its services."""
@@ -346,12 +380,16 @@ class Trial:
 
     def _ingress_address(self) -> str:
         name = next(str(at(one, "metadata.name")) for one in self.documents if one["kind"] == "Ingress")
+        return self.address_of("ingress", name)
+
+    def address_of(self, kind: str, name: str) -> str:
+        """The address that a controller gives an Ingress or a Service; waits for it."""
 
         def address() -> str:
-            told = at(self.cluster.get("ingress", name, self.namespace) or {}, "status.loadBalancer.ingress.0", {})
+            told = at(self.cluster.get(kind, name, self.namespace) or {}, "status.loadBalancer.ingress.0", {})
             return str(told.get("ip") or told.get("hostname") or "")
 
-        return wait_until(address, f"a controller gives the Ingress {name} an address", READY_TIMEOUT_S)
+        return wait_until(address, f"a controller gives the {kind} {name} an address", READY_TIMEOUT_S)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from modelport.environment.project import ROOT
 PACKAGE = "modelport.environment"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 # Triton starts its stubs by a shell, and search paths are joined with colons.
-PLAIN_PATH = re.compile(r"[\w./+@%=,~-]+")
+PLAIN_PATH = re.compile(r"[\w./+@%=,~-]+", re.ASCII)  # the Python in Triton's stubs is in the locale C
 
 
 def unfitness() -> str | None:
@@ -70,7 +70,8 @@ def unusable_checkout() -> str | None:
     """Why nothing can be set up in this checkout and what to do about it, in one line; None when it can."""
     if not PLAIN_PATH.fullmatch(str(ROOT)):
         return (
-            f"Triton cannot be started in {str(ROOT)!r}: move the checkout to a path without spaces, colons or quotes"
+            f"Triton cannot be started in {str(ROOT)!r}: move the checkout to a path of ASCII letters, without spaces, "
+            "colons or quotes"
         )
     try:
         with tempfile.TemporaryFile(dir=ROOT):

@@ -2,6 +2,9 @@
 
 KServe deletes a canary's pods in the moment in which it changes the route, and a gateway follows the route later:
 requests in between would be lost. So the canary stays without a share until the gateway has followed.
+
+In Knative mode the newest ready revision gets all traffic as soon as no share is declared. That is the canary's, until
+the stable release is ready in a new revision: that one begins without a share.
 """
 
 import copy
@@ -14,7 +17,9 @@ from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text
 from modelport.manifests.findings import Document, at, of
 from modelport.manifests.rendering import dump
 
-ROUTE_TIMEOUT_S = 120.0
+ROUTE_TIMEOUT_S, READY_TIMEOUT_S = 120.0, 1200.0
+_SHARE, _ADDRESS = "spec.predictor.canaryTrafficPercent", "spec.predictor.model.storageUri"
+_REVISIONS = "status.components.predictor"
 
 
 def retire_canaries(documents: Sequence[Document], present: Mapping[str, Document]) -> list[str]:
@@ -28,17 +33,20 @@ def retire_canaries(documents: Sequence[Document], present: Mapping[str, Documen
         The names of their services.
 
     Raises:
-        ClusterError: the cluster refused, or the routes did not change in time.
+        ClusterError: the cluster refused, or the routes did not change, or the stable release was not ready, in time.
     """
     ending = without_share(documents, present)
     if not ending:
         return []
     kubectl_text("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=dump(ending))
-    deadline = time.monotonic() + ROUTE_TIMEOUT_S
     names = [str(at(service, "metadata.name")) for service in ending]
-    while waiting := [name for service in ending for name in _with_share(service)]:
+    timeout_s = READY_TIMEOUT_S if any(at(service, _SHARE) is not None for service in ending) else ROUTE_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
+    while waiting := [
+        why for service, name in zip(ending, names, strict=True) for why in _waits(service, present[name])
+    ]:
         if time.monotonic() > deadline:
-            raise ClusterError(f"the routes {', '.join(waiting)} still lead to a canary after {ROUTE_TIMEOUT_S:g} s")
+            raise ClusterError(f"after {timeout_s:g} s {', '.join(waiting)}")
         time.sleep(1)
     time.sleep(SETTLE_S)
     return names
@@ -50,19 +58,40 @@ def without_share(documents: Sequence[Document], present: Mapping[str, Document]
     for service in of(documents, "InferenceService"):
         there = present.get(str(at(service, "metadata.name")), {})
         canary = at(there, "spec.canary", [])
+        step = copy.deepcopy(dict(service))
+        if _gets_all(service, there):
+            step["spec"]["predictor"]["canaryTrafficPercent"] = 0
+            ending.append(step)
         if not canary or at(service, "spec.canary"):
             continue
-        step = copy.deepcopy(dict(service))
         step["spec"]["canary"] = [{**copy.deepcopy(one), "trafficPercent": 0} for one in canary]
         step["spec"]["predictor"]["model"]["storageUri"] = at(there, "spec.predictor.model.storageUri")
         ending.append(step)
     return ending
 
 
-def _with_share(service: Document) -> Iterator[str]:
+def _gets_all(service: Document, there: Document) -> bool:
+    """Whether a canary in Knative mode would get all traffic, without being promoted, once no share is declared."""
+    if at(there, _SHARE) is None or at(service, _SHARE) is not None:
+        return False
+    created, ready, stable = (
+        at(there, f"{_REVISIONS}.latest{which}Revision") for which in ("Created", "Ready", "Rolledout")
+    )
+    promoted = at(service, _ADDRESS) == at(there, _ADDRESS) and created == ready
+    return ready != stable and not promoted
+
+
+def _waits(service: Document, there: Document) -> Iterator[str]:
+    """What a step waits for, in words."""
     name, namespace = str(at(service, "metadata.name")), str(at(service, "metadata.namespace"))
+    if at(service, _SHARE) is not None:
+        now = kubectl_json("get", "inferenceservices.serving.kserve.io", name, "-n", namespace)
+        created, ready = (at(now, f"{_REVISIONS}.latest{which}Revision") for which in ("Created", "Ready"))
+        if ready != created or ready == at(there, f"{_REVISIONS}.latestReadyRevision"):
+            yield f"the stable release of {name} has no ready revision beside the one that serves"
+        return
     command = ("get", "httproutes.gateway.networking.k8s.io", name, f"{name}-predictor", "-n", namespace)
     found = kubectl_json(*command, "--ignore-not-found")
     for route in found.get("items", [found]):
         if leads_to_canary(route):
-            yield str(at(route, "metadata.name"))
+            yield f"the route {at(route, 'metadata.name')} still leads to a canary"

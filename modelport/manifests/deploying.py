@@ -7,7 +7,6 @@ webhooks have accepted everything in a dry run.
 from __future__ import annotations
 
 import argparse
-import copy
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,12 +14,12 @@ from typing import Any
 from modelport.arguments import errors_in_one_line
 from modelport.environment import say
 from modelport.manifests.canary_end import retire_canaries
+from modelport.manifests.canary_start import stable_first
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text, require_cluster, served_kinds
 from modelport.manifests.findings import Document, at, of
 from modelport.manifests.judged import JUDGED, judged, refusals, to_be_judged
 from modelport.manifests.lint import lint
 from modelport.manifests.pods import MODE, pods
-from modelport.manifests.release_file import read
 from modelport.manifests.rendering import RenderError, dump, render
 from modelport.manifests.storage_rules import placeholders
 
@@ -153,25 +152,6 @@ def former_autoscalers(documents: Sequence[Document], present: Sequence[Document
         if any(classes.get(owner) not in (None, AUTOSCALERS[kind]) for owner in owners):
             found.append(f"{kind.rpartition('/')[2].lower()}/{_name(autoscaler)}")
     return found
-
-
-def stable_first(documents: Sequence[Document], present: Mapping[str, Document]) -> list[dict[str, Any]]:
-    """Services in Knative mode with a canary but without a ready revision, each as its stable release declares it.
-
-    Without one, the first revision would be the canary, and get all requests.
-    """
-    services = []
-    for service in of(documents, SERVICE):
-        ready = at(present.get(_name(service), {}), "status.components.predictor.latestRolledoutRevision")
-        if at(service, "spec.predictor.canaryTrafficPercent") is None or ready:
-            continue
-        stable = copy.deepcopy(dict(service))
-        predictor = stable["spec"]["predictor"]
-        del predictor["canaryTrafficPercent"]
-        place = predictor["model"]["storageUri"].rpartition("/")[0]
-        predictor["model"]["storageUri"] = f"{place}/{read()[_name(service)].stable}"
-        services.append(stable)
-    return services
 
 
 def _apply(documents: Sequence[dict[str, Any]], taken: Collection[str], *options: str) -> str:

@@ -7,6 +7,7 @@ leaves out the services for which a fact is empty.
 
 import argparse
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from kserve_transformers.service_spec import ServiceSpec
+from modelport.arguments import errors_in_one_line
 from modelport.environment import say
 from modelport.manifests.deployments import Deployment, load_deployments
 from modelport.manifests.release_file import completed, release_file
@@ -102,7 +104,8 @@ def _fill(template: str, services: Sequence[Mapping[str, str]]) -> str:
     return _REPEATED.sub(repeat, template)
 
 
-def main() -> None:
+@errors_in_one_line(OSError)
+def main() -> int:
     """Write the files, and name those that changed."""
     argparse.ArgumentParser(prog="modelport manifests", description=__doc__).parse_args()
     changed = write()
@@ -110,7 +113,8 @@ def main() -> None:
         say(f"written: {path.relative_to(MANIFESTS.parent)}")
     if not changed:
         say("manifests/ is as services.yaml declares it")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,6 +7,8 @@ from pathlib import Path
 from modelport.environment import ROOT
 
 IMAGES = ROOT / "manifests" / "images" / "kustomization.yaml"
+REGISTRY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?")
+TAG = re.compile(r"(?!latest$)[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
 
 
 def move(text: str, registry: str, tag: str) -> str:
@@ -28,7 +30,9 @@ def main(file: Path = IMAGES) -> None:
     parser.add_argument("registry", help="as in ghcr.io/me; '' for images without a registry")
     parser.add_argument("tag", help="as in v0.2.0")
     options = parser.parse_args()
-    if not re.fullmatch(r"\w[\w.-]{0,127}", options.tag) or options.tag == "latest":
+    if options.registry and not REGISTRY.fullmatch(options.registry):
+        parser.error(f"{options.registry!r} is no registry: write it as in ghcr.io/me, without https://")
+    if not TAG.fullmatch(options.tag):
         parser.error(f"{options.tag!r} is not a tag to pin: write a version")
     file.write_text(move(file.read_text(), options.registry, options.tag))
 

@@ -14,6 +14,7 @@ import yaml
 
 from modelport.arguments import errors_in_one_line, names
 from modelport.environment import say
+from modelport.manifests.images import REGISTRY, TAG
 from modelport.manifests.lint import lint
 from modelport.manifests.rendering import MANIFESTS, RenderError, render
 from modelport.manifests.storage_rules import placeholders
@@ -253,8 +254,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Wanted, str]:
         refuse("--name: use small letters, digits and dashes")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", options.namespace):
         refuse("--namespace: use small letters, digits and dashes, at most 63")
-    if not re.fullmatch(r"[\w.-]+(:\d+)?(/[\w.-]+)*", options.registry.rstrip("/")):
+    if not REGISTRY.fullmatch(options.registry):
         refuse("--registry: write it as in ghcr.io/me, without https://")
+    if not TAG.fullmatch(options.tag):
+        refuse(f"--tag: {options.tag!r} is not a tag to pin: write a version")
     for value, option, wanting in (
         (options.host, "--host NAME", ("tls", "jwt")),
         (options.issuer, "--issuer URL", ("jwt",)),

@@ -18,13 +18,16 @@ CLOSED = {
     "--disable-auto-complete-config": ("", "true"),
 }
 LOOPBACK = ("127.0.0.1", "localhost")
+# What Knative has no field for, and the API server drops, or its webhook refuses without a feature flag.
 NOT_IN_KNATIVE = (
-    "securityContext",
-    "terminationGracePeriodSeconds",
-    "topologySpreadConstraints",
-    "affinity",
-    "nodeSelector",
+    *("securityContext", "terminationGracePeriodSeconds", "topologySpreadConstraints", "affinity", "nodeSelector"),
+    *("tolerations", "priorityClassName", "schedulerName", "runtimeClassName", "initContainers", "hostAliases"),
+    *("dnsPolicy", "dnsConfig", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "restartPolicy"),
+    *("activeDeadlineSeconds", "nodeName", "hostname", "subdomain"),
 )
+NOT_IN_KNATIVE_CONTAINERS = ("lifecycle", "stdin", "stdinOnce", "tty", "volumeDevices")
+KNATIVE_TIMEOUT_S = 300  # its default
+KNATIVE_VOLUMES = {"name", "secret", "configMap", "projected", "emptyDir"}
 TRITON_EXIT_S = 5
 LIVENESS_S = 120  # what a busy node delays is not restarted
 Rule = Iterator[tuple[str, str, str]]
@@ -210,10 +213,23 @@ def _knative(pod: Pod) -> Rule:
         return
     for key in NOT_IN_KNATIVE:
         if pod.predictor.get(key):
-            yield f"spec.predictor.{key}", "is rejected by Knative without a feature flag", "Remove it"
+            yield f"spec.predictor.{key}", "is rejected or dropped by Knative without a feature flag", "Remove it"
     if len(pod.transformer.get("ports") or []) > 1:
         yield f"containers.{TRANSFORMER}.ports", "Knative allows one port", "Keep 8080"
+    timeout_s = pod.predictor.get("timeout", KNATIVE_TIMEOUT_S)
+    if pod.predictor.get("minReplicas") == 0 and timeout_s < KNATIVE_TIMEOUT_S:
+        yield (
+            "spec.predictor.timeout",
+            f"a request that finds no pod ends after {timeout_s} s, and models take longer to load",
+            f"Write {KNATIVE_TIMEOUT_S}",
+        )
+    for volume in pod.volumes:
+        for kind in sorted(set(volume) - KNATIVE_VOLUMES):
+            yield f"volumes.{volume['name']}.{kind}", "is rejected by Knative without a feature flag", "Use emptyDir"
     for field, container in _containers(pod):
+        for key in NOT_IN_KNATIVE_CONTAINERS:
+            if container.get(key):
+                yield f"{field}.{key}", "is dropped: Knative has no such field", "Remove it"
         if re.search(r"'fieldRef'|'resourceFieldRef'", str(container.get("env"))):
             yield f"{field}.env", "fieldRef is rejected by Knative without a feature flag", "Write a value"
 

@@ -16,6 +16,7 @@ from kserve_transformers.client.drawing import draw_detections
 from kserve_transformers.service_spec import ServiceSpec
 from kserve_transformers.tasks import build_task
 from kserve_transformers.tasks.samples import SampleRequest, sample_request
+from modelport.arguments import server_url
 from modelport.environment import ROOT
 from modelport.samples import PHOTOS, read_instance, sample_file
 from modelport.services import choose
@@ -40,12 +41,15 @@ def sample_requests(specs: Iterable[ServiceSpec]) -> Iterator[tuple[ServiceSpec,
 def main() -> int:
     """Send, print, draw."""
     parser = argparse.ArgumentParser(prog="modelport demo", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8080")
+    parser.add_argument("--url", type=server_url, default="http://127.0.0.1:8080")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo")
     options = parser.parse_args()
     try:
         services = ask(f"{options.url}/v1/models")["models"]
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.HTTPError, ValueError, LookupError, TypeError):
+        print(f"{options.url} is not a Modelport server, or requires an API key: --url names another", file=sys.stderr)
+        return 1
+    except OSError:
         print(
             f"nothing answers at {options.url}: start the stack with `make serve` in another terminal", file=sys.stderr
         )

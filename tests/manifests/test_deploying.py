@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from modelport.environment import ROOT
-from modelport.manifests import deploying, stopping
+from modelport.manifests import canary_start, deploying, stopping
+from modelport.manifests.canary_start import stable_first
 from modelport.manifests.cluster import ClusterError
-from modelport.manifests.deploying import former_autoscalers, left_over, mode_changes, stable_first
+from modelport.manifests.deploying import former_autoscalers, left_over, mode_changes
 from modelport.manifests.release_file import Choice
 from modelport.manifests.rendering import overlays
 from modelport.services import load
@@ -122,7 +123,7 @@ def test_the_autoscaler_of_the_former_class_goes(overlay, found, rendered):
 
 def test_a_knative_canary_does_not_come_first(rendered, monkeypatch):
     documents = rendered("canary-knative")
-    monkeypatch.setattr(deploying, "read", lambda: {"detector": Choice("r1", "r2", 10)})
+    monkeypatch.setattr(canary_start, "read", lambda: {"detector": Choice("r1", "r2", 10)})
     (first,) = stable_first(documents, {})
     assert first["metadata"]["name"] == "detector"
     assert first["spec"]["predictor"]["model"]["storageUri"] == "s3://modelport-models/detector/r1"

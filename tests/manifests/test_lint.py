@@ -208,6 +208,21 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
         lambda d: triton(d)["env"].append({"name": "X", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}),
         "env",
     ),
+    (
+        "a hook of Triton",
+        KNATIVE,
+        lambda d: triton(d).update(lifecycle={"preStop": {"sleep": {"seconds": 9}}}),
+        "lifecycle",
+    ),
+    ("a hook", KNATIVE, lambda d: transformer(d).update(lifecycle={"preStop": {"sleep": {"seconds": 9}}}), "lifecycle"),
+    ("a toleration", KNATIVE, lambda d: predictor(d).update(tolerations=[{"operator": "Exists"}]), "tolerations"),
+    (
+        "a claim",
+        KNATIVE,
+        lambda d: predictor(d).update(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "v"}}]),
+        "volumes.v.persistentVolumeClaim",
+    ),
+    ("impatient with a first pod", KNATIVE, lambda d: predictor(d).update(timeout=35), "spec.predictor.timeout"),
     ("a strategy", KNATIVE, lambda d: predictor(d).update(deploymentStrategy={"type": "Recreate"}), "Strategy"),
     # --- placement, access
     ("any architecture", PVC, lambda d: predictor(d).pop("nodeSelector"), "spec.predictor.nodeSelector"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,7 +49,44 @@ def test_what_serves_and_releases_needs_no_framework_and_no_tests() -> None:
         assert not {"test", "bench", *FRAMEWORKS} & set(COMMANDS[name].needs)
 
 
+@pytest.mark.parametrize("bypassed", ["", "example.org", "*"])
+def test_servers_of_this_machine_are_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch, bypassed: str) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"models": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", bypassed)
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run = modelport("demo", f"--url=http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert run.returncode == 0, run.stderr
+
+
 def test_arguments_and_exit_code_are_the_commands_own() -> None:
     run = modelport("export", "yolov9")
     assert run.returncode == 1
     assert run.stderr.startswith("error: there is no model yolov9: choose one of yolov3_tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["export", "--wieghts", "x"], "unrecognized arguments: --wieghts"),
+        (["export", "--weights", "x"], "takes --cfg, --weights, --names and --name together"),
+        (["demo", "--url", "nowhere"], "'nowhere' is no address of a server: write http://HOST:PORT"),
+        (["client", "detector", "x", "--score_threshold", "much"], "much is not between 0 and 1"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(arguments: list[str], complaint: str) -> None:
+    run = modelport(*arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert complaint in run.stderr

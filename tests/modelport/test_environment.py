@@ -228,13 +228,13 @@ def test_c_library_has_to_be_new_enough(monkeypatch, library, fits):
 
 
 def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout: Path, tmp_path: Path) -> None:
-    for name in ("with space", "with:colon", "with'quote", "with$dollar"):
+    for name in ("with space", "with:colon", "with'quote", "with$dollar", "modèle"):
         copied = shutil.copytree(checkout / "modelport", tmp_path / name / "modelport").parent
         command = [sys.executable, "-m", "modelport.environment"]
         run = subprocess.run(command, cwd=copied, capture_output=True, text=True, check=False)
         assert run.returncode == 1
         (line,) = run.stderr.splitlines()
-        assert "move the checkout to a path without spaces, colons or quotes" in line
+        assert "move the checkout to a path of ASCII letters, without spaces, colons or quotes" in line
         assert not (copied / ".venv").exists()
 
 

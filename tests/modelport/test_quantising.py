@@ -36,6 +36,13 @@ def test_what_cannot_be_quantised_is_one_line(
     assert re.search(complaint, error)
 
 
+@pytest.mark.parametrize("count", ["0", "-5", "499", "many"])
+def test_a_proof_of_too_few_inputs_is_refused_at_once(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        quantising.main(["mnist", f"--images={count}"])
+    assert "argument --images: " in capsys.readouterr().err
+
+
 def test_a_missed_proof_has_an_exit_code_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,7 +48,7 @@ class Int8Network:
             for name in FILES:
                 if hashlib.sha256((folder / name).read_bytes()).hexdigest() != proof["files"][name]:
                     raise Int8Error(f"{name} is not the file that was proven")
-            self.network = Network(folder / "model.xml", threads, inputs, outputs, by_name(batches))
+            self.network = Network(folder / "model.xml", threads, inputs, outputs, batches, by_name(batches))
             with np.load(BytesIO((folder / "golden.npz").read_bytes()), allow_pickle=False) as golden:
                 count, wrong = self._ask(proof["golden"], inputs[0], dict(golden))
             allowed = int(proof["golden"]["allowed"])

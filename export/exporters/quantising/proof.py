@@ -23,7 +23,8 @@ from exporters.rules import Rule
 from exporters.statistics import Estimate
 
 FORMAT = 1
-_ENOUGH = Rule(INPUTS, 500, True, "there are at least 500 inputs", by_value=True)
+FEWEST_INPUTS = 500
+_ENOUGH = Rule(INPUTS, FEWEST_INPUTS, True, f"there are at least {FEWEST_INPUTS} inputs", by_value=True)
 _COMPLETE = Rule(WHOLE, 1, True, "every answer is complete and has finite numbers only", by_value=True)
 _SCORES = Rule("absolute score shift", 0.05, False, "scores change by at most 0.05 on average")
 _CHANGE = Rule("accuracy change", -0.02, True, "accuracy falls by less than 2 points")

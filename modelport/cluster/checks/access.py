@@ -112,16 +112,18 @@ def _egress(trial: Trial, service: str) -> str:
 def _strangers(trial: Trial, service: str) -> str:
     """A pod of a namespace without the label reaches no pod of ours."""
     address = at(trial.pods(service)[0], "status.podIP")
+    rules = [rule for one in trial.documents if one["kind"] == "NetworkPolicy" for rule in at(one, "spec.ingress", [])]
+    ports = sorted({int(port["port"]) for rule in rules for port in rule.get("ports", [])})
     code = (
         "import socket\n"
-        f"for port in (8080, 8081, 8002):\n"
+        f"for port in {ports}:\n"
         "    try:\n"
         f"        socket.create_connection(({address!r}, port), 5).close(); print(port)\n"
         "    except OSError: pass\n"
     )
     reached = trial.visitor(f"{trial.namespace}-outside").execute("python3", "-c", code).split()
     _refuse(trial, f"a pod of another namespace reaches ports {', '.join(reached)}" if reached else "")
-    return "ports 8080, 8081 and 8002 are closed to other namespaces"
+    return f"ports {', '.join(map(str, ports))} are closed to other namespaces"
 
 
 def _refuse(trial: Trial, reached: str) -> None:

@@ -13,8 +13,8 @@ from kserve_transformers.judging.rollout import REVERTED
 from kserve_transformers.judging.shares import Shares
 from kserve_transformers.observe import Ended, Exchange
 from kserve_transformers.record.events import Origin, render
-from modelport.cluster.checks import Check
-from modelport.cluster.checks.canary import inapplicable, serves_only
+from modelport.cluster.checks import NOT_PROMISED, Check, canary
+from modelport.cluster.checks.canary import serves_only
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.releases import NEXT, SLOW
 from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
@@ -157,6 +157,11 @@ def _judges(trial: Trial, phase: str) -> list[Mapping[str, object]]:
 
 def _log(trial: Trial) -> str:
     return str(at(trial.cluster.get("configmap", JOB, trial.namespace) or {}, "data.log", ""))
+
+
+def inapplicable(trial: Trial, service: str) -> str:
+    """No judge moves the shares of Knative's revisions."""
+    return canary.inapplicable(trial, service) or (NOT_PROMISED if trial.in_knative else "")
 
 
 CHECKS = (

@@ -7,12 +7,15 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from kserve_transformers.record.events import REQUEST, RESPONSE
+from modelport.cluster import entries
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.kubectl import wait_until
+from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, observe
 from modelport.cluster.receiver import Received, Receiver
 from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.findings import at
@@ -20,6 +23,8 @@ from modelport.manifests.pods import TRANSFORMER, pods
 
 RECORD, TRACE = "--record", "--trace"
 ARRIVAL_TIMEOUT_S = 120.0
+SCRAPED_S = 180.0  # the operator's configuration reaches Prometheus, which then reads every 15 s
+PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"  # as the operator calls it, for the component `keda` too
 EVENT_BATCH = "application/cloudevents-batch+json"
 TRANSFORMER_SPANS, TRITON_SPANS = {"decode", "infer", "postprocess"}, {"InferRequest"}
 
@@ -76,6 +81,48 @@ def _traces(trial: Trial, service: str) -> str:
     with trial.traffic(service) as traffic:  # the collector is gone
         wait_until(lambda: sum(trial.answered(trial.pods(service)).values()) > 50, "traffic flows", ARRIVAL_TIMEOUT_S)
     return f"one trace has {', '.join(sorted(names))}; without the collector {traffic.require_none_lost()}"
+
+
+def _scraped(trial: Trial, service: str) -> str:
+    """Prometheus reads both servers of every pod, with the label that queries use, and knows all alerts."""
+    names = {at(pod, "metadata.name") for name in trial.specs for pod in trial.pods(name)}
+    label = entries.SERVICE_LABEL.replace(".", "_").replace("/", "_")
+    query = f'count by (pod, {label}) (up{{namespace="{trial.namespace}"}} == 1)'
+
+    def read() -> bool:
+        found = {one["metric"]["pod"]: one for one in _ask(trial, f"query?query={quote(query)}")["result"]}
+        return set(found) == names and all(one["value"][1] == "2" and label in one["metric"] for one in found.values())
+
+    def alerts() -> set[str]:
+        groups = _ask(trial, "rules?type=alert")["groups"]
+        return {one["name"] for group in groups for one in group["rules"] if one["health"] == "ok"}
+
+    declared = {
+        one["alert"]
+        for rules in trial.documents
+        if rules["kind"] == "PrometheusRule"
+        for group in at(rules, "spec.groups")
+        for one in group["rules"]
+        if "alert" in one
+    }
+    wait_until(read, f"Prometheus reads {len(names)} pods", SCRAPED_S, lambda: str(_ask(trial, "targets")))
+    wait_until(lambda: declared <= alerts(), "the alerts are evaluated", SCRAPED_S, lambda: str(declared - alerts()))
+    return f"both endpoints of {len(names)} pods, {len(declared)} alerts"
+
+
+def _ask(trial: Trial, what: str) -> dict[str, Any]:
+    """What Prometheus' API says, asked from a namespace with the label of monitoring."""
+    url = f"{PROMETHEUS}/api/v1/{what}"
+    code = f"import urllib.request as r; print(r.urlopen({url!r}, timeout=10).read().decode())"
+    told: dict[str, Any] = json.loads(trial.visitor(f"{trial.namespace}-monitoring").execute("python3", "-c", code))
+    return dict(told["data"])
+
+
+def _no_operator(trial: Trial, service: str) -> str:
+    if not any(one["kind"] == "PodMonitor" for one in trial.documents):
+        return NOT_PROMISED
+    gone = observe(trial.cluster).version_of(CONTROLLERS["monitoring.coreos.com"]) == NOT_IN_A_POD
+    return "no pod runs the Prometheus operator" if gone else ""
 
 
 @contextmanager
@@ -145,6 +192,7 @@ def _set_option(documents: list[dict[str, Any]], name: str, argument: str) -> No
 
 
 CHECKS = (
+    Check("scraped", "Prometheus reads all pods, and evaluates the alerts", _scraped, _no_operator, keeps=True),
     Check(
         "record-volume",
         "requests and answers are recorded on the volume",

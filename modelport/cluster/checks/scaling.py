@@ -6,28 +6,30 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, observe
 from modelport.cluster.relocation import SCALED_REPLICAS
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, NotPossibleError, Trial
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 
-CALLERS = 6
+CALLERS, KNATIVE_CALLERS = 6, 24  # Knative counts the requests that are in the pods at a time, 4 for each
 SHARED_S = 20.0  # of load on all replicas, in which their parts are counted
 LEAST_PART = 1 / 3  # of an equal part
 NULL_S = 120.0  # twice the span of the declared query
 GONE_S = 90.0  # the HPA looks every 15 s
 RECOMMENDED_S = 600.0
+WAKING_S = 290.0  # Knative lets a request wait for 300 s
 STEADY_S = 600.0  # Kubernetes waits five minutes before it takes replicas away
 
 
-def _up(trial: Trial, service: str) -> str:
+def _up(trial: Trial, service: str, callers: int = CALLERS) -> str:
     most = SCALED_REPLICAS[1]
     with ExitStack() as stack:
-        traffic = stack.enter_context(trial.traffic(service, CALLERS))
+        traffic = stack.enter_context(trial.traffic(service, callers))
         began = time.monotonic()
         wait_until(lambda: len(trial.pods(service)) >= most, f"{most} replicas", READY_TIMEOUT_S, trial.explain)
         took = time.monotonic() - began
@@ -42,10 +44,32 @@ def _up(trial: Trial, service: str) -> str:
 
 
 def _down(trial: Trial, service: str) -> str:
-    least, began = SCALED_REPLICAS[0], time.monotonic()
-
+    least, before, began = SCALED_REPLICAS[0], _replicas(trial, service), time.monotonic()
+    if before == least:
+        raise NotPossibleError(f"there is {least} replica already: no check before added one")
     wait_until(lambda: _replicas(trial, service) == least, f"back to {least} replica", STEADY_S, trial.explain)
-    return f"{least} replica {time.monotonic() - began:.0f} s after the load ended"
+    return f"from {before} to {least} replica {time.monotonic() - began:.0f} s after the load ended"
+
+
+def _zero(trial: Trial, service: str) -> str:
+    """Without requests no pod is left; the next request waits for one, and is answered."""
+
+    def declared(documents: list[dict[str, Any]]) -> None:
+        for one in documents:
+            if one["kind"] == "InferenceService":
+                one["spec"]["predictor"]["minReplicas"] = 0
+
+    trial.deploy(change=declared)
+    began = time.monotonic()
+    wait_until(lambda: not trial.pods(service, ready=False), "no pod is left", STEADY_S, trial.explain)
+    gone, sample = time.monotonic() - began, dict(trial.samples[service].requests["V1"])
+    entry, began = trial.entry(service), time.monotonic()
+    headers = {**sample.get("headers", {}), **entry.headers}
+    url = entry.url + sample["path"]
+    (answer,) = trial.caller.send([sample | {"url": url, "headers": headers, "timeout_s": WAKING_S}])
+    if answer["status"] != "200":
+        raise BrokenPromiseError(f"the first request without a pod: {answer['status']} {answer.get('error', '')}")
+    return f"no pod {gone:.0f} s after the deploy; the next request answered after {time.monotonic() - began:.0f} s"
 
 
 def _null(trial: Trial, service: str) -> str:
@@ -142,10 +166,21 @@ def _scaled_by(autoscaler: str) -> Callable[[Trial, str], str]:
     return inapplicable
 
 
+def _knative(trial: Trial, service: str) -> str:
+    return "" if trial.in_knative else NOT_PROMISED
+
+
 _HPA, _KEDA = map(_scaled_by, ("hpa", "keda"))
 CHECKS = (
     Check("hpa-up", "the HPA adds replicas under load, which get their part", _up, _HPA),
     Check("hpa-down", "the HPA takes them away again", _down, _HPA),
+    Check(
+        "knative-up",
+        "Knative adds replicas by their concurrency, which get their part",
+        partial(_up, callers=KNATIVE_CALLERS),
+        _knative,
+    ),
+    Check("knative-zero", "Knative takes the last pod away, and the next request is answered", _zero, _knative),
     Check("keda-up", "KEDA adds replicas by the declared query, which get their part", _up, _KEDA),
     Check(
         "keda-gone", "without KEDA's operator the service goes on with the replicas that it has", _operator_gone, _stays

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelport.cluster import answers, entries
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.trial import BrokenPromiseError, Trial
@@ -72,13 +74,33 @@ def _node_ports(trial: Trial, service: str) -> str:
     return ", ".join(ports)
 
 
-def _has_node_ports(trial: Trial, service: str) -> str:
-    return "" if any(at(one, "spec.type") == "NodePort" for one in trial.documents) else NOT_PROMISED
+def _load_balancers(trial: Trial, service: str) -> str:
+    """Each Service that is a load balancer answers at the address that the cluster gave it."""
+    seen = []
+    for document in trial.documents:
+        name = at(document, "spec.selector", {}).get(entries.SERVICE_LABEL)
+        if at(document, "spec.type") != "LoadBalancer" or name not in trial.samples:
+            continue
+        address = trial.address_of("service", str(at(document, "metadata.name")))
+        port = next(one["port"] for one in at(document, "spec.ports") if one["name"] == "http")
+        answer = trial.send(entries.Entry(entries.SERVICE, f"http://{address}:{port}"), name, "V1")
+        if answer["status"] != "200":
+            raise BrokenPromiseError(f"{name} at {address}: {answer['status']} {answer.get('error', '')}")
+        seen.append(f"{name} at port {port}")
+    return ", ".join(seen)
+
+
+def _has(kind: str) -> Callable[[Trial, str], str]:
+    """Whether a Service of the overlay is of a kind."""
+    return lambda trial, _: "" if any(at(one, "spec.type") == kind for one in trial.documents) else NOT_PROMISED
 
 
 CHECKS = (
     Check("answers", "every service answers right by every route and protocol", _answers),
     Check("metadata", "metadata and readiness of every service", _metadata),
     Check("metrics", "metrics of the transformer and of Triton", _metrics),
-    Check("node-ports", "every service answers on its node port", _node_ports, _has_node_ports),
+    Check("node-ports", "every service answers on its node port", _node_ports, _has("NodePort")),
+    Check(
+        "load-balancers", "every service answers at its load balancer's address", _load_balancers, _has("LoadBalancer")
+    ),
 )

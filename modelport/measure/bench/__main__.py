@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelport.arguments import errors_in_one_line, names
+from modelport.arguments import counts, errors_in_one_line, names, positive, positive_int
 from modelport.environment import ROOT, SetupError
 from modelport.measure.bench import machine, memory, photos, plots
 from modelport.measure.bench.cases import CASES, DEFAULT, GRPC
@@ -105,9 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--services", type=_of(tuple(CASES)), default=DEFAULT, help=f"of {','.join(CASES)}")
     add("--systems", type=_of(SYSTEMS), default=SYSTEMS, help=f"of {','.join(SYSTEMS)} (default: all)")
     add("--protocols", type=_of(PROTOCOLS), default=(), help=f"of {','.join(PROTOCOLS)}, each at every concurrency")
-    add("--concurrency", type=_numbers, default=(1, 2, 4, 8, 16, 32), help="(default: 1,2,4,8,16,32)")
-    add("--rounds", type=int, default=3, help="the result is their median (default: %(default)s)")
-    add("--seconds", type=float, default=2.0, help="per measurement and round, at least (default: %(default)s)")
+    add("--concurrency", type=counts, default=(1, 2, 4, 8, 16, 32), help="(default: 1,2,4,8,16,32)")
+    add("--rounds", type=positive_int, default=3, help="the result is their median (default: %(default)s)")
+    add("--seconds", type=positive, default=2.0, help="per measurement and round, at least (default: %(default)s)")
     add("--against", metavar="COMMIT|last", help="print the change since an earlier run")
     add("--out", type=Path, default=ROOT / "build" / "bench", help="folder (default: build/bench)")
     return parser
@@ -122,10 +122,6 @@ def _of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         return chosen
 
     return parse
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One caller: sends one request at a time and reports its outcome."""
 
 import asyncio
+import errno
 import re
 import ssl
 import time
@@ -14,6 +15,7 @@ from modelport.measure.generator.requests import CUT, REFUSED, UNANSWERED, Recor
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 _SERVER_TIMING = re.compile(rb"\r\nserver-timing: ([^\r]*)", re.IGNORECASE)
+PORT_WAIT_S = 0.1  # ports of closed connections are free again after a minute
 # The HTTP status that means the same as a gRPC code.
 _STATUS = {"OK": "200", "RESOURCE_EXHAUSTED": "429", "UNAVAILABLE": "503", "DEADLINE_EXCEEDED": "504"}
 _NOT_CONNECTED, _CONNECTION_ENDED = "failed to connect", ("closed", "reset", "goaway", "recvmsg")
@@ -111,10 +113,7 @@ class Caller:
             async with asyncio.timeout(TIMEOUT_S):
                 if self._connection is None or self._connection.closed:
                     outcome = REFUSED
-                    loop = asyncio.get_running_loop()
-                    _, self._connection = await loop.create_connection(
-                        Connection, self._host, self._port, ssl=self._tls
-                    )
+                    self._connection = await self._connect()
                     outcome = CUT
                 head = await self._connection.exchange(request.wire(self._host))
                 outcome = head[9:12].decode()
@@ -128,6 +127,17 @@ class Caller:
         timing = _SERVER_TIMING.search(head)
         retry_after = outcome not in ("429", "503") or b"\r\nretry-after:" in head.lower()
         return Record(began, outcome, took, retry_after, timing[1].decode() if timing else "")
+
+    async def _connect(self) -> Connection:
+        """A new connection; where this machine has no port left for it, waits for one: the server refused nothing."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return (await loop.create_connection(Connection, self._host, self._port, ssl=self._tls))[1]
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+            await asyncio.sleep(PORT_WAIT_S)
 
     async def _infer(self, request: Request) -> Record:
         began = time.monotonic()

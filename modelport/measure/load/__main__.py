@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from modelport.arguments import errors_in_one_line, names, positive, positive_int
+from modelport.arguments import counts, errors_in_one_line, names, positive, positive_int, server_url
 from modelport.environment import ROOT
 from modelport.measure.load import locusts, studies
 from modelport.measure.load.locusts import LoadError, Measured
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="modelport load", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("study", choices=sorted(_STUDIES))
-    add("--url", help=f"of the server (default: {URL})")
+    add("--url", type=server_url, help=f"of the server (default: {URL})")
     add(
         "--services",
         type=_services,
@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         help="of each measurement; until the ramp's last user arrives (default: 10)",
     )
     add("--users", type=positive_int, default=32, help="at the ramp's end (default: %(default)s)")
-    add("--replicas", type=_counts, help="surface (default: 1,2; with --deployment 1,2,4,8,16)")
-    add("--threads", type=_counts, default=(1, 2, 4, 8, 16), help="surface: callers (default: 1,2,4,8,16)")
+    add("--replicas", type=counts, help="surface (default: 1,2; with --deployment 1,2,4,8,16)")
+    add("--threads", type=counts, default=(1, 2, 4, 8, 16), help="surface: callers (default: 1,2,4,8,16)")
     add("--deployment", help="surface: scale this Deployment by kubectl instead of local processes")
     add("--namespace", default="modelport", help="of the Deployment (default: %(default)s)")
     add("--web-port", type=int, default=8089, help="of Locust's page (default: %(default)s)")
@@ -102,10 +102,6 @@ def _services(text: str) -> tuple[str, ...]:
     if not chosen or not set(chosen) <= set(declared):
         raise argparse.ArgumentTypeError(f"{text!r}: choose one of {', '.join(declared)}")
     return chosen
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    return tuple(positive_int(number) for number in text.split(","))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporters.table import table as draw_table
-from modelport.arguments import errors_in_one_line
+from modelport.arguments import errors_in_one_line, positive
 from modelport.environment import ROOT
 from modelport.measure.soak.slopes import Slope
 from modelport.measure.soak.soak import MODEL, UPDATED, Soak
@@ -31,17 +31,18 @@ def report(outcome: Outcome, slopes: Sequence[Slope]) -> str:
     return "\n".join([draw_table([head, *rows]), "", seen, outcome.note, *(f"BROKEN: {one}" for one in outcome.broken)])
 
 
-def document(outcome: Outcome, slopes: Sequence[Slope]) -> Mapping[str, object]:
-    """The content of results.json."""
-    slope_documents = [dataclasses.asdict(one) for one in slopes]
-    return {**dataclasses.asdict(outcome), "seen": dict(outcome.seen), "slopes": slope_documents}
+def document(outcome: Outcome, slopes: Sequence[Slope], soak: Soak) -> Mapping[str, object]:
+    """The content of results.json: the outcome, the slopes, and what they were computed from."""
+    lines = [dataclasses.asdict(one) for one in slopes]
+    measured = {"at_s": soak.at_s, "series": soak.series}
+    return {**dataclasses.asdict(outcome), "seen": dict(outcome.seen), "slopes": lines, **measured}
 
 
 @errors_in_one_line()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 1 where something grew, a request was lost, or the stack did not start."""
     parser = argparse.ArgumentParser(prog="modelport soak", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long (default: %(default)g)")
+    parser.add_argument("--minutes", type=positive, default=60.0, help="how long (default: %(default)g)")
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help="of results.json and the logs (default: build/soak)"
     )
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         soak = Soak(served, release.resolve(), temporary)
         soak.run(options.minutes)
         outcome, slopes = soak.outcome()
-    options.folder.joinpath("results.json").write_text(json.dumps(document(outcome, slopes), indent=1))
+    options.folder.joinpath("results.json").write_text(json.dumps(document(outcome, slopes, soak)))
     print(report(outcome, slopes))
     return 1 if outcome.broken else 0
 

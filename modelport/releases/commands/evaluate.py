@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporters.repository import REPOSITORY
 from modelport import services
+from modelport.arguments import server_url
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.commands import Subparsers, add_command, add_releases
 from modelport.releases.errors import EvaluationError
@@ -32,7 +33,9 @@ def add_to(commands: Subparsers) -> None:
     which.add_argument(
         "--release", metavar="NAME", help=f"name of a release, or a unique part of it (default: {FIRST_RELEASE})"
     )
-    which.add_argument("--url", help="a server that runs, such as http://127.0.0.1:8080 (default: start one)")
+    which.add_argument(
+        "--url", type=server_url, help="a server that runs, such as http://127.0.0.1:8080 (default: start one)"
+    )
     parser.add_argument("--repository", type=Path, metavar="DIR", help="model repository (default: model_repository)")
     add_demands(parser)
     add_releases(parser)

@@ -17,6 +17,7 @@ from exporters import statistics
 from kserve_transformers.judging.answers import Answer, difference, recorded_answer
 from kserve_transformers.record.reading import Reader, Recorded
 from modelport import services
+from modelport.arguments import positive_int
 from modelport.environment import ROOT
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.commands import Subparsers, add_command, add_releases
@@ -62,7 +63,7 @@ def add_to(commands: Subparsers) -> None:
         "--service", choices=tuple(services.load()), help="whose requests (default: the only one in the record)"
     )
     parser.add_argument(
-        "--limit", type=int, default=LIMIT, help="instances that are sent, at most (default: %(default)s)"
+        "--limit", type=positive_int, default=LIMIT, help="instances that are sent, at most (default: %(default)s)"
     )
     add_releases(parser)
     parser.add_argument(

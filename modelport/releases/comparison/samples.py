@@ -53,9 +53,8 @@ def find_samples(service: ServiceSpec, data: Path | None, repositories: Sequence
     found = {sample.bytes: sample for folder in folders for sample in read(folder)}
     if not found:
         kind = "windows (JSON, a list of numbers)" if windows else "images"
-        raise ComparisonError(
-            f"{data or 'this checkout'} contains no {kind}: name a folder that does: --data DIR (make: DATA=DIR)"
-        )
+        hint = "another folder" if data else "a folder that does: --data DIR (make: DATA=DIR)"
+        raise ComparisonError(f"{data or 'this checkout'} contains no {kind}: name {hint}")
     return list(found.values())
 
 

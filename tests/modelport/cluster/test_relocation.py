@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelport.cluster.relocation import NODE_FOLDER, OWNED, Fit, owner, relocate
+from modelport.cluster.relocation import NODE_FOLDER, OWNED, SCALED_REPLICAS, WINDOW, Fit, owner, relocate
 from modelport.manifests.findings import at
 from modelport.manifests.rendering import dump, overlays, render
 from modelport.services import load
@@ -70,6 +70,13 @@ def test_other_services_are_left_out() -> None:
     names = {at(one, "metadata.name") for one in kinds(moved, "InferenceService")}
     assert names == {"classifier", "classifier-light"}
     assert len(kinds(moved, "HTTPRoute")) == 1
+
+
+def test_knative_scales_within_the_tests_replicas_and_time() -> None:
+    (service,) = kinds(relocate(render("knative"), Fit("test-1", services=("digits",)), SERVICES), "InferenceService")
+    predictor = service["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == SCALED_REPLICAS
+    assert service["metadata"]["annotations"][WINDOW] == "20s"
 
 
 def test_every_container_requests_what_a_small_cluster_has() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelport.cluster.observation import Observations, StorageClass, quantity
+from modelport.cluster.observation import Observations, StorageClass, image_of, quantity
 from modelport.cluster.requirements import INSTALL, lacks
 from modelport.environment import ROOT
 from modelport.manifests.rendering import render
@@ -52,7 +52,8 @@ FULL = Observations(
     envoy_gateway="extensionApis:\n  enableBackend: true\n",
     gateway_classes={"envoy": "gateway.envoyproxy.io/gatewayclass-controller"},
     gateways=("kserve/kserve-ingress-gateway",),
-    ingress_classes=("nginx",),
+    ingress_classes=("traefik",),
+    default_ingress_class="traefik",
     storage_classes=(StorageClass("fast", "disk.example.com", default=True),),
     metrics=True,
     policy_controller="cilium",
@@ -88,6 +89,7 @@ def rendered() -> Callable[[str], list[dict[str, Any]]]:
         "gke",
         "storage-oci",
         "model-cache",
+        "ingress",
         "production",
     ],
 )
@@ -135,6 +137,24 @@ def test_what_is_missing_is_named_with_what_installs_it(
     (lack,) = [one for one in found if what in one.what]
     assert lack.required
     assert fix in lack.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "required"),
+    [
+        pytest.param(None, "traefik", None, id="the default class"),
+        pytest.param(None, "", False, id="no default: Contour needs none"),
+        pytest.param("traefik", "", None, id="a class that there is"),
+        pytest.param("nginx", "traefik", True, id="a class that there is not"),
+    ],
+)
+def test_an_ingress_needs_its_class_or_a_default_one(name: str | None, default: str, required: bool | None) -> None:
+    spec = {"ingressClassName": name} if name else {}
+    document = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": spec}
+    found = [
+        one for one in lacks([document], replace(FULL, default_ingress_class=default)) if "IngressClass" in one.what
+    ]
+    assert [one.required for one in found] == ([] if required is None else [required])
 
 
 @pytest.mark.parametrize(
@@ -230,6 +250,19 @@ def test_custom_resources_without_their_controller_are_a_warning(
 )
 def test_the_version_of_a_controller_is_its_images_tag(part: str, version: str) -> None:
     assert FULL.version_of(part) == version
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("gcr.io:443/controller@sha256:0f", "gcr.io:443/controller:1.21.1@sha256:0f"),
+        ("gcr.io/controller:v1.21@sha256:0f", "gcr.io/controller:v1.21@sha256:0f"),
+    ],
+)
+def test_a_controller_named_by_digest_has_the_version_of_its_label(image: str, found: str) -> None:
+    workload = {"metadata": {}, "spec": {"template": {"spec": {"containers": [{"image": image}]}}}}
+    assert image_of(workload) == image
+    assert image_of({**workload, "metadata": {"labels": {"app.kubernetes.io/version": "1.21.1"}}}) == found
 
 
 def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:

@@ -1,6 +1,7 @@
 """What is said of lost requests, and of pods that are not ready."""
 
 import asyncio
+import base64
 import http.server
 import ssl
 import threading
@@ -14,7 +15,7 @@ import pytest
 import trustme
 
 from modelport.cluster import caller, entries
-from modelport.cluster.checks import batches
+from modelport.cluster.checks import batches, entrance
 from modelport.cluster.entries import Entry
 from modelport.cluster.kubectl import wait_until
 from modelport.cluster.pods import explain
@@ -125,13 +126,14 @@ def echoing(context: ssl.SSLContext | None = None) -> Iterator[str]:
         server.shutdown()
 
 
-def posted(url: str) -> dict[str, Any]:
-    return caller.send({"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC"})
+def posted(url: str, **more: Any) -> dict[str, Any]:
+    return caller.send({"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC", **more})
 
 
 def test_the_caller_sends_and_returns_what_it_got():
     with echoing() as url:
         answer = posted(url)
+        assert posted(url, padded_to=5)["body"] == "AAECICA="
     assert (answer["status"], answer["body"], answer["headers"]["x-seen"]) == ("201", "AAEC", "me")
     lost = caller.send({"url": "http://127.0.0.1:1/"})
     assert lost["status"] == "unreachable"
@@ -176,6 +178,35 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name():
     assert trial.resolved(Entry(entries.GATEWAY)).url == "http://10.96.0.7:80"
 
 
+@pytest.mark.parametrize(
+    ("state", "revisions", "out"),
+    [
+        pytest.param({}, ["2"], True, id="the newest alone"),
+        pytest.param({}, [], True, id="no pod is needed"),
+        pytest.param({}, ["1", "2"], False, id="the former has ready pods"),
+        pytest.param({"latestCreatedRevisionName": "3"}, ["2"], False, id="a newer is not ready"),
+        pytest.param({"observedGeneration": 4}, ["2"], False, id="a change was not seen yet"),
+        pytest.param(None, [], False, id="nothing is there"),
+    ],
+)
+def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(
+    state: dict[str, Any] | None, revisions: list[str], out: bool
+) -> None:
+    seen = {"observedGeneration": 5, "latestCreatedRevisionName": "2", "latestReadyRevisionName": "2"}
+    service = None if state is None else {"metadata": {"generation": 5}, "status": {**seen, **state}}
+    trial = Trial.__new__(Trial)
+    trial.fit = Fit("test-1")
+    annotations = {"serving.kserve.io/deploymentMode": "Knative"}
+    trial.documents = [{"kind": "InferenceService", "metadata": {"name": "digits", "annotations": annotations}}]
+    is_ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    pods = [
+        {"metadata": {"name": one, "labels": {"serving.knative.dev/revision": one}}, "status": is_ready}
+        for one in revisions
+    ]
+    trial.cluster = SimpleNamespace(get=lambda *_: service, items=lambda *_: pods)  # type: ignore[assignment]
+    assert trial.rolled_out("digits") == out
+
+
 @pytest.mark.parametrize(("limit", "think_s"), [(0, 0.0), (50, 0.16)])
 def test_traffic_stays_below_the_limit_of_the_gateway(limit, think_s, monkeypatch):
     """Two callers that wait for half of 0.16 s at least send 25 requests a second at most."""
@@ -198,6 +229,27 @@ def test_an_ingress_is_called_where_its_controller_says(told):
     found = {"status": {"loadBalancer": {"ingress": [told]}}}
     trial.cluster = SimpleNamespace(get=lambda *_: found)  # type: ignore[assignment]
     assert trial.resolved(Entry(entries.INGRESS)).url == "http://10.96.0.8"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        pytest.param(("200", "413"), "20971520 bytes: 5; one more: 413", id="as the services"),
+        pytest.param(("413", "413"), "a body of 20971520 bytes: 413", id="a lower limit"),
+        pytest.param(("200", "200"), "a body of 20971521 bytes: 200", id="no limit"),
+    ],
+)
+def test_an_entrance_passes_the_bodies_that_the_services_accept(statuses: tuple[str, str], said: str) -> None:
+    body = base64.b64encode(b'{"predictions": [{"predicted_digit": 5, "confidence": 1.0}]}').decode()
+    trial = Trial.__new__(Trial)
+    trial.entry = lambda name: Entry(entries.INGRESS, "http://a")  # type: ignore[method-assign]
+    trial.samples = {"digits": SimpleNamespace(requests={"V1": {"path": "/", "body": "", "headers": {}}})}  # type: ignore[dict-item]
+    trial.caller = SimpleNamespace(send=lambda _: [{"status": one, "body": body} for one in statuses])  # type: ignore[assignment]
+    try:
+        found = entrance._large_bodies(trial, "digits")
+    except BrokenPromiseError as error:
+        found = str(error)
+    assert said in found
 
 
 @pytest.mark.parametrize(

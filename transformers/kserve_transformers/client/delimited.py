@@ -238,7 +238,9 @@ def _is_name(at: int, first: str, rest: Sequence[str], decimal: str) -> bool:
         return at == 0 and "" not in rest  # as pandas names an index
     if _is_missing(first) or _number(first, decimal) is not None:
         return False
-    return _is_index_name(first) or _is_numeric(rest, decimal)
+    # "Day 1" above "Day 2", or a time with its T, is a cell like the others
+    alike = re.search("[0-9]", first) is not None and _words(first) == _words(rest[0])
+    return (_is_index_name(first) and not alike) or _is_numeric(rest, decimal)
 
 
 def _decimal_mark(rows: Sequence[_Row], mark: str) -> str:
@@ -287,8 +289,12 @@ def _is_numeric(cells: Sequence[str], decimal: str) -> bool:
 
 
 def _is_index_name(name: str) -> bool:
-    words = re.findall("[a-z]+", name.lower())
+    words = _words(name)
     return bool(words) and words[0] in _INDEX_NAMES.split()
+
+
+def _words(text: str) -> list[str]:
+    return re.findall("[a-z]+", text.lower())
 
 
 def _is_missing(cell: str) -> bool:

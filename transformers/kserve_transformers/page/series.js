@@ -258,7 +258,9 @@ function table(lines, mark) {
 function isName(at, first, rest, decimal) {
   if (first === "") return at === 0 && !rest.includes(""); // as pandas names an index
   if (isMissing(first) || toNumber(first, decimal) !== null) return false;
-  return isIndexName(first) || isNumeric(rest, decimal);
+  // "Day 1" above "Day 2", or a time with its T, is a cell like the others
+  const alike = /[0-9]/.test(first) && words(first).join() === words(rest[0]).join();
+  return (isIndexName(first) && !alike) || isNumeric(rest, decimal);
 }
 
 // The mark that some cell proves: 1,5 a comma, 1,234.5 a point; 1,234 proves neither.
@@ -299,9 +301,10 @@ function isNumeric(cells, decimal) {
 }
 
 function isIndexName(name) {
-  const word = /[a-z]+/.exec(name.toLowerCase());
-  return word !== null && INDEX_NAMES.has(word[0]);
+  return INDEX_NAMES.has(words(name)[0]);
 }
+
+const words = (text) => text.toLowerCase().match(/[a-z]+/g) ?? [];
 
 const isMissing = (cell) => MISSING.has(cell.toLowerCase());
 const quoted = (text) => `'${text.trim().slice(0, 20)}'`;

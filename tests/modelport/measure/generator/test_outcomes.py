@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -48,6 +51,28 @@ def serving(behave: Callable[[socket.socket], None]) -> Iterator[tuple[str, list
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+def test_a_caller_without_a_free_port_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server refused nothing: ports of this machine's closed connections are not free for a minute."""
+    monkeypatch.setattr(caller_module, "PORT_WAIT_S", 0.0)
+    taken = [OSError(errno.EADDRNOTAVAIL, "no port")] * 2
+
+    async def send(url: str) -> Record:
+        loop = asyncio.get_running_loop()
+        connect = loop.create_connection
+
+        async def without_ports(*arguments: Any, **options: Any) -> Any:
+            if taken:
+                raise taken.pop()
+            return await connect(*arguments, **options)
+
+        monkeypatch.setattr(loop, "create_connection", without_ports)
+        return await Caller(url, keep_alive=False).send(REQUEST)
+
+    with serving(answer("200 OK")) as (url, received):
+        assert asyncio.run(send(url)).outcome == "200"
+    assert (len(received), taken) == (1, [])
 
 
 @pytest.mark.parametrize(
