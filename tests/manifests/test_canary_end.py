@@ -71,9 +71,7 @@ def knative(
         pytest.param(service("next"), knative("initial", stable="2"), False, id="there is none"),
     ],
 )
-def test_in_knative_mode_the_stable_release_is_ready_before_a_canary_ends(
-    declared: dict[str, Any], there: dict[str, Any], steps: bool
-) -> None:
+def test_in_knative_mode_the_stable_release_is_ready_before_a_canary_ends(declared, there, steps):
     """KServe gives all traffic to the newest ready revision where no share is declared: the canary's."""
     found = without_share([declared], {"digits": there})
     assert [one["spec"]["predictor"].get("canaryTrafficPercent") for one in found] == [0] * steps

@@ -227,7 +227,7 @@ def test_c_library_has_to_be_new_enough(monkeypatch, library, fits):
     assert (machine.unfitness() is None) == fits
 
 
-def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout: Path, tmp_path: Path) -> None:
+def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout, tmp_path):
     for name in ("with space", "with:colon", "with'quote", "with$dollar", "modèle"):
         copied = shutil.copytree(checkout / "modelport", tmp_path / name / "modelport").parent
         command = [sys.executable, "-m", "modelport.environment"]

@@ -189,9 +189,7 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name():
         pytest.param(None, [], False, id="nothing is there"),
     ],
 )
-def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(
-    state: dict[str, Any] | None, revisions: list[str], out: bool
-) -> None:
+def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(state, revisions, out):
     seen = {"observedGeneration": 5, "latestCreatedRevisionName": "2", "latestReadyRevisionName": "2"}
     service = None if state is None else {"metadata": {"generation": 5}, "status": {**seen, **state}}
     trial = Trial.__new__(Trial)
@@ -239,7 +237,7 @@ def test_an_ingress_is_called_where_its_controller_says(told):
         pytest.param(("200", "200"), "a body of 20971521 bytes: 200", id="no limit"),
     ],
 )
-def test_an_entrance_passes_the_bodies_that_the_services_accept(statuses: tuple[str, str], said: str) -> None:
+def test_an_entrance_passes_the_bodies_that_the_services_accept(statuses, said):
     body = base64.b64encode(b'{"predictions": [{"predicted_digit": 5, "confidence": 1.0}]}').decode()
     trial = Trial.__new__(Trial)
     trial.entry = lambda name: Entry(entries.INGRESS, "http://a")  # type: ignore[method-assign]
