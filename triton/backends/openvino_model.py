@@ -1,5 +1,6 @@
 """OpenVINO on the processor, for the backends whose artefacts it reads: TorchScript (converted) and SavedModel."""
 
+import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -70,10 +71,11 @@ class Network:
             self.outputs = list(zip(order("output", outputs, compiled.outputs), outputs, strict=True))
             self.request = compiled.create_infer_request()
             if batches and threads == 1 and self._row_s() > SLOW_ROW_S:
-                model = core.read_model(path)
-                model.reshape({place: [1, *spec.dims] for place, spec in self.inputs})
-                self.request = core.compile_model(model, "CPU", settings).create_infer_request()
-                self.row_by_row = True
+                with contextlib.suppress(RuntimeError):  # a network that takes no fixed size serves as it is
+                    model = core.read_model(path)
+                    model.reshape({place: [1, *spec.dims] for place, spec in self.inputs})
+                    self.request = core.compile_model(model, "CPU", settings).create_infer_request()
+                    self.row_by_row = True
         except RuntimeError as error:
             raise BackendError(f"OpenVINO cannot load {path.name}: {_last_line(error)}") from error
 
@@ -99,13 +101,16 @@ class Network:
         return {spec.name: self.request.get_output_tensor(place).data.copy() for place, spec in self.outputs}
 
     def _row_s(self) -> float:
-        """Seconds of processor time that a row of zeros needs at least; 0.0 for inputs of unknown size."""
+        """Seconds of processor time that a row of zeros needs at least; 0.0 where its size is unknown or it fails."""
         if any(-1 in spec.dims for _, spec in self.inputs):
             return 0.0
         row = {spec.name: np.zeros((1, *spec.dims), spec.dtype) for _, spec in self.inputs}
         times = [time.process_time()]
         for _ in range(4):
-            self._infer(row)
+            try:
+                self._infer(row)
+            except BackendError:  # not every network takes zeros
+                return 0.0
             times.append(time.process_time())
         return min(after - before for before, after in pairwise(times))
 
