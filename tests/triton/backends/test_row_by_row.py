@@ -1,7 +1,5 @@
 """A slow network with one thread is compiled for one row; all others take a batch together."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from lookup_model import TABLE, save_onnx
