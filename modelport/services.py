@@ -108,11 +108,12 @@ def _service(name: Any, entry: Any) -> ServiceSpec:
     unknown = sorted(map(str, set(entry) - set(_FIELDS)))
     if unknown:
         raise ValueError(f"service {name}: unknown field {unknown[0]!r}: there are {', '.join(_FIELDS)}")
-    models, words = entry.get("models"), [entry.get("task"), entry.get("presentation") or ""]
-    if not isinstance(models, list) or not models or not all(isinstance(one, str) for one in [*models, *words]):
+    models, task, presentation = entry.get("models"), entry.get("task"), entry.get("presentation") or ""
+    texts = models if isinstance(models, list) else []
+    if not texts or not all(isinstance(one, str) for one in (*texts, task, presentation)):
         raise ValueError(f"service {name}: write {_FORM}")
-    if len(set(models)) < len(models):
+    if len(set(texts)) < len(texts):
         raise ValueError(f"service {name}: a model stands twice in its chain")
-    spec = ServiceSpec(name, words[0], tuple(models), words[1] or None)
+    spec = ServiceSpec(name, str(task), tuple(texts), presentation or None)
     check_spec(spec)
     return ServiceSpec.parse(spec.argument())  # checks the models' names

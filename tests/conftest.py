@@ -1,8 +1,7 @@
 """What all tests share: the real stack, started once, and the sample images."""
 
-from __future__ import annotations
-
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from modelport.stack.server import free_ports as find_free_ports
 from modelport.stack.stack import Stack, StackSettings, export_missing
 
 pytest_plugins = ["buckets", "lookup_model"]
+for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))]:
+    del os.environ[name]  # what `make test` tells a make below it
 # the same examples each time: others are searched with --hypothesis-profile=default
 hypothesis.settings.register_profile(
     "patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -68,9 +69,7 @@ def exported() -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    exported: None, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningStack]:
+def stack(exported, free_ports, tmp_path_factory) -> Iterator[RunningStack]:
     """Triton and the transformer server with all services, on free ports, once for all tests."""
     settings = StackSettings(choose(), *free_ports(5), logs=tmp_path_factory.mktemp("logs"))
     running = Stack(settings)
@@ -86,7 +85,7 @@ def stack(
 
 
 @pytest.fixture(autouse=True)
-def all_is_well(request: pytest.FixtureRequest) -> None:
+def all_is_well(request) -> None:
     """Begin when all of the stack's models are well: a machine that stood still lets golden samples come late."""
     if "stack" in request.fixturenames:
         (transformer,) = request.getfixturevalue("stack").stack.transformers

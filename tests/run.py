@@ -2,11 +2,10 @@
 
 Each framework's tests run in its own environment and process. ARGS are pytest's; a path in a framework's folder runs
 that session alone. Tests that are marked slow run with --slow, and where a path, -k or -m selects tests. Where nothing
-selects tests, three lanes run side by side: the tests that share a stack, the frameworks' tests, and all others. The
-last lines are the slowest tests, what was skipped and why, and the totals of all sessions.
+selects tests, three lanes run side by side: the tests that share a stack; the frameworks' tests and then the files of
+tests/integration that start stacks of their own; and all others. The last lines are the slowest tests, what was skipped
+and why, and the totals of all sessions.
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -29,6 +28,7 @@ from modelport.environment import BASE, FRAMEWORKS, ROOT, SetupError, ensure, sa
 
 NEEDS = ("test", "manifests", "client", "releases", "bench", *FRAMEWORKS)
 TESTS = ROOT / "tests"
+INTEGRATION = TESTS / "integration"
 FOLDERS = {framework: TESTS / "export" / framework for framework in FRAMEWORKS}
 PYTHONS = {None: BASE.python, **{framework: FRAMEWORKS[framework].python for framework in FRAMEWORKS}}
 WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
@@ -88,11 +88,16 @@ def lanes(arguments: Sequence[str]) -> list[list[Session]]:
     if selects(arguments):
         return [[Session(framework or "the base", framework, chosen[framework]) for framework in chosen]]
     slow, base = "--slow" in arguments, chosen[None]
-    marks = "slow" if slow else "not slow"
+    speed = "slow" if slow else "not slow"
+    shared, alone = ["-m", f"{speed} and stack"], ["-m", f"{speed} and not stack"]
+    own = [str(INTEGRATION) if argument == str(TESTS) else argument for argument in base]
     return [
-        [Session("what needs no stack", None, [*base, "-m", f"{marks} and not stack", *([] if slow else SPREAD)])],
-        [Session("what needs a stack", None, [*base, "-m", f"{marks} and stack"])],
-        [Session(framework, framework, chosen[framework]) for framework in FRAMEWORKS],
+        [Session("what needs no stack", None, [*base, *alone, f"--ignore={INTEGRATION}", *([] if slow else SPREAD)])],
+        [Session("what shares a stack", None, [*base, *shared])],
+        [
+            *(Session(framework, framework, chosen[framework]) for framework in FRAMEWORKS),
+            Session("what starts stacks of its own", None, [*own, *alone]),
+        ],
     ]
 
 

@@ -54,7 +54,7 @@ def imported(source: str, modules: Iterable[str]) -> frozenset[str]:
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
+def graph():
     files = {}
     for package, folder in PACKAGES.items():
         for path in (ROOT / folder / package).rglob("*.py"):
@@ -80,7 +80,7 @@ def in_cycles(graph: Graph) -> set[str]:
         left = kept
 
 
-def test_packages_import_what_they_may(graph: Graph) -> None:
+def test_packages_import_what_they_may(graph):
     for name, others in graph.items():
         package = name.split(".")[0]
         for other in others:
@@ -89,7 +89,7 @@ def test_packages_import_what_they_may(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("package", LAYERS)
-def test_layers_import_downwards(package: str, graph: Graph) -> None:
+def test_layers_import_downwards(package, graph):
     own = {name: others for name, others in graph.items() if name.startswith(f"{package}.")}
     assert {layer(name) for name in own} == set(range(len(LAYERS[package]) + 1))
     for name, others in own.items():
@@ -97,7 +97,7 @@ def test_layers_import_downwards(package: str, graph: Graph) -> None:
         assert not upwards, f"{name} imports {upwards}"
 
 
-def test_no_module_imports_itself_by_way_of_others(graph: Graph) -> None:
+def test_no_module_imports_itself_by_way_of_others(graph):
     assert "exporters.repository" in graph["exporters.mnist"]
     assert in_cycles(graph) == set()
 
@@ -110,7 +110,7 @@ def test_no_module_imports_itself_by_way_of_others(graph: Graph) -> None:
         pytest.param({"a": "b", "b": "c", "c": "a"}, "abc", id="a ring"),
     ],
 )
-def test_cycles_are_found(edges: dict[str, str], expected: str) -> None:
+def test_cycles_are_found(edges, expected):
     assert in_cycles({name: frozenset(names) for name, names in edges.items()}) == set(expected)
 
 
@@ -123,9 +123,9 @@ def test_cycles_are_found(edges: dict[str, str], expected: str) -> None:
         pytest.param("def f():\n    from a.b import thing", id="inside a function"),
     ],
 )
-def test_every_form_of_import_counts(source: str) -> None:
+def test_every_form_of_import_counts(source):
     assert imported(source, ["a", "a.b"]) == {"a.b"}
 
 
-def test_imports_for_type_checkers_do_not_count() -> None:
+def test_imports_for_type_checkers_do_not_count():
     assert imported("if TYPE_CHECKING:\n    import a\nelse:\n    import b", ["a", "b"]) == {"b"}

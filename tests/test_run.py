@@ -1,7 +1,5 @@
 """What `make test` runs, and its last lines."""
 
-from __future__ import annotations
-
 import importlib.util
 import subprocess
 import sys
@@ -34,11 +32,7 @@ EVERY = {framework: [str(folder)] for framework, folder in run.FOLDERS.items()}
             [f"{TORCH}/test_conversion.py::test_x"], {"torch": [f"{TORCH}/test_conversion.py::test_x"]}, id="one"
         ),
         pytest.param(["tests/fuzz", "-q"], {None: ["-q", "tests/fuzz"]}, id="no framework's"),
-        pytest.param(
-            ["tests/export"],
-            {None: ["tests/export"], **EVERY},
-            id="a folder around the frameworks'",
-        ),
+        pytest.param(["tests/export"], {None: ["tests/export"], **EVERY}, id="a folder around the frameworks'"),
         pytest.param(
             [f"{TENSORFLOW}/training", "tests/fuzz"],
             {"tensorflow": [f"{TENSORFLOW}/training"], None: ["tests/fuzz"]},
@@ -46,26 +40,32 @@ EVERY = {framework: [str(folder)] for framework, folder in run.FOLDERS.items()}
         ),
     ],
 )
-def test_each_path_goes_to_its_session(arguments: list[str], expected: dict[str | None, list[str]]) -> None:
+def test_each_path_goes_to_its_session(arguments, expected):
     assert run.sessions(arguments) == expected
 
 
 @pytest.mark.parametrize(("arguments", "speed"), [([], "not slow"), (["--slow"], "slow"), (["-x"], "not slow")])
-def test_without_a_selection_each_test_is_in_one_of_three_lanes(arguments: list[str], speed: str) -> None:
-    alone, stack, frameworks = run.lanes(arguments)
-    assert [session.framework for session in (*alone, *stack, *frameworks)] == [None, None, *EVERY]
-    chosen = [session.arguments[session.arguments.index("-m", 2) + 1] for session in (*alone, *stack)]
-    assert chosen == [f"{speed} and not stack", f"{speed} and stack"]
+def test_without_a_selection_each_test_is_in_one_of_three_lanes(arguments, speed):
+    (alone,), (shared,), (*frameworks, own) = run.lanes(arguments)
+    assert [session.framework for session in (alone, shared, *frameworks, own)] == [*[None] * 2, *run.FRAMEWORKS, None]
+    for session, marks, folder in (
+        (alone, "not stack", run.TESTS),
+        (shared, "stack", run.TESTS),
+        (own, "not stack", run.INTEGRATION),
+    ):
+        assert session.arguments[session.arguments.index("-m", 2) + 1] == f"{speed} and {marks}"
+        assert [argument for argument in session.arguments if argument.startswith("/")] == [str(folder)]
+    assert f"--ignore={run.INTEGRATION}" in alone.arguments
     assert {" ".join(session.arguments[:2]) for session in frameworks} == {f"-m {speed}"}
 
 
-def test_what_is_selected_runs_one_after_another() -> None:
+def test_what_is_selected_runs_one_after_another():
     (lane,) = run.lanes(["-k", "letterbox"])
     assert [session.framework for session in lane] == [None, *EVERY]
     assert all(session.arguments[:2] == ["-k", "letterbox"] for session in lane)
 
 
-def test_slow_tests_are_left_out_unless_they_are_selected() -> None:
+def test_slow_tests_are_left_out_unless_they_are_selected():
     assert run.with_marks([]) == ["-m", "not slow"]
     assert run.with_marks(["-x"]) == ["-m", "not slow", "-x"]
     assert run.with_marks(["--slow", "-x"]) == ["-m", "slow", "-x"]
@@ -76,7 +76,7 @@ def test_slow_tests_are_left_out_unless_they_are_selected() -> None:
 @pytest.mark.parametrize(
     ("codes", "expected"), [([0, 5, 0], 0), ([0, 1, 5], 1), ([5, 5], 5), ([0, 2], 2), ([1, 11], 11)]
 )
-def test_the_worst_exit_code_counts(codes: list[int], expected: int) -> None:
+def test_the_worst_exit_code_counts(codes, expected):
     assert run.worst(codes) == expected
 
 
@@ -105,7 +105,7 @@ def test_images(): pass
 """
 
 
-def test_results_are_counted_and_skips_say_what_brings_them(tmp_path: Path) -> None:
+def test_results_are_counted_and_skips_say_what_brings_them(tmp_path):
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "test_damaged.py").write_text("import nothing_of_that_name")
     command = [sys.executable, "-P", "-m", "pytest", "--junit-xml=results.xml", "--continue-on-collection-errors", "."]

@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +29,8 @@ from modelport.samples import REPOSITORY, sample_file
 from modelport.services import DeclarationError, choose
 from modelport.stack import guard
 from modelport.stack.chains import check_chains
+from modelport.stack.errors import PortTakenError
+from modelport.stack.running import claimed
 from modelport.stack.server import LOOPBACK
 from modelport.stack.stack import Stack, StackSettings, check_ports, export_missing
 from modelport.stack.supervisor import Supervisor
@@ -54,9 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _end)
     began = time.monotonic()
     stack = None
+    held = contextlib.ExitStack()
     try:
         settings, kind = _settings(options)
         check_ports(settings)
+        settings = _claim(settings, held)
         check_chains(settings.services, settings.repository)
         export_missing(settings)
         stack = kind(settings)
@@ -84,7 +90,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if stack:
             stack.stop()
         return 1
+    finally:
+        held.close()
     return 0
+
+
+def _claim(settings: StackSettings, held: contextlib.ExitStack) -> StackSettings:
+    """Take the port and the folder of logs from other stacks of this checkout, or another folder where that is taken.
+
+    Raises:
+        PortTakenError: another stack, which may not listen there yet, has the port.
+    """
+    port = settings.http_port
+    if not held.enter_context(claimed(str(port))):
+        raise PortTakenError(
+            f"another stack of this checkout is starting on port {port}: end it, or move with "
+            f"make serve PORT={port + 1000}"
+        )
+    return settings if held.enter_context(claimed("logs")) else replace(settings, logs=settings.logs / str(port))
 
 
 def _settings(options: argparse.Namespace) -> tuple[StackSettings, Callable[[Any], Supervisor]]:
@@ -155,11 +178,23 @@ def _passed_on(flag: str, parse: Callable[[str], Any]) -> Callable[[str], str]:
                 value.read()
             except ValueError as error:
                 raise argparse.ArgumentTypeError(str(error)) from None
-        elif isinstance(value, ApiKeys | Path):
-            paths = [value.path if isinstance(value, ApiKeys) else value]
+        elif isinstance(value, ApiKeys):
+            paths = [value.path]
+        elif isinstance(value, Path):
+            _check_writable(value)
+            paths = [value]
         return f"--{flag}={','.join(str(path.resolve()) for path in paths) or text}"
 
     return check
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write into {folder} ({error.strerror}): name another one") from None
 
 
 def _end(number: int, _: FrameType | None) -> None:

@@ -1,6 +1,8 @@
 """What a running stack publishes to other processes of the same checkout about itself: build/run/PORT/stack.json."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import time
@@ -53,6 +55,26 @@ class Running:
         """The models whose artefacts have been exported since the stack started."""
         now = exported(Path(self.repository))
         return [model for model, written in self.exported.items() if now.get(model, written) > written]
+
+
+@contextlib.contextmanager
+def claimed(name: str) -> Iterator[bool]:
+    """Take what one stack of this checkout can have at a time, such as a port, from before it listens there.
+
+    Args:
+        name: of what is taken.
+
+    Yields:
+        Whether it was free. It is held until the block, or this process, ends.
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def run_folder(port: int) -> Path:

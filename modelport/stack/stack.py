@@ -156,9 +156,13 @@ def check_ports(settings: StackSettings) -> None:
     """Look whether every port is free, before anything is started.
 
     Raises:
-        PortTakenError: one is not; the message names the variable that moves it.
+        PortTakenError: one is not, or comes twice; the message names the variable that moves it.
     """
+    used: dict[int, str] = {}
     for variable, purpose, port in settings.ports:
+        if port in used:
+            raise PortTakenError(f"port {port} would be {used[port]} and {purpose}: move PORT and TRITON_PORT apart")
+        used[port] = purpose
         if why := port_problem(port, settings.host):
             raise PortTakenError(
                 f"port {port} ({purpose}) cannot be used ({why}): "

@@ -1,7 +1,5 @@
 """A real Chromium in front of the real stack; what no visit may do is watched for all tests."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -42,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def serving(free_ports: Callable[[int], list[int]]) -> Callable[..., contextlib.AbstractContextManager[str]]:
+def serving(free_ports) -> Callable[..., contextlib.AbstractContextManager[str]]:
     """Starts a transformer of its own with options; gives its URL once a path answers 200."""
 
     @contextlib.contextmanager
@@ -113,7 +111,7 @@ class Visit:
 
 
 @pytest.fixture
-def visits(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visit]]:
+def visits(browser, request) -> Iterator[Callable[..., Visit]]:
     """Opens windows on a server; at the end none may have seen an error, or asked anybody else for anything."""
     opened: list[Visit] = []
 
@@ -129,6 +127,6 @@ def visits(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callabl
 
 
 @pytest.fixture
-def visit(visits: Callable[..., Visit], stack: Any) -> Visit:
+def visit(visits, stack) -> Visit:
     """A window on the stack, as wide as a laptop's."""
     return visits(stack.http)

@@ -1,7 +1,5 @@
 """A drawing's answer belongs to that drawing: held by the order of requests and answers, the page's clock stopped."""
 
-from __future__ import annotations
-
 import contextlib
 from typing import Any
 
@@ -65,7 +63,7 @@ class Pad:
 
 
 @pytest.fixture
-def pad(visit) -> Pad:
+def pad(visit):
     visit.provoked.append("ERR_FAILED")
     return Pad(visit)
 

@@ -1,7 +1,5 @@
 """What the page says where limits are met: those of a server of its own, small ones, over the stack's Triton."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import socket
@@ -18,7 +16,7 @@ BODY_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
-def small(stack, serving, tmp_path_factory) -> Iterator[str]:
+def small(stack, serving, tmp_path_factory):
     """A server that hosts digits alone and takes bodies of up to 100 kB."""
     options = ["--service=digits=digits:mnist", f"--predictor_host={stack.triton_http}"]
     options += [f"--max_body_bytes={BODY_BYTES}", f"--model_repository={ROOT / 'model_repository'}"]

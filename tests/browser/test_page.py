@@ -1,7 +1,5 @@
 """Each tab of the page, used as a person would."""
 
-from __future__ import annotations
-
 import base64
 import re
 from pathlib import Path

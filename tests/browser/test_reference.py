@@ -1,12 +1,10 @@
 """The API reference: Swagger UI on our document, under the page's own content security policy."""
 
-from __future__ import annotations
-
 import httpx
 from playwright.sync_api import expect
 
 
-def test_every_operation_is_shown_and_can_be_tried(visit, stack) -> None:
+def test_every_operation_is_shown_and_can_be_tried(visit, stack):
     page = visit.page
     page.goto(f"{stack.http}/docs")
     document = httpx.get(f"{stack.http}/openapi.json", timeout=60).json()

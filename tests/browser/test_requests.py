@@ -1,7 +1,5 @@
 """The requests that the page shows are right: each runs as it stands, and gives what the page gave."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
@@ -20,7 +18,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1"}
 
 
 @pytest.fixture(params=SERVICES)
-def asked(request, visit, tmp_path) -> tuple[str, dict[str, str], list[Any]]:
+def asked(request, visit, tmp_path):
     """The service, its request in each form as it is copied, and what it answered; the image lies in tmp_path."""
     service, page = request.param, visit.page
     visit.context.grant_permissions(["clipboard-read", "clipboard-write"])

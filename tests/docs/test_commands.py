@@ -1,13 +1,10 @@
 """The commands in the documents that can run here do, and answer what is printed below them."""
 
-from __future__ import annotations
-
 import math
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -122,7 +119,7 @@ def is_as_tracked(stack: Any, command: str) -> bool:
 
 
 @pytest.mark.parametrize(("command", "output"), DIALOGUES)
-def test_what_is_printed_comes_back(command: str, output: str, stack, tmp_path: Path) -> None:
+def test_what_is_printed_comes_back(command, output, stack, tmp_path):
     if command.startswith("modelport client"):
         given = [str(tmp_path / word.removeprefix("build/")) if "build/" in word else word for word in words(command)]
         came = run(modelport("client", *given[2:], f"--url={stack.http}"))
@@ -137,20 +134,20 @@ def test_what_is_printed_comes_back(command: str, output: str, stack, tmp_path: 
 
 
 @pytest.mark.parametrize(("script", "output"), SCRIPTS)
-def test_scripts_print_what_is_printed(script: str, output: str, stack) -> None:
+def test_scripts_print_what_is_printed(script, output, stack):
     here = script.replace("127.0.0.1:8080", stack.http.removeprefix("http://"))
     came = run([sys.executable, "-c", here.replace("127.0.0.1:8000", stack.triton_http)])
     assert is_close(numbers(came), numbers(output))
     assert NUMBER.sub("", came) == NUMBER.sub("", output)
 
 
-def test_every_command_is_run_or_has_its_reason() -> None:
+def test_every_command_is_run_or_has_its_reason():
     for document, command in BASH:
         known = NO_STACK.search(command) or command.startswith(tuple(NOT_RUN)) or _release_arguments(command)
         assert known or command.startswith(("make render", "make lint-manifests")), f"{name(document)}: {command}"
 
 
-def test_renders_and_lints_its_overlays() -> None:
+def test_renders_and_lints_its_overlays():
     seen = {command for _, command in BASH if command.startswith(("make render", "make lint-manifests"))}
     assert seen
     for command in seen:
@@ -167,7 +164,7 @@ def _release_arguments(command: str) -> list[str] | None:
     return given if given[0] in ("release", "publish", "verify", "canary", "promote", "rollback", "releases") else None
 
 
-def test_releases_go_the_documented_way(tmp_path: Path) -> None:
+def test_releases_go_the_documented_way(tmp_path):
     """Built, published, verified, tried, promoted and taken back, in folders of the test's own."""
     manifests, releases, storage = (tmp_path / folder for folder in ("manifests", "releases", "storage"))
     shutil.copytree(ROOT / "manifests", manifests)
@@ -188,7 +185,7 @@ def test_releases_go_the_documented_way(tmp_path: Path) -> None:
     assert "digits-stable: initial" in (manifests / "releases" / "releases.yaml").read_text()
 
 
-def test_the_example_of_a_task_is_one() -> None:
+def test_the_example_of_a_task_is_one():
     """It is run as it is printed, on a model of made-up numbers."""
     tasks = pytest.importorskip("kserve_transformers.tasks.task")
     (script,) = [block.text for block in blocks(ROOT / "docs" / "add-a-task.md") if block.language == "python"]

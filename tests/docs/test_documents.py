@@ -1,12 +1,10 @@
 """The documents: links lead somewhere, and the files, commands and options that they name exist."""
 
-from __future__ import annotations
-
 import functools
+import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from documents import DOCUMENTS, ROOT, anchors, blocks, commands, links, name, prose, words
@@ -22,23 +20,38 @@ CODE = (ROOT, ROOT / "transformers", ROOT / "transformers" / "kserve_transformer
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 
 
+# All in one process: most of the time of `--help` goes into imports that commands share.
+PRINT_USAGES = """
+import contextlib, io, json, runpy, sys
+sys.path.append("tests/support")
+import grpc_pools  # before the two libraries that one process may not import as they come
+from modelport.cli import COMMANDS
+usages = {}
+for name, command in COMMANDS.items():
+    sys.argv = [name, *command.arguments, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            runpy.run_module(command.module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            assert not end.code, name
+    usages[name] = printed.getvalue()
+print(json.dumps(usages))
+"""
+
+
 @functools.cache
-def usage(command: str) -> str:
-    """What a command of modelport prints for --help; an unknown command has none."""
-    module = COMMANDS[command]
-    run = subprocess.run(
-        [sys.executable, "-P", "-m", module.module, *module.arguments, "--help"],
-        capture_output=True, text=True, check=True, timeout=600,
-    )  # fmt: skip
-    return run.stdout
+def usages():
+    """What each command of modelport prints for --help."""
+    command = [sys.executable, "-P", "-W", "ignore", "-c", PRINT_USAGES]
+    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 @each_document
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_lead_somewhere(document):
     for link in links(document):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
@@ -47,7 +60,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_every_document_is_reached_from_the_readme() -> None:
+def test_every_document_is_reached_from_the_readme():
     linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
     deploy = ROOT / "docs" / "deploy.md"
     linked |= {(deploy.parent / link.partition("#")[0]).resolve() for link in links(deploy)}
@@ -55,7 +68,7 @@ def test_every_document_is_reached_from_the_readme() -> None:
 
 
 @each_document
-def test_files_that_are_named_exist(document: Path) -> None:
+def test_files_that_are_named_exist(document):
     """Folders, and files with the ending of a source; what is built, and capitals as placeholders, are left out."""
     for path in re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+\.(?:py|yaml|md|in|jpg))?)`", prose(document)):
         if not re.search(r"^build/|\b[A-Z]+\b(?!\.md)", path):
@@ -64,7 +77,7 @@ def test_files_that_are_named_exist(document: Path) -> None:
 
 
 @each_document
-def test_commands_and_their_options_exist(document: Path) -> None:
+def test_commands_and_their_options_exist(document):
     for command in commands(document):
         program, *rest = words(command)
         if program == "make":
@@ -80,7 +93,7 @@ def test_commands_and_their_options_exist(document: Path) -> None:
             check_options(rest[0], rest[1:], command)
 
 
-def test_options_of_the_transformer_server_exist() -> None:
+def test_options_of_the_transformer_server_exist():
     """They are written with underscores; nobody else's are."""
     run = [sys.executable, "-P", "-m", "kserve_transformers", "--help"]
     known = set(re.findall(r"--\w+", subprocess.run(run, capture_output=True, text=True, check=True).stdout))
@@ -89,7 +102,7 @@ def test_options_of_the_transformer_server_exist() -> None:
     assert named <= known
 
 
-def test_selections_of_tests_select_some() -> None:
+def test_selections_of_tests_select_some():
     """What `make test ARGS=...` names is a file of tests, or stands in the name of one or of a test."""
     named = [word for document in DOCUMENTS for one in commands(document) for word in words(one) if "make test" in one]
     selections = [word.removeprefix("ARGS=") for word in named if word.startswith("ARGS=")]
@@ -102,7 +115,7 @@ def test_selections_of_tests_select_some() -> None:
 
 def check_options(command: str, given: list[str], shown: str) -> None:
     for option in (word for word in given if word.startswith("--") and word != "--help"):
-        assert re.search(rf"{option}\b", usage(command)), f"{shown}: {option}"
+        assert re.search(rf"{option}\b", usages()[command]), f"{shown}: {option}"
 
 
 # The command of modelport that a make target calls.
@@ -113,7 +126,7 @@ TO_MODELPORT = {
 }
 
 
-def test_every_command_has_its_line() -> None:
+def test_every_command_has_its_line():
     text = (ROOT / "docs" / "commands.md").read_text()
     documented = set(re.findall(r"(?m)^\| .*$", text))
     listed = set(re.findall(r"(?m)^([a-z-]+):.*## ", MAKEFILE))
@@ -122,7 +135,7 @@ def test_every_command_has_its_line() -> None:
     assert not missing, "add a line to docs/commands.md"
 
 
-def test_messages_in_troubleshooting_are_printed() -> None:
+def test_messages_in_troubleshooting_are_printed():
     """Each quoted message stands in our code, up to what varies in it."""
     packages = ("modelport", "transformers/kserve_transformers", "export/exporters", "triton/backends")
     code = "".join(path.read_text() for package in packages for path in (ROOT / package).rglob("*.py"))
@@ -134,7 +147,7 @@ def test_messages_in_troubleshooting_are_printed() -> None:
 
 
 @each_document
-def test_blocks_of_bash_are_well_formed(document: Path) -> None:
+def test_blocks_of_bash_are_well_formed(document):
     for block in blocks(document):
         assert block.language, "every block says its language"
         if block.language == "bash":

@@ -1,12 +1,9 @@
 """What a new user may type wrong: every command ends with its exit code and an error that says what to do."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
@@ -53,7 +50,7 @@ SERVICES = "detector, classifier, cars, digits, anomaly"
         ("api-key none --file missing/keys.txt", 1, "'none' cannot be used"),
     ],
 )
-def test_mistake_is_one_line(free_ports: Callable[[int], list[int]], command: str, code: int, said: str) -> None:
+def test_mistake_is_one_line(free_ports, command, code, said):
     name, *arguments = shlex.split(command)
     known, (port, _, triton_port, *_) = COMMANDS[name], free_ports(5)
     run = subprocess.run(

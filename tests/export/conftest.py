@@ -39,7 +39,7 @@ class Maker:
 
 
 @pytest.fixture
-def maker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Maker]:
+def maker(tmp_path_factory, monkeypatch) -> Iterator[Maker]:
     authority = trustme.CA()
     root = tmp_path_factory.mktemp("certificate") / "root.pem"
     authority.cert_pem.write_to_path(root)
@@ -79,7 +79,7 @@ class Index:
 
 
 @pytest.fixture
-def index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Index:
+def index(tmp_path_factory, monkeypatch) -> Index:
     folder = tmp_path_factory.mktemp("index")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

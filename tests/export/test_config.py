@@ -1,7 +1,6 @@
 """Each config.pbtxt is what NVIDIA's Triton reads, and nothing in it is of this machine or of our backends."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ TRITONS_OWN = {"onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"}
 BACKENDS = REPOSITORY.parent / "triton" / "backends"
 
 
-def test_a_written_config_is_read_as_it_was_meant(tmp_path: Path) -> None:
+def test_a_written_config_is_read_as_it_was_meant(tmp_path):
     config = Config(
         name="my_model",
         platform="pytorch_libtorch",
@@ -62,7 +61,7 @@ def test_a_written_config_is_read_as_it_was_meant(tmp_path: Path) -> None:
         pytest.param(b"name: '\xff'", "is not a ModelConfig", id="not UTF-8"),
     ],
 )
-def test_a_config_that_cannot_be_read_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_a_config_that_cannot_be_read_is_named(content, message, tmp_path):
     path = tmp_path / "my_model" / "config.pbtxt"
     path.parent.mkdir()
     if content is not None:
@@ -72,20 +71,20 @@ def test_a_config_that_cannot_be_read_is_named(content: bytes | None, message: s
 
 
 @pytest.mark.parametrize("path", [*CONFIGS, *REPOSITORY.glob(f"*/{GPU_CONFIG}")], ids=lambda path: path.parts[-2])
-def test_inputs_of_images_say_so_to_nvidias_clients(path: Path) -> None:
+def test_inputs_of_images_say_so_to_nvidias_clients(path):
     for tensor in read_config(path).input:
         image = len(tensor.dims) == 3
         assert (tensor.format == tensor.FORMAT_NHWC) == image
         assert (tensor.data_type == model_config_pb2.TYPE_UINT8) == image
 
 
-def test_there_are_configs_to_check() -> None:
+def test_there_are_configs_to_check():
     assert any(path.parent.name == "yolov3_tiny" for path in CONFIGS)
     assert {path.parents[1].name for path in REPOSITORY.glob("*/configs/gpu.pbtxt")} == ON_GPU
 
 
 @pytest.mark.parametrize("model", sorted(ON_GPU))
-def test_a_gpu_config_differs_in_where_the_model_runs_only(model: str) -> None:
+def test_a_gpu_config_differs_in_where_the_model_runs_only(model):
     plain = read_config(REPOSITORY / model / "config.pbtxt")
     gpu = read_config(REPOSITORY / model / GPU_CONFIG)
     assert [(group.kind, group.count) for group in gpu.instance_group] == [(ModelInstanceGroup.KIND_GPU, 1)]
@@ -101,7 +100,7 @@ def test_a_gpu_config_differs_in_where_the_model_runs_only(model: str) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
 class TestTracked:
-    def test_triton_parses_it(self, path: Path) -> None:
+    def test_triton_parses_it(self, path):
         config = read_config(path)
         assert config.name == path.parent.name
         assert config.platform in TRITONS_OWN
@@ -110,7 +109,7 @@ class TestTracked:
         assert config.input
         assert config.output
 
-    def test_it_names_neither_our_backends_nor_a_path(self, path: Path) -> None:
+    def test_it_names_neither_our_backends_nor_a_path(self, path):
         config = read_config(path)
         assert not config.backend
         assert not config.runtime
@@ -122,13 +121,13 @@ class TestTracked:
             assert not re.search(r"(^|\s)[~.]{0,2}/|\\|\$", value), value
             assert str(BACKENDS) not in value
 
-    def test_it_says_where_the_weights_come_from(self, path: Path) -> None:
+    def test_it_says_where_the_weights_come_from(self, path):
         values = {name: value.string_value for name, value in read_config(path).parameters.items()}
         assert values["weights"] in ("trained", "untrained")
         assert ("warning" in values) == (values["weights"] == "untrained")
         assert {"weights_source", "weights_licence", "accuracy"} <= values.keys()
 
-    def test_its_labels_are_there_and_fit(self, path: Path) -> None:
+    def test_its_labels_are_there_and_fit(self, path):
         for output in read_config(path).output:
             if output.label_filename:
                 labels = (path.parent / output.label_filename).read_text(encoding="utf-8").splitlines()

@@ -11,12 +11,12 @@ from exporters.errors import RepositoryError
 from exporters.files import UNFINISHED, content_sha256, replace_file, staged, sweep, writing
 
 
-def test_a_file_is_identified_by_its_bytes(tmp_path: Path) -> None:
+def test_a_file_is_identified_by_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert content_sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_a_folder_is_identified_by_names_and_contents(tmp_path: Path) -> None:
+def test_a_folder_is_identified_by_names_and_contents(tmp_path):
     def folder(name: str, files: dict[str, str]) -> str:
         for path, text in files.items():
             (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def test_a_folder_is_identified_by_names_and_contents(tmp_path: Path) -> None:
     assert first not in [folder(f"other {index}", files) for index, files in enumerate(others)]
 
 
-def test_a_file_is_replaced_only_by_another_content(tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_by_another_content(tmp_path):
     path = tmp_path / "new" / "folder" / "file"
     assert replace_file(path, b"one")
     assert not replace_file(path, b"one")
@@ -38,7 +38,7 @@ def test_a_file_is_replaced_only_by_another_content(tmp_path: Path) -> None:
     assert [left.name for left in path.parent.iterdir()] == ["file"]
 
 
-def test_a_failure_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failure_half_way_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -53,7 +53,7 @@ def test_a_failure_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     assert [left.name for left in tmp_path.iterdir()] == ["file"]
 
 
-def test_only_what_was_left_long_ago_is_swept(tmp_path: Path) -> None:
+def test_only_what_was_left_long_ago_is_swept(tmp_path):
     (tmp_path / f"{UNFINISHED}old").write_text("")
     os.utime(tmp_path / f"{UNFINISHED}old", (0, 0))
     (tmp_path / f"{UNFINISHED}folder").mkdir()
@@ -65,7 +65,7 @@ def test_only_what_was_left_long_ago_is_swept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_full_disk_says_what_to_do() -> None:
+def test_a_full_disk_says_what_to_do():
     with (
         pytest.raises(RepositoryError, match="cannot write /dev/full: the disk is full: free some space"),
         writing(Path("/dev/full")),
@@ -80,11 +80,11 @@ def test_a_full_disk_says_what_to_do() -> None:
         pytest.param(errno.EROFS, "the file system is read-only: choose another folder", id="read-only"),
     ],
 )
-def test_a_refusal_says_what_to_do(number: int, cure: str, tmp_path: Path) -> None:
+def test_a_refusal_says_what_to_do(number, cure, tmp_path):
     with pytest.raises(RepositoryError, match=cure), writing(tmp_path):
         raise OSError(number, os.strerror(number))
 
 
-def test_another_error_is_not_blamed_on_the_folder(tmp_path: Path) -> None:
+def test_another_error_is_not_blamed_on_the_folder(tmp_path):
     with pytest.raises(FileNotFoundError), writing(tmp_path):
         Path("/does/not/exist").read_bytes()

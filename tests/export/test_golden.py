@@ -1,7 +1,6 @@
 """Golden samples are written once, in a form that survives other machines, and rewritten when the answer is another."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ def golden(score: float = 0.5) -> Golden:
     return Golden(inputs, {"scores": Expected(np.array([score, 0.25], np.float32), atol=0.005)})
 
 
-def test_images_and_answers_come_back_as_they_went(tmp_path: Path) -> None:
+def test_images_and_answers_come_back_as_they_went(tmp_path):
     assert write_golden(tmp_path, golden())
     folder = tmp_path / "golden"
     assert sorted(path.name for path in folder.iterdir()) == ["answer.json", "digits.png", "images.png", "windows.json"]
@@ -41,14 +40,14 @@ def test_images_and_answers_come_back_as_they_went(tmp_path: Path) -> None:
         pytest.param(0.5006, True, id="another answer"),
     ],
 )
-def test_an_answer_is_rewritten_when_it_is_another(score: float, rewritten: bool, tmp_path: Path) -> None:
+def test_an_answer_is_rewritten_when_it_is_another(score, rewritten, tmp_path):
     write_golden(tmp_path, golden())
     before = (tmp_path / "golden" / "answer.json").read_bytes()
     assert write_golden(tmp_path, golden(score)) is rewritten
     assert ((tmp_path / "golden" / "answer.json").read_bytes() != before) is rewritten
 
 
-def test_the_same_pixels_compressed_otherwise_are_left_alone(tmp_path: Path) -> None:
+def test_the_same_pixels_compressed_otherwise_are_left_alone(tmp_path):
     write_golden(tmp_path, golden())
     path = tmp_path / "golden" / "images.png"
     path.write_bytes(path.read_bytes() + b"\0")
@@ -56,7 +55,7 @@ def test_the_same_pixels_compressed_otherwise_are_left_alone(tmp_path: Path) -> 
     assert path.read_bytes().endswith(b"\0")
 
 
-def test_a_damaged_image_says_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_image_says_what_to_do(tmp_path):
     (tmp_path / "images.png").write_bytes(b"no image")
     with pytest.raises(RepositoryError, match=r"images.png is missing or damaged: restore it \(git checkout\)"):
         read_image(tmp_path / "images.png")

@@ -14,14 +14,14 @@ from exporters.repository import Exported
 from exporters.weights import Weights, provenance
 
 
-def test_the_catalog_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_catalog_is_listed(capsys):
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["model", "weights", "licence", "accuracy"]
     assert [line.split()[0] for line in lines[1:]] == list(MODELS)
 
 
-def test_a_model_that_the_catalog_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_the_catalog_lacks(tmp_path, capsys):
     assert main(["yolov9", "--repository", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: there is no model yolov9: choose one of yolov3_tiny")
     assert list(tmp_path.iterdir()) == []
@@ -35,16 +35,14 @@ def test_a_model_that_the_catalog_lacks(tmp_path: Path, capsys: pytest.CaptureFi
         pytest.param(["mnist", "--cfg=c", "--weights=w", "--names=n", "--name=x"], id="own files and a model"),
     ],
 )
-def test_own_files_are_named_all_together(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_files_are_named_all_together(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert "takes --cfg, --weights, --names and --name together" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", [pytest.param(model, id=model.name) for model in (MNIST, CARS, YOLOV3_TINY)])
-def test_without_weights_a_model_is_trained_built_untrained_or_refused(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_weights_a_model_is_trained_built_untrained_or_refused(model, tmp_path, monkeypatch, capsys):
     given: list[Weights | None] = []
     exporter, training = types.ModuleType("exporter"), types.ModuleType("training")
     trained = tmp_path / "mnist.weights.h5"
@@ -72,7 +70,7 @@ def test_without_weights_a_model_is_trained_built_untrained_or_refused(
         assert (code, given) == (0, [None])
 
 
-def test_a_repository_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repository_that_cannot_be_written(capsys):
     """Even root may not make a folder in /proc."""
     assert main(["yolov3_tiny", "--repository", "/proc/repository"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
@@ -80,9 +78,7 @@ def test_a_repository_that_cannot_be_written(capsys: pytest.CaptureFixture[str])
     assert "/proc/repository" in last
 
 
-def test_a_folder_of_weights_that_is_not_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_weights_that_is_not_there(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path / "missing"))
     assert main(["yolov3_tiny", "--repository", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"error: WEIGHTS_DIR={tmp_path}/missing is not a folder: correct or unset it\n"

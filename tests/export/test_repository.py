@@ -50,7 +50,7 @@ def everything(model_dir: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path.relative_to(model_dir)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
-def test_the_first_version_brings_all_files(tmp_path: Path) -> None:
+def test_the_first_version_brings_all_files(tmp_path):
     model_dir = tmp_path / "repository" / "my_model"
     exported = published(model_dir)
     assert (exported.version, exported.changed, exported.artefact_bytes) == (1, True, 7)
@@ -66,14 +66,14 @@ def test_the_first_version_brings_all_files(tmp_path: Path) -> None:
     assert (model_dir / "1").stat().st_mode & 0o777 == 0o755
 
 
-def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
+def test_the_same_again_changes_nothing(tmp_path):
     published(tmp_path)
     before = everything(tmp_path)
     assert not published(tmp_path).changed
     assert everything(tmp_path) == before
 
 
-def test_another_content_goes_to_the_next_number(tmp_path: Path) -> None:
+def test_another_content_goes_to_the_next_number(tmp_path):
     published(tmp_path)
     assert published(tmp_path, "others").version == 2
     assert published(tmp_path, "weights").version == 3  # back again is a change too
@@ -81,7 +81,7 @@ def test_another_content_goes_to_the_next_number(tmp_path: Path) -> None:
     assert (tmp_path / "1" / "model.pt").read_text() == "weights"
 
 
-def test_ten_comes_after_nine(tmp_path: Path) -> None:
+def test_ten_comes_after_nine(tmp_path):
     for name in ("2", "9", "0", "010", "notes", ".git"):
         (tmp_path / name).mkdir()
     assert versions(tmp_path) == [2, 9]
@@ -89,12 +89,12 @@ def test_ten_comes_after_nine(tmp_path: Path) -> None:
     assert published(tmp_path, "others").version == 11
 
 
-def test_formats_whose_bytes_differ_bring_their_own_identity(tmp_path: Path) -> None:
+def test_formats_whose_bytes_differ_bring_their_own_identity(tmp_path):
     published(tmp_path, "model, built at noon")
     assert not published(tmp_path, "model, built at one", identity=lambda path: path.read_text()[:5]).changed
 
 
-def test_the_config_tells_of_the_weights_that_are_there(tmp_path: Path) -> None:
+def test_the_config_tells_of_the_weights_that_are_there(tmp_path):
     published(tmp_path)
     stated = parameters(tmp_path)
     assert (stated["weights"], stated["weights_sha256"]) == ("trained", "ab" * 32)
@@ -106,7 +106,7 @@ def test_the_config_tells_of_the_weights_that_are_there(tmp_path: Path) -> None:
     assert "weights_sha256" not in stated
 
 
-def test_an_artefact_that_answers_otherwise_is_not_published(tmp_path: Path) -> None:
+def test_an_artefact_that_answers_otherwise_is_not_published(tmp_path):
     published(tmp_path)
     before = everything(tmp_path)
 
@@ -120,7 +120,7 @@ def test_an_artefact_that_answers_otherwise_is_not_published(tmp_path: Path) -> 
     assert not list(tmp_path.glob(f"{UNFINISHED}*"))
 
 
-def test_an_artefact_with_links_is_not_published(tmp_path: Path) -> None:
+def test_an_artefact_with_links_is_not_published(tmp_path):
     with pytest.raises(ArtefactRefusedError, match=r"model\.pt is a link"):
         published(tmp_path, build=lambda path: path.symlink_to("/etc/hosts"))
     assert everything(tmp_path) == {}
@@ -151,7 +151,7 @@ def started(model_dir: Path, content: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_killed_export_leaves_no_half_model(tmp_path: Path) -> None:
+def test_a_killed_export_leaves_no_half_model(tmp_path):
     model_dir = tmp_path / "my_model"
     published(model_dir)
     before = everything(model_dir)
@@ -168,7 +168,7 @@ def test_a_killed_export_leaves_no_half_model(tmp_path: Path) -> None:
     assert not list(model_dir.glob(f"{UNFINISHED}*"))
 
 
-def test_two_exports_at_once_take_turns(tmp_path: Path) -> None:
+def test_two_exports_at_once_take_turns(tmp_path):
     model_dir = tmp_path / "my_model"
     (tmp_path / "wait").touch()
     first = started(model_dir, "weights")

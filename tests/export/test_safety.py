@@ -1,7 +1,5 @@
 """An artefact that reads other files is never published."""
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -60,13 +58,13 @@ def sparse() -> ModelProto:
         pytest.param(sparse(), id="a sparse weight"),
     ],
 )
-def test_onnx_with_data_in_other_files_is_refused(model: ModelProto, tmp_path: Path) -> None:
+def test_onnx_with_data_in_other_files_is_refused(model, tmp_path):
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ArtefactRefusedError, match=r"model\.onnx keeps '.' in another file"):
         refuse_dangerous(tmp_path)
 
 
-def test_operators_of_others_are_refused(tmp_path: Path) -> None:
+def test_operators_of_others_are_refused(tmp_path):
     node = helper.make_node("Run", [], ["z"], domain="com.example")
     (tmp_path / "model.onnx").write_bytes(helper.make_model(graph(stored("w"), node)).SerializeToString())
     with pytest.raises(ArtefactRefusedError, match=r"model.onnx needs operators of 'com.example'"):
@@ -74,7 +72,7 @@ def test_operators_of_others_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [pytest.param("model.pt", id="inside"), pytest.param("/etc/hosts", id="outside")])
-def test_links_are_refused(target: str, tmp_path: Path) -> None:
+def test_links_are_refused(target, tmp_path):
     folder = tmp_path / "model.savedmodel" / "variables"
     folder.mkdir(parents=True)
     (folder / "link").symlink_to(target)
@@ -82,7 +80,7 @@ def test_links_are_refused(target: str, tmp_path: Path) -> None:
         refuse_dangerous(tmp_path)
 
 
-def test_a_whole_model_passes(tmp_path: Path) -> None:
+def test_a_whole_model_passes(tmp_path):
     model = helper.make_model(graph(stored("w"), constant(stored("c")), branch(graph(stored("v")))))
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     refuse_dangerous(tmp_path)

@@ -1,7 +1,6 @@
 """A record belongs to the weights beside it, or it counts for nothing."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,13 @@ from exporters.training_record import TrainingRecord
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
+def weights(tmp_path):
     path = tmp_path / "m.weights.h5"
     path.write_bytes(b"numbers")
     return path
 
 
-def test_it_comes_back_as_it_was_written(weights: Path) -> None:
+def test_it_comes_back_as_it_was_written(weights):
     record = TrainingRecord(
         "m", content_sha256(weights), 7, 3, "99 %", {"a": "0f"}, {"right": 99}, ("x", "y"), {"t": "1"}
     )
@@ -28,18 +27,18 @@ def test_it_comes_back_as_it_was_written(weights: Path) -> None:
     assert training_record.read("m", weights) == record
 
 
-def test_a_record_of_other_weights_is_not_believed(weights: Path) -> None:
+def test_a_record_of_other_weights_is_not_believed(weights):
     training_record.write(TrainingRecord("m", content_sha256(weights), accuracy="99 %"), weights)
     weights.write_bytes(b"other numbers")
 
     assert training_record.read("m", weights) is None
 
 
-def test_no_record_is_none(weights: Path) -> None:
+def test_no_record_is_none(weights):
     assert training_record.read("m", weights) is None
 
 
-def test_labels_may_be_written_by_hand(weights: Path) -> None:
+def test_labels_may_be_written_by_hand(weights):
     weights.with_name("m_record.json").write_text('{"labels": ["b", "a"]}')
 
     assert training_record.read("m", weights) == TrainingRecord(labels=("b", "a"))
@@ -53,7 +52,7 @@ def test_labels_may_be_written_by_hand(weights: Path) -> None:
         pytest.param(json.dumps({"label": ["b", "a"]}), id="an unknown key"),
     ],
 )
-def test_anything_else_is_an_error_that_names_the_file(weights: Path, text: str) -> None:
+def test_anything_else_is_an_error_that_names_the_file(weights, text):
     weights.with_name("m_record.json").write_text(text)
 
     with pytest.raises(WeightsInvalidError, match=r"m_record\.json"):

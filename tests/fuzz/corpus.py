@@ -3,8 +3,6 @@
 Everything is made here, from fixed seeds; nothing is kept in files.
 """
 
-from __future__ import annotations
-
 import io
 import random
 import struct

@@ -5,8 +5,6 @@ By hand, for an hour:
 What it finds is written to build/fuzz/; give the file's name as the last argument to run it alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Bodies that come late, are not wanted, or do not end: the caller reads its answer, and the connection has an end."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import select

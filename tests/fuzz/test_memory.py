@@ -1,7 +1,5 @@
 """Memory: the largest allowed image, in the costliest form of each format, stays within a bound per pixel."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -4,8 +4,6 @@ A quarter of a minute in the suite; by hand for as long as one likes:
 OPENAPI_SECONDS=3600 pytest tests/fuzz/test_openapi.py
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import os

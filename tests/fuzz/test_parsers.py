@@ -1,7 +1,5 @@
 """Whatever bytes come in, the wire formats give a request or one of our errors; and what they write, they read."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
@@ -125,10 +123,7 @@ def holds_instances(kind, request: ServiceRequest):
 @example(InstanceKind.IMAGE, b"{}   ", b"", "000000000002" + "0" * 5000)
 @example(InstanceKind.IMAGE, b"{}   ", b"", "²")
 @example(
-    InstanceKind.WINDOW,
-    b'{"inputs":[{"name":"window","datatype":"FP32","shape":[2147483647,0],"data":[]}]}',
-    b"",
-    None,
+    InstanceKind.WINDOW, b'{"inputs":[{"name":"window","datatype":"FP32","shape":[2147483647,0],"data":[]}]}', b"", None
 )
 def test_v2_of_any_body(kind, document, binary, length):
     length = str(len(document)) if length == "0" else length

@@ -1,7 +1,5 @@
 """Clients that are slow, greedy, broken or malicious, on real sockets: each request is answered, by the table."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import gzip

@@ -1,7 +1,5 @@
 """What needs a model that answers: requests that only a ready service looks into."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

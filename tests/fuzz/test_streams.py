@@ -1,7 +1,5 @@
 """Slow, greedy, broken or malicious gRPC callers on real HTTP/2: every call ends, neighbours notice nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import struct
 from collections import Counter

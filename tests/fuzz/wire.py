@@ -1,7 +1,5 @@
 """HTTP/1.1 by hand: what clients that mean harm, or know no better, write on a socket."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

@@ -24,7 +24,7 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def coffee(images: Path) -> bytes:
+def coffee(images) -> bytes:
     """A photo of a cup of espresso."""
     return (images / "coffee.jpg").read_bytes()
 
@@ -37,7 +37,7 @@ def client(stack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def overlay_settings(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Callable[..., OverlaySettings]:
+def overlay_settings(free_ports, tmp_path) -> Callable[..., OverlaySettings]:
     """Makes the settings of an overlay's stack on free ports, with its logs in tmp_path."""
 
     def make(overlay: str, services: tuple[str, ...], **more: Any) -> OverlaySettings:
@@ -48,7 +48,7 @@ def overlay_settings(free_ports: Callable[[int], list[int]], tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def digits_release(repository: Path) -> Callable[..., Path]:
+def digits_release(repository) -> Callable[..., Path]:
     """Makes a release of digits in a folder of releases, past the gate: of the network as it is, or of another one.
 
     The other network says 3 for what is a 5, and 5 for a 3; its golden answer says so, too, unless it shall be wrong.

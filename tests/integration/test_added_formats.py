@@ -1,16 +1,11 @@
 """Users' models of other frameworks, made in their environments, are added and answer through one real stack."""
 
-from __future__ import annotations
-
 import base64
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 from onnx_files import save_classifier
@@ -71,7 +66,7 @@ _ADDED = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+def folder(tmp_path_factory, images):
     """The users' files."""
     folder = tmp_path_factory.mktemp("formats")
     for framework, program in {"torch": _TORCH + _DETECTOR, "tensorflow": _KERAS}.items():
@@ -96,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
+def client(folder, free_ports):
     checkout = checkout_without_models(folder / "checkout")
     for file, options in _ADDED.items():
         stated = [one.replace("=labels", f"={folder}/labels") for one in options]
@@ -109,7 +104,7 @@ def client(folder: Path, free_ports) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("service", ["flowers", "program", "hugging", "shapes"])
-def test_a_classifier_answers_its_golden_sample(service: str, client: httpx.Client, folder: Path) -> None:
+def test_a_classifier_answers_its_golden_sample(service, client, folder):
     photo = (folder / "photo.jpg").read_bytes()
     answer = client.post(f"/{service}/classify", content=photo, headers={"Content-Type": "image/jpeg"}).json()
     golden = json.loads((folder / "checkout" / "model_repository" / service / "golden" / "answer.json").read_text())
@@ -120,7 +115,7 @@ def test_a_classifier_answers_its_golden_sample(service: str, client: httpx.Clie
     assert answer["model"] == service
 
 
-def test_an_anomaly_detector_answers_its_golden_sample(client: httpx.Client, folder: Path) -> None:
+def test_an_anomaly_detector_answers_its_golden_sample(client, folder):
     window = json.loads((folder / "window.json").read_text())
     (answer,) = client.post("/pump/predict", json={"data": [window]}).json()["predictions"]
     golden = json.loads((folder / "checkout" / "model_repository" / "pump" / "golden" / "answer.json").read_text())
@@ -129,7 +124,7 @@ def test_an_anomaly_detector_answers_its_golden_sample(client: httpx.Client, fol
     assert (answer["threshold"], answer["anomaly"]) == (0.5, answer["mae"] > 0.5)
 
 
-def test_a_detector_of_pytorch_finds_what_was_drawn(client: httpx.Client, folder: Path) -> None:
+def test_a_detector_of_pytorch_finds_what_was_drawn(client, folder):
     image = base64.b64encode((folder / "squares.png").read_bytes()).decode()
     answer = client.post("/colours/api/", json={"id": 1, "image": image}).json()
     found = {one["label"]: (one["bbox"], one["confidence"] > 0.99) for one in answer["detections"]}

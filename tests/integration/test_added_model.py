@@ -1,11 +1,7 @@
 """A user's ONNX classifier, added by one command to a copy of the checkout, answers through the real stack."""
 
-from __future__ import annotations
-
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -25,7 +21,7 @@ from modelport.stack.stack import StackSettings, export_missing
 
 
 @pytest.fixture(scope="module")
-def add(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Callable[..., Checkout]:
+def add(tmp_path_factory, images):
     """Adds a classifier of cats and dogs to a copy of the checkout."""
     folder = tmp_path_factory.mktemp("added")
     checkout = checkout_without_models(folder / "checkout")
@@ -46,7 +42,7 @@ def add(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Callable[...,
 
 
 @pytest.fixture(scope="module")
-def settings(add: Callable[..., Checkout], free_ports: Callable[[int], list[int]]) -> StackSettings:
+def settings(add, free_ports):
     checkout = add("pets", batch=1, fixed_reshape=True)  # which takes one image at a time
     shutil.rmtree(checkout.repository / "pets" / "1")  # as in a clone
     services = choose("pets", path=checkout.declaration)
@@ -56,7 +52,7 @@ def settings(add: Callable[..., Checkout], free_ports: Callable[[int], list[int]
 
 
 @pytest.fixture(scope="module")
-def client(settings: StackSettings) -> Iterator[httpx.Client]:
+def client(settings):
     with answering(settings) as client:
         yield client
 

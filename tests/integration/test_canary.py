@@ -1,11 +1,8 @@
 """A new network goes out and back under load: canary, promote, rollback, by a real Envoy, and no request is lost."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -13,13 +10,12 @@ import httpx
 import pytest
 from processes import TRITON, matching
 from release_files import choose, own_manifests
-from supervised import Supervised, supervised
+from supervised import supervised
 from waiting import wait_for
 
 from modelport.environment import ROOT
 from modelport.manifests.release_file import Choice
 from modelport.releases.__main__ import main
-from modelport.stack.overlay import OverlaySettings
 from modelport.stack.triton_server import TritonServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
@@ -31,7 +27,7 @@ OLD, NEW = "old", "new"
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(tmp_path_factory):
     """The folder of a release of digits whose network is less sure of itself, made from weights as a person does."""
     folder = tmp_path_factory.mktemp("weights")
     shutil.copyfile(TRACKED, folder / TRACKED.name)
@@ -45,7 +41,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def broken(released: Path) -> Path:
+def broken(released):
     """The same network beside it, with a golden answer that is not its own, and nothing that tells it was changed."""
     folder = released.with_name("broken")
     shutil.copytree(released, folder)
@@ -59,9 +55,7 @@ def broken(released: Path) -> Path:
 
 
 @pytest.fixture
-def running(
-    overlay_settings: Callable[..., OverlaySettings], repository: Path, released: Path, broken: Path, tmp_path: Path
-) -> Iterator[Supervised]:
+def running(overlay_settings, repository, released, broken, tmp_path):
     """`make serve OVERLAY=canary-standard SERVICES=digits` under load, with manifests of its own."""
     confidences = {OLD: golden_confidence(repository), NEW: golden_confidence(released)}
     assert abs(confidences[OLD] - confidences[NEW]) > 0.02
@@ -86,12 +80,8 @@ def golden_confidence(models: Path) -> float:
 
 @pytest.mark.timeout(3600)  # six starts of Triton or a transformer, on a machine that may be busy
 def test_a_release_goes_out_and_back_under_load_and_a_broken_one_never_serves(
-    running: Supervised,
-    released: Path,
-    broken: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+    running, released, broken, monkeypatch, capfd
+):
     assert set(running.next_answers(50)) == {OLD}
 
     told: list[str] = []

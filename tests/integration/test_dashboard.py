@@ -1,19 +1,17 @@
 """Every query of the dashboard and every alert, on a real Prometheus that scrapes the running stack under load."""
 
-from __future__ import annotations
-
 import json
 import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from promql import Panel, dashboard, filled_in, panels, rules, selectors, unfiltered
+from promql import dashboard, filled_in, panels, rules, selectors, unfiltered
 from waiting import wait_for
 
 from kserve_transformers.settings import Limits
@@ -94,9 +92,7 @@ def outcomes(prometheus: Prometheus) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(
-    stack: Any, free_ports: Callable[[int], list[int]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
+def prometheus(stack, free_ports, tmp_path_factory):
     """Has scraped the stack under load."""
     settings = stack.stack.settings
     pod = Pod("local-0", "local", settings.http_port, settings.triton_metrics_port)
@@ -115,7 +111,7 @@ def prometheus(
     prometheus.stop()
 
 
-def test_page_of_alerts_is_there(prometheus: Prometheus) -> None:
+def test_page_of_alerts_is_there(prometheus):
     assert httpx.get(prometheus.alerts_page(), timeout=60).is_success
 
 
@@ -130,7 +126,7 @@ def complaints(prometheus: Prometheus, expr: str, labels: Collection[str] = ()) 
 
 
 @pytest.mark.parametrize("panel", ALL, ids=lambda panel: f"{panel.row}: {panel.title}")
-def test_a_panel_shows_something(panel: Panel, prometheus: Prometheus) -> None:
+def test_a_panel_shows_something(panel, prometheus):
     for query in panel.queries:
         if any(name in query.expr for name in ELSEWHERE):
             continue
@@ -138,7 +134,7 @@ def test_a_panel_shows_something(panel: Panel, prometheus: Prometheus) -> None:
 
 
 @pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("alert", rule.get("record")))
-def test_a_rule_has_something_to_watch(rule: dict[str, Any], prometheus: Prometheus) -> None:
+def test_a_rule_has_something_to_watch(rule, prometheus):
     if any(name in rule["expr"] for name in ELSEWHERE):
         return
     summary = rule.get("annotations", {}).get("summary", "")
@@ -146,14 +142,14 @@ def test_a_rule_has_something_to_watch(rule: dict[str, Any], prometheus: Prometh
     assert complaints(prometheus, unfiltered(rule["expr"]), labels) == []
 
 
-def test_a_chosen_service_narrows_its_panels(prometheus: Prometheus) -> None:
+def test_a_chosen_service_narrows_its_panels(prometheus):
     query = next(panel for panel in ALL if panel.title == "Requests by service").queries[0]
     chosen = prometheus.query(filled_in(query.expr, RATE_INTERVAL, service="cars", pod="local-0"))
     assert [series["metric"]["service"] for series in chosen] == ["cars"]
     assert prometheus.query(filled_in(query.expr, RATE_INTERVAL, pod="another")) == []
 
 
-def test_keda_has_something_to_scale_on(prometheus: Prometheus) -> None:
+def test_keda_has_something_to_scale_on(prometheus):
     (patch,) = yaml.safe_load((COMPONENTS / "keda" / "kustomization.yaml").read_text())["patches"]
     (metric,) = yaml.safe_load(patch["patch"])["spec"]["predictor"]["autoScaling"]["metrics"]
     query = metric["external"]["metric"]["query"]
@@ -164,7 +160,7 @@ def labels_of_up(prometheus: Prometheus) -> list[dict[str, str]]:
     return [target["labels"] for target in prometheus.targets() if target["health"] == "up"]
 
 
-def test_the_pod_monitor_picks_the_two_containers(prometheus: Prometheus) -> None:
+def test_the_pod_monitor_picks_the_two_containers(prometheus):
     wait_for(lambda: len(labels_of_up(prometheus)) >= 2)  # one that answered late is down until the next scrape
     labels = labels_of_up(prometheus)
     assert sorted(found["container"] for found in labels) == ["kserve-container", "transformer-container"]
@@ -173,7 +169,7 @@ def test_the_pod_monitor_picks_the_two_containers(prometheus: Prometheus) -> Non
         assert found["serving_kserve_io_inferenceservice"] == "local"
 
 
-def test_prometheus_evaluates_the_rules(prometheus: Prometheus) -> None:
+def test_prometheus_evaluates_the_rules(prometheus):
     evaluated = {rule["name"]: (rule["health"], rule.get("lastError", "")) for rule in prometheus.rules()}
     assert set(evaluated) == {rule.get("alert", rule.get("record")) for rule in rules()}
     assert set(evaluated.values()) == {("ok", "")}
@@ -190,5 +186,5 @@ def test_prometheus_evaluates_the_rules(prometheus: Prometheus) -> None:
         pytest.param("0 * modelport_in_flight / 0", [], "none with a number", id="no number"),
     ],
 )
-def test_a_mistake_is_found(expr: str, labels: list[str], expected: str, prometheus: Prometheus) -> None:
+def test_a_mistake_is_found(expr, labels, expected, prometheus):
     assert expected in " ".join(complaints(prometheus, expr, labels))

@@ -1,12 +1,8 @@
 """A service of a known task is added by data alone: `helmets`, a second detector, served beside the first."""
 
-from __future__ import annotations
-
 import html
 import re
-from collections.abc import Iterator
 
-import httpx
 import numpy as np
 import orjson
 import pytest
@@ -31,14 +27,14 @@ services:
 
 
 @pytest.fixture(scope="module")
-def settings(free_ports, tmp_path_factory) -> StackSettings:
+def settings(free_ports, tmp_path_factory):
     folder = tmp_path_factory.mktemp("helmets")
     (folder / "services.yaml").write_text(DECLARATION)
     return StackSettings(choose(path=folder / "services.yaml"), *free_ports(5), logs=folder)
 
 
 @pytest.fixture(scope="module")
-def served(settings) -> Iterator[httpx.Client]:
+def served(settings):
     """A stack with the detector's model alone, which both services share."""
     with answering(settings) as client:
         yield client

@@ -3,12 +3,9 @@
 `RECORD_EXAMPLES=1 pytest tests/integration/test_document.py` writes the answers that the document shows.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -54,7 +51,7 @@ KEYS = {"own_post": "own", "V1_predict": "v1", "V2_infer": "v2"}
 
 
 @pytest.fixture(scope="module")
-def document(stack) -> dict[str, Any]:
+def document(stack):
     schema = schemathesis.openapi.from_url(f"{stack.http}/openapi.json")
     return schema.raw_schema
 
@@ -182,7 +179,7 @@ def test_the_reconstruction_is_documented_where_it_is_asked_for(operations, kind
 
 
 @pytest.fixture(scope="module")
-def troubled(stack, free_ports, tmp_path_factory) -> Iterator[httpx.Client]:
+def troubled(stack, free_ports, tmp_path_factory):
     """A server that cannot do what is asked: one place in a queue, no classifier."""
     troubles = [SERVICES["detector"], replace(SERVICES["classifier"], models=("nothing",))]
     options = ["--queue_size=1", f"--predictor_host={stack.triton_http}"]

@@ -1,7 +1,5 @@
 """The standard clients of Java, Go and Node against the real stack: images on every route, bodies over the limit."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

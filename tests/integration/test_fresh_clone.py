@@ -1,15 +1,11 @@
 """A new user's first command: from an empty folder, through set-up by the package index alone, to a detection."""
 
-from __future__ import annotations
-
 import base64
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -25,7 +21,7 @@ MAX_BYTES = 1_500_000_000
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone(tmp_path_factory):
     """The files that git tracks or would track, as they are now, and nothing that was installed or built."""
     folder = tmp_path_factory.mktemp("clone") / "modelport"
     listed = subprocess.run(
@@ -43,7 +39,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def serving(clone: Path) -> Iterator[tuple[str, list[str]]]:
+def serving(clone):
     """`make serve SERVICES=detector` in the clone, with an empty cache of packages: its address, and what it said."""
     port, _, triton_port, *_ = free_ports(5)
     command = ["make", "serve", "SERVICES=detector", f"PORT={port}", f"TRITON_PORT={triton_port}"]
@@ -67,7 +63,7 @@ def serving(clone: Path) -> Iterator[tuple[str, list[str]]]:
         make.communicate()
 
 
-def test_ready_line_comes_and_each_step_said_what_it_did(serving: tuple[str, list[str]]) -> None:
+def test_ready_line_comes_and_each_step_said_what_it_did(serving):
     url, said = serving
     assert said[-1] == f"ready: {url}", "\n".join(said)
     steps = [line for line in said if line.startswith("setup: installed ")]
@@ -76,14 +72,14 @@ def test_ready_line_comes_and_each_step_said_what_it_did(serving: tuple[str, lis
     ]  # fmt: skip
 
 
-def test_photo_is_answered(serving: tuple[str, list[str]], images: Path) -> None:
+def test_photo_is_answered(serving, images):
     photo = base64.b64encode((images / "coffee.jpg").read_bytes()).decode()
     answer = httpx.post(f"{serving[0]}/detector/api/", json={"id": 7, "image": photo}, timeout=60).json()
     assert answer["id"] == 7
     assert [found["label"] for found in answer["detections"]] == ["cup"]
 
 
-def test_only_what_serves_a_detector_is_installed(serving: tuple[str, list[str]], clone: Path) -> None:
+def test_only_what_serves_a_detector_is_installed(serving, clone):
     (packages,) = clone.glob(".venv/lib/python*/site-packages")
     assert [name for name in NOT_INSTALLED if (packages / name).exists()] == []
     assert [path.name for path in clone.glob(".venv*")] == [".venv"]

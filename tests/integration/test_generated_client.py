@@ -1,7 +1,5 @@
 """A Python client that openapi-python-client generates from /openapi.json, used on every route of the running stack."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

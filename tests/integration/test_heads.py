@@ -1,11 +1,9 @@
 """Every head from its file to boxes in pixels: detectors, added to one checkout and served by one stack."""
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import onnx
 import pytest
@@ -37,7 +35,7 @@ def add(head: str, family: Family, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def served(free_ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def served(free_ports, tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
     checkout = checkout_without_models(folder / "checkout")
     (folder / "labels.txt").write_text("\n".join(LABELS))
@@ -51,7 +49,7 @@ def served(free_ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_the_objects_are_found_in_pixels(head: str, served: httpx.Client) -> None:
+def test_the_objects_are_found_in_pixels(head, served):
     body = {"id": 1, "image": base64.b64encode(WHITE).decode()}
     answer = served.post(f"/{head.replace('_', '-')}/api/", json=body)
     assert answer.status_code == 200, answer.text

@@ -1,12 +1,8 @@
 """A quantised model in a real stack: int8 serves and says so; one that is not what was proven gives way to fp32."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -23,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def quantised(exported: None, free_ports: Callable[[int], list[int]], tmp_path: Path) -> Iterator[Stack]:
+def quantised(exported, free_ports, tmp_path):
     repository = tmp_path / "repository"
     shutil.copytree("model_repository/mnist", repository / "mnist")
     run_script("quantise", "quantise_digits.py", repository)
@@ -45,7 +41,7 @@ def answer(stack: Stack) -> np.ndarray:
         return client.infer("mnist", [tensor]).as_numpy("probabilities")[0]
 
 
-def test_int8_serves_until_it_is_no_longer_what_was_proven(quantised: Stack) -> None:
+def test_int8_serves_until_it_is_no_longer_what_was_proven(quantised):
     int8 = next(quantised.settings.repository.glob("mnist/*/int8"))
     expected = [
         np.array(json.loads(path.read_text())["outputs"]["probabilities"]["values"])

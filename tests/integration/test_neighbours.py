@@ -1,9 +1,6 @@
 """What one caller sends never changes what another caller gets."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
 import httpx
 import numpy as np
@@ -23,7 +20,7 @@ LENGTH = 64  # of the anomaly model's windows
 
 
 @pytest.fixture
-def neighbour(stack, client: httpx.Client, repository) -> dict[str, object]:
+def neighbour(stack, client, repository):
     """A good request and its answer."""
     window = json.loads((repository / "anomaly" / "golden" / "windows.json").read_text())
     request = {"instances": [window]}
@@ -43,9 +40,7 @@ def neighbour(stack, client: httpx.Client, repository) -> dict[str, object]:
     ],
 )
 @pytest.mark.parametrize("route", ["/v1/models/anomaly:predict", "/anomaly/predict"])
-def test_extreme_samples_harm_nobody_else(
-    client: httpx.Client, neighbour: dict[str, object], route: str, sample: float, status: int
-) -> None:
+def test_extreme_samples_harm_nobody_else(client, neighbour, route, sample, status):
     key = "data" if route == "/anomaly/predict" else "instances"
     for _ in range(6):  # more than the failures in a row that make a model not ready
         answer = client.post(route, json={key: [[sample] * LENGTH] * 3})
@@ -84,7 +79,7 @@ WINDOWS = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def neighbours(stack) -> dict[str, tuple[Any, bytes]]:
+def neighbours(stack):
     """For each service a good request, and the body of its answer."""
     found = {}
     with httpx.Client(base_url=stack.http, timeout=60) as client:
@@ -100,9 +95,7 @@ def neighbours(stack) -> dict[str, tuple[Any, bytes]]:
 @given(st.data())
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("service", [spec.name for spec in choose()])
-def test_no_input_of_one_caller_changes_what_another_gets(
-    client, neighbours, service: str, data: st.DataObject
-) -> None:
+def test_no_input_of_one_caller_changes_what_another_gets(client, neighbours, service, data):
     request, expected = neighbours[service]
     for _ in range(data.draw(st.integers(1, 4))):
         if service == "anomaly":

@@ -1,12 +1,9 @@
 """What an overlay declares is what runs: its transformers, and a real Envoy that shares and falls back as it says."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import httpx
 import psutil
@@ -17,15 +14,12 @@ from waiting import wait_for
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.manifests.rendering import serving
 from modelport.services import load
-from modelport.stack.overlay import OverlaySettings
 from modelport.stack.overlay_stack import OverlayStack
 from modelport.stack.stack import export_missing
 
 
 @pytest.fixture
-def run_overlay(
-    overlay_settings: Callable[..., OverlaySettings],
-) -> Iterator[Callable[..., OverlayStack]]:
+def run_overlay(overlay_settings):
     """Starts overlays on free ports, as `make serve OVERLAY=name` does."""
     with contextlib.ExitStack() as started:
 
@@ -40,9 +34,7 @@ def run_overlay(
         yield run
 
 
-def test_no_request_fails_when_the_primary_predictor_or_its_models_process_does(
-    run_overlay: Callable[..., OverlayStack], coffee: bytes
-) -> None:
+def test_no_request_fails_when_the_primary_predictor_or_its_models_process_does(run_overlay, coffee):
     stack = run_overlay("fallback", "classifier")
     chains = {p.name: ServiceSpec.parse(at_flag(p.arguments, "--service")).models for p in stack.declared.predictors}
     primary, light = chains["classifier"], chains["classifier-light"]
@@ -86,9 +78,7 @@ def test_no_request_fails_when_the_primary_predictor_or_its_models_process_does(
 
 
 @pytest.mark.parametrize("overlay", serving())
-def test_what_an_overlay_declares_reaches_its_processes(
-    overlay: str, overlay_settings: Callable[..., OverlaySettings], tmp_path: Path
-) -> None:
+def test_what_an_overlay_declares_reaches_its_processes(overlay, overlay_settings, tmp_path):
     stack = OverlayStack(overlay_settings(overlay, tuple(load())))
     assert {predictor.endpoint for predictor in stack.declared.predictors} >= set(load())
     for predictor, transformer in zip(stack.declared.predictors, stack.transformers, strict=True):

@@ -27,7 +27,7 @@ ATOL = {
 
 
 @pytest.fixture(scope="module")
-def answers(stack, tmp_path_factory) -> Answers:
+def answers(stack, tmp_path_factory):
     """What Triton and what the framework answer to the same batch, by model; each framework is started once."""
     folder = tmp_path_factory.mktemp("parity")
     served = {}
@@ -46,7 +46,7 @@ def answers(stack, tmp_path_factory) -> Answers:
 
 
 @pytest.mark.parametrize("name", ATOL)
-def test_triton_answers_as_the_framework(name: str, answers: Answers) -> None:
+def test_triton_answers_as_the_framework(name, answers):
     served, expected = (by_name[name] for by_name in answers)
     assert len(expected) > 0
     for output, values in expected.items():

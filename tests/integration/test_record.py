@@ -1,11 +1,8 @@
 """Requests of every protocol in the record of a real stack; replayed, judged, and watched for drift."""
 
-from __future__ import annotations
-
 import base64
 import shutil
 import signal
-from pathlib import Path
 
 import cv2
 import httpx
@@ -23,7 +20,7 @@ SHADES = 110
 
 
 @pytest.fixture(scope="module")
-def fives(repository: Path, tmp_path_factory) -> Path:
+def fives(repository, tmp_path_factory):
     """Images of one five, each with another shade of paper."""
     export_missing(StackSettings(choose("digits")))
     folder = tmp_path_factory.mktemp("fives")
@@ -34,7 +31,7 @@ def fives(repository: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(repository: Path, fives: Path, tmp_path_factory) -> Path:
+def models(repository, fives, tmp_path_factory):
     """A model repository of digits with a reference of drift, made from the fives."""
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(repository / "mnist", folder / "mnist")
@@ -43,7 +40,7 @@ def models(repository: Path, fives: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recorded(models: Path, fives: Path, free_ports, tmp_path_factory) -> tuple[Path, str]:
+def recorded(models, fives, free_ports, tmp_path_factory):
     """The folder of a record, and the metrics at its end."""
     folder, options = tmp_path_factory.mktemp("record"), ("--record_images=digits", "--drift_window=100")
     settings = StackSettings(
@@ -81,7 +78,7 @@ def recorded(models: Path, fives: Path, free_ports, tmp_path_factory) -> tuple[P
     return folder, metrics
 
 
-def test_every_request_to_a_service_is_recorded_with_its_answer(recorded) -> None:
+def test_every_request_to_a_service_is_recorded_with_its_answer(recorded):
     reader = Reader(str(recorded[0]))
     found = {one.request_id: one for one in reader}
     assert (reader.torn, reader.alone, reader.services()) == (0, 0, ["digits"])
@@ -98,7 +95,7 @@ def test_every_request_to_a_service_is_recorded_with_its_answer(recorded) -> Non
     assert "brightness" in found["v2"].instances[0]["statistics"]
 
 
-def test_darker_images_than_the_reference_alarm(recorded) -> None:
+def test_darker_images_than_the_reference_alarm(recorded):
     _, metrics = recorded
     assert 'modelport_drift_alarm{feature="brightness",service="digits"} 1.0' in metrics
     assert 'modelport_drift_alarm{feature="width",service="digits"} 0.0' in metrics
@@ -106,7 +103,7 @@ def test_darker_images_than_the_reference_alarm(recorded) -> None:
     assert 'modelport_drift_window{service="digits"} 100.0' in metrics
 
 
-def test_a_replay_of_the_same_network_finds_no_difference(recorded, tmp_path, capsys) -> None:
+def test_a_replay_of_the_same_network_finds_no_difference(recorded, tmp_path, capsys):
     assert main(["replay", "initial", f"--from={recorded[0]}", f"--out={tmp_path}"]) == 0
     printed = capsys.readouterr().out
     assert (
@@ -117,13 +114,13 @@ def test_a_replay_of_the_same_network_finds_no_difference(recorded, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_a_replay_finds_another_network(recorded, digits_release, tmp_path) -> None:
+def test_a_replay_finds_another_network(recorded, digits_release, tmp_path):
     release = digits_release(tmp_path / "releases", other=True)
     command = ["replay", release.name, f"--from={recorded[0]}", f"--releases={tmp_path / 'releases'}"]
     assert main([*command, f"--out={tmp_path / 'out'}"]) == 3
 
 
-def test_a_record_without_images_cannot_be_replayed(recorded, models, tmp_path, capsys) -> None:
+def test_a_record_without_images_cannot_be_replayed(recorded, models, tmp_path, capsys):
     for path in recorded[0].rglob("*.jsonl"):
         (tmp_path / "digits").mkdir(exist_ok=True)
         lines = [line for line in path.read_text().splitlines() if '"refused"' in line]

@@ -1,12 +1,9 @@
 """Releases that watch themselves on a real stack: a shadow's verdict, and a canary that promotes or reverts itself."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +19,12 @@ from tritonclient.http import InferenceServerClient, InferInput
 from modelport.manifests.release_file import read
 from modelport.releases.assembly import describe
 from modelport.releases.release import RELEASE_FILE
-from modelport.stack.overlay import OverlaySettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture
-def run(
-    overlay_settings: Callable[..., OverlaySettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Supervised]]:
+def run(overlay_settings, tmp_path, monkeypatch):
     """Starts a stack of an overlay with manifests and releases of its own."""
     monkeypatch.setattr("modelport.stack.overlay_stack.VERDICT_S", 600.0)  # on a busy machine, too
     releases = tmp_path / "releases"
@@ -49,9 +43,7 @@ def digit(answer: httpx.Response) -> str:
     return str(answer.json()["predicted_digit"] if answer.is_success else answer.status_code)
 
 
-def test_an_identical_shadow_is_interchangeable_and_a_lying_one_is_not(
-    run: Callable[..., Supervised], digits_release: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_an_identical_shadow_is_interchangeable_and_a_lying_one_is_not(run, digits_release, tmp_path):
     running = run("shadow", f"--record={tmp_path / 'record'}")
     running.next_answers(1)
     same, lying = digits_release(tmp_path / "releases"), digits_release(tmp_path / "releases", other=True)
@@ -101,9 +93,7 @@ def overflowing(release: Path, running: Supervised) -> Path:
     return folder.rename(folder.with_name(described.name))
 
 
-def test_a_canary_reverts_a_release_whose_answers_fail_and_promotes_an_identical_one(
-    run: Callable[..., Supervised], digits_release: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_canary_reverts_a_release_whose_answers_fail_and_promotes_an_identical_one(run, digits_release, tmp_path):
     running = run("canary-standard")
     running.next_answers(200)
     same = digits_release(tmp_path / "releases")

@@ -1,13 +1,10 @@
 """--require_signature through a real stack: only what was signed answers, and what answered before goes on."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +25,12 @@ from modelport.stack.stack import StackSettings, export_missing
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+def signer(tmp_path_factory):
     return Signer(tmp_path_factory.mktemp("keys") / "own")
 
 
 @pytest.fixture(scope="module")
-def release(repository: Path, signer: Signer, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def release(repository, signer, tmp_path_factory):
     """Makes a release of digits whose content is its own, signed unless `signed` says otherwise."""
     export_missing(StackSettings(choose("digits")))
     root = tmp_path_factory.mktemp("releases")
@@ -81,9 +78,7 @@ def digit(port: int, repository: Path) -> int:
     return int(answer.json()["predicted_digit"])
 
 
-def test_only_signed_releases_take_over(
-    release: Callable[..., Path], repository: Path, signer: Signer, tmp_path: Path
-) -> None:
+def test_only_signed_releases_take_over(release, repository, signer, tmp_path):
     signed, after = release("first"), release("second")
     unsigned, foreign, flipped = release("third", None), release("fourth", Signer(tmp_path / "other")), release("fifth")
     config = flipped / "mnist" / "config.pbtxt"
@@ -114,9 +109,7 @@ def test_only_signed_releases_take_over(
 
 
 @pytest.mark.slow
-def test_a_stack_on_what_was_not_signed_is_never_ready(
-    release: Callable[..., Path], signer: Signer, tmp_path: Path
-) -> None:
+def test_a_stack_on_what_was_not_signed_is_never_ready(release, signer, tmp_path):
     folder = release("seventh")
     (folder / "mnist" / "labels.txt").write_text("x")
     with started(tmp_path / "log", folder, signer) as port:

@@ -1,7 +1,5 @@
 """`modelport serve` as a person runs it: it starts, serves, supervises and ends everything, however it ends itself."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -11,7 +9,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
@@ -78,7 +75,7 @@ class Serving:
 
 
 @pytest.fixture
-def new_serving() -> Iterator[Callable[..., Serving]]:
+def new_serving():
     """Starts stacks on free ports; they are ended after the test, and what is left of them is killed."""
     started: list[Serving] = []
 
@@ -103,7 +100,8 @@ def left(serving: Serving, regions: list[str]) -> list[object]:
     return [*serving.members(), *(path for path in SHARED_MEMORY.glob("modelport-*") if path.name in regions)]
 
 
-def test_output_tells_what_is_served_and_how_to_ask(new_serving: Callable[..., Serving]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_output_tells_what_is_served_and_when_asked_to_end_it_leaves_nothing(new_serving, number):
     serving = new_serving()
     serving.read_until("ready: ")
     assert serving.lines[-1] == f"ready: {serving.url}"
@@ -113,12 +111,6 @@ def test_output_tells_what_is_served_and_how_to_ask(new_serving: Callable[..., S
     (curl,) = [line for line in serving.lines if "curl" in line]
     answer = subprocess.run(curl, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S602
     assert '"detections":[' in answer.stdout.replace(" ", "")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_asked_to_end_it_leaves_nothing(new_serving: Callable[..., Serving], number: signal.Signals) -> None:
-    serving = new_serving()
-    serving.read_until("ready: ")
     regions = serving.regions()
     assert regions
     serving.process.send_signal(number)
@@ -133,9 +125,7 @@ def test_asked_to_end_it_leaves_nothing(new_serving: Callable[..., Serving], num
         pytest.param((sys.executable, "-c", PARENT), "ready: ", id="its parent (make)"),
     ],
 )
-def test_kill_9_leaves_nothing_within_five_seconds(
-    new_serving: Callable[..., Serving], under: tuple[str, ...], until: str
-) -> None:
+def test_kill_9_leaves_nothing_within_five_seconds(new_serving, under, until):
     serving = new_serving(*under)
     serving.read_until(until)
     if under:
@@ -148,7 +138,7 @@ def test_kill_9_leaves_nothing_within_five_seconds(
     wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
 
 
-def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Serving]) -> None:
+def test_ctrl_c_while_it_starts_leaves_nothing(new_serving):
     serving = new_serving()
     serving.read_until("starting ")
     time.sleep(0.3)
@@ -158,7 +148,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(new_serving: Callable[..., Servin
     wait_for(lambda: not left(serving, regions))  # within five seconds; what is left over stays for ever
 
 
-def test_taken_port_is_one_line_and_nothing_is_started(new_serving: Callable[..., Serving]) -> None:
+def test_taken_port_is_one_line_and_nothing_is_started(new_serving):
     with socket.create_server(("127.0.0.1", free_ports(2)[0])) as taken:
         port = taken.getsockname()[1]
         serving = new_serving(port=port)

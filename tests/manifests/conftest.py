@@ -1,7 +1,5 @@
 """Overlays, each rendered once by a real kubectl, and the processes that their pods declare."""
 
-from __future__ import annotations
-
 import copy
 import os
 import re
@@ -60,11 +58,7 @@ class DeclaredPod:
 
 
 @pytest.fixture(scope="module")
-def detector_pod(
-    rendered: Callable[[str], Documents],
-    free_ports: Callable[[int], list[int]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[DeclaredPod]:
+def detector_pod(rendered, free_ports, tmp_path_factory) -> Iterator[DeclaredPod]:
     """The detector's pod of an overlay, started from its declared commands."""
     tmp_path = tmp_path_factory.mktemp("pod")
     pod = next(pod for pod in pods(rendered("storage-pvc")) if pod.name == "detector")

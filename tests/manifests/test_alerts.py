@@ -1,7 +1,5 @@
 """The alert rules, unit-tested by Prometheus's own promtool: each fires in one case and stays silent in another."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
@@ -210,10 +208,7 @@ SILENT = [
     Case("ModelportTargetDown", steady("up", 1, 'container="kserve-container",job="modelport/modelport"'), "10m"),
     Case(
         "ModelportSilent",
-        {
-            **steady("modelport_service_ready", 1, 'service="cars"'),
-            **steady("nv_inference_request_success", 1),
-        },
+        {**steady("modelport_service_ready", 1, 'service="cars"'), **steady("nv_inference_request_success", 1)},
         "20m",
     ),
 ]
@@ -251,20 +246,20 @@ def unit_tests(cases: list[Case], folder: Path) -> Path:
 
 
 @needs_promtool
-def test_the_rules_are_well_formed(tmp_path: Path) -> None:
+def test_the_rules_are_well_formed(tmp_path):
     unit_tests([], tmp_path)
     assert f"{len(list(rules()))} rules found" in promtool("check", "rules", str(tmp_path / "rules.yml"))
 
 
 @needs_promtool
 @pytest.mark.parametrize("cases", [pytest.param(FIRING, id="fires"), pytest.param(SILENT, id="stays silent")])
-def test_each_alert(cases: list[Case], tmp_path: Path) -> None:
+def test_each_alert(cases, tmp_path):
     assert {case.alert for case in cases} == set(ALERTS)
     promtool("test", "rules", str(unit_tests(cases, tmp_path)))
 
 
 @needs_promtool
-def test_a_wrong_expectation_is_found(tmp_path: Path) -> None:
+def test_a_wrong_expectation_is_found(tmp_path):
     case = next(case for case in FIRING if case.alert == "ModelportBusy")
     wrong = Case(case.alert, requests(_200=96, _429=4), case.at, case.labels, case.summary)
     with pytest.raises(AssertionError, match="ModelportBusy"):
@@ -272,7 +267,7 @@ def test_a_wrong_expectation_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_the_runbook_says_what_to_do(alert: str) -> None:
+def test_the_runbook_says_what_to_do(alert):
     assert ALERTS[alert]["annotations"]["runbook"] == f"docs/operate.md#{alert.lower()}"
     assert re.search(rf"(?m)^### {alert}\n+[A-Z*`]", RUNBOOK), "no section in docs/operate.md"
     assert ALERTS[alert]["labels"]["severity"] in {"page", "ticket"}

@@ -4,14 +4,12 @@ The base is a Debian of debootstrap's, kept in build/images/ with the wheels. Ta
 (as in CI) and buildah, debootstrap and root are there.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,7 +67,7 @@ def make_base() -> None:
 
 
 @pytest.fixture(scope="module")
-def base() -> None:
+def base():
     """The base image, and a package index of nothing but wheels that were downloaded beforehand."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     places = f'graphroot = "{FOLDER / "storage"}"\nrunroot = "{FOLDER / "run"}"\n'
@@ -93,7 +91,7 @@ def built(dockerfile: str, requirements: tuple[str, ...], image: str) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def image(base: None) -> Iterator[Path]:
+def image(base):
     """The transformer image's own file system."""
     requirements = ("transformers.txt", "client.txt", "reference.txt")
     with built("transformers/Dockerfile", requirements, TRANSFORMER) as (_, folder):
@@ -104,7 +102,7 @@ def inspect(image: str, field: str) -> str:
     return buildah("inspect", "--type=image", f"--format={{{{{field}}}}}", image)
 
 
-def test_size_user_and_entry(image: Path) -> None:
+def test_size_user_and_entry(image):
     files = (path.lstat().st_size for top in ("packages", "app") for path in (image / top).rglob("*"))
     assert sum(files) + PYTHON_SLIM_BYTES < LIMIT_BYTES
     assert inspect(TRANSFORMER, ".OCIv1.Config.User") == "1000:1000"
@@ -116,15 +114,13 @@ def test_size_user_and_entry(image: Path) -> None:
 
 
 @pytest.fixture
-def digits_port(tmp_path: Path) -> Iterator[int]:
+def digits_port(tmp_path):
     """The REST port of a stack for digits alone; its Triton's is two further."""
     with served(tmp_path / "log", "--services=digits") as (_, port):
         yield port
 
 
-def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
-    image: Path, digits_port: int, free_ports: Callable[[int], list[int]]
-) -> None:
+def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(image, digits_port, free_ports):
     rest, grpc = free_ports(2)
     settings = inspect(TRANSFORMER, "range .OCIv1.Config.Env}}{{.}} {{end").split()
     flags = [
@@ -157,7 +153,7 @@ def test_it_serves_non_root_from_a_read_only_root_against_triton_and_drains(
             process.kill()
 
 
-def test_the_triton_image_reads_a_saved_model_and_holds_no_framework(base: None, exported: None) -> None:
+def test_the_triton_image_reads_a_saved_model_and_holds_no_framework(base, exported):
     (saved,) = (ROOT / "model_repository" / "mnist").glob("*/model.savedmodel")
     script = """
 import numpy, openvino

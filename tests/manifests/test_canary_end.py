@@ -1,7 +1,5 @@
 """A canary loses its traffic before it loses its pods."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -29,7 +27,7 @@ def service(release: str, percent: int | None = None, canary: str = "next") -> d
         pytest.param("initial", 0, id="a judge took its share and was ended"),
     ],
 )
-def test_the_canary_stays_without_a_share_beside_the_stable_release_that_is_there(release: str, percent: int) -> None:
+def test_the_canary_stays_without_a_share_beside_the_stable_release_that_is_there(release, percent):
     declared, there = service(release), service("initial", percent)
     (step,) = without_share([declared], {"digits": there})
     assert step == service("initial", 0)
@@ -45,7 +43,7 @@ def test_the_canary_stays_without_a_share_beside_the_stable_release_that_is_ther
         pytest.param(service("initial", 50), service("initial", 30), id="it gets another share"),
     ],
 )
-def test_otherwise_there_is_no_step_between(declared: dict[str, Any], there: dict[str, Any] | None) -> None:
+def test_otherwise_there_is_no_step_between(declared, there):
     assert without_share([declared], {"digits": there} if there else {}) == []
 
 
@@ -73,9 +71,7 @@ def knative(
         pytest.param(service("next"), knative("initial", stable="2"), False, id="there is none"),
     ],
 )
-def test_in_knative_mode_the_stable_release_is_ready_before_a_canary_ends(
-    declared: dict[str, Any], there: dict[str, Any], steps: bool
-) -> None:
+def test_in_knative_mode_the_stable_release_is_ready_before_a_canary_ends(declared, there, steps):
     """KServe gives all traffic to the newest ready revision where no share is declared: the canary's."""
     found = without_share([declared], {"digits": there})
     assert [one["spec"]["predictor"].get("canaryTrafficPercent") for one in found] == [0] * steps
@@ -103,7 +99,5 @@ def route(*weights: tuple[str, int | None], generation: int = 4, observed: int =
         ({}, False),
     ],
 )
-def test_a_route_leads_to_a_canary_until_the_gateway_has_accepted_that_it_does_not(
-    given: dict[str, Any], leads: bool
-) -> None:
+def test_a_route_leads_to_a_canary_until_the_gateway_has_accepted_that_it_does_not(given, leads):
     assert leads_to_canary(given) == leads

@@ -1,7 +1,5 @@
 """The dashboard's form: what Grafana would refuse or show wrongly. What its queries answer: tests/integration."""
 
-from __future__ import annotations
-
 import re
 from itertools import combinations
 from typing import Any
@@ -19,14 +17,14 @@ def titles(panel: dict[str, Any]) -> str:
     return str(panel["title"])
 
 
-def test_ids_are_unique_and_the_schema_is_one_that_grafana_reads() -> None:
+def test_ids_are_unique_and_the_schema_is_one_that_grafana_reads():
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(ids)) == len(ids)
     assert 36 <= DASHBOARD["schemaVersion"] <= 41  # Grafana 9 to 12
     assert re.fullmatch(r"[\w-]{1,40}", DASHBOARD["uid"])
 
 
-def test_panels_lie_on_the_grid_and_on_nothing_else() -> None:
+def test_panels_lie_on_the_grid_and_on_nothing_else():
     places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
     assert all(place["x"] >= 0 and place["x"] + place["w"] <= 24 for place in places)
     overlapping = [
@@ -41,7 +39,7 @@ def test_panels_lie_on_the_grid_and_on_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("panel", SHOWN, ids=titles)
-def test_a_panel_has_what_grafana_and_people_need(panel: dict[str, Any]) -> None:
+def test_a_panel_has_what_grafana_and_people_need(panel):
     assert panel["type"] in KINDS
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
@@ -52,14 +50,14 @@ def test_a_panel_has_what_grafana_and_people_need(panel: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("panel", list(panels(DASHBOARD)), ids=lambda panel: panel.title)
-def test_a_query_keeps_to_what_is_chosen(panel: Any) -> None:
+def test_a_query_keeps_to_what_is_chosen(panel):
     for query in panel.queries:
         selected = re.findall(r"\{([^{}]*)\}", query.expr)
         assert selected
         assert all('namespace=~"$namespace",pod=~"$pod"' in matchers for matchers in selected)
 
 
-def test_variables_are_declared_and_runbook_lines_lead_to_alerts() -> None:
+def test_variables_are_declared_and_runbook_lines_lead_to_alerts():
     declared = {variable["name"] for variable in DASHBOARD["templating"]["list"]} | {"__rate_interval"}
     used = set(re.findall(r"\$\{?(\w+)", str(DASHBOARD))) - {"__all"}
     assert used <= declared

@@ -1,13 +1,9 @@
 """The commands, ports and probes in the YAML, with the real Triton and the real transformer."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,9 +12,7 @@ from processes import STUB, matching
 Documents = list[dict[str, Any]]
 
 
-def test_probes_say_what_is_so_from_start_to_end(
-    detector_pod: Any, images: Path, rendered: Callable[[str], Documents]
-) -> None:
+def test_probes_say_what_is_so_from_start_to_end(detector_pod, images, rendered):
     pod, port = detector_pod.pod, detector_pod.ports[8080]
     triton, transformer = pod.triton, pod.transformer
 
@@ -58,7 +52,7 @@ def test_probes_say_what_is_so_from_start_to_end(
     assert detector_pod.wait_for(transformer, "readinessProbe", True)
 
 
-def test_the_pod_ends_within_its_grace_period_and_triton_outlives_the_drain(detector_pod: Any) -> None:
+def test_the_pod_ends_within_its_grace_period_and_triton_outlives_the_drain(detector_pod):
     pod = detector_pod.pod
     declared = dict(one.partition("=")[::2] for one in pod.transformer_arguments())
     drain_s, request_s = float(declared["--drain_s"]), float(declared["--request_timeout_s"])

@@ -1,11 +1,8 @@
 """What `make deploy` refuses, and what it does with what is in the cluster already."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +21,9 @@ Rendered = Callable[[str], Documents]
 
 
 @pytest.mark.parametrize("target", ["serve", "lint-manifests", "render", "deploy", "undeploy"])
-def test_an_unknown_overlay_is_refused_before_anything_is_installed(target: str, tmp_path: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+def test_an_unknown_overlay_is_refused_before_anything_is_installed(target, tmp_path):
     command = ["make", target, "OVERLAY=nonsense", "PYTHON=/no/python"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     first, *_ = ran.stderr.splitlines()
     assert first.startswith(
@@ -37,7 +33,7 @@ def test_an_unknown_overlay_is_refused_before_anything_is_installed(target: str,
 
 
 @pytest.mark.parametrize("arguments", [("deploy", "local"), ("undeploy", "local"), ("stop", "cars")])
-def test_no_cluster_is_guessed(arguments: tuple[str, str], tmp_path: Path) -> None:
+def test_no_cluster_is_guessed(arguments, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
     ran = subprocess.run(
         [f"{ROOT}/.venv/bin/modelport", *arguments],
@@ -52,7 +48,7 @@ def test_no_cluster_is_guessed(arguments: tuple[str, str], tmp_path: Path) -> No
     ]
 
 
-def test_placeholders_are_not_deployed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_placeholders_are_not_deployed(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["modelport", "deploy", "cors-jwt"])
     assert deploying.main() == 1
     assert "'issuer.example.com' is a name that is reserved for examples" in capsys.readouterr().err
@@ -64,7 +60,7 @@ def present(documents: Documents, mode: str) -> dict[str, dict[str, Any]]:
     return {d["metadata"]["name"]: {**d, "status": {"deploymentMode": mode}} for d in services}
 
 
-def test_a_mode_is_not_changed_in_place(rendered: Rendered) -> None:
+def test_a_mode_is_not_changed_in_place(rendered):
     knative = rendered("knative")
     assert list(mode_changes(knative, {})) == []
     assert list(mode_changes(knative, present(knative, "Knative"))) == []
@@ -73,7 +69,7 @@ def test_a_mode_is_not_changed_in_place(rendered: Rendered) -> None:
     assert "detector runs in Standard mode" in " ".join(problems)
 
 
-def test_what_the_former_overlay_declared_is_found(rendered: Rendered) -> None:
+def test_what_the_former_overlay_declared_is_found(rendered):
     owned = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -93,7 +89,7 @@ LEFT = {
 }
 
 
-def test_no_kind_of_an_overlay_is_left_by_mistake(rendered: Rendered) -> None:
+def test_no_kind_of_an_overlay_is_left_by_mistake(rendered):
     declared = {deploying._kind(document) for overlay in overlays() for document in rendered(overlay)}
     assert declared - set(deploying.PRUNED) == LEFT
 
@@ -102,11 +98,7 @@ def autoscaler(kind: str, owner_kind: str, owner: str) -> dict[str, Any]:
     """An autoscaler that something made."""
     version = "keda.sh/v1alpha1" if kind == "ScaledObject" else "autoscaling/v2"
     owners = [{"kind": owner_kind, "name": owner}]
-    return {
-        "apiVersion": version,
-        "kind": kind,
-        "metadata": {"name": f"{owner}-predictor", "ownerReferences": owners},
-    }
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": f"{owner}-predictor", "ownerReferences": owners}}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +111,7 @@ def autoscaler(kind: str, owner_kind: str, owner: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_the_autoscaler_of_the_former_class_goes(overlay: str, found: list[str], rendered: Rendered) -> None:
+def test_the_autoscaler_of_the_former_class_goes(overlay, found, rendered):
     there = [
         autoscaler("HorizontalPodAutoscaler", "InferenceService", "cars"),
         autoscaler("ScaledObject", "InferenceService", "cars"),
@@ -129,7 +121,7 @@ def test_the_autoscaler_of_the_former_class_goes(overlay: str, found: list[str],
     assert former_autoscalers(rendered(overlay), there) == found
 
 
-def test_a_knative_canary_does_not_come_first(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_knative_canary_does_not_come_first(rendered, monkeypatch):
     documents = rendered("canary-knative")
     monkeypatch.setattr(canary_start, "read", lambda: {"detector": Choice("r1", "r2", 10)})
     (first,) = stable_first(documents, {})
@@ -142,7 +134,7 @@ def test_a_knative_canary_does_not_come_first(rendered: Rendered, monkeypatch: p
     assert stable_first(rendered("knative"), {}) == []
 
 
-def test_all_of_an_overlay_is_applied_by_the_server(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_an_overlay_is_applied_by_the_server(rendered, monkeypatch):
     """A namespace that was applied by the client makes the server warn at each later deploy."""
     calls: list[tuple[str, ...]] = []
 
@@ -160,7 +152,7 @@ def test_all_of_an_overlay_is_applied_by_the_server(rendered: Rendered, monkeypa
     assert all(call[:2] == ("apply", "--server-side") for call in calls)
 
 
-def test_stop_takes_the_lighter_pods_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_takes_the_lighter_pods_too(monkeypatch):
     calls: list[tuple[str, ...]] = []
 
     def kubectl(*arguments: str) -> str:

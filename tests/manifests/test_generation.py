@@ -1,9 +1,7 @@
 """manifests/ is what services.yaml declares, and another service is a change of that file alone."""
 
-from __future__ import annotations
-
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ def declare(folder: Path, services: Mapping[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def declared(tmp_path_factory):
     """manifests/ with a second detector, and a service whose chain has a fallback."""
     services = yaml.safe_load(FILE.read_text())["services"]
     return declare(tmp_path_factory.mktemp("declared"), {**services, "helmets": HELMETS, "letters": LETTERS})
@@ -48,12 +46,12 @@ def about(documents: list[dict[str, Any]], service: str) -> Iterator[str]:
                 yield text
 
 
-def test_the_committed_files_are_what_services_yaml_declares() -> None:
+def test_the_committed_files_are_what_services_yaml_declares():
     assert stale() == [], "run `make manifests`"
 
 
 @pytest.mark.parametrize("overlay", serving())
-def test_a_second_detector_is_deployed_as_the_first(overlay: str, declared: Path) -> None:
+def test_a_second_detector_is_deployed_as_the_first(overlay, declared):
     documents = render(overlay, declared)
     first, second = sorted(about(documents, "detector")), sorted(about(documents, "helmets"))
     assert len(second) >= 2
@@ -64,7 +62,7 @@ def test_a_second_detector_is_deployed_as_the_first(overlay: str, declared: Path
     assert [str(finding) for finding in lint(documents)] == []
 
 
-def test_a_second_detector_can_have_a_canary(declared: Path, tmp_path: Path) -> None:
+def test_a_second_detector_can_have_a_canary(declared, tmp_path):
     manifests = tmp_path / "manifests"
     shutil.copytree(declared, manifests)
     file = manifests / "releases" / "releases.yaml"
@@ -74,7 +72,7 @@ def test_a_second_detector_can_have_a_canary(declared: Path, tmp_path: Path) -> 
         assert sorted(about(documents, "helmets")) == sorted(about(documents, "detector"))
 
 
-def test_a_fallback_is_declared_in_a_line(declared: Path) -> None:
+def test_a_fallback_is_declared_in_a_line(declared):
     documents = {(d["kind"], d["metadata"]["name"]): d for d in render("fallback", declared)}
     (light,) = documents["InferenceService", "letters-light"]["spec"]["predictor"]["containers"]
     (first,) = documents["InferenceService", "letters"]["spec"]["predictor"]["containers"]
@@ -85,14 +83,14 @@ def test_a_fallback_is_declared_in_a_line(declared: Path) -> None:
     assert {("Backend", "letters-light"), ("BackendTrafficPolicy", "letters-fallback")} < set(documents)
 
 
-def test_a_fallback_needs_a_second_model(tmp_path: Path) -> None:
+def test_a_fallback_needs_a_second_model(tmp_path):
     declaration = tmp_path / "services.yaml"
     declaration.write_text(yaml.safe_dump({"services": {"helmets": {**HELMETS, "fallback": LETTERS["fallback"]}}}))
     with pytest.raises(DeclarationError, match="helmets has a fallback, but no second model"):
         generate(declaration)
 
 
-def test_node_ports_follow_the_order_of_the_declaration(declared: Path) -> None:
+def test_node_ports_follow_the_order_of_the_declaration(declared):
     ports = {
         d["metadata"]["name"]: d["spec"]["ports"][0]["nodePort"]
         for d in render("node-port", declared)
@@ -104,16 +102,14 @@ def test_node_ports_follow_the_order_of_the_declaration(declared: Path) -> None:
     assert [m["hostPort"] for m in kind["nodes"][0]["extraPortMappings"]] == sorted(ports.values())
 
 
-def test_a_service_that_is_no_longer_declared_leaves_nothing(
-    declared: Path, tmp_path: Path, rendered: Callable[[str], list[dict[str, Any]]]
-) -> None:
+def test_a_service_that_is_no_longer_declared_leaves_nothing(declared, tmp_path, rendered):
     shutil.copytree(declared, tmp_path / "manifests")
     write(FILE, tmp_path / "manifests")
     for overlay in ("production", "local"):
         assert render(overlay, tmp_path / "manifests") == rendered(overlay)
 
 
-def test_releases_that_serve_stay_when_services_come_and_go() -> None:
+def test_releases_that_serve_stay_when_services_come_and_go():
     former = '# kept\ndata:\n  cars-stable: r1  # kept\n  cars-canary: r2\n  cars-percent: "10"\n'
     text = completed(former, ["cars"])  # of a time without shadows
     assert text == former + '  cars-shadow: initial\n  cars-shadow-percent: "0"\n'
@@ -135,7 +131,7 @@ def test_releases_that_serve_stay_when_services_come_and_go() -> None:
         pytest.param('data: {a-stable: a, a-canary: a, a-percent: "0"}\n', "plain lines", id="not removed"),
     ],
 )
-def test_a_release_file_that_cannot_be_completed_is_refused(text: str, message: str) -> None:
+def test_a_release_file_that_cannot_be_completed_is_refused(text, message):
     with pytest.raises(ReleaseFileError, match=message):
         completed(text, [] if message == "plain lines" else ["cars"])
 

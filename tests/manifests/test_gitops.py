@@ -1,10 +1,7 @@
 """The examples of Argo CD and Flux: what they name exists, and their patches do what they say."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,7 +12,7 @@ from modelport.manifests.rendering import MANIFESTS, documents, kubectl
 PATH = "manifests/overlays/mine"  # as `modelport init-cluster` calls it
 
 
-def test_argo_cd_applies_the_users_overlay_in_order(tmp_path: Path) -> None:
+def test_argo_cd_applies_the_users_overlay_in_order(tmp_path):
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     wanted, name = init_cluster.parse(["--registry=ghcr.io/me", "--with=gateway"])
     init_cluster.write(wanted, name, "modelport init-cluster", tmp_path / "manifests")
@@ -36,7 +33,7 @@ def test_argo_cd_applies_the_users_overlay_in_order(tmp_path: Path) -> None:
     assert annotations["PersistentVolumeClaim"]["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
 
 
-def test_flux_waits_for_the_services() -> None:
+def test_flux_waits_for_the_services():
     repository, kustomization = yaml.safe_load_all((MANIFESTS / "gitops" / "flux.yaml").read_text())
     spec = kustomization["spec"]
     assert spec["path"] == f"./{PATH}"

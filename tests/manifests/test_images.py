@@ -1,10 +1,7 @@
 """The images block moves as a whole and stays what it was otherwise; the transformer's image has what it imports."""
 
-from __future__ import annotations
-
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +9,7 @@ from modelport.environment import ROOT
 from modelport.manifests.images import IMAGES, main, move
 
 
-def test_name_and_tag_move_and_come_back() -> None:
+def test_name_and_tag_move_and_come_back():
     text = IMAGES.read_text()
     there = move(text, "registry.example.com/me", "v1.2.3")
     assert "newName: registry.example.com/me/modelport-transformer\n    newTag: v1.2.3" in there
@@ -35,14 +32,7 @@ def test_name_and_tag_move_and_come_back() -> None:
         ("ghcr.io/me", "vé", "is not a tag to pin"),
     ],
 )
-def test_names_of_images_are_such_that_a_cluster_can_pull_them(
-    registry: str,
-    tag: str,
-    complaint: str | None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_names_of_images_are_such_that_a_cluster_can_pull_them(registry, tag, complaint, tmp_path, monkeypatch, capsys):
     file = tmp_path / "kustomization.yaml"
     file.write_text(IMAGES.read_text())
     monkeypatch.setattr("sys.argv", ["images", registry, tag])
@@ -56,7 +46,7 @@ def test_names_of_images_are_such_that_a_cluster_can_pull_them(
     assert file.read_text() == IMAGES.read_text()
 
 
-def test_the_transformer_imports_nothing_that_its_image_leaves_out() -> None:
+def test_the_transformer_imports_nothing_that_its_image_leaves_out():
     text = (ROOT / "transformers" / "Dockerfile").read_text().replace("\\\n", " ")
     removed = re.search(r"rm -rf bin (.*?) &&", text)
     assert removed is not None

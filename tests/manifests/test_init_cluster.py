@@ -1,10 +1,6 @@
 """An overlay of the user's own: their values, their services, no placeholder, no finding."""
 
-from __future__ import annotations
-
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +14,7 @@ SECURED = ["--with=jwt", "--host=v.me.org", "--issuer=https://id.me.org/", "--or
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[..., Documents]:
+def made(tmp_path):
     """Renders the overlay that options make."""
     manifests = tmp_path / "manifests"
     shutil.copytree(MANIFESTS, manifests)
@@ -45,7 +41,7 @@ def of(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
         pytest.param("pvc", "pvc://modelport-models/cars/initial", id="a volume"),
     ],
 )
-def test_images_and_models_are_the_users(bucket: str, address: str, made: Callable[..., Documents]) -> None:
+def test_images_and_models_are_the_users(bucket, address, made):
     documents = made(f"--bucket={bucket}", "--tag=v1", "--services=cars,detector")
     services = of(documents, "InferenceService")
     assert set(services) == {"cars", "detector"} == set(of(documents, "PodDisruptionBudget"))
@@ -56,7 +52,7 @@ def test_images_and_models_are_the_users(bucket: str, address: str, made: Callab
     assert runtime["spec"]["containers"][0]["image"] == "ghcr.io/me/modelport-triton:v1"
 
 
-def test_a_gateway_with_tokens_in_another_namespace(made: Callable[..., Documents]) -> None:
+def test_a_gateway_with_tokens_in_another_namespace(made):
     *most, last = SECURED
     documents = made(
         most[0] + ",fallback,gateway-monitor", *most[1:], last, "--services=classifier", "--namespace=vision"
@@ -79,7 +75,7 @@ def test_a_gateway_with_tokens_in_another_namespace(made: Callable[..., Document
 @pytest.mark.parametrize(
     "scaling", ["hpa", "keda", "knative", "hpa,vpa,gpu", "load-balancer", "node-port", "hpa,canary-standard"]
 )
-def test_components_stand_in_an_order_that_works(scaling: str, made: Callable[..., Documents]) -> None:
+def test_components_stand_in_an_order_that_works(scaling, made):
     documents = made(f"--with={scaling},egress,pull-secret,pod-monitor,alerts,dashboard", "--bucket=b")
     assert len(of(documents, "InferenceService")) == 5
 
@@ -101,13 +97,13 @@ def test_components_stand_in_an_order_that_works(scaling: str, made: Callable[..
         pytest.param(["--host=v.me.org"], "--host NAME is for --with tls", id="a host for nothing"),
     ],
 )
-def test_wrong_options_are_one_line(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_one_line(options, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         parse(["--registry=ghcr.io/me", *options])
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_would_not_be_right_is_not_left(made: Callable[..., Documents], tmp_path: Path) -> None:
+def test_what_would_not_be_right_is_not_left(made, tmp_path):
     with pytest.raises(RenderError, match=r"'issuer\.example\.com' is a name that is reserved"):
         made(*(option.replace("id.me.org", "issuer.example.com") for option in SECURED))
     assert not (tmp_path / "manifests" / "overlays" / "mine").exists()

@@ -1,10 +1,7 @@
 """A deploy beside a judge that moves a canary's share in the cluster."""
 
-from __future__ import annotations
-
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +38,7 @@ def job(active: int | None, name: str = "digits") -> dict[str, Any]:
         pytest.param(service(percent=1), [], False, id="no judge"),
     ],
 )
-def test_a_deploy_waits_for_a_judge_at_work(declared: dict[str, Any], jobs: list[Any], refused: bool) -> None:
+def test_a_deploy_waits_for_a_judge_at_work(declared, jobs, refused):
     told = list(refusals([declared], {"digits": service(), "cars": service("cars")}, jobs))
     assert bool(told) == refused
     if refused:
@@ -49,7 +46,7 @@ def test_a_deploy_waits_for_a_judge_at_work(declared: dict[str, Any], jobs: list
         assert "`modelport promote digits` or `modelport rollback digits`" in told[0]
 
 
-def test_a_judge_is_deployed_only_where_there_is_something_to_judge() -> None:
+def test_a_judge_is_deployed_only_where_there_is_something_to_judge():
     judge = {"kind": "Job", **job(None)}
     knative = {**service(percent=None), "status": {"deploymentMode": "Knative"}}
     assert list(refusals([judge], {"digits": service()}, [])) == []
@@ -62,7 +59,7 @@ def test_a_judge_is_deployed_only_where_there_is_something_to_judge() -> None:
         assert told.startswith(f"there is nothing to judge: {reason}")
 
 
-def test_fields_that_a_judge_manages_are_told_apart() -> None:
+def test_fields_that_a_judge_manages_are_told_apart():
     there = service()
     assert not judged(there)
     there["metadata"]["managedFields"] = [{"manager": "kubectl"}]
@@ -71,7 +68,7 @@ def test_fields_that_a_judge_manages_are_told_apart() -> None:
     assert judged(there)
 
 
-def test_the_job_may_change_the_service_that_its_settings_name_and_no_other(tmp_path: Path) -> None:
+def test_the_job_may_change_the_service_that_its_settings_name_and_no_other(tmp_path):
     manifests = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
     settings = manifests / "overlays" / "canary-judge" / "settings.yaml"
     settings.write_text(re.sub(r"(?m)^  service: .*$", "  service: digits", settings.read_text()))
@@ -97,9 +94,7 @@ def test_the_job_may_change_the_service_that_its_settings_name_and_no_other(tmp_
         pytest.param("storage-pvc", "modelport", id="services"),
     ],
 )
-def test_an_overlay_that_stands_beside_another_one_is_not_pruned_by_it(
-    overlay: str, part: str, rendered: Callable[[str], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_overlay_that_stands_beside_another_one_is_not_pruned_by_it(overlay, part, rendered, monkeypatch):
     monkeypatch.setattr("modelport.manifests.deploying.render", rendered)
     monkeypatch.setattr("modelport.manifests.deploying.placeholders", lambda _: [])
     assert {one["metadata"]["labels"][PART_OF] for one in checked(overlay)} == {part}

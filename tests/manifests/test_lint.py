@@ -1,7 +1,5 @@
 """Every overlay is clean, and each trap of KServe and of the gateway is named, with its field, once it is set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -372,7 +370,7 @@ MUTATIONS: list[tuple[str, str, Change, str]] = [
 
 
 @pytest.mark.parametrize("overlay", overlays())
-def test_every_overlay_is_clean(overlay: str, rendered: Callable[[str], Documents]) -> None:
+def test_every_overlay_is_clean(overlay, rendered):
     assert [str(finding) for finding in lint(rendered(overlay))] == []
 
 
@@ -388,17 +386,13 @@ def test_every_overlay_is_clean(overlay: str, rendered: Callable[[str], Document
         pytest.param("local", set(), id="none"),
     ],
 )
-def test_what_the_user_must_replace_is_named(
-    overlay: str, values: set[str], rendered: Callable[[str], Documents]
-) -> None:
+def test_what_the_user_must_replace_is_named(overlay, values, rendered):
     found = {finding.problem.split("'")[1] for finding in placeholders(rendered(overlay))}
     assert found == values
 
 
 @pytest.mark.parametrize(("overlay", "change", "field"), [pytest.param(*m[1:], id=m[0]) for m in MUTATIONS])
-def test_each_trap_is_named_with_its_field(
-    overlay: str, change: Change, field: str, rendered: Callable[[str], Documents]
-) -> None:
+def test_each_trap_is_named_with_its_field(overlay, change, field, rendered):
     documents = rendered(overlay)
     change(documents)
     findings = lint(documents)

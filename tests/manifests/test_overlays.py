@@ -1,11 +1,8 @@
 """What overlays promise beyond the linter's rules: canaries follow the release file, names stand once."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +37,7 @@ def render_with(
     return {d["metadata"]["name"]: d["spec"] for d in documents(text) if d["kind"] in kinds}
 
 
-def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
+def test_both_canary_forms_follow_the_release_file(tmp_path):
     edit = {"cars_stable": "r1", "cars_canary": "r2", "cars_percent": "25", "detector_percent": "0"}
     standard = render_with(tmp_path / "s", "canary-standard", **edit)
     knative = render_with(tmp_path / "k", "canary-knative", **edit)
@@ -56,7 +53,7 @@ def test_both_canary_forms_follow_the_release_file(tmp_path: Path) -> None:
     assert {name for name, spec in knative.items() if "canaryTrafficPercent" in spec["predictor"]} == {"cars"}
 
 
-def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_path: Path) -> None:
+def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_path):
     before = render_with(tmp_path / "0", "canary-standard", cars_canary="r2", cars_percent="0")["cars"]
     during = render_with(tmp_path / "10", "canary-standard", cars_canary="r2", cars_percent="10")["cars"]
     assert during.pop("canary")
@@ -64,7 +61,7 @@ def test_a_canary_starts_and_ends_without_a_change_of_the_stable_predictor(tmp_p
 
 
 @pytest.mark.parametrize("overlay", serving())
-def test_every_service_is_there_with_its_transformer(overlay: str, rendered: Callable[[str], Documents]) -> None:
+def test_every_service_is_there_with_its_transformer(overlay, rendered):
     found = {pod.name: pod for pod in pods(rendered(overlay))}
     assert set(load()) <= set(found)
     served = {name: ServiceSpec.parse(flag(pod.transformer, "--service") or "") for name, pod in found.items()}
@@ -87,7 +84,7 @@ PROBES = {
 
 
 @pytest.mark.parametrize("overlay", serving())
-def test_probes_have_the_patience_that_the_document_names(overlay: str, rendered: Callable[[str], Documents]) -> None:
+def test_probes_have_the_patience_that_the_document_names(overlay, rendered):
     """Knative's mode leaves out those of Triton. A restart waits for three times all patience with a model."""
     rows = dict(re.findall(r"(?m)^\| ((?:startup|readiness|liveness), \w+) \| (.*)", OPERATE.read_text()))
     assert rows.keys() == PROBES.keys()
@@ -107,16 +104,14 @@ def test_probes_have_the_patience_that_the_document_names(overlay: str, rendered
     assert PROBES["liveness, Triton"][1] >= 3 * DEFAULT_LIMITS.patience_max_s
 
 
-def test_the_page_is_off_in_production(rendered: Callable[[str], Documents]) -> None:
+def test_the_page_is_off_in_production(rendered):
     off = {pod.name: "--no_page" in pod.transformer_arguments() for pod in pods(rendered("production"))}
     assert set(load()) <= set(off)
     assert all(off.values())
 
 
 @pytest.mark.parametrize("overlay", serving())
-def test_callers_from_outside_come_in_where_they_are_meant_to(
-    overlay: str, rendered: Callable[[str], Documents]
-) -> None:
+def test_callers_from_outside_come_in_where_they_are_meant_to(overlay, rendered):
     documents = rendered(overlay)
     outside = {d["spec"].get("type") for d in documents if d["kind"] == "Service"} & {"NodePort", "LoadBalancer"}
     (policy,) = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy" and "ingress" in d["spec"]]
@@ -124,7 +119,7 @@ def test_callers_from_outside_come_in_where_they_are_meant_to(
     assert [[port["port"] for port in rule["ports"]] for rule in open_rules] == ([[8080, 8081]] if outside else [])
 
 
-def test_limits_and_closed_doors_hold_for_both_versions_of_ip(rendered: Callable[[str], Documents]) -> None:
+def test_limits_and_closed_doors_hold_for_both_versions_of_ip(rendered):
     """A rule for 0.0.0.0/0 is not one for callers with IPv6: none would limit them, or let storage be reached."""
     found = rendered("production")
     (limited,) = [d for d in found if at(d, "spec.rateLimit.local")]
@@ -140,13 +135,13 @@ def test_limits_and_closed_doors_hold_for_both_versions_of_ip(rendered: Callable
     }
 
 
-def test_each_release_has_a_cache_of_its_own(tmp_path: Path) -> None:
+def test_each_release_has_a_cache_of_its_own(tmp_path):
     edited = render_with(tmp_path, "model-cache", cars_stable="r1", kinds=("LocalModelCache",))
     assert edited["cars.r1"]["sourceModelUri"] == "s3://modelport-models/cars/r1"
     assert set(edited) == {"cars.r1", *(f"{name}.initial" for name in load() if name != "cars")}
 
 
-def test_each_component_is_used_and_has_its_line() -> None:
+def test_each_component_is_used_and_has_its_line():
     lines = re.findall(r"(?m)^\| `([\w.-]+)` \|", (MANIFESTS / "README.md").read_text())
     used = re.findall(r"components/([\w.-]+)", "".join(p.read_text() for p in MANIFESTS.glob("*/*/kustomization.yaml")))
     parts = {"canary", "http-services", "every-service", "storage-bucket", "storage-registry", "pull-secret"}
@@ -155,6 +150,6 @@ def test_each_component_is_used_and_has_its_line() -> None:
     assert set(used) | parts >= COMPONENTS
 
 
-def test_images_are_named_in_one_place() -> None:
+def test_images_are_named_in_one_place():
     files = [path for path in MANIFESTS.rglob("*.yaml") if re.search(r"(?m)^\s+newTag:", path.read_text())]
     assert {str(path.parent.relative_to(MANIFESTS)) for path in files} == {"images", "components/triton-25.02"}

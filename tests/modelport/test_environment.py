@@ -1,7 +1,5 @@
 """Set-up: one command makes the environment, a second one costs nothing, and every failure is one line."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil
@@ -13,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pytest_httpserver import HTTPServer
 from wheels import write_wheel
 
 from modelport import environment
@@ -57,7 +54,7 @@ SetUp = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(tmp_path):
     """A checkout whose requirement files ask for nothing."""
     (tmp_path / "requirements").mkdir()
     shutil.copytree(Path(environment.__file__).parent, tmp_path / "modelport" / "environment")
@@ -71,7 +68,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def set_up(checkout: Path) -> SetUp:
+def set_up(checkout):
     """Runs set-up there, with no package index in reach but a folder of wheels."""
     pip = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}
     others = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
@@ -98,7 +95,7 @@ def steps(run: subprocess.CompletedProcess[str]) -> list[str]:
     return [line[2] for line in lines]
 
 
-def test_first_call_installs_what_serves_and_second_call_does_nothing(checkout: Path, set_up: SetUp) -> None:
+def test_first_call_installs_what_serves_and_second_call_does_nothing(checkout, set_up):
     digest = write_wheel(checkout, "tiny", TINY)
     (checkout / "requirements" / "serve.txt").write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
     first = set_up(PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
@@ -115,7 +112,7 @@ def test_first_call_installs_what_serves_and_second_call_does_nothing(checkout: 
     assert steps(set_up("test")) == ["openvino.txt", "dev.txt"]
 
 
-def test_framework_is_a_layer_that_sees_the_base_and_is_not_seen_by_it(checkout: Path, set_up: SetUp) -> None:
+def test_framework_is_a_layer_that_sees_the_base_and_is_not_seen_by_it(checkout, set_up):
     links = {"PIP_FIND_LINKS": str(checkout), "PIP_NO_INDEX": "1"}
     for file, name in (("serve.txt", "tiny"), ("tensorflow.txt", "tensorflow")):
         digest = write_wheel(checkout, name, {f"{name}/__init__.py": b""})
@@ -134,9 +131,7 @@ def test_framework_is_a_layer_that_sees_the_base_and_is_not_seen_by_it(checkout:
         pytest.param("torch/lib/libtorch_cuda.so", "torch is the build for CUDA", id="as on PyPI, with CUDA"),
     ],
 )
-def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
-    checkout: Path, set_up: SetUp, extra: str, said: str
-) -> None:
+def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(checkout, set_up, extra, said):
     write_wheel(checkout, "torch", {"torch/__init__.py": b"", **({extra: b""} if extra else {})})
     digest = write_wheel(checkout, "cublas", {"cublas/__init__.py": b""})
     (checkout / "requirements" / "torch-build.txt").write_text("torch==1.0\n")
@@ -149,14 +144,14 @@ def test_torch_comes_from_the_package_index_where_pytorchs_own_does_not_answer(
     assert imports(checkout, ".venv-torch", "cublas") == bool(extra)
 
 
-def test_index_that_accepts_a_connection_and_never_answers_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_that_accepts_a_connection_and_never_answers_is_passed_over(monkeypatch):
     monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not pytorch.answers(f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
-def test_index_that_answers_is_used(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 10.0)
+def test_index_that_answers_is_used(httpserver, monkeypatch):
+    monkeypatch.setattr(pytorch, "TORCH_CPU_INDEX_TIMEOUT_S", 300.0)
     httpserver.expect_request("/").respond_with_data("packages")
     httpserver.expect_request("/missing/").respond_with_data("none", 404)
     assert pytorch.answers(httpserver.url_for("/"))
@@ -164,7 +159,7 @@ def test_index_that_answers_is_used(httpserver: HTTPServer, monkeypatch: pytest.
     assert not pytorch.answers(httpserver.url_for("/missing/"))
 
 
-def test_unknown_need_is_refused_with_the_list(set_up: SetUp, checkout: Path) -> None:
+def test_unknown_need_is_refused_with_the_list(set_up, checkout):
     run = set_up("pytorch")
     assert run.returncode == 2
     assert (
@@ -174,7 +169,7 @@ def test_unknown_need_is_refused_with_the_list(set_up: SetUp, checkout: Path) ->
     assert not (checkout / ".venv").exists()
 
 
-def test_no_network_is_one_line(checkout: Path, set_up: SetUp) -> None:
+def test_no_network_is_one_line(checkout, set_up):
     (checkout / "requirements" / "transformers.txt").write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
     run = set_up(PIP_RETRIES="0")
     assert run.returncode == 1
@@ -183,7 +178,7 @@ def test_no_network_is_one_line(checkout: Path, set_up: SetUp) -> None:
     assert "127.0.0.1" in (checkout / "build" / "logs" / "setup.log").read_text()
 
 
-def test_package_with_another_hash_is_refused_in_one_line(checkout: Path, set_up: SetUp) -> None:
+def test_package_with_another_hash_is_refused_in_one_line(checkout, set_up):
     write_wheel(checkout, "tiny", TINY)
     (checkout / "requirements" / "transformers.txt").write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
     run = set_up(PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
@@ -194,14 +189,14 @@ def test_package_with_another_hash_is_refused_in_one_line(checkout: Path, set_up
     assert not (checkout / ".venv" / "modelport.json").exists()
 
 
-def test_this_python_fits() -> None:
+def test_this_python_fits():
     assert machine.unfitness() is None
     library = machine.shared_library()
     assert library is not None
     assert library.name == f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
 
 
-def test_other_version_of_python_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_version_of_python_is_one_line(monkeypatch):
     monkeypatch.setattr(machine, "SUPPORTED", ((3, 99),))
     line = machine.unfitness()
     assert line is not None
@@ -209,7 +204,7 @@ def test_other_version_of_python_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     assert "PYTHON=/path/to/python3" in line
 
 
-def test_missing_shared_library_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_shared_library_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, "get_config_var", lambda _: str(tmp_path))
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
     line = machine.unfitness()
@@ -218,7 +213,7 @@ def test_missing_shared_library_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp
     assert "apt install libpython" in line
 
 
-def test_other_processor_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processor_is_one_line(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert "needs Linux on x86_64, this is linux on aarch64" in str(machine.unfitness())
 
@@ -227,12 +222,12 @@ def test_other_processor_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     ("library", "fits"),
     [("glibc 2.34", False), ("glibc 2.35", True), ("glibc 2.36", True), ("glibc 3.0", True), (None, False)],
 )
-def test_c_library_has_to_be_new_enough(monkeypatch: pytest.MonkeyPatch, library: str | None, fits: bool) -> None:
+def test_c_library_has_to_be_new_enough(monkeypatch, library, fits):
     monkeypatch.setattr(os, "confstr", lambda _: library)
     assert (machine.unfitness() is None) == fits
 
 
-def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout: Path, tmp_path: Path) -> None:
+def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout, tmp_path):
     for name in ("with space", "with:colon", "with'quote", "with$dollar", "modèle"):
         copied = shutil.copytree(checkout / "modelport", tmp_path / name / "modelport").parent
         command = [sys.executable, "-m", "modelport.environment"]
@@ -243,7 +238,7 @@ def test_checkout_in_a_path_that_a_shell_would_split_is_refused_at_once(checkout
         assert not (copied / ".venv").exists()
 
 
-def test_checkout_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkout_that_cannot_be_written_is_one_line(monkeypatch):
     monkeypatch.setattr(machine, "ROOT", Path("/proc/1"))
     line = machine.unusable_checkout()
     assert line is not None
@@ -263,7 +258,7 @@ echo "  File steps.py, line 1 SyntaxError" >&2; exit 1
         pytest.param(None, "is missing or older than 3.7", id="no such program"),
     ],
 )
-def test_python_that_cannot_read_the_code_is_told_so_by_make(checkout: Path, script: str | None, said: str) -> None:
+def test_python_that_cannot_read_the_code_is_told_so_by_make(checkout, script, said):
     python = checkout / "old-python"
     if script:
         python.write_text(script)
@@ -275,9 +270,7 @@ def test_python_that_cannot_read_the_code_is_told_so_by_make(checkout: Path, scr
     assert "SyntaxError" not in run.stdout + run.stderr
 
 
-def test_python_that_is_named_is_used_or_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_python_that_is_named_is_used_or_refused(monkeypatch, capsys):
     monkeypatch.setattr(entry, "version_of", lambda _: "3.99.1")
     assert entry.main(["--exactly"]) == 1
     assert ".venv has Python 3.99.1" in capsys.readouterr().err

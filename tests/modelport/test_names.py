@@ -1,7 +1,5 @@
 """transformers, export and triton are folders of ours, never packages: they hide nobody else's module of that name."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -10,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelport import cli
-from modelport.environment import BASE, FRAMEWORKS, ROOT, Environment
+from modelport.environment import BASE, FRAMEWORKS, ROOT
 
 NAMES = ("triton", "transformers", "export", "manifests", "tests")
 PACKAGES = ("modelport", "exporters", "kserve_transformers")
@@ -25,7 +23,7 @@ print(json.dumps(places))
 
 
 @pytest.mark.parametrize("environment", [BASE, *FRAMEWORKS.values()], ids=lambda environment: environment.folder.name)
-def test_our_folders_are_no_modules_in_the_environments(environment: Environment) -> None:
+def test_our_folders_are_no_modules_in_the_environments(environment):
     """As `modelport` starts its commands: with -P, in the checkout."""
     command = [environment.python, "-P", "-c", FIND, *NAMES, *PACKAGES]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -38,9 +36,7 @@ def test_our_folders_are_no_modules_in_the_environments(environment: Environment
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_a_command_becomes_a_python_that_does_not_look_into_its_working_directory(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_becomes_a_python_that_does_not_look_into_its_working_directory(name, monkeypatch):
     became: list[str] = []
     monkeypatch.setattr(cli, "set_up", lambda *needs: 0)
     monkeypatch.setattr(os, "execv", lambda path, arguments: became.extend(arguments))

@@ -1,9 +1,6 @@
 """`modelport quantise` says what is wrong before it computes anything."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
 
 import pytest
 from toy_model import add_model
@@ -22,9 +19,7 @@ from modelport.environment import ROOT
         pytest.param(["mnist"], "mnist has no artefact: run `modelport export mnist` first", id="not exported"),
     ],
 )
-def test_what_cannot_be_quantised_is_one_line(
-    arguments: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_quantised_is_one_line(arguments, complaint, tmp_path, capsys):
     add_model(tmp_path)
     if "mnist" in arguments:
         (tmp_path / "mnist").mkdir()
@@ -37,15 +32,13 @@ def test_what_cannot_be_quantised_is_one_line(
 
 
 @pytest.mark.parametrize("count", ["0", "-5", "499", "many"])
-def test_a_proof_of_too_few_inputs_is_refused_at_once(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_proof_of_too_few_inputs_is_refused_at_once(count, capsys):
     with pytest.raises(SystemExit, match="2"):
         quantising.main(["mnist", f"--images={count}"])
     assert "argument --images: " in capsys.readouterr().err
 
 
-def test_a_missed_proof_has_an_exit_code_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missed_proof_has_an_exit_code_of_its_own(monkeypatch, capsys):
     def miss(options: object) -> int:
         raise ProofMissedError("int8 toy is not proven, and nothing was written: on AVX2: top-1 agreement 0.9")
 
@@ -54,7 +47,7 @@ def test_a_missed_proof_has_an_exit_code_of_its_own(
     assert "nothing was written: on AVX2: top-1 agreement 0.9" in capsys.readouterr().err
 
 
-def test_a_count_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_count_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit) as refused:
         quantising.main(["toy", "--calibration=0"])
     assert refused.value.code == 2

@@ -1,7 +1,5 @@
 """services.yaml is read, or refused in one line that says where and what to write."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -22,7 +20,7 @@ DECLARED = """services:
 """
 
 
-def test_what_is_declared_is_read(tmp_path: Path) -> None:
+def test_what_is_declared_is_read(tmp_path):
     (tmp_path / "services.yaml").write_text(DECLARED, encoding="utf-8-sig")
     assert [spec.argument() for spec in load(tmp_path / "services.yaml").values()] == [
         "digits=digits:mnist",
@@ -68,7 +66,7 @@ def test_what_is_declared_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_malformed_is_one_line(old: str, new: str, complaint: str, tmp_path: Path) -> None:
+def test_what_is_malformed_is_one_line(old, new, complaint, tmp_path):
     file = tmp_path / "services.yaml"
     file.write_text(DECLARED.replace(old, new, 1))
     with pytest.raises(DeclarationError) as error:
@@ -89,7 +87,7 @@ def test_what_is_malformed_is_one_line(old: str, new: str, complaint: str, tmp_p
         pytest.param("1Gi", "1GB", id="a unit that Kubernetes lacks"),
     ],
 )
-def test_resources_that_kubernetes_would_refuse(old: str, new: str, tmp_path: Path) -> None:
+def test_resources_that_kubernetes_would_refuse(old, new, tmp_path):
     (tmp_path / "services.yaml").write_text(DECLARED.replace(old, new, 1))
     with pytest.raises(
         DeclarationError, match=r"service digits: .* are no resources of a container: write \{requests:"
@@ -97,7 +95,7 @@ def test_resources_that_kubernetes_would_refuse(old: str, new: str, tmp_path: Pa
         load_deployments(tmp_path / "services.yaml")
 
 
-def test_a_missing_file_and_another_encoding(tmp_path: Path) -> None:
+def test_a_missing_file_and_another_encoding(tmp_path):
     with pytest.raises(DeclarationError, match=r"^services.yaml cannot be read: .*No such file"):
         load(tmp_path / "services.yaml")
     (tmp_path / "services.yaml").write_bytes(b"# gr\xfc\xdfe\n" + FILE.read_bytes())
@@ -105,9 +103,7 @@ def test_a_missing_file_and_another_encoding(tmp_path: Path) -> None:
         load(tmp_path / "services.yaml")
 
 
-def test_make_manifests_says_it_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_make_manifests_says_it_in_one_line(monkeypatch, capsys):
     def malformed() -> list[Path]:
         raise DeclarationError("services.yaml: it is malformed")
 

@@ -1,7 +1,5 @@
 """What tests of users' model files share: a plan as the command makes it, images, and what was found."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A pytest plugin: a bucket of S3 (moto)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """OTLP collectors for tests: the protocol's own gRPC service, or HTTP; and servers that only look like one."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Draws handwritten digits as people photograph, scan and paint them: deterministic for a seed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """The Markdown documents: their links, headings, blocks of code and commands."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Evaluations without a server: answers that are made up, measured and reported as real ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

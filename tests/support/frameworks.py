@@ -1,7 +1,5 @@
 """Work that needs PyTorch or TensorFlow, done by a script in a process and an environment of the framework's own."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Writes HEIF containers (ISO/IEC 23008-12) around images that an encoder coded: AVIF, HEIC, what imitates them."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

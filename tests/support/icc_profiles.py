@@ -1,7 +1,5 @@
 """Makes ICC profiles (ICC.1:2001-04): RGB by primaries and gamma, grey by gamma, CMYK by its sixteen corners."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Image files as libraries write them, and the parts of which files that no library writes are made."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

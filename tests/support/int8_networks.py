@@ -1,7 +1,5 @@
 """An int8 network beside the toy model, made by hand: its answers are higher by OFF, so that one sees which answers."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

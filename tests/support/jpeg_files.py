@@ -1,7 +1,5 @@
 """Writes baseline JPEG files with any sampling factors: blocks of one colour each, so that there is little to code."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 `python -P tests/support/judge_replays.py` prints the table of docs/releases.md.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A small classifier of Keras, and the files that users have of such networks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import ModuleType
 from typing import Any

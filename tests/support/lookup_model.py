@@ -93,11 +93,7 @@ def save_saved_model(folder: Path) -> None:
     tf.saved_model.save(module, folder / "model.savedmodel", signatures={"serving_default": module.serve})
 
 
-SAVE = {
-    "onnxruntime_onnx": save_onnx,
-    "pytorch_libtorch": save_torchscript,
-    "tensorflow_savedmodel": save_saved_model,
-}
+SAVE = {"onnxruntime_onnx": save_onnx, "pytorch_libtorch": save_torchscript, "tensorflow_savedmodel": save_saved_model}
 
 
 def write_config(folder: Path, platform: str, replace: tuple[str, str] = ("", "")) -> None:

@@ -1,7 +1,5 @@
 """Small ONNX classifiers as users have them, with weights from a fixed seed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Finding processes by their command lines."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 

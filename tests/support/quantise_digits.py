@@ -1,7 +1,5 @@
 """As a script, in NNCF's environment (`quantise_digits.py REPOSITORY`): quantises mnist by digits that OpenCV draws."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -4,8 +4,6 @@ It runs in that framework's environment. FOLDER holds a batch MODEL.npy of each;
 the names that they are served by.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path

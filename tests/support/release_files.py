@@ -1,7 +1,5 @@
 """Manifests of a test's own, in which it says what serves."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

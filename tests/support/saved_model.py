@@ -5,8 +5,6 @@
 `saved_model.py add FILE OPERATION` adds a node to the graph.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A server that answers the client as detector, digits and anomaly would, from the bytes that it is sent."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """Stacks, in processes of their own or in this one."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import signal

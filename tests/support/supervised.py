@@ -1,7 +1,5 @@
 """A stack of digits on an overlay that is supervised and gets images of fives all the time."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

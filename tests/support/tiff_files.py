@@ -1,7 +1,5 @@
 """Writes TIFF files of every layout, from samples: byte order, depth, planes, strips, tiles, predictor, compression."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """TorchScript and torch.export files of a small classifier, as users have them."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A transformer server as a process of its own, without a Triton behind it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

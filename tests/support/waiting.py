@@ -1,7 +1,5 @@
 """Waiting for a condition: the one deadline of the tests, which only a fault misses."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The smallest packages that pip installs."""
 
-from __future__ import annotations
-
 import hashlib
 import zipfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """API keys: without one nothing is answered but probes and scrapes, over HTTP and gRPC."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import subprocess
@@ -30,17 +28,17 @@ def basic(user: str, password: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory) -> Path:
+def file(tmp_path_factory):
     return tmp_path_factory.mktemp("keys") / "keys.txt"
 
 
 @pytest.fixture(scope="module")
-def key(file) -> str:
+def key(file):
     return create("alice", file).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def ports(free_ports) -> list[int]:
+def ports(free_ports):
     return free_ports(2)
 
 

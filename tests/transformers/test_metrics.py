@@ -1,7 +1,5 @@
 """Counters of rare events exist before the first one."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -19,7 +17,7 @@ print(generate_latest().decode())
 """
 
 
-def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero() -> None:
+def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero():
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     told = subprocess.run([sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=True)
     requests = set(
@@ -41,5 +39,5 @@ def test_every_outcome_protocol_and_cause_of_a_service_starts_at_zero() -> None:
     assert 'modelport_request_seconds_count{protocol="grpc",service="cars"} 0.0' in told.stdout
 
 
-def test_no_model_is_passed_over_for_another_cause() -> None:
+def test_no_model_is_passed_over_for_another_cause():
     assert set(service._CAUSES.values()) <= set(FALLBACK_CAUSES)

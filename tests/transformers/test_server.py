@@ -118,10 +118,7 @@ def test_callers_cannot_make_up_metric_labels(cars):
 def test_sigterm_says_not_ready_goes_on_serving_and_exits_zero(free_ports, tmp_path):
     with serving(
         tmp_path / "log", free_ports(2), "--service=digits=digits:mnist", "--log_requests", "--drain_s=60"
-    ) as (
-        process,
-        client,
-    ):
+    ) as (process, client):
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: "SIGTERM: not ready any more" in (tmp_path / "log").read_text())
         assert client.get("/v2/health/live").status_code == 200

@@ -1,14 +1,11 @@
 """Traces: the spans of a request, where they are sent, and that no collector disturbs a request."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,7 +65,7 @@ class Triton:
 
 
 @pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
+def spans():
     """What this process traces within the test."""
     exporter = InMemorySpanExporter()
     tracing.use(SimpleSpanProcessor(exporter))
@@ -97,7 +94,7 @@ async def answer(headers: dict[str, str]) -> Triton:
     return triton
 
 
-async def test_a_request_has_a_span_for_each_step(spans: InMemorySpanExporter) -> None:
+async def test_a_request_has_a_span_for_each_step(spans):
     triton = await answer(CALLER)
     found = spans.get_finished_spans()
     assert [span.name for span in found] == STEPS
@@ -137,9 +134,7 @@ async def test_a_request_has_a_span_for_each_step(spans: InMemorySpanExporter) -
         pytest.param({}, {"OTEL_SDK_DISABLED": "true"}, 0, id="switched off"),
     ],
 )
-async def test_what_is_not_sampled_is_not_traced(
-    headers: dict[str, str], variables: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_not_sampled_is_not_traced(headers, variables, expected, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     exporter = InMemorySpanExporter()
@@ -154,13 +149,13 @@ async def test_what_is_not_sampled_is_not_traced(
     assert TRACE not in {format_trace_id(span.context.trace_id) for span in found}
 
 
-async def test_without_a_collector_the_callers_context_is_handed_on_as_it_came() -> None:
+async def test_without_a_collector_the_callers_context_is_handed_on_as_it_came():
     triton = await answer(CALLER)
     assert [handed["traceparent"] for handed in triton.headers] == [CALLER["traceparent"]] * 2
     assert forwarded_headers()["tracestate"] == "vendor=1"
 
 
-def test_off_nothing_of_the_sdk_is_imported() -> None:
+def test_off_nothing_of_the_sdk_is_imported():
     script = "import sys, kserve_transformers.sdk.lean as lean; lean.import_kserve_lean()\n"
     script += "import kserve_transformers.server\n"
     script += "print([m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
@@ -189,9 +184,7 @@ def test_off_nothing_of_the_sdk_is_imported() -> None:
         ),
     ],
 )
-def test_an_address_says_the_protocol(
-    text: str, variables: dict[str, str], url: str, http: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_says_the_protocol(text, variables, url, http, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Collector.parse(text) == Collector(url, http)
@@ -201,7 +194,7 @@ def test_an_address_says_the_protocol(
     "text",
     ["", "otel", "http://otel", "ftp://otel:1", "http://:4317", "http://otel:port", "http://otel:99999", "a:1?b"],
 )
-def test_what_is_no_address_is_an_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_address_is_an_error(text, capsys):
     with pytest.raises(SystemExit):
         parse_settings(["--service=digits=digits:mnist", f"--trace={text}"])
     assert "is no address of a collector: write http://HOST:4317" in capsys.readouterr().err
@@ -210,16 +203,14 @@ def test_what_is_no_address_is_an_error(text: str, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("name", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_BSP_MAX_QUEUE_SIZE", "many")]
 )
-def test_what_a_variable_must_not_be_is_an_error(name: str, value: str) -> None:
+def test_what_a_variable_must_not_be_is_an_error(name, value):
     command = [sys.executable, "-P", "-m", "kserve_transformers", "--service=digits=digits:mnist", "--trace=a:4317"]
     ended = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True, check=False)
     assert (ended.returncode != 0, name in ended.stderr) == (True, True)
 
 
 @pytest.mark.parametrize("collector", [grpc_collector, http_collector])
-def test_spans_reach_a_collector(
-    collector: Any, free_ports: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spans_reach_a_collector(collector, free_ports, tmp_path, monkeypatch):
     """Of REST and of gRPC; what is queued when the server ends is sent."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
@@ -251,9 +242,7 @@ def test_spans_reach_a_collector(
 @pytest.mark.parametrize(
     ("collector", "expected"), [(dead_collector, {"failed"}), (hanging_collector, {"failed", "dropped"})]
 )
-def test_no_collector_disturbs_a_request(
-    collector: Any, expected: set[str], free_ports: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_collector_disturbs_a_request(collector, expected, free_ports, tmp_path, monkeypatch):
     variables = {"BSP_MAX_QUEUE_SIZE": "4", "BSP_MAX_EXPORT_BATCH_SIZE": "2", "BSP_SCHEDULE_DELAY": "1"}
     for name, value in (variables | {"EXPORTER_OTLP_TIMEOUT": "1"}).items():
         monkeypatch.setenv(f"OTEL_{name}", value)

@@ -52,6 +52,26 @@ _SKIPPED: Mapping[str, tuple[str, str]] = {
         "dont_update burnin_update train_only_bn show_receptive_field",
     ),
 }
+# Keys of AlexeyAB's fork that change a layer, with the values at which they change nothing.
+_NEUTRAL = {
+    "dilation": "1",
+    **dict.fromkeys(
+        [
+            "antialiasing",
+            "sway",
+            "rotate",
+            "stretch",
+            "stretch_sway",
+            "deform",
+            "cbn",
+            "bin_output",
+            "coordconv",
+            "reverse",
+        ],
+        "0",
+    ),
+    **dict.fromkeys(("dontload", "dontloadscales"), "0"),
+}
 _Number = TypeVar("_Number", int, float)
 
 
@@ -113,10 +133,11 @@ class _Section:
 
 def read_cfg(path: Path) -> Network:
     """Read a cfg file. See parse_cfg."""
-    try:
-        return parse_cfg(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as exc:
-        raise DarknetError(f"{path.name} is not a text file: is it the cfg?") from exc
+    content = path.read_bytes()
+    if b"\0" in content:
+        raise DarknetError(f"{path.name} is not a text file: is it the cfg?")
+    try:  # what is not ASCII stands in comments, in whatever encoding
+        return parse_cfg(content.decode("utf-8-sig", errors="replace"))
     except DarknetError as exc:
         raise DarknetError(f"{path.name}: {exc}") from exc
 
@@ -169,7 +190,8 @@ def _sections(text: str) -> list[_Section]:
 
 def _check_keys(section: _Section, known: str) -> None:
     skipped = (*_SKIPPED["any"], *_SKIPPED.get("net" if section.name == "network" else section.name, ()))
-    unknown = section.options.keys() - set(" ".join((known, *skipped)).split())
+    neutral = {key for key, value in section.options.items() if _NEUTRAL.get(key) == value}
+    unknown = section.options.keys() - set(" ".join((known, *skipped)).split()) - neutral
     if unknown:
         raise section.error(f"unknown key {min(unknown)}")
 

@@ -29,7 +29,7 @@ def detect(cfg: Path, weights: Path, image: npt.NDArray[np.uint8], pairs: int) -
     Raises:
         DarknetError: OpenCV cannot read or run the model.
     """
-    text = _YOLO.sub(_ALL_SCORES, cfg.read_text(encoding="utf-8-sig"))
+    text = _YOLO.sub(_ALL_SCORES, cfg.read_text(encoding="utf-8-sig", errors="replace"))
     try:
         network = cv2.dnn.readNetFromDarknet(np.frombuffer(text.encode(), np.uint8), np.fromfile(weights, np.uint8))
         network.setInput(cv2.dnn.blobFromImage(image, 1 / 255))

@@ -1,7 +1,5 @@
 """Files are recognised by their content; what cannot be added is told how it becomes something that can."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from collections import OrderedDict

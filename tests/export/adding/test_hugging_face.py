@@ -14,10 +14,7 @@ from exporters.adding.formats import FORMATS, recognise
 from exporters.adding.plan import Description, Hints, Plan
 from exporters.errors import UnknownFormatError
 
-CONFIG = {
-    "architectures": ["ViTForImageClassification"],
-    "id2label": {"2": "c", "0": "a", "1": "b"},
-}
+CONFIG = {"architectures": ["ViTForImageClassification"], "id2label": {"2": "c", "0": "a", "1": "b"}}
 VIT = {
     "do_normalize": True,
     "do_rescale": True,
@@ -46,7 +43,7 @@ def folder(path: Path, config: Any = CONFIG, preprocessor: Any = VIT, place: str
     return path
 
 
-def test_a_classifier_is_served_as_its_processor_prepares_images(tmp_path: Path) -> None:
+def test_a_classifier_is_served_as_its_processor_prepares_images(tmp_path):
     path = folder(tmp_path / "vit", place="onnx/model.onnx")
     found = hugging_face.describe(path, Hints())
     planned = Plan(
@@ -103,7 +100,7 @@ MOBILENET = {**VIT, "do_center_crop": True, "size": {"shortest_edge": 256}, "cro
         pytest.param(VIT, {"mean": (127.5, 102.0, 76.5), "std": (127.5, 127.5, 63.75)}, id="normalised"),
     ],
 )
-def test_the_processors_rule_is_read(preprocessor: Any, expected: dict[str, Any], tmp_path: Path) -> None:
+def test_the_processors_rule_is_read(preprocessor, expected, tmp_path):
     found: Description = hugging_face.describe(folder(tmp_path / "own", preprocessor=preprocessor), Hints())
     assert {key: getattr(found, key) for key in expected} == expected
 
@@ -115,12 +112,12 @@ def test_the_processors_rule_is_read(preprocessor: Any, expected: dict[str, Any]
         pytest.param(["no", "object"], "is not an object", id="not an object"),
     ],
 )
-def test_other_networks_are_named(config: Any, complaint: str, tmp_path: Path) -> None:
+def test_other_networks_are_named(config, complaint, tmp_path):
     with pytest.raises(UnknownFormatError, match=complaint):
         hugging_face.describe(folder(tmp_path / "own", config), Hints())
 
 
-def test_weights_without_a_graph_are_refused_with_the_command_that_converts_them(tmp_path: Path) -> None:
+def test_weights_without_a_graph_are_refused_with_the_command_that_converts_them(tmp_path):
     path = folder(tmp_path / "own")
     (path / "model.onnx").rename(path / "model.safetensors")
     with pytest.raises(UnknownFormatError, match="optimum-cli export onnx --model own own"):

@@ -1,7 +1,5 @@
 """ONNX models of users: what is found out about them, and that what is built of them answers as they do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

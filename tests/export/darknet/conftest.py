@@ -173,7 +173,7 @@ def random_weights(text: str, seed: int = 0) -> bytes:
 
 
 @pytest.fixture
-def darknet_files(tmp_path: Path) -> Callable[..., Files]:
+def darknet_files(tmp_path) -> Callable[..., Files]:
     """Write a model of one of ARCHITECTURES and give its files."""
 
     def write(architecture: str = "yolov3-tiny", width: int = 64, height: int = 96, classes: int = 3) -> Files:

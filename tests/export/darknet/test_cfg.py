@@ -1,7 +1,6 @@
 """The cfg reader takes what Darknet's own files use, and names section and line of anything else."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -69,7 +68,7 @@ scale_x_y=1.05
 """
 
 
-def test_every_section_is_read_with_darknets_defaults() -> None:
+def test_every_section_is_read_with_darknets_defaults():
     network = parse_cfg(EVERYTHING)
     assert (network.height, network.width, network.classes) == (64, 64, 1)
     strided, grouped, pool, up, shortcut, route, padded, _, yolo = network.layers
@@ -94,7 +93,7 @@ def test_every_section_is_read_with_darknets_defaults() -> None:
     )
 
 
-def test_masks_choose_anchors() -> None:
+def test_masks_choose_anchors():
     (_, yolo) = parse_cfg(SMALLEST).layers
     assert isinstance(yolo, Yolo)
     assert yolo.anchors == ((1.0, 2.0), (5.5, 6.0))
@@ -113,10 +112,15 @@ def test_masks_choose_anchors() -> None:
             "size=1", "size=1\ngrad_centr=1\nassisted_excitation=4000", id="training of a kernel, in the fork"
         ),
         pytest.param("width=64", "width=64\nlearning_rate_min=0.1\nshow_receptive_field=1", id="more of the fork"),
+        pytest.param(
+            "size=1",
+            "size=1\ndilation=1\nantialiasing=0\nrotate=0\ndontload=0",
+            id="the fork's keys that change nothing",
+        ),
         pytest.param("classes=4", "classes=4\ncounters_per_class=1,2,3,4\nmax_delta=5", id="training of a head"),
     ],
 )
-def test_what_changes_nothing_at_inference_is_skipped(old: str, new: str) -> None:
+def test_what_changes_nothing_at_inference_is_skipped(old, new):
     assert old in SMALLEST
     expected, found = parse_cfg(SMALLEST), parse_cfg(SMALLEST.replace(old, new, 1))
     assert (found.height, found.width) == (expected.height, expected.width)
@@ -129,11 +133,16 @@ def test_what_changes_nothing_at_inference_is_skipped(old: str, new: str) -> Non
     ("keys", "mode"),
     [("", ""), ("letter_box=0", "stretch"), ("letter_box=1", "letterbox"), ("letter_box=0\nletter_box=1", "stretch")],
 )
-def test_letter_box_says_how_images_become_the_input(keys: str, mode: str) -> None:
+def test_letter_box_says_how_images_become_the_input(keys, mode):
     assert parse_cfg(SMALLEST.replace("width=64", f"width=64\n{keys}", 1)).resize_mode == mode
 
 
-def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:
+def test_a_comment_may_be_in_another_encoding(tmp_path):
+    (tmp_path / "my.cfg").write_bytes(b"# f\xfcr H\xf6he\n" + SMALLEST.encode())
+    assert read_cfg(tmp_path / "my.cfg").height == parse_cfg(SMALLEST).height
+
+
+def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path):
     (tmp_path / "my.cfg").write_text(SMALLEST, encoding="utf-8-sig")
     assert read_cfg(tmp_path / "my.cfg") == parse_cfg(SMALLEST)
 
@@ -146,6 +155,7 @@ def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:
         pytest.param("width=64", "widht=64", r"\[net\] in line 1: unknown key widht", id="unknown key of net"),
         pytest.param("width=64\n", "", r"\[net\] in line 1: width is missing", id="missing width"),
         pytest.param("size=1", "size=1\ndontload=1", r"unknown key dontload", id="weights that are not loaded"),
+        pytest.param("size=1", "size=1\ndilation=2", r"unknown key dilation", id="a dilated kernel"),
         pytest.param("size=1", "size=#1", "neither .section. nor key=value", id="a comment for a value"),
         pytest.param("width=64", "width=65", "width must be a multiple of 32, not 65", id="odd width"),
         pytest.param("width=64", "width=0", "width must be 32 or more, not 0", id="no width"),
@@ -174,36 +184,36 @@ def test_a_byte_order_mark_is_no_part_of_a_cfg(tmp_path: Path) -> None:
         pytest.param("size=1", "size=99", "no pixels are left", id="kernel larger than the image"),
     ],
 )
-def test_what_it_does_not_know_is_an_error_with_a_place(old: str, new: str, message: str) -> None:
+def test_what_it_does_not_know_is_an_error_with_a_place(old, new, message):
     assert old in SMALLEST
     with pytest.raises(DarknetError, match=message):
         parse_cfg(SMALLEST.replace(old, new, 1))
 
 
-def test_a_network_without_detections_is_refused() -> None:
+def test_a_network_without_detections_is_refused():
     with pytest.raises(DarknetError, match=r"no \[yolo\] section"):
         parse_cfg(SMALLEST[: SMALLEST.index("[yolo]")])
 
 
-def test_layers_may_not_read_detections() -> None:
+def test_layers_may_not_read_detections():
     with pytest.raises(DarknetError, match=r"\[maxpool\] in line 15: it reads a \[yolo\] section"):
         parse_cfg(SMALLEST + "[maxpool]\nstride=1\n")
 
 
-def test_heads_must_agree_on_classes() -> None:
+def test_heads_must_agree_on_classes():
     other = SMALLEST[SMALLEST.index("[yolo]") :].replace("classes=4", "classes=1").replace("mask=0,2", "mask=0,1,2")
     with pytest.raises(DarknetError, match=r"\[yolo\] in line 17: classes differ"):
         parse_cfg(SMALLEST + "[route]\nlayers=0\n" + other)
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "my.weights"
     path.write_bytes(b"\x00\xff\xfe\x80")
     with pytest.raises(DarknetError, match=r"my.weights is not a text file"):
         read_cfg(path)
 
 
-def test_the_message_names_the_file(tmp_path: Path) -> None:
+def test_the_message_names_the_file(tmp_path):
     path = tmp_path / "my.cfg"
     path.write_text("[net]\n")
     with pytest.raises(DarknetError, match=r"my.cfg: \[net\] in line 1: height is missing"):

@@ -1,6 +1,5 @@
 """The graph answers as OpenCV's own Darknet importer does, pair by pair."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -58,9 +57,7 @@ def noise(height: int, width: int, count: int = 1) -> npt.NDArray[np.uint8]:
         pytest.param("yolov4-tiny", 128, 96, id="groups, mish and scale_x_y of yolov4"),
     ],
 )
-def test_random_weights_answer_as_opencv(
-    architecture: str, width: int, height: int, darknet_files: Callable[..., object]
-) -> None:
+def test_random_weights_answer_as_opencv(architecture, width, height, darknet_files):
     files = darknet_files(architecture, width, height, classes=5)
     image = noise(height, width)
     every = detect(files.cfg, files.weights, image[0], EVERY_PAIR)
@@ -70,13 +67,13 @@ def test_random_weights_answer_as_opencv(
 
 
 @pytest.fixture(scope="module")
-def yolov3_tiny() -> tuple[Path, Path]:
+def yolov3_tiny():
     with Fetcher([YOLOV3_TINY]) as fetcher:
         weights, cfg, _ = (fetcher.fetch(file).path for file in YOLOV3_TINY.files)
     return cfg, weights
 
 
-def test_the_real_weights_answer_as_opencv_tensor_by_tensor(yolov3_tiny: tuple[Path, Path]) -> None:
+def test_the_real_weights_answer_as_opencv_tensor_by_tensor(yolov3_tiny):
     session = session_of(*yolov3_tiny)
     assert len(IMAGES) >= 4
     for path in IMAGES:
@@ -93,7 +90,7 @@ def test_the_real_weights_answer_as_opencv_tensor_by_tensor(yolov3_tiny: tuple[P
         np.testing.assert_array_equal(found.classes[apart], reference.classes[apart])
 
 
-def test_a_batch_answers_as_its_images_do(darknet_files: Callable[..., object]) -> None:
+def test_a_batch_answers_as_its_images_do(darknet_files):
     files = darknet_files()
     session = session_of(files.cfg, files.weights)
     images = noise(96, 64, count=3)
@@ -105,7 +102,7 @@ def test_a_batch_answers_as_its_images_do(darknet_files: Callable[..., object]) 
     assert not np.allclose(together[0].scores, together[1].scores, atol=1e-5)
 
 
-def test_fewer_candidates_than_pairs_are_filled_up_with_zeros(darknet_files: Callable[..., object]) -> None:
+def test_fewer_candidates_than_pairs_are_filled_up_with_zeros(darknet_files):
     files = darknet_files(width=32, height=32, classes=2)
     image = noise(32, 32)
     every = detect(files.cfg, files.weights, image[0], EVERY_PAIR)
@@ -118,7 +115,7 @@ def test_fewer_candidates_than_pairs_are_filled_up_with_zeros(darknet_files: Cal
     assert not found.classes[30:].any()
 
 
-def test_the_graph_is_what_triton_and_old_runtimes_take(darknet_files: Callable[..., object]) -> None:
+def test_the_graph_is_what_triton_and_old_runtimes_take(darknet_files):
     files = darknet_files()
     network = read_cfg(files.cfg)
     graph = build_graph(network, read_weights(files.weights, network))

@@ -33,9 +33,7 @@ def state(folder: Path) -> dict[str, tuple[int, str]]:
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, content_sha256(path)) for path in files}
 
 
-def test_own_files_become_a_whole_model(
-    darknet_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_own_files_become_a_whole_model(darknet_files, tmp_path, capsys):
     files = darknet_files("yolov3", width=96, height=64, classes=2)
     assert main(command(files, tmp_path / "repository", "--licence", "CC0", "--source", "our own cameras")) == 0
     header, row = capsys.readouterr().out.splitlines()
@@ -59,7 +57,7 @@ def test_own_files_become_a_whole_model(
         assert np.abs(outputs[name][0][: len(values)] - values).max() <= expected["atol"]
 
 
-def test_the_same_again_changes_nothing_and_other_weights_make_a_version(darknet_files: Files, tmp_path: Path) -> None:
+def test_the_same_again_changes_nothing_and_other_weights_make_a_version(darknet_files, tmp_path):
     files = darknet_files()
     repository = tmp_path / "repository"
     assert main(command(files, repository)) == 0
@@ -88,9 +86,7 @@ def test_the_same_again_changes_nothing_and_other_weights_make_a_version(darknet
         pytest.param("names", b"\xff\xfe\x80", "my.names is not a text file", id="names that are no text"),
     ],
 )
-def test_wrong_files_end_with_one_line(
-    file: str, content: bytes, message: str, darknet_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_files_end_with_one_line(file, content, message, darknet_files, tmp_path, capsys):
     files = darknet_files()
     getattr(files, file).write_bytes(content)
     assert main(command(files, tmp_path / "repository")) == 1
@@ -101,9 +97,7 @@ def test_wrong_files_end_with_one_line(
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "/etc"])
-def test_a_name_is_never_a_path(
-    name: str, darknet_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_is_never_a_path(name, darknet_files, tmp_path, capsys):
     files = darknet_files()
     try:
         code: object = main(command(files, tmp_path / "repository", name=name))
@@ -114,14 +108,14 @@ def test_a_name_is_never_a_path(
     assert not (tmp_path / "repository").exists()
 
 
-def test_a_missing_file_is_named(darknet_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_named(darknet_files, tmp_path, capsys):
     files = darknet_files()
     files.weights.unlink()
     assert main(command(files, tmp_path / "repository")) == 1
     assert "my.weights" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path: Path) -> None:
+def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path):
     """As a user runs it, in a process of its own; the cache is the project's."""
     arguments = [sys.executable, "-m", "exporters", "yolov3_tiny", "--repository", str(tmp_path)]
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
@@ -141,7 +135,7 @@ def test_the_tracked_files_are_those_of_the_catalogs_weights(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_labels_are_clean_whatever_editor_wrote_them(tmp_path: Path, encoding: str, end: str) -> None:
+def test_labels_are_clean_whatever_editor_wrote_them(tmp_path, encoding, end):
     text = end.join(["person", "Stra\u00dfe \t", " traffic light", "person"]) + 2 * end
     (tmp_path / "my.names").write_bytes(text.encode(encoding))
     assert read_names(tmp_path / "my.names", 4) == ["person", "Stra\u00dfe", "traffic light", "person"]

@@ -1,8 +1,5 @@
 """letter_box, from the cfg to boxes in pixels: as Darknet resizes, with OpenCV's importer as the oracle."""
 
-from __future__ import annotations
-
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -42,7 +39,7 @@ def stretched(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pytest.param("letter_box=0", "stretch", stretched, id="letter_box=0"),
     ],
 )
-def test_boxes_are_those_of_darknets_own_resizing(darknet_files, tmp_path: Path, keys, mode, reference) -> None:
+def test_boxes_are_those_of_darknets_own_resizing(darknet_files, tmp_path, keys, mode, reference):
     files = darknet_files(width=WIDTH, height=HEIGHT, classes=2)
     files.cfg.write_text(files.cfg.read_text().replace("momentum=", f"{keys}\nmomentum=", 1))
     own = ["--cfg", str(files.cfg), "--weights", str(files.weights), "--names", str(files.names), "--name", "mine"]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from exporters.darknet.cfg import parse_cfg
-from exporters.darknet.layers import Network
 from exporters.darknet.weights import read_weights
 from exporters.errors import DarknetError
 
@@ -32,7 +31,7 @@ VALUES = [*NORMALISED, *range(6), *range(100, 106), *range(12)]
 
 
 @pytest.fixture
-def network() -> Network:
+def network():
     return parse_cfg(NETWORK)
 
 
@@ -45,9 +44,7 @@ def written(path: Path, values: list[float], header: tuple[int, int, int] = (0, 
 @pytest.mark.parametrize(
     ("header", "seen"), [pytest.param((0, 2, 5), "<i8", id="20 bytes"), pytest.param((0, 1, 0), "<i4", id="16 bytes")]
 )
-def test_values_are_read_in_order_and_folded(
-    header: tuple[int, int, int], seen: str, network: Network, tmp_path: Path
-) -> None:
+def test_values_are_read_in_order_and_folded(header, seen, network, tmp_path):
     found = read_weights(written(tmp_path / "w", VALUES, header, seen), network)
     assert sorted(found) == [0, 1]
     # filter 0: scale 3 / deviation 4; filter 1: scale 4 / deviation 5
@@ -57,7 +54,7 @@ def test_values_are_read_in_order_and_folded(
     np.testing.assert_array_equal(found[1].bias, range(100, 106))
 
 
-def test_a_variance_of_zero_is_what_darknet_makes_of_it(network: Network, tmp_path: Path) -> None:
+def test_a_variance_of_zero_is_what_darknet_makes_of_it(network, tmp_path):
     values = [1, 2, 3, 4, 0, 6, 0, 25, *VALUES[8:]]
     found = read_weights(written(tmp_path / "w", values), network)
     np.testing.assert_allclose(found[0].kernel[0, :, 0, 0], [0, 3e6, 6e6], rtol=1e-6)
@@ -77,9 +74,7 @@ def test_a_variance_of_zero_is_what_darknet_makes_of_it(network: Network, tmp_pa
         pytest.param([*VALUES[:2], 3e38, *VALUES[3:6], 1e-9, *VALUES[7:]], "not finite", id="folding overflows"),
     ],
 )
-def test_weights_that_do_not_fit_name_the_section(
-    values: list[float], message: str, network: Network, tmp_path: Path
-) -> None:
+def test_weights_that_do_not_fit_name_the_section(values, message, network, tmp_path):
     with pytest.raises(DarknetError, match="mine.weights: .*" + message):
         read_weights(written(tmp_path / "mine.weights", values), network)
 
@@ -94,14 +89,14 @@ def test_weights_that_do_not_fit_name_the_section(
         pytest.param(np.array([0, 2, -1, 0, 0], "<i4").tobytes(), id="negative revision"),
     ],
 )
-def test_a_wrong_header_is_refused(content: bytes, network: Network, tmp_path: Path) -> None:
+def test_a_wrong_header_is_refused(content, network, tmp_path):
     path = tmp_path / "mine.weights"
     path.write_bytes(content)
     with pytest.raises(DarknetError, match=r"mine.weights: the header is not that of Darknet weights"):
         read_weights(path, network)
 
 
-def test_a_file_cut_within_a_number_is_refused(network: Network, tmp_path: Path) -> None:
+def test_a_file_cut_within_a_number_is_refused(network, tmp_path):
     path = written(tmp_path / "mine.weights", VALUES)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DarknetError, match="ends within a number"):

@@ -36,9 +36,7 @@ def raw_outputs(rows: int, classes: int, centres: bool, named: bool) -> dict[str
         pytest.param("fcos", HW, PYRAMID, 5, 5, id="FCOS"),
     ],
 )
-def test_the_graph_answers_as_the_naive_reference(
-    name: str, hw: tuple[int, int], rows: int, labels: int, classes: int, named: bool
-) -> None:
+def test_the_graph_answers_as_the_naive_reference(name, hw, rows, labels, classes, named):
     outputs = raw_outputs(rows, 5, name == "fcos", named)
     model = detector(outputs, hw)
     head = heads.recognise(model, {}, labels=labels)[0]

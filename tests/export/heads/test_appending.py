@@ -34,7 +34,7 @@ def assert_finds_the_objects(found: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 17, 18, 21])
 @pytest.mark.parametrize("name", ["YOLOv3", "YOLOv8", "YOLOX", "TF OD API", "DETR", "RT-DETR, deployed"])
-def test_models_of_all_usual_opsets_are_appended_to(name: str, opset: int) -> None:
+def test_models_of_all_usual_opsets_are_appended_to(name, opset):
     family = FAMILIES[name]
     model = detector(family.outputs(OBJECTS, CLASSES), **family.model, opset=opset)
     result = appended(model)
@@ -55,13 +55,13 @@ def reshaped(outputs: dict[str, np.ndarray], opset: int, ir_version: int) -> onn
 
 
 @pytest.mark.parametrize("opset", [7, 9, 10, 11])
-def test_files_that_list_their_weights_among_the_inputs_are_appended_to(opset: int) -> None:
+def test_files_that_list_their_weights_among_the_inputs_are_appended_to(opset):
     result = appended(reshaped({"scores": table(OBJECTS, CLASSES).transpose(0, 2, 1)}, opset, ir_version=3))
     onnx.checker.check_model(result, full_check=True)
     assert_finds_the_objects(answer(result))
 
 
-def test_the_model_that_is_appended_to_stays_as_it_was() -> None:
+def test_the_model_that_is_appended_to_stays_as_it_was():
     model = detector(FAMILIES["YOLOv8"].outputs(OBJECTS, CLASSES))
     before = model.SerializeToString()
     appended(model)
@@ -69,7 +69,7 @@ def test_the_model_that_is_appended_to_stays_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(("batch", "dimension"), [(None, 0), (1, 1), (4, 4)])
-def test_the_batch_of_the_outputs_is_that_of_the_images(batch: int | None, dimension: int) -> None:
+def test_the_batch_of_the_outputs_is_that_of_the_images(batch, dimension):
     model = detector(FAMILIES["YOLOv8"].outputs(OBJECTS, CLASSES), batch=batch)
     result = appended(model)
     assert [each.type.tensor_type.shape.dim[0].dim_value for each in result.graph.output] == [dimension] * 3
@@ -77,7 +77,7 @@ def test_the_batch_of_the_outputs_is_that_of_the_images(batch: int | None, dimen
 
 
 @pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT])
-def test_sizes_are_fed_to_deployed_models_in_the_type_that_they_take(kind: int) -> None:
+def test_sizes_are_fed_to_deployed_models_in_the_type_that_they_take(kind):
     model = detector(listed(OBJECTS, rows=300), sizes=True)
     model.graph.input[1].type.tensor_type.elem_type = kind
     assert_finds_the_objects(answer(appended(model), count=2))
@@ -85,7 +85,7 @@ def test_sizes_are_fed_to_deployed_models_in_the_type_that_they_take(kind: int) 
 
 @pytest.mark.parametrize("count", [0, 1, 300, 450])
 @pytest.mark.parametrize("name", ["torchvision", "PaddleDetection", "YOLOv7, NMS"])
-def test_lists_of_any_length_become_300(name: str, count: int) -> None:
+def test_lists_of_any_length_become_300(name, count):
     """The longest list has scores that ascend: the best 300 are its last."""
     family = FAMILIES[name]
     (head, *_) = heads.recognise(detector(family.outputs(OBJECTS, CLASSES), batch=1), {})
@@ -99,7 +99,7 @@ def test_lists_of_any_length_become_300(name: str, count: int) -> None:
     assert not any(values[0, kept:].any() for values in found.values())
 
 
-def test_more_objects_than_300_lose_the_weakest() -> None:
+def test_more_objects_than_300_lose_the_weakest():
     values = table((), 2, rows=378, objectness=True)
     values[0, :, 4], values[0, :, 5] = 1, np.linspace(0.1, 0.9, 378)
     found = answer(appended(detector({"output0": values})))
@@ -107,7 +107,7 @@ def test_more_objects_than_300_lose_the_weakest() -> None:
     assert not found["classes"].any()
 
 
-def test_all_classes_of_a_box_count() -> None:
+def test_all_classes_of_a_box_count():
     values = table((), 3, rows=126)
     values[0, 5, 4:] = 0.2, 0.9, 0.6
     values[0, 9, 4:] = 0.7, 0.6, 0.1
@@ -116,12 +116,12 @@ def test_all_classes_of_a_box_count() -> None:
     assert found["classes"][0, :6].tolist() == [1, 0, 2, 1, 0, 2]  # of equal scores, first that of the better box
 
 
-def test_fewer_boxes_than_300_are_filled_up_with_zeros() -> None:
+def test_fewer_boxes_than_300_are_filled_up_with_zeros():
     found = answer(appended(detector(FAMILIES["DETR"].outputs((), 1)), "detr"))
     assert not any(values[0, 100:].any() for values in found.values())
 
 
-def test_tensors_of_the_model_may_have_the_names_of_the_outputs() -> None:
+def test_tensors_of_the_model_may_have_the_names_of_the_outputs():
     """RT-DETR's are called boxes and scores, too."""
     result = appended(detector(listed(OBJECTS, rows=300), sizes=True))
     assert [each.name for each in result.graph.output] == ["boxes", "scores", "classes"]

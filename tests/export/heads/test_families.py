@@ -38,7 +38,7 @@ def recognised(model: onnx.ModelProto, family: Family, classes: int = CLASSES) -
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_head_is_recognised_and_finds_the_objects(name: str) -> None:
+def test_the_head_is_recognised_and_finds_the_objects(name):
     family = FAMILIES[name]
     original = detector(family.outputs(OBJECTS, CLASSES), **family.model)
     head = recognised(original, family)
@@ -87,9 +87,7 @@ def random_outputs(outputs: Tensors, ties: bool) -> Tensors:
         pytest.param(1, np.float32, False, id="one class"),
     ],
 )
-def test_the_graph_answers_as_the_naive_reference(
-    name: str, classes: int, float_type: npt.DTypeLike, ties: bool
-) -> None:
+def test_the_graph_answers_as_the_naive_reference(name, classes, float_type, ties):
     family = FAMILIES[name]
     outputs = family.outputs([replace(each, label=each.label % classes) for each in OBJECTS], classes)
     head = recognised(detector(outputs, **family.model), family, classes)

@@ -1,7 +1,6 @@
 """Trained detectors of others: they are recognised, and answer as their authors' own code does."""
 
 import ast
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def run(model: onnx.ModelProto, images: npt.NDArray[Any]) -> dict[str, npt.NDArr
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+def files(tmp_path_factory):
     with Fetcher([], cache=tmp_path_factory.mktemp("packages")) as fetcher:
         return {file.name: fetcher.fetch(file).path for file in (GLYPHS, GLYPHS_CODE, SLIDER)}
 
@@ -81,7 +80,7 @@ def glyphs() -> npt.NDArray[np.uint8]:
     return image
 
 
-def test_yolox_of_ddddocr_finds_the_glyphs_that_its_own_code_finds(files: Mapping[str, Path]) -> None:
+def test_yolox_of_ddddocr_finds_the_glyphs_that_its_own_code_finds(files):
     original = onnx.load(files[GLYPHS.name])
     head = heads.recognise(original, {})[0]
     assert (head.name, head.classes, head.channel_order, head.std, head.facts[0].sure) == (
@@ -105,7 +104,7 @@ def test_yolox_of_ddddocr_finds_the_glyphs_that_its_own_code_finds(files: Mappin
         assert np.abs(kept - box).max(axis=1).min() < 2  # it cuts to whole pixels
 
 
-def test_raw_heads_of_yolov3_tiny_answer_as_darknets_export_does() -> None:
+def test_raw_heads_of_yolov3_tiny_answer_as_darknets_export_does():
     """The trained network, cut off before its boxes, gets them back."""
     with Fetcher([YOLOV3_TINY]) as fetcher:
         weights, cfg, _ = (fetcher.fetch(file).path for file in YOLOV3_TINY.files)
@@ -130,9 +129,7 @@ def test_raw_heads_of_yolov3_tiny_answer_as_darknets_export_does() -> None:
 
 
 @pytest.mark.parametrize("with_metadata", [True, False])
-def test_the_segmentation_model_of_captcha_recognizer_is_refused(
-    files: Mapping[str, Path], with_metadata: bool
-) -> None:
+def test_the_segmentation_model_of_captcha_recognizer_is_refused(files, with_metadata):
     model = onnx.load(files[SLIDER.name])
     metadata = {entry.key: entry.value for entry in model.metadata_props} if with_metadata else {}
     with pytest.raises(

@@ -36,21 +36,19 @@ TABLE = {"output": table(OBJECTS, CLASSES, objectness=True)}  # [1,126,8]: 5 + 3
         ),
     ],
 )
-def test_the_number_of_labels_settles_whether_there_is_an_objectness(
-    more: dict[str, Any], expected: tuple[str, int]
-) -> None:
+def test_the_number_of_labels_settles_whether_there_is_an_objectness(more, expected):
     best = recognised(TABLE, **more)[0]
     assert (best.name, best.classes) == expected
 
 
-def test_without_labels_both_readings_of_a_table_are_told_as_unsure() -> None:
+def test_without_labels_both_readings_of_a_table_are_told_as_unsure():
     found = recognised(TABLE)
     assert {(head.name, head.classes) for head in found[:2]} == {("yolox", 3), ("yolov8", 4)}
     assert not any(is_sure(head) for head in found)
     assert [head.facts[0].flag for head in found[:2]] == [f"--head {head.name}" for head in found[:2]]
 
 
-def test_six_values_are_told_apart_by_what_noise_gives() -> None:
+def test_six_values_are_told_apart_by_what_noise_gives():
     """Whole numbers in the last column are classes; without them it may be RT-DETR with two classes, in 0..1."""
     values = FAMILIES["YOLOv10"].outputs(OBJECTS, CLASSES)["output0"]
     unit = values / np.array([HW[1], HW[0], HW[1], HW[0], 1, 1], np.float32)
@@ -61,7 +59,7 @@ def test_six_values_are_told_apart_by_what_noise_gives() -> None:
     assert (queries.name, queries.classes, is_sure(queries)) == ("rtdetr_table", 2, False)
 
 
-def test_six_values_of_a_model_that_answers_nothing_are_told_as_unsure() -> None:
+def test_six_values_of_a_model_that_answers_nothing_are_told_as_unsure():
     nothing = {"output0": np.zeros((1, 300, 6), np.float32)}
     found = recognised(nothing)
     assert (found[0].name, found[0].options["pixels"], is_sure(found[0])) == ("end_to_end", True, False)
@@ -69,7 +67,7 @@ def test_six_values_of_a_model_that_answers_nothing_are_told_as_unsure() -> None
     assert is_sure(recognised(nothing, {**ULTRALYTICS, "end2end": "True"})[0])
 
 
-def test_what_answers_nothing_to_noise_is_assumed_to_be_in_pixels() -> None:
+def test_what_answers_nothing_to_noise_is_assumed_to_be_in_pixels():
     nothing = {name: values[:0] for name, values in FAMILIES["torchvision"].outputs(OBJECTS, CLASSES).items()}
     (head, *_) = heads.recognise(detector(nothing, batch=1), {})
     boxes = next(fact for fact in head.facts if fact.what == "boxes")
@@ -93,7 +91,7 @@ def test_what_answers_nothing_to_noise_is_assumed_to_be_in_pixels() -> None:
         pytest.param("DETR", "rtdetr", {"classes": CLASSES + 1}, id="against what is likely"),
     ],
 )
-def test_a_stated_head_and_its_options_are_taken(name: str, text: str, expected: Mapping[str, Any]) -> None:
+def test_a_stated_head_and_its_options_are_taken(name, text, expected):
     family = FAMILIES[name]
     model = detector(family.outputs(OBJECTS, CLASSES), **family.model)
     (head,) = heads.recognise(model, {}, head=text)
@@ -114,12 +112,12 @@ def test_a_stated_head_and_its_options_are_taken(name: str, text: str, expected:
         pytest.param("yolov8,rows=many", "rows=many is no int", id="no number"),
     ],
 )
-def test_what_is_stated_wrongly_is_said(text: str, reason: str) -> None:
+def test_what_is_stated_wrongly_is_said(text, reason):
     with pytest.raises(UnclearModelError, match=reason):
         heads.recognise(detector(FAMILIES["YOLOv8"].outputs(OBJECTS, CLASSES)), {}, head=text)
 
 
-def test_anchors_that_do_not_suit_the_grids_are_said() -> None:
+def test_anchors_that_do_not_suit_the_grids_are_said():
     model = detector(FAMILIES["YOLOv3"].outputs(OBJECTS, CLASSES))
     (head,) = heads.recognise(model, {}, head="yolov3,anchors=10/14/23/27")
     with pytest.raises(UnclearModelError, match="3 grids with 3 boxes in each cell need 18 values of anchors, not 4"):
@@ -164,21 +162,19 @@ COORDINATES = np.full((1, 51, CELLS), 40, np.float32)
         pytest.param({"output0": np.zeros((1, 1000), np.float32)}, {}, "classifier", id="classifier"),
     ],
 )
-def test_what_is_no_detector_is_refused_by_name(
-    outputs: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str], kind: str
-) -> None:
+def test_what_is_no_detector_is_refused_by_name(outputs, metadata, kind):
     with pytest.raises(UnknownFormatError, match=kind):
         recognised(outputs, metadata)
 
 
-def test_outputs_of_no_known_head_are_none() -> None:
+def test_outputs_of_no_known_head_are_none():
     assert (
         recognised({"heat": np.zeros((1, 1, 16, 24), np.float32), "size": np.zeros((1, 2, 16, 24), np.float32)}) == []
     )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_resize_and_scaling_are_those_of_the_family(name: str) -> None:
+def test_resize_and_scaling_are_those_of_the_family(name):
     family = FAMILIES[name]
     model = detector(family.outputs(OBJECTS, CLASSES), **family.model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -194,6 +190,6 @@ def test_resize_and_scaling_are_those_of_the_family(name: str) -> None:
 
 
 @pytest.mark.parametrize("columns", [6, 7])
-def test_a_classifier_of_as_many_classes_as_a_box_has_values_is_no_detector(columns: int) -> None:
+def test_a_classifier_of_as_many_classes_as_a_box_has_values_is_no_detector(columns):
     logits = np.linspace(-1.3, 2.1, columns, dtype=np.float32)[np.newaxis]
     assert "end_to_end" not in [head.name for head in recognised({"output": logits})]

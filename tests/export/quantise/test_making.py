@@ -3,8 +3,6 @@
 The network tells which of three colours is brightest.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -71,7 +69,7 @@ def proof_images(count: int) -> Inputs:
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir(tmp_path_factory):
     """Version 1 is the artefact alone, version 2 has an int8 network."""
     folder = new_model(tmp_path_factory.mktemp("repository") / "colours")
     assert quantise(folder).version == 2
@@ -103,7 +101,7 @@ def quantise(model_dir: Path, light: float = 1.0) -> Any:
     )
 
 
-def test_what_is_proven_becomes_a_version_beside_its_artefact(model_dir: Path, distribution: Distribution) -> None:
+def test_what_is_proven_becomes_a_version_beside_its_artefact(model_dir, distribution):
     int8 = model_dir / "2" / "int8"
     proof = json.loads((int8 / "proof.json").read_text())
     assert content_sha256(model_dir / "2" / "model.onnx") == content_sha256(model_dir / "1" / "model.onnx")
@@ -117,9 +115,7 @@ def test_what_is_proven_becomes_a_version_beside_its_artefact(model_dir: Path, d
     assert load(distribution, int8).passed.endswith("golden answers are right on this processor")
 
 
-def test_a_saturating_network_is_refused_by_the_proof_and_at_load(
-    model_dir: Path, distribution: Distribution, tmp_path: Path
-) -> None:
+def test_a_saturating_network_is_refused_by_the_proof_and_at_load(model_dir, distribution, tmp_path):
     """Ranges that were chosen by dark images: bright ones are above all of them."""
     with pytest.raises(ProofMissedError, match=r"int8 colours is not proven.*on AVX.*top-1 agreement .*broken"):
         quantise(model_dir, light=0.02)
@@ -138,12 +134,12 @@ def test_a_saturating_network_is_refused_by_the_proof_and_at_load(
     assert type(refused.value).__name__ == "Int8Error"
 
 
-def test_a_network_without_layers_is_refused(tmp_path: Path) -> None:
+def test_a_network_without_layers_is_refused(tmp_path):
     with pytest.raises(ArtefactRefusedError, match="no layer that can be quantised"):
         quantise(new_model(tmp_path / "colours", layers=False))
 
 
-def test_scaling_and_softmax_stay_as_they_are(model_dir: Path) -> None:
+def test_scaling_and_softmax_stay_as_they_are(model_dir):
     model = network.read(model_dir)
     kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ordered_ops()}
     kept = {kinds[name] for name in ptq.outside(model)}

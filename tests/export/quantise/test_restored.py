@@ -3,10 +3,7 @@
 The network has a residual sum, a value that is pooled between its quantiser and its layer, and a layer without bias.
 """
 
-from __future__ import annotations
-
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +27,7 @@ def layer(source: Any, name: str, channels: tuple[int, int], bias: bool = True) 
 
 
 @pytest.fixture(scope="module")
-def networks() -> Networks:
+def networks():
     """In fp32 and in int8."""
     images = ops.parameter([1, 3, 16, 16], np.float32, name="images")
     first = ops.relu(layer(images, FIRST, (8, 3)))
@@ -51,7 +48,7 @@ def answer(model: Any) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("names", [set(some) for n in range(5) for some in combinations((FIRST, INNER, SUM, LAST), n)])
-def test_the_others_stay_quantised(networks: Networks, names: set[str]) -> None:
+def test_the_others_stay_quantised(networks, names):
     fp32, int8 = networks
     found = selection.restored(int8, fp32, names)
     assert set(selection.operations(found)) == {FIRST, INNER, SUM, LAST} - names
@@ -59,7 +56,7 @@ def test_the_others_stay_quantised(networks: Networks, names: set[str]) -> None:
     assert set(selection.operations(int8)) == {FIRST, INNER, SUM, LAST}  # it is not changed
 
 
-def test_the_more_operations_are_fp32_the_less_is_lost(networks: Networks, tmp_path: Path) -> None:
+def test_the_more_operations_are_fp32_the_less_is_lost(networks, tmp_path):
     fp32, int8 = networks
     for name, model in (("fp32", fp32), ("int8", int8)):
         openvino.save_model(model, tmp_path / f"{name}.xml", compress_to_fp16=False)

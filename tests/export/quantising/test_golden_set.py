@@ -1,7 +1,5 @@
 """A golden set notices a loss of two points with few inputs, and does not refuse a processor that computes well."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -12,14 +10,14 @@ MARGINS = np.abs(np.random.default_rng(7).normal(2, 1.5, 600))
 ALL = np.ones(len(MARGINS), bool)
 
 
-def test_the_plan_notices_what_random_inputs_would_not() -> None:
+def test_the_plan_notices_what_random_inputs_would_not():
     chosen = plan(MARGINS, 0.002, ALL, 100)
     assert chosen.power >= POWER
     assert len(chosen.chosen) < 40
     assert max(MARGINS[list(chosen.chosen)]) <= np.quantile(MARGINS, 0.07)
 
 
-def test_a_fault_of_two_points_is_noticed_and_a_good_processor_is_not_refused() -> None:
+def test_a_fault_of_two_points_is_noticed_and_a_good_processor_is_not_refused():
     """By simulation: the same errors that turn two per cent of all decisions turn more than allowed of the set."""
     chosen, noise = plan(MARGINS, 0.005, ALL, 100), np.random.default_rng(11)
     margins = MARGINS[list(chosen.chosen)]
@@ -32,24 +30,24 @@ def test_a_fault_of_two_points_is_noticed_and_a_good_processor_is_not_refused() 
     assert np.mean(turned_by_rounding > chosen.allowed) <= 3 * FALSE_ALARM
 
 
-def test_a_set_that_is_bounded_says_what_it_sees() -> None:
+def test_a_set_that_is_bounded_says_what_it_sees():
     small = plan(MARGINS, 0.002, ALL, 5)
     assert len(small.chosen) <= 5
     assert 0 < small.power < POWER
 
 
-def test_more_noise_needs_more_inputs_or_allows_more_errors() -> None:
+def test_more_noise_needs_more_inputs_or_allows_more_errors():
     quiet, loud = (plan(MARGINS, noise, ALL, 600) for noise in (0.001, 0.1))
     assert (len(loud.chosen), loud.allowed) > (len(quiet.chosen), quiet.allowed)
 
 
-def test_only_usable_inputs_are_chosen() -> None:
+def test_only_usable_inputs_are_chosen():
     usable = np.arange(len(MARGINS)) % 2 == 0
     assert all(index % 2 == 0 for index in plan(MARGINS, 0.0, usable, 100).chosen)
     assert plan(MARGINS, 0.0, ~ALL, 100).chosen == ()
 
 
-def test_the_distribution_of_a_count_is_that_of_independent_events() -> None:
+def test_the_distribution_of_a_count_is_that_of_independent_events():
     np.testing.assert_allclose(distribution([0.5, 0.5]), [0.25, 0.5, 0.25])
     np.testing.assert_allclose(distribution([0.1, 0.2]), [0.72, 0.26, 0.02])
     assert turned(0.0, 1.0) == pytest.approx(0.5)
@@ -65,16 +63,16 @@ def test_the_distribution_of_a_count_is_that_of_independent_events() -> None:
         pytest.param(("boxes", "scores", "classes"), None, "box", id="boxes"),
     ],
 )
-def test_the_outputs_say_what_is_decided(names: tuple[str, ...], threshold: float | None, kind: str) -> None:
+def test_the_outputs_say_what_is_decided(names, threshold, kind):
     assert Decision.of(names, threshold).kind == kind
 
 
-def test_outputs_of_no_task_are_refused() -> None:
+def test_outputs_of_no_task_are_refused():
     with pytest.raises(ArtefactRefusedError, match="a, b belong to no task"):
         Decision.of(("a", "b"), None)
 
 
-def test_margins_are_small_where_another_decision_is_near() -> None:
+def test_margins_are_small_where_another_decision_is_near():
     scores = np.array([[0.5, 0.49, 0.01], [0.98, 0.01, 0.01]], np.float32)
     near, far = Decision("class", "y").margins({"y": scores})
     assert near == pytest.approx(np.log(0.5 / 0.49), rel=1e-4)

@@ -42,7 +42,7 @@ def model(folder: Path, config: Config) -> Path:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
+def own(tmp_path):
     """Nine images of different sizes, one of them twice, in folders; each has a red of its own."""
     folder = tmp_path / "own"
     for number in range(9):
@@ -57,7 +57,7 @@ def own(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mnist(tmp_path: Path) -> Path:
+def mnist(tmp_path):
     """MNIST's files with a few digits, which tell by their pixels in which part they are."""
     folder = tmp_path / "digits"
     folder.mkdir()
@@ -79,7 +79,7 @@ def values(inputs: Inputs) -> np.ndarray:
 
 
 @pytest.mark.parametrize("config", [CLASSIFIER, DETECTOR], ids=["classifier", "detector"])
-def test_images_of_the_models_size_are_made_again_alike(config: Config, own: Path, tmp_path: Path) -> None:
+def test_images_of_the_models_size_are_made_again_alike(config, own, tmp_path):
     folder = model(tmp_path, config)
     first, again, other = (varied(folder, "proof", 40, seed, own) for seed in (7, 7, 8))
     assert list(first.arrays) == [config.inputs[0].name]
@@ -91,7 +91,7 @@ def test_images_of_the_models_size_are_made_again_alike(config: Config, own: Pat
     assert first.labels is None
 
 
-def test_each_image_comes_first_as_the_transformer_prepares_it(own: Path, tmp_path: Path) -> None:
+def test_each_image_comes_first_as_the_transformer_prepares_it(own, tmp_path):
     originals = photos("proof", own)
     rule = ResizeRule.from_parameters(CLASSIFIER.parameters, (32, 48))
     for made, rgb in zip(values(varied(model(tmp_path, CLASSIFIER), "proof", 6, data=own)), originals, strict=True):
@@ -100,7 +100,7 @@ def test_each_image_comes_first_as_the_transformer_prepares_it(own: Path, tmp_pa
         np.testing.assert_array_equal(made, Letterbox.fit(rgb.shape[1::-1], (40, 40)).draw(rgb))
 
 
-def test_the_parts_have_no_photo_in_common(own: Path) -> None:
+def test_the_parts_have_no_photo_in_common(own):
     calibration, selection, proof = (
         {int(rgb[0, 0, 0]) for rgb in photos(part, own)} for part in ("calibration", "selection", "proof")
     )
@@ -122,18 +122,14 @@ def test_the_parts_have_no_photo_in_common(own: Path) -> None:
         pytest.param(DETECTOR, "proof", True, id="proves a detector"),
     ],
 )
-def test_a_classifier_is_proven_on_images_of_one_photo(
-    config: Config, part: images.Part, collages: bool, tmp_path: Path
-) -> None:
+def test_a_classifier_is_proven_on_images_of_one_photo(config, part, collages, tmp_path):
     for number in range(9):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((60, 60, 3), 20 + 25 * number, np.uint8))
     made = values(varied(model(tmp_path, config), part, 40, data=tmp_path))[:, 5:-5, 5:-5].astype(int)
     assert bool((np.ptp(made, axis=(1, 2)) > 10).any()) == collages
 
 
-def test_digits_that_calibrate_are_training_digits_and_those_that_prove_are_test_digits(
-    mnist: Path, tmp_path: Path
-) -> None:
+def test_digits_that_calibrate_are_training_digits_and_those_that_prove_are_test_digits(mnist, tmp_path):
     folder = model(tmp_path, DIGITS)
     calibration, proof = (varied(folder, part, 25, data=mnist) for part in ("calibration", "proof"))
     assert values(calibration).max() < 100 <= values(proof).min()
@@ -142,7 +138,7 @@ def test_digits_that_calibrate_are_training_digits_and_those_that_prove_are_test
     assert len(varied(folder, "proof", 5000, data=mnist)) == 30
 
 
-def test_windows_that_prove_come_from_another_part_of_the_series(tmp_path: Path) -> None:
+def test_windows_that_prove_come_from_another_part_of_the_series(tmp_path):
     folder, series = model(tmp_path, WINDOWS), tmp_path / "series.csv"
     points = np.sin(np.arange(600) / 9) + np.arange(600) // 200 * 100
     series.write_text("value\n" + "\n".join(map(str, points)))
@@ -163,7 +159,7 @@ def test_windows_that_prove_come_from_another_part_of_the_series(tmp_path: Path)
         pytest.param(WINDOWS, None, "by --data FILE", id="no series"),
     ],
 )
-def test_bad_data_are_refused(config: Config, content: dict[str, bytes] | None, message: str, tmp_path: Path) -> None:
+def test_bad_data_are_refused(config, content, message, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for name, one in (content or {}).items():
@@ -172,14 +168,14 @@ def test_bad_data_are_refused(config: Config, content: dict[str, bytes] | None, 
         varied(model(tmp_path, config), "proof", 10, data=None if content is None else data)
 
 
-def test_a_series_that_is_too_short_is_refused(tmp_path: Path) -> None:
+def test_a_series_that_is_too_short_is_refused(tmp_path):
     series = tmp_path / "series.csv"
     series.write_text("value\n" + "\n".join(map(str, range(30))))
     with pytest.raises(TrainingDataError, match="too few"):
         varied(model(tmp_path, WINDOWS), "calibration", 10, data=series)
 
 
-def test_a_model_with_two_inputs_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_two_inputs_is_refused(tmp_path):
     config = Config("two", "onnxruntime_onnx", CLASSIFIER.inputs * 2, CLASSIFIER.outputs)
     with pytest.raises(TrainingDataError, match="has 2 inputs"):
         varied(model(tmp_path, config), "proof", 10)

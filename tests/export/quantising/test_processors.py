@@ -1,7 +1,5 @@
 """A network is proven on this processor's instruction set, and on a lesser one that most processors have."""
 
-from __future__ import annotations
-
 import pytest
 
 from exporters.quantising.processors import LIMIT, instruction_sets
@@ -25,6 +23,6 @@ AVX512 = f"{AVX2} avx512f avx512bw avx512vl avx512dq"
         pytest.param(f"{AVX512} avx512_vnni", "DEFAULT", ("AVX512_CORE_VNNI", "AVX2"), id="held to nothing"),
     ],
 )
-def test_instruction_sets(flags: str, limit: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instruction_sets(flags, limit, expected, monkeypatch):
     monkeypatch.setenv(LIMIT, limit)
     assert instruction_sets(frozenset(flags.split())) == expected

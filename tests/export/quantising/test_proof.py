@@ -64,7 +64,7 @@ def losing(outputs: Outputs, wrong: npt.NDArray[np.bool_]) -> Outputs:
     return {"probabilities": scores}
 
 
-def test_every_task_has_limits() -> None:
+def test_every_task_has_limits():
     assert LIMITS.keys() == MAKERS.keys()
     assert DetectionTask.parameters["score_threshold"].default == SCORE_THRESHOLD
     assert DetectionTask.parameters["iou_threshold"].default == NMS_IOU_THRESHOLD
@@ -73,14 +73,14 @@ def test_every_task_has_limits() -> None:
 @pytest.mark.parametrize("task", MAKERS)
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, count=st.integers(500, 700), per_source=st.integers(1, 40))
-def test_identical_answers_pass(task: str, seed: int, count: int, per_source: int) -> None:
+def test_identical_answers_pass(task, seed, count, per_source):
     outputs = MAKERS[task](seed, count)
     labels = outputs["probabilities"].argmax(axis=1) if task in ("classification", "digits") else None
     assert proven(task, outputs, outputs, labels=labels, sources=np.arange(count) // per_source).refusal is None
 
 
 @pytest.mark.parametrize("task", MAKERS)
-def test_a_proof_is_deterministic_and_written_as_json(task: str) -> None:
+def test_a_proof_is_deterministic_and_written_as_json(task):
     old = MAKERS[task]()
     first, second = (proven(task, old, old).as_json() for _ in range(2))
     assert json.loads(json.dumps(first, allow_nan=False)) == second
@@ -97,9 +97,7 @@ def test_a_proof_is_deterministic_and_written_as_json(task: str) -> None:
         pytest.param(0.999, 1, 0.95, 1, id="a loss of a tenth of a point"),
     ],
 )
-def test_planted_losses_are_refused_at_the_stated_rate(
-    agreement: float, per_source: int, least: float, most: float
-) -> None:
+def test_planted_losses_are_refused_at_the_stated_rate(agreement, per_source, least, most):
     """At the limit 1 in 40 may pass; 400 repetitions make that 10, and 16 are beyond chance."""
     repetitions, passed = 400, 0
     for seed in range(repetitions):
@@ -111,7 +109,7 @@ def test_planted_losses_are_refused_at_the_stated_rate(
     assert least * repetitions <= passed <= most * repetitions + 6 * (most > 0 and most < 1)
 
 
-def test_twins_prove_no_more_than_one_of_them() -> None:
+def test_twins_prove_no_more_than_one_of_them():
     """Six hundred copies of twelve photos, one of which is answered wrongly in all copies."""
     old = classes()
     sources = np.arange(COUNT) % 100
@@ -125,7 +123,7 @@ def test_twins_prove_no_more_than_one_of_them() -> None:
 
 
 @pytest.mark.parametrize("task", MAKERS)
-def test_too_few_inputs_are_refused_with_the_number_needed(task: str) -> None:
+def test_too_few_inputs_are_refused_with_the_number_needed(task):
     outputs = MAKERS[task](count=60)
     proof = proven(task, outputs, outputs)
     few = next(one for one in proof.findings if one.metric == "inputs")
@@ -135,7 +133,7 @@ def test_too_few_inputs_are_refused_with_the_number_needed(task: str) -> None:
     assert not judge(task, {}, {}, 0, threshold=0.8).passed
 
 
-def test_as_many_inputs_as_an_open_limit_needs_settle_it() -> None:
+def test_as_many_inputs_as_an_open_limit_needs_settle_it():
     wrong = np.arange(COUNT) % 100 == 0
     old = classes()
     finding = next(
@@ -155,7 +153,7 @@ def test_as_many_inputs_as_an_open_limit_needs_settle_it() -> None:
         pytest.param([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2]], id="both networks'"),
     ],
 )
-def test_a_tie_break_is_no_disagreement(tied: list[list[float]]) -> None:
+def test_a_tie_break_is_no_disagreement(tied):
     old, new = (np.tile(np.array(row, np.float32), (COUNT, 1)) for row in tied)
     for first, second in ((old, new), (old[:, ::-1], new[:, ::-1])):
         assert proven("classification", {"p": first}, {"p": second}).passed
@@ -165,7 +163,7 @@ def test_a_tie_break_is_no_disagreement(tied: list[list[float]]) -> None:
     assert "top-1 agreement" not in broken_on(proven("classification", {"p": rare}, {"p": equal}))
 
 
-def test_a_network_that_decides_nothing_is_refused() -> None:
+def test_a_network_that_decides_nothing_is_refused():
     old = np.tile(np.array([0.51, 0.49], np.float32), (COUNT, 1))
     assert broken_on(proven("classification", {"p": old}, {"p": np.full_like(old, 0.5)})) == {"ties"}
 
@@ -184,7 +182,7 @@ def damaged(outputs: Outputs, how: str) -> Outputs:
 
 @pytest.mark.parametrize("task", MAKERS)
 @pytest.mark.parametrize("how", ["nan", "inf", "missing", "shorter", "other shape"])
-def test_incomplete_answers_are_refused(task: str, how: str) -> None:
+def test_incomplete_answers_are_refused(task, how):
     outputs = MAKERS[task]()
     for old, new in ((outputs, damaged(outputs, how)), (damaged(outputs, how), outputs)):
         assert broken_on(judge(task, old, new, COUNT, threshold=0.8)) == {"whole answers"}
@@ -214,18 +212,18 @@ def without(outputs: Outputs, share: float) -> Outputs:
         ),
     ],
 )
-def test_detections(change: Callable[[Outputs], Outputs], broken: set[str] | None) -> None:
+def test_detections(change, broken):
     old = boxes()
     found = broken_on(proven("detection", old, change(old)))
     assert found == broken if broken is not None else "detections that agree" in found
 
 
-def test_more_boxes_than_fp32_finds_are_refused_too() -> None:
+def test_more_boxes_than_fp32_finds_are_refused_too():
     old = boxes()
     assert "detections that agree" in broken_on(proven("detection", without(old, 0.02), old))
 
 
-def test_without_any_box_nothing_is_proven() -> None:
+def test_without_any_box_nothing_is_proven():
     nothing = {**boxes(), "scores": np.zeros((COUNT, 12), np.float32)}
     assert not proven("detection", nothing, nothing).passed
 
@@ -233,7 +231,7 @@ def test_without_any_box_nothing_is_proven() -> None:
 @pytest.mark.parametrize(
     ("factor", "broken"), [(1.01, set()), (1.3, {"decisions that agree", "error shift"}), (0.0, None)]
 )
-def test_windows(factor: float, broken: set[str] | None) -> None:
+def test_windows(factor, broken):
     old = windows()
     found = broken_on(proven("anomaly", old, {**old, "mae": old["mae"] * np.float32(factor)}))
     assert found == broken if broken is not None else "decisions that agree" in found
@@ -248,7 +246,7 @@ def test_windows(factor: float, broken: set[str] | None) -> None:
         pytest.param(0.990, 0, {"accuracy"}, id="fp32 itself is too bad"),
     ],
 )
-def test_digits(right: float, lost: float, broken: set[str]) -> None:
+def test_digits(right, lost, broken):
     count = 10_000
     old = classes(count=count)
     labels = old["probabilities"].argmax(axis=1)
@@ -258,7 +256,7 @@ def test_digits(right: float, lost: float, broken: set[str]) -> None:
     assert broken_on(proven("digits", old, new, labels=labels)) == broken
 
 
-def test_a_batch_at_a_time_gives_the_same_proof() -> None:
+def test_a_batch_at_a_time_gives_the_same_proof():
     pixels = np.random.default_rng(3).integers(0, 256, (COUNT + 3, 4, 4, 1), np.uint8)
     weights = np.random.default_rng(4).normal(size=(16, 5)).astype(np.float32)
     done: list[int] = []
@@ -276,7 +274,7 @@ def test_a_batch_at_a_time_gives_the_same_proof() -> None:
     assert done[-1] == COUNT + 3
 
 
-def test_the_task_and_the_threshold_must_be_known() -> None:
+def test_the_task_and_the_threshold_must_be_known():
     with pytest.raises(ValueError, match="segmentation"):
         judge("segmentation", {}, {}, 0)
     with pytest.raises(ValueError, match="threshold"):
@@ -304,7 +302,7 @@ def answer(sums: npt.NDArray[np.float64], last: npt.NDArray[np.float64]) -> Outp
     return {"probabilities": (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)}
 
 
-def test_saturating_arithmetic_is_refused_and_exact_arithmetic_is_not() -> None:
+def test_saturating_arithmetic_is_refused_and_exact_arithmetic_is_not():
     generator = np.random.default_rng(11)
     middles = generator.integers(100, 256, (20, 64))
     images = np.clip(middles[generator.integers(20, size=800)] + generator.normal(0, 40, (800, 64)), 0, 255)
@@ -322,7 +320,7 @@ def test_saturating_arithmetic_is_refused_and_exact_arithmetic_is_not() -> None:
 
 
 @pytest.mark.parametrize("task", MAKERS)
-def test_a_recorded_proof_is_judged_by_the_limits_of_today(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_proof_is_judged_by_the_limits_of_today(task, monkeypatch):
     old = MAKERS[task]()
     proof = proven(task, old, old)
     recorded = json.loads(json.dumps(proof.as_json()))

@@ -1,7 +1,5 @@
 """Operations go back to fp32 in the order of a ranking, no more of them than the room of the limits asks for."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -14,7 +12,7 @@ SHARES = st.lists(st.floats(0, 3), min_size=1, max_size=40).map(lambda shares: s
 
 
 @given(SHARES)
-def test_each_attempt_is_the_shortest_beginning_that_leaves_the_room(shares: list[float]) -> None:
+def test_each_attempt_is_the_shortest_beginning_that_leaves_the_room(shares):
     """shares[k]: what is used up with k operations in fp32; the last of them would be fp32 itself."""
     names = [f"layer {number}" for number in range(len(shares) - 1)]
     asked: list[int] = []
@@ -36,12 +34,12 @@ def test_each_attempt_is_the_shortest_beginning_that_leaves_the_room(shares: lis
     assert len(asked) <= 1 + len(ROOMS) * (math.ceil(math.log2(len(shares))) + 1)
 
 
-def test_what_is_good_enough_is_not_ranked() -> None:
+def test_what_is_good_enough_is_not_ranked():
     def ranked() -> list[str]:
         raise AssertionError("nothing has to be ranked")
 
     assert next(attempts(ranked, lambda kept: 0.1)) == ()
 
 
-def test_where_all_would_have_to_be_fp32_nothing_is_tried() -> None:
+def test_where_all_would_have_to_be_fp32_nothing_is_tried():
     assert list(attempts(lambda: ["a", "b"], lambda kept: 2.0)) == []

@@ -91,7 +91,7 @@ CLASSIFIERS: dict[str, tuple[Callable[..., Any], Callable[[], Any], dict[str, An
 
 
 @pytest.mark.parametrize("case", CLASSIFIERS)
-def test_a_classifier_is_looked_at_and_served_as_it_answers(case: str, tmp_path: Path) -> None:
+def test_a_classifier_is_looked_at_and_served_as_it_answers(case, tmp_path):
     write, make, expected, scale = CLASSIFIERS[case]
     network = make()
     module, path = write(tmp_path, network)
@@ -114,7 +114,7 @@ def test_a_classifier_is_looked_at_and_served_as_it_answers(case: str, tmp_path:
     assert np.abs(served[0] - served[1]).max() > 1e-3
 
 
-def test_applications_scaling_is_assumed_and_said_to_be(tmp_path: Path) -> None:
+def test_applications_scaling_is_assumed_and_said_to_be(tmp_path):
     tensorflow_runtime.start(5)
     inputs = keras.Input((32, 32, 3))
     body = keras.Sequential([keras.Input((32, 32, 3)), L.Conv2D(4, 3)], name="mobilenetv2_1.00_224")
@@ -137,7 +137,7 @@ def autoencoder(rank: int) -> Any:
 
 @pytest.mark.parametrize("write", [pytest.param(keras_file, id="keras"), pytest.param(exported, id="SavedModel")])
 @pytest.mark.parametrize("rank", [pytest.param(2, id="[N,L]"), pytest.param(3, id="[N,L,1]")])
-def test_windows_are_rebuilt_in_their_own_unit(write: Callable[..., Any], rank: int, tmp_path: Path) -> None:
+def test_windows_are_rebuilt_in_their_own_unit(write, rank, tmp_path):
     network = autoencoder(rank)
     module, path = write(tmp_path, network)
     planned = plan(module.describe(path, NONE), task="anomaly", length=24, mean=(5.0,), std=(2.0,))
@@ -194,7 +194,7 @@ class Detector(tf.Module):  # type: ignore[misc]
         return {**dict(zip(names, found[:3], strict=True)), "num_detections": tf.cast(found[3], tf.float32)}
 
 
-def test_object_detection_apis_outputs_become_the_contracts(tmp_path: Path) -> None:
+def test_object_detection_apis_outputs_become_the_contracts(tmp_path):
     network = Detector()
     tf.saved_model.save(network, str(tmp_path / "own"), signatures=network.serve.get_concrete_function())
     found = saved_models.describe(tmp_path / "own", Hints("detection", (96, 80), 3))
@@ -223,7 +223,7 @@ def test_object_detection_apis_outputs_become_the_contracts(tmp_path: Path) -> N
             np.testing.assert_allclose(value[0], reference[name][row], atol=1e-4)
 
 
-def test_labels_beside_the_graph_are_read(tmp_path: Path) -> None:
+def test_labels_beside_the_graph_are_read(tmp_path):
     _, path = exported(tmp_path, classifier())
     (path / "assets" / "labels.txt").write_text("a\nb\nc\nd\ne\n")
     assert saved_models.describe(path, NONE).labels == tuple("abcde")

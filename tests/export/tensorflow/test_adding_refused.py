@@ -15,7 +15,7 @@ from keras_networks import classifier, exported, keras_file
 from exporters import tensorflow_runtime
 from exporters.adding import keras_files, saved_models
 from exporters.adding.plan import Hints
-from exporters.errors import ArtefactRefusedError, ExportError, UnclearModelError, UnknownFormatError
+from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError
 
 tf = tensorflow_runtime.start()
 import keras  # noqa: E402  (after its log output has been silenced)
@@ -86,9 +86,7 @@ def in_a_loop(given: Any) -> Any:
         ),
     ],
 )
-def test_saved_models_that_cannot_be_served_are_named(
-    write: Callable[[Path], Path], error: type[ExportError], complaint: str, tmp_path: Path
-) -> None:
+def test_saved_models_that_cannot_be_served_are_named(write, error, complaint, tmp_path):
     with pytest.raises(error, match=complaint):
         saved_models.describe(write(tmp_path), NONE)
 
@@ -100,14 +98,14 @@ def test_saved_models_that_cannot_be_served_are_named(
         pytest.param(lambda path: (path / "variables" / "variables.index").unlink(), id="variables"),
     ],
 )
-def test_a_damaged_saved_model_is_named(damage: Callable[[Path], object], tmp_path: Path) -> None:
+def test_a_damaged_saved_model_is_named(damage, tmp_path):
     _, path = exported(tmp_path, classifier())
     damage(path)
     with pytest.raises(UnknownFormatError, match="own"):
         saved_models.describe(path, NONE)
 
 
-def test_what_openvino_cannot_read_is_named(tmp_path: Path) -> None:
+def test_what_openvino_cannot_read_is_named(tmp_path):
     def suppressed(given: Any) -> Any:
         boxes = tf.reshape(given[:, :6, :2, :2], [-1, 6, 1, 4])
         found = tf.image.combined_non_max_suppression(boxes, boxes[:, :, 0], 5, 5)
@@ -157,15 +155,13 @@ def with_class(config: dict[str, Any]) -> None:
         pytest.param(L.ReLU, with_class, "class Popen of subprocess", id="a class of Python's"),
     ],
 )
-def test_keras_files_that_could_run_code_are_refused(
-    layer: Callable[[], Any], change: Callable[[dict[str, Any]], object], complaint: str, tmp_path: Path
-) -> None:
+def test_keras_files_that_could_run_code_are_refused(layer, change, complaint, tmp_path):
     path = changed(keras_file(tmp_path, classifier(layer()))[1], change)
     with pytest.raises(ArtefactRefusedError, match=complaint):
         keras_files.describe(path, NONE)
 
 
-def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+def test_weights_in_another_file_are_refused(tmp_path):
     _, path = keras_file(tmp_path, classifier())
     with zipfile.ZipFile(path) as archive:
         (tmp_path / "weights.h5").write_bytes(archive.read("model.weights.h5"))
@@ -179,7 +175,7 @@ def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
         keras_files.describe(path, NONE)
 
 
-def test_a_damaged_keras_file_is_named(tmp_path: Path) -> None:
+def test_a_damaged_keras_file_is_named(tmp_path):
     _, path = keras_file(tmp_path, classifier())
     with pytest.raises(UnknownFormatError, match=r"own\.keras cannot be read"):
         keras_files.describe(

@@ -19,7 +19,7 @@ TRAINED = Path(anomaly.__file__).parent / "trained" / anomaly.WEIGHTS
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository") / "anomaly"
     # over the tracked answer, which export leaves as it is where a processor only rounds otherwise
     shutil.copytree(REPOSITORY / "anomaly" / "golden", folder / "golden")
@@ -36,7 +36,7 @@ def clean_window() -> npt.NDArray[np.float32]:
     return window
 
 
-def test_the_error_is_the_mean_distance_of_window_and_reconstruction(exported: Path) -> None:
+def test_the_error_is_the_mean_distance_of_window_and_reconstruction(exported):
     window = sample_values("anomaly", "windows")[np.newaxis]
 
     found = saved_model.answer(exported / "1" / saved_model.FILENAME, "windows", window)
@@ -45,7 +45,7 @@ def test_the_error_is_the_mean_distance_of_window_and_reconstruction(exported: P
     assert found["mae"][0, 0] == pytest.approx(np.abs(window - found["reconstruction"]).mean(), abs=1e-5)
 
 
-def test_the_golden_window_is_unusual_and_without_its_disturbance_it_is_not(exported: Path) -> None:
+def test_the_golden_window_is_unusual_and_without_its_disturbance_it_is_not(exported):
     record = training_record.read("anomaly", TRAINED)
     assert record is not None
     windows = np.stack([sample_values("anomaly", "windows"), clean_window()])
@@ -55,20 +55,20 @@ def test_the_golden_window_is_unusual_and_without_its_disturbance_it_is_not(expo
     assert mae[0] > float(record.parameters["threshold"]) > mae[1]
 
 
-def test_the_record_tells_a_found_anomaly_and_no_false_alarm() -> None:
+def test_the_record_tells_a_found_anomaly_and_no_false_alarm():
     record = training_record.read("anomaly", TRAINED)
     assert record is not None
     assert record.score["anomaly_found"] is True
     assert record.score["false_alarms"] == 0
 
 
-def test_the_tracked_files_are_what_export_writes(exported: Path) -> None:
+def test_the_tracked_files_are_what_export_writes(exported):
     for name in ("config.pbtxt", "golden/windows.json", "golden/answer.json"):
         assert (exported / name).read_bytes() == (REPOSITORY / "anomaly" / name).read_bytes()
     assert "threshold" in read_config(exported / "config.pbtxt").parameters
 
 
-def test_weights_without_their_record_are_refused(tmp_path: Path) -> None:
+def test_weights_without_their_record_are_refused(tmp_path):
     shutil.copy(TRAINED, tmp_path)
 
     with Fetcher([ANOMALY], user_dir=tmp_path) as fetcher, pytest.raises(WeightsInvalidError, match="anomaly_record"):

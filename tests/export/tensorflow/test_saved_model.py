@@ -1,6 +1,5 @@
 """SavedModels hold one graph that does arithmetic, the same bytes each time; what reaches outside is refused."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def golden(doubled: tuple[float, ...] = (2, 4, 6), atol: float = 1e-6) -> Golden
     "answer",
     [pytest.param(saved_model.answer, id="TensorFlow"), pytest.param(saved_model.served_answer, id="OpenVINO")],
 )
-def test_it_answers_by_name_and_batches(answer: Callable[..., Any], tmp_path: Path) -> None:
+def test_it_answers_by_name_and_batches(answer, tmp_path):
     saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
 
     found = answer(tmp_path / "m", "values", np.stack([ROW, 10 * ROW]))
@@ -42,7 +41,7 @@ def test_it_answers_by_name_and_batches(answer: Callable[..., Any], tmp_path: Pa
     np.testing.assert_array_equal(found["sum"], [[6], [60]])
 
 
-def test_the_same_network_gives_the_same_single_file(tmp_path: Path) -> None:
+def test_the_same_network_gives_the_same_single_file(tmp_path):
     tf = tensorflow_runtime.start()
     import keras
 
@@ -91,16 +90,14 @@ def random_values(values: Any) -> dict[str, Any]:
         pytest.param(random_values, "RandomUniform", id="the answer is left to chance"),
     ],
 )
-def test_a_graph_that_reaches_outside_is_refused(
-    tmp_path: Path, serve: Callable[[Any], dict[str, Any]], operation: str
-) -> None:
+def test_a_graph_that_reaches_outside_is_refused(tmp_path, serve, operation):
     saved_model.build(tmp_path / "m", serve, INPUT)
 
     with pytest.raises(ArtefactRefusedError, match=operation):
         saved_model.refuse_dangerous(tmp_path / "m")
 
 
-def test_what_tensorflow_itself_saves_is_refused_for_its_checkpoint_operations(tmp_path: Path) -> None:
+def test_what_tensorflow_itself_saves_is_refused_for_its_checkpoint_operations(tmp_path):
     tf = tensorflow_runtime.start()
     module = tf.Module()
     module.serve = tf.function(doubled_and_summed, input_signature=[tf.TensorSpec([None, 3], tf.float32)])
@@ -112,15 +109,13 @@ def test_what_tensorflow_itself_saves_is_refused_for_its_checkpoint_operations(t
         saved_model.refuse_dangerous(tmp_path / "m")
 
 
-def test_an_artefact_within_its_tolerance_passes(tmp_path: Path) -> None:
+def test_an_artefact_within_its_tolerance_passes(tmp_path):
     saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
 
     saved_model.verify(tmp_path / "m", golden(doubled=(2, 4, 6.25), atol=0.25))
 
 
-def test_an_artefact_that_openvino_answers_otherwise_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_artefact_that_openvino_answers_otherwise_is_refused(tmp_path, monkeypatch):
     saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
     monkeypatch.setattr(
         saved_model, "served_answer", lambda *given: {**saved_model.answer(*given), "doubled": np.float32([[2, 4, 7]])}
@@ -143,7 +138,7 @@ def test_an_artefact_that_openvino_answers_otherwise_is_refused(
         ),
     ],
 )
-def test_an_artefact_that_answers_otherwise_is_refused(tmp_path: Path, expected: Golden, message: str) -> None:
+def test_an_artefact_that_answers_otherwise_is_refused(tmp_path, expected, message):
     saved_model.build(tmp_path / "m", doubled_and_summed, INPUT)
 
     with pytest.raises(ArtefactRefusedError, match=message):
@@ -151,7 +146,7 @@ def test_an_artefact_that_answers_otherwise_is_refused(tmp_path: Path, expected:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(tmp_path):
     tensorflow_runtime.start()
     import keras
 

@@ -56,11 +56,7 @@ CLASSIFIERS: Mapping[str, tuple[str, Callable[[Path], Path], dict[str, Any]]] = 
         lambda path: script(path, Small().half(), 1, 3, 32, 32),
         {"inputs": {"images": ("float16", (None, 3, None, None))}},
     ),
-    "frozen": (
-        "torchscript",
-        lambda path: frozen(path, Small(32), 1, 3, 32, 32),
-        {"size_hw": (32, 32)},
-    ),
+    "frozen": ("torchscript", lambda path: frozen(path, Small(32), 1, 3, 32, 32), {"size_hw": (32, 32)}),
     "a program": (
         "pt2",
         lambda path: program(path, Small(), 2, 3, 48, 40),
@@ -75,7 +71,7 @@ CLASSIFIERS: Mapping[str, tuple[str, Callable[[Path], Path], dict[str, Any]]] = 
 
 
 @pytest.mark.parametrize("case", CLASSIFIERS)
-def test_a_classifier_is_looked_at_and_served_as_it_answers(case: str, tmp_path: Path) -> None:
+def test_a_classifier_is_looked_at_and_served_as_it_answers(case, tmp_path):
     form, write, expected = CLASSIFIERS[case]
     path = write(tmp_path / ("own.pt2" if form == "pt2" else "own.pt"))
     module = MODULES[form]
@@ -97,7 +93,7 @@ def test_a_classifier_is_looked_at_and_served_as_it_answers(case: str, tmp_path:
     assert np.abs(answers[0] - answers[1]).max() > 10 * tolerance
 
 
-def test_the_reference_is_what_a_user_would_compute(tmp_path: Path) -> None:
+def test_the_reference_is_what_a_user_would_compute(tmp_path):
     network = Small()
     path = script(tmp_path / "own.pt", network, 1, 3, 32, 32)
     planned = plan(torchscripts.describe(path, NONE), channel_order="bgr")
@@ -119,7 +115,7 @@ def test_the_reference_is_what_a_user_would_compute(tmp_path: Path) -> None:
         pytest.param("conv", (1, 1, 24), Hints("anomaly", (1, 24)), id="[N,1,L]"),
     ],
 )
-def test_windows_are_rebuilt_in_their_own_unit(kind: str, shape: tuple[int, ...], hints: Hints, tmp_path: Path) -> None:
+def test_windows_are_rebuilt_in_their_own_unit(kind, shape, hints, tmp_path):
     network = Windows(kind)
     path = script(tmp_path / "own.pt", network, *shape)
     found = torchscripts.describe(path, hints)
@@ -152,7 +148,7 @@ ULTRALYTICS = {
 }
 
 
-def test_ultralytics_metadata_are_read(tmp_path: Path) -> None:
+def test_ultralytics_metadata_are_read(tmp_path):
     path = script(tmp_path / "own.torchscript", Small(), 1, 3, 48, 48, extra={"config.txt": json.dumps(ULTRALYTICS)})
 
     found = torchscripts.describe(path, NONE)
@@ -163,12 +159,12 @@ def test_ultralytics_metadata_are_read(tmp_path: Path) -> None:
     assert facts(found)["scaling"][1]
 
 
-def test_labels_are_read_from_an_extra_file(tmp_path: Path) -> None:
+def test_labels_are_read_from_an_extra_file(tmp_path):
     path = script(tmp_path / "own.pt", Small(), 1, 3, 32, 32, extra={"labels.txt": "a\nb\nc\nd\ne\n"})
     assert torchscripts.describe(path, NONE).labels == tuple("abcde")
 
 
-def test_what_cannot_be_known_is_not_sure(tmp_path: Path) -> None:
+def test_what_cannot_be_known_is_not_sure(tmp_path):
     found = torchscripts.describe(script(tmp_path / "own.pt", Small().eval()), NONE)
     assert facts(found)["input size"] == ("any", True)
     assert facts(found)["layout"] == ("nchw", True)

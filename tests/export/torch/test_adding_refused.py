@@ -17,7 +17,7 @@ from torch_files import Small, program, script
 
 from exporters.adding import pt2, torchscripts
 from exporters.adding.plan import Hints
-from exporters.errors import ArtefactRefusedError, ExportError, UnclearModelError, UnknownFormatError
+from exporters.errors import ArtefactRefusedError, UnclearModelError, UnknownFormatError
 
 NONE = Hints()
 MODULES = {"torchscript": torchscripts, "pt2": pt2}
@@ -46,14 +46,12 @@ class OnGpu(nn.Module):
         pytest.param(OnGpu(), ArtefactRefusedError, "traced on cuda:0", id="bound to a GPU"),
     ],
 )
-def test_networks_that_cannot_be_served_are_named(
-    network: nn.Module, error: type[ExportError], complaint: str, tmp_path: Path
-) -> None:
+def test_networks_that_cannot_be_served_are_named(network, error, complaint, tmp_path):
     with pytest.raises(error, match=complaint):
         torchscripts.describe(script(tmp_path / "own.pt", network.eval()), NONE)
 
 
-def test_a_program_of_fixed_batches_or_two_inputs_is_named(tmp_path: Path) -> None:
+def test_a_program_of_fixed_batches_or_two_inputs_is_named(tmp_path):
     class Two(nn.Module):
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return x + y
@@ -155,13 +153,7 @@ def saved(value: object) -> bytes:
         pytest.param(in_json('"guards_code": []', '"guards_code": ["__enum__"]'), {}, "Python classes", id="classes"),
     ],
 )
-def test_a_program_that_could_run_code_is_refused_unrun(
-    change: Callable[[str, bytes], bytes],
-    added: dict[str, bytes],
-    complaint: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_program_that_could_run_code_is_refused_unrun(change, added, complaint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.pt2").write_bytes(harmless())
     path = rewritten(tmp_path / "own.pt2", change, **added)
@@ -171,7 +163,7 @@ def test_a_program_that_could_run_code_is_refused_unrun(
     assert not (tmp_path / "exploded").exists()
 
 
-def test_guards_are_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guards_are_never_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "own.pt2"
     path.write_bytes(harmless())
@@ -183,7 +175,7 @@ def test_guards_are_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("form", MODULES)
-def test_a_damaged_file_is_named(form: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(form, tmp_path):
     if form == "pt2":
         path = program(tmp_path / "own.pt2", Small(), 2, 3, 32, 32)
     else:

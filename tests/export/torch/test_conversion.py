@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ class Picky(torch.nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def converted(tmp_path, monkeypatch):
     """The folder of converted networks."""
     monkeypatch.setattr(conversion, "CONVERTED", tmp_path / "converted")
     return tmp_path / "converted"
@@ -75,7 +74,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("module", [Scaled(), Doubled(), Constant()], ids=lambda module: type(module).__name__)
-def test_openvino_answers_as_pytorch(module: Any, tmp_path: Path, converted: Path) -> None:
+def test_openvino_answers_as_pytorch(module, tmp_path, converted):
     import openvino
 
     path = conversion.convert_newest(add_model(tmp_path / "model", module))
@@ -90,7 +89,7 @@ def test_openvino_answers_as_pytorch(module: Any, tmp_path: Path, converted: Pat
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_the_newest_version_is_converted_and_each_content_once(tmp_path: Path, converted: Path) -> None:
+def test_the_newest_version_is_converted_and_each_content_once(tmp_path, converted):
     first = conversion.convert_newest(add_model(tmp_path / "model", Scaled()))
     written = first.read_bytes(), first.stat().st_ino
     second = conversion.convert_newest(add_model(tmp_path / "model", Scaled(3.0), version=10))
@@ -103,7 +102,7 @@ def test_the_newest_version_is_converted_and_each_content_once(tmp_path: Path, c
     assert len(names(converted)) == 4
 
 
-def test_two_conversions_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_conversions_at_once_take_turns(tmp_path, monkeypatch):
     model_dir = add_model(tmp_path / "model", Scaled())
     convert, calls = conversion._convert, []
 
@@ -120,7 +119,7 @@ def test_two_conversions_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.
     assert len(calls) == 1
 
 
-def test_what_a_killed_conversion_left_is_removed(tmp_path: Path, converted: Path) -> None:
+def test_what_a_killed_conversion_left_is_removed(tmp_path, converted):
     (converted / f"{UNFINISHED}x").mkdir(parents=True)
     (converted / f"{UNFINISHED}x" / "y.xml").touch()
     (converted / "y.bin").touch()
@@ -130,9 +129,7 @@ def test_what_a_killed_conversion_left_is_removed(tmp_path: Path, converted: Pat
     assert {Path(name).stem for name in names(converted)} == {path.stem}
 
 
-def test_the_least_recently_used_networks_are_removed(
-    tmp_path: Path, converted: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_recently_used_networks_are_removed(tmp_path, converted, monkeypatch):
     paths = [conversion.convert_newest(add_model(tmp_path / str(n), Scaled(n))) for n in (1.0, 2.0, 3.0)]
     for age, path in enumerate(reversed(paths)):
         os.utime(path, (1e9 - age, 1e9 - age))
@@ -168,14 +165,7 @@ def without_index(folder: Path) -> None:
         pytest.param(Scaled(), without_index, "tensor x has no index: write NAME__INDEX", id="no index"),
     ],
 )
-def test_what_cannot_be_converted_is_refused_and_leaves_nothing(
-    module: Any,
-    change: Callable[[Path], None],
-    message: str,
-    tmp_path: Path,
-    converted: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_cannot_be_converted_is_refused_and_leaves_nothing(module, change, message, tmp_path, converted, capsys):
     change(add_model(tmp_path / "model", module))
 
     with pytest.raises(ArtefactRefusedError, match=message) as refused:
@@ -197,12 +187,12 @@ def test_what_cannot_be_converted_is_refused_and_leaves_nothing(
         pytest.param([], "has 0 outputs in OpenVINO, 1 in PyTorch", id="number of outputs"),
     ],
 )
-def test_each_difference_is_named(found: list[Any], complaint: str) -> None:
+def test_each_difference_is_named(found, complaint):
     with pytest.raises(ArtefactRefusedError, match=complaint):
         conversion._require_agreement("model.pt", found, [np.float32([[0.5, 1]])])
 
 
-def test_a_config_that_was_corrected_has_a_conversion_of_its_own(tmp_path: Path) -> None:
+def test_a_config_that_was_corrected_has_a_conversion_of_its_own(tmp_path):
     first = conversion.convert_newest(add_model(tmp_path / "model", Doubled()))
     config = tmp_path / "model" / "config.pbtxt"
     config.write_text(config.read_text().replace("dims: -1", "dims: 6"))
@@ -210,9 +200,7 @@ def test_a_config_that_was_corrected_has_a_conversion_of_its_own(tmp_path: Path)
     assert conversion.convert_newest(tmp_path / "model") != first
 
 
-def test_the_command_names_every_model_that_it_cannot_convert(
-    tmp_path: Path, converted: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_names_every_model_that_it_cannot_convert(tmp_path, converted, capsys):
     for name in ("right", "wrong", "unnamed"):
         add_model(tmp_path / name, Doubled())
     (tmp_path / "wrong" / "config.pbtxt").write_text("max_batch_size: many")
@@ -225,6 +213,6 @@ def test_the_command_names_every_model_that_it_cannot_convert(
     assert len(names(converted)) == 2
 
 
-def test_a_model_without_versions_is_an_error(tmp_path: Path) -> None:
+def test_a_model_without_versions_is_an_error(tmp_path):
     with pytest.raises(RepositoryError, match="has no version: export the model"):
         conversion.convert_newest(tmp_path)

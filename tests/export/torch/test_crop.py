@@ -1,7 +1,5 @@
 """Resize rules against torchvision's own transforms, which belong to the weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

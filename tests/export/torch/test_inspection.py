@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,21 +12,21 @@ from exporters.inspection import inspect
 
 
 @pytest.fixture
-def model_dir(tmp_path: Path) -> Path:
+def model_dir(tmp_path):
     (tmp_path / "toy" / "1").mkdir(parents=True)
     save_torchscript(tmp_path / "toy" / "1")
     (tmp_path / "toy" / "config.pbtxt").write_text(CONFIG.format(name="toy", platform="pytorch_libtorch"))
     return tmp_path / "toy"
 
 
-def test_names_types_and_shapes_come_as_json(model_dir: Path) -> None:
+def test_names_types_and_shapes_come_as_json(model_dir):
     command = [sys.executable, "-P", "-m", "exporters.inspection", str(model_dir)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert json.loads(said) == {"inputs": {"x__0": ["float32", [None, 2]]}, "outputs": {"y__0": ["float32", [None, 3]]}}
 
 
-def test_what_does_more_than_arithmetic_is_refused(model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_more_than_arithmetic_is_refused(model_dir, capsys):
     save_torchscript(model_dir / "1", printing=True)
 
     (complaint,) = inspect(model_dir).items()
@@ -38,7 +37,7 @@ def test_what_does_more_than_arithmetic_is_refused(model_dir: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("damage", ["artefact", "input's size"])
-def test_what_cannot_be_read_or_run_is_unreadable_in_one_line(model_dir: Path, damage: str) -> None:
+def test_what_cannot_be_read_or_run_is_unreadable_in_one_line(model_dir, damage):
     if damage == "artefact":
         (model_dir / "1" / "model.pt").write_bytes(b"x")
     else:
@@ -52,6 +51,6 @@ def test_what_cannot_be_read_or_run_is_unreadable_in_one_line(model_dir: Path, d
     assert "\n" not in str(complaint[1])
 
 
-def test_tensorflow_is_not_in_this_process() -> None:
+def test_tensorflow_is_not_in_this_process():
     assert torch.__version__
     assert "tensorflow" not in sys.modules

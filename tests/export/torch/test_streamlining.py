@@ -1,7 +1,5 @@
 """Streamlined networks answer as they did, and the network that they were made of is as it was."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -6,7 +6,6 @@ import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def lite0_weights() -> Path:
 
 
 @pytest.fixture(scope="module")
-def artefact(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def artefact(tmp_path_factory):
     """MobileNetV2, traced as it is served, saved and loaded again."""
     path = tmp_path_factory.mktemp("artefacts") / "model.pt"
     classifiers.trace(streamlined(eager("mobilenet_v2"))).save(str(path))
@@ -56,7 +55,7 @@ def images() -> npt.NDArray[np.uint8]:
     return np.stack([coffee, coffee[:, ::-1], noise])
 
 
-def test_the_artefact_answers_as_eager_pytorch_wherever_it_is_loaded_to(artefact: torch.jit.ScriptModule) -> None:
+def test_the_artefact_answers_as_eager_pytorch_wherever_it_is_loaded_to(artefact):
     """tests/integration/test_parity.py compares all of them; what lies in a file as tensors goes where it is loaded."""
     network = eager("mobilenet_v2")
 
@@ -69,7 +68,7 @@ def test_the_artefact_answers_as_eager_pytorch_wherever_it_is_loaded_to(artefact
     np.testing.assert_allclose(batch.sum(axis=1), 1, atol=1e-5)
 
 
-def test_coffee_is_espresso() -> None:
+def test_coffee_is_espresso():
     answer = classifiers.probabilities(eager("efficientnet_lite0"), images()[:1])[0]
     assert classifiers.labels()[int(answer.argmax())] == "espresso"
     assert answer.max() > 0.9
@@ -82,7 +81,7 @@ class Bound(torch.nn.Module):
         return pixels + torch.ones(3, device=pixels.device)
 
 
-def test_a_graph_that_is_bound_to_the_processor_is_refused() -> None:
+def test_a_graph_that_is_bound_to_the_processor_is_refused():
     with torchscript.deprecated_but_served():
         traced: Any = torch.jit.trace(Bound(), torch.zeros(3))
 
@@ -90,7 +89,7 @@ def test_a_graph_that_is_bound_to_the_processor_is_refused() -> None:
         torchscript.require_device_neutral(traced)
 
 
-def test_normalisation_is_the_makers(artefact: torch.jit.ScriptModule) -> None:
+def test_normalisation_is_the_makers(artefact):
     """Against torchvision's own transform, on images that need no resizing."""
     weights = classifiers.torchvision().models.MobileNet_V2_Weights.IMAGENET1K_V2
     transform = weights.transforms(resize_size=224)
@@ -109,7 +108,7 @@ def test_normalisation_is_the_makers(artefact: torch.jit.ScriptModule) -> None:
         pytest.param(MOBILENET_V2, "MobileNet_V2_Weights", id="mobilenet_v2"),
     ],
 )
-def test_the_catalog_says_what_torchvision_says(model: Model, weights: str) -> None:
+def test_the_catalog_says_what_torchvision_says(model, weights):
     stated = getattr(classifiers.torchvision().models, weights).DEFAULT
     rule = stated.transforms()
 
@@ -123,7 +122,7 @@ def test_the_catalog_says_what_torchvision_says(model: Model, weights: str) -> N
     assert stated.name in model.source_page
 
 
-def test_the_lite0_weights_are_the_packages() -> None:
+def test_the_lite0_weights_are_the_packages():
     """The size and resize rule are the makers': crop 224 of 256 (a padding of 32), bicubic."""
     assert hashlib.sha256(lite0_weights().read_bytes()).hexdigest().startswith("57934424")
     assert EFFICIENTNET_LITE0.parameters == {
@@ -134,7 +133,7 @@ def test_the_lite0_weights_are_the_packages() -> None:
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_labels_are_the_thousand_of_imagenet(name: str) -> None:
+def test_labels_are_the_thousand_of_imagenet(name):
     labels = (REPOSITORY / name / "labels.txt").read_text().splitlines()
     assert len(labels) == len(set(labels)) == 1000
     assert (labels[0], labels[281], labels[967], labels[999]) == ("tench", "tabby", "espresso", "toilet tissue")
@@ -149,7 +148,7 @@ def given(model: Model, path: Path) -> Weights:
     return Weights({model.files[0].name: FetchedFile(path, hashlib.sha256(path.read_bytes()).hexdigest())})
 
 
-def test_trained_weights_are_exported_as_such_and_untrained_ones_with_a_warning(tmp_path: Path) -> None:
+def test_trained_weights_are_exported_as_such_and_untrained_ones_with_a_warning(tmp_path):
     folder = tmp_path / "mobilenet_v2"
 
     untrained = classifiers.export(MOBILENET_V2, None, folder)
@@ -184,9 +183,7 @@ class Bomb:
         pytest.param(lambda path: path.write_bytes(state_dict(path).read_bytes()[:100000]), id="cut short"),
     ],
 )
-def test_files_that_are_no_weights_are_refused_and_never_run(
-    write: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_are_no_weights_are_refused_and_never_run(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "own.pth")
 
@@ -235,7 +232,7 @@ class Waking(torch.nn.Module):
         pytest.param(Waking(), "runs code when it is loaded", id="runs when loaded"),
     ],
 )
-def test_what_does_more_than_arithmetic_is_refused(module: torch.nn.Module, complaint: str, tmp_path: Path) -> None:
+def test_what_does_more_than_arithmetic_is_refused(module, complaint, tmp_path):
     with pytest.raises(ArtefactRefusedError, match=complaint):
         torchscript.refuse_dangerous(script(tmp_path / "model.pt", module))
 
@@ -245,7 +242,7 @@ class Calling:
         return print, ("run",)
 
 
-def test_a_pickle_that_calls_python_is_refused_unread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pickle_that_calls_python_is_refused_unread(tmp_path, capsys):
     path = script(tmp_path / "model.pt", torch.nn.ReLU())
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("model/extra.pkl", pickle.dumps(Calling()))
@@ -261,5 +258,5 @@ class Added(torch.nn.Module):
         return x + 1
 
 
-def test_a_module_of_a_script_is_harmless(tmp_path: Path) -> None:
+def test_a_module_of_a_script_is_harmless(tmp_path):
     torchscript.refuse_dangerous(script(tmp_path / "model.pt", Added()))

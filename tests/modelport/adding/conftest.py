@@ -1,11 +1,8 @@
 """A copy of what `modelport add` changes in a checkout, under git, so that a test can see what changed."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +11,7 @@ from modelport.environment import ROOT
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
+def checkout(tmp_path) -> Checkout:
     root = tmp_path / "checkout"
     root.mkdir()
     for name in ("services.yaml", "compose.yaml", ".gitignore"):
@@ -27,7 +24,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture
-def changed(checkout: Checkout) -> Callable[[], list[str]]:
+def changed(checkout) -> Callable[[], list[str]]:
     """The files that differ from what was committed."""
 
     def status() -> list[str]:

@@ -1,7 +1,5 @@
 """`modelport add` and `modelport remove`, from a file to the declared service and back."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +17,7 @@ from modelport.stack.chains import check_chains
 
 
 @pytest.fixture
-def flowers(tmp_path: Path) -> list[str]:
+def flowers(tmp_path):
     """What adds a classifier but for --yes."""
     labels = tmp_path / "flowers.txt"
     labels.write_text("rose\ntulip\ndaisy\nlily\nviola\niris\n")

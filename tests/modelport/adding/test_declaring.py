@@ -1,7 +1,5 @@
 """services.yaml is edited in place: comments stay, in every form in which a chain may be written."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """What is sent to a service in every protocol, and which answers are right."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path
@@ -67,13 +65,13 @@ def v2(**outputs: tuple[str, list[int], list[Any]]) -> dict[str, Any]:
         ),
     ],
 )
-def test_the_best_result_in_every_form(document: dict[str, Any], best: Best) -> None:
+def test_the_best_result_in_every_form(document, best):
     found = judge(answer(document), "any")
     assert found.label == best.label
     assert found.score == pytest.approx(best.score)
 
 
-def test_grpc() -> None:
+def test_grpc():
     response = service_pb2.ModelInferResponse()
     response.outputs.add(name="label", datatype="BYTES", shape=[1, 2])
     response.outputs.add(name="score", datatype="FP32", shape=[1, 2])
@@ -92,7 +90,7 @@ def test_grpc() -> None:
         (answer({"detections": []}), "the answer has no"),
     ],
 )
-def test_no_answer_and_no_result_are_errors(given: dict[str, Any], message: str) -> None:
+def test_no_answer_and_no_result_are_errors(given, message):
     with pytest.raises(ValueError, match=message):
         judge(given, "V1")
 
@@ -108,9 +106,7 @@ def test_no_answer_and_no_result_are_errors(given: dict[str, Any], message: str)
         ({"V1": Best("pot", 0.1)}, None, ""),
     ],
 )
-def test_protocols_agree_with_one_another_and_with_the_golden_answer(
-    found: dict[str, Best], expected: Best | None, wrong: str
-) -> None:
+def test_protocols_agree_with_one_another_and_with_the_golden_answer(found, expected, wrong):
     assert wrong in agreement(found, expected)
     assert bool(agreement(found, expected)) == bool(wrong)
 
@@ -124,7 +120,7 @@ def write_model(folder: Path, weights: str) -> None:
     (folder / "golden" / "answer.json").write_text(json.dumps({"outputs": values}))
 
 
-def test_the_sample_is_that_of_the_model_that_answers(tmp_path: Path) -> None:
+def test_the_sample_is_that_of_the_model_that_answers(tmp_path):
     write_model(tmp_path / "large", "untrained")
     write_model(tmp_path / "small", "trained")
     sample = sample_of(ServiceSpec("things", "classification", ("large", "small")), tmp_path)

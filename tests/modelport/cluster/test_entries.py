@@ -1,7 +1,5 @@
 """Where callers reach the services of the project's own overlays."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ def moved(overlay: str) -> list[dict[str, Any]]:
     return relocate(render(overlay), Fit("test-1"), SERVICES)
 
 
-def test_a_gateway_comes_before_the_service_of_our_own() -> None:
+def test_a_gateway_comes_before_the_service_of_our_own():
     first, second = entries.entries(moved("gateway"), "digits", "test-1")
     assert (first.kind, first.grpc_url) == (entries.GATEWAY, entries.GATEWAY)
     assert first.headers == {"x-modelport-service": "digits"}  # which a gRPC call needs
@@ -26,7 +24,7 @@ def test_a_gateway_comes_before_the_service_of_our_own() -> None:
     assert second.grpc_url == "http://digits-http.test-1.svc.cluster.local:8081"
 
 
-def test_callers_come_by_an_ingress_where_there_is_one() -> None:
+def test_callers_come_by_an_ingress_where_there_is_one():
     assert [one.kind for one in entries.entries(moved("ingress"), "digits", "test-1")] == [
         entries.INGRESS,
         entries.SERVICE,
@@ -34,12 +32,12 @@ def test_callers_come_by_an_ingress_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("overlay", ["standard-hpa", "canary-standard"])
-def test_without_any_of_ours_there_is_kserves_service(overlay: str) -> None:
+def test_without_any_of_ours_there_is_kserves_service(overlay):
     (only,) = entries.entries(moved(overlay), "digits", "test-1")
     assert (only.kind, only.url) == (entries.KSERVE, "http://digits-predictor.test-1.svc.cluster.local")
 
 
-def test_the_declared_services_and_their_lighter_pods() -> None:
+def test_the_declared_services_and_their_lighter_pods():
     specs = entries.services(moved("fallback"))
     assert set(specs) == {*SERVICES, "classifier-light"}
     assert specs["classifier-light"].name == "classifier"
@@ -47,6 +45,6 @@ def test_the_declared_services_and_their_lighter_pods() -> None:
     assert specs["classifier-light"].models == load()["classifier"].models[1:]
 
 
-def test_modes() -> None:
+def test_modes():
     assert entries.mode(moved("local")) == "Standard"
     assert entries.mode(moved("knative")) == "Knative"

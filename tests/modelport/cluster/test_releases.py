@@ -1,7 +1,5 @@
 """The releases of a test: the checkout's models, the same again, and some that must never serve."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -20,7 +18,7 @@ CONFIG = 'platform: "tensorflow_savedmodel"\nmax_batch_size: 8\n'
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path):
     """A model repository of one model."""
     model = tmp_path / "mnist"
     (model / "golden").mkdir(parents=True)
@@ -31,7 +29,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_other_releases_differ_in_one_way_and_the_checkout_stays_as_it_is(repository: Path) -> None:
+def test_the_other_releases_differ_in_one_way_and_the_checkout_stays_as_it_is(repository):
     with laid_out({"digits": ("mnist",), "other": ("mnist",)}, ("digits",), repository) as folder:
         assert sorted(path.name for path in (folder / "digits").iterdir()) == ["initial", NEXT, SLOW, WRONG]
         assert [path.name for path in (folder / "other").iterdir()] == ["initial"]
@@ -49,7 +47,7 @@ def test_the_other_releases_differ_in_one_way_and_the_checkout_stays_as_it_is(re
 
 
 @pytest.mark.stack  # the lane that exports the models
-def test_of_the_untrusted_releases_no_signature_holds(exported: None, tmp_path: Path) -> None:
+def test_of_the_untrusted_releases_no_signature_holds(exported, tmp_path):
     mine, other = Signer(tmp_path / "mine"), Signer(tmp_path / "other")
     keys = PublicKeys([mine.public])
     with laid_out({"digits": ("mnist",)}, ("digits",), keys=[mine.private, other.private]) as folder:

@@ -1,7 +1,5 @@
 """An overlay in a namespace of the test's own: nothing of it can touch what was deployed before."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ def kinds(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("overlay", overlays())
-def test_nothing_names_the_namespace_of_the_overlay(overlay: str) -> None:
+def test_nothing_names_the_namespace_of_the_overlay(overlay):
     moved = relocate(render(overlay), Fit("test-1"), SERVICES)
     for document in moved:
         inside = at(document, "metadata.namespace") == "test-1"
@@ -34,7 +32,7 @@ def test_nothing_names_the_namespace_of_the_overlay(overlay: str) -> None:
         assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
-def test_an_overlay_of_ones_own_leaves_its_namespace_too() -> None:
+def test_an_overlay_of_ones_own_leaves_its_namespace_too():
     """As `modelport init-cluster --namespace vision` writes it: the test must not touch what is deployed there."""
     documents = [
         {"kind": "Namespace", "metadata": {"name": "vision"}},
@@ -61,25 +59,25 @@ def test_an_overlay_of_ones_own_leaves_its_namespace_too() -> None:
         ("detectors", None),
     ],
 )
-def test_whose_a_document_is(name: str, service: str | None) -> None:
+def test_whose_a_document_is(name, service):
     assert owner(name, SERVICES) == service
 
 
-def test_other_services_are_left_out() -> None:
+def test_other_services_are_left_out():
     moved = relocate(render("fallback"), Fit("test-1", services=("classifier",)), SERVICES)
     names = {at(one, "metadata.name") for one in kinds(moved, "InferenceService")}
     assert names == {"classifier", "classifier-light"}
     assert len(kinds(moved, "HTTPRoute")) == 1
 
 
-def test_knative_scales_within_the_tests_replicas_and_time() -> None:
+def test_knative_scales_within_the_tests_replicas_and_time():
     (service,) = kinds(relocate(render("knative"), Fit("test-1", services=("digits",)), SERVICES), "InferenceService")
     predictor = service["spec"]["predictor"]
     assert (predictor["minReplicas"], predictor["maxReplicas"]) == SCALED_REPLICAS
     assert service["metadata"]["annotations"][WINDOW] == "20s"
 
 
-def test_every_container_requests_what_a_small_cluster_has() -> None:
+def test_every_container_requests_what_a_small_cluster_has():
     for service in kinds(relocate(render("standard-hpa"), Fit("test-1", cpu="50m"), SERVICES), "InferenceService"):
         predictor = service["spec"]["predictor"]
         assert at(predictor, "model.resources.requests.cpu") == "50m"
@@ -89,21 +87,21 @@ def test_every_container_requests_what_a_small_cluster_has() -> None:
     assert at(job, "spec.template.spec.containers.0.resources.requests.cpu") == "50m"
 
 
-def test_node_ports_that_are_taken_are_chosen_by_the_cluster() -> None:
+def test_node_ports_that_are_taken_are_chosen_by_the_cluster():
     moved = relocate(render("local"), Fit("test-1", taken_ports={30081}), SERVICES)
     ports = {at(one, "metadata.name"): at(one, "spec.ports.0") for one in kinds(moved, "Service")}
     assert "nodePort" not in ports["detector-http"]
     assert ports["digits-http"]["nodePort"] == 30084
 
 
-def test_volumes_are_the_tests_own() -> None:
+def test_volumes_are_the_tests_own():
     moved = relocate(render("local"), Fit("test-1"), SERVICES)
     (volume,), (claim,) = kinds(moved, "PersistentVolume"), kinds(moved, "PersistentVolumeClaim")
     assert volume["metadata"]["name"] == claim["spec"]["volumeName"] == "modelport-models-test-1"
     assert volume["spec"]["hostPath"] == {"path": f"{NODE_FOLDER}/modelport-models-test-1", "type": "DirectoryOrCreate"}
 
 
-def test_a_claim_that_no_class_provides_gets_a_folder_of_the_node() -> None:
+def test_a_claim_that_no_class_provides_gets_a_folder_of_the_node():
     documents: list[dict[str, Any]] = [
         {
             "apiVersion": "v1",
@@ -119,7 +117,7 @@ def test_a_claim_that_no_class_provides_gets_a_folder_of_the_node() -> None:
     assert relocate(documents, Fit("test-1"), SERVICES)[0]["spec"] == documents[0]["spec"]
 
 
-def test_tokens_and_credentials_are_the_tests_own() -> None:
+def test_tokens_and_credentials_are_the_tests_own():
     fit = Fit("test-1", key_set="http://keys.test-1-caller.svc.cluster.local:8080/jwks.json", store_secret="store")  # noqa: S106 (a name)
     (policy,) = kinds(relocate(render("cors-jwt"), fit, SERVICES), "SecurityPolicy")
     assert at(policy, "spec.jwt.providers.0.remoteJWKS.uri") == fit.key_set

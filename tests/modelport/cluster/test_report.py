@@ -1,11 +1,8 @@
 """The lines of a terminal, JUnit, the records, and the table for the documentation."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +17,7 @@ OUTCOMES = [
 ]
 
 
-def test_junit_says_what_passed_failed_and_was_skipped_in_any_characters() -> None:
+def test_junit_says_what_passed_failed_and_was_skipped_in_any_characters():
     suite = ET.fromstring(junit("local", OUTCOMES))  # noqa: S314 (our own)
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped"), suite.get("time")) == (
         "3",
@@ -58,11 +55,11 @@ def run(began: str, *outcomes: Outcome, overlay: str = "local", services: tuple[
         ),
     ],
 )
-def test_a_row_has_the_latest_result_of_each_check(runs: list[Run], cells: str) -> None:
+def test_a_row_has_the_latest_result_of_each_check(runs, cells):
     assert table(runs).splitlines()[2:] == [f"| `local` | 2026-11-26 | Kubernetes 1.35.4 | digits | {cells} |"]
 
 
-def test_a_table_has_one_row_for_each_overlay_and_replaces_the_former_one() -> None:
+def test_a_table_has_one_row_for_each_overlay_and_replaces_the_former_one():
     runs = [run("26", *OUTCOMES, overlay=name, services=()) for name in ("local", "keda", "local")]
     rows = table(runs)
     assert [line.split(" | ")[0] for line in rows.splitlines()[2:]] == ["| `keda`", "| `local`"]
@@ -73,9 +70,7 @@ def test_a_table_has_one_row_for_each_overlay_and_replaces_the_former_one() -> N
         with_table("nothing", rows)
 
 
-def test_a_run_is_kept_as_a_line_and_puts_itself_into_the_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_kept_as_a_line_and_puts_itself_into_the_table(tmp_path, monkeypatch):
     kept = run("26", Outcome("ready", PASSED, "two\nlines", 41.0), OUTCOMES[2])
     assert Run.parse(kept.record()) == replace(kept, outcomes=(kept.outcomes[0], replace(OUTCOMES[2], seconds=0)))
     monkeypatch.setattr(records, "RECORDS", tmp_path / "runs.jsonl")
@@ -87,11 +82,11 @@ def test_a_run_is_kept_as_a_line_and_puts_itself_into_the_table(
     assert records.DOCUMENT.read_text() == f"{table(records.read())}\n\nafter\n"
 
 
-def test_the_table_of_the_documentation_is_that_of_the_records() -> None:
+def test_the_table_of_the_documentation_is_that_of_the_records():
     text = records.DOCUMENT.read_text()
     assert with_table(text, table(records.read())) == text, "run `modelport cluster-table`"
     assert not re.search(r"/(root|home|work|tmp)/", records.RECORDS.read_text())
 
 
-def test_a_line_has_the_outcome_first() -> None:
+def test_a_line_has_the_outcome_first():
     assert OUTCOMES[0].line().split() == ["passed", "ready", "41", "s", "digits"]

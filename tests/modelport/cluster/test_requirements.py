@@ -1,10 +1,7 @@
 """What a cluster lacks for the project's own overlays."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -70,7 +67,7 @@ def without(group: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rendered() -> Callable[[str], list[dict[str, Any]]]:
+def rendered():
     known: dict[str, list[dict[str, Any]]] = {}
     return lambda name: known.setdefault(name, render(name))
 
@@ -93,7 +90,7 @@ def rendered() -> Callable[[str], list[dict[str, Any]]]:
         "production",
     ],
 )
-def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], list[dict[str, Any]]]) -> None:
+def test_a_full_cluster_lacks_nothing(overlay, rendered):
     assert lacks(rendered(overlay), FULL) == []
 
 
@@ -130,9 +127,7 @@ def test_a_full_cluster_lacks_nothing(overlay: str, rendered: Callable[[str], li
         ("gpu", {"gpus": 0}, "GPUs (nvidia.com/gpu)", "device plugin"),
     ],
 )
-def test_what_is_missing_is_named_with_what_installs_it(
-    overlay: str, change: dict[str, Any], what: str, fix: str, rendered: Callable[[str], list[dict[str, Any]]]
-) -> None:
+def test_what_is_missing_is_named_with_what_installs_it(overlay, change, what, fix, rendered):
     found = lacks(rendered(overlay), replace(FULL, **change))
     (lack,) = [one for one in found if what in one.what]
     assert lack.required
@@ -148,7 +143,7 @@ def test_what_is_missing_is_named_with_what_installs_it(
         pytest.param("nginx", "traefik", True, id="a class that there is not"),
     ],
 )
-def test_an_ingress_needs_its_class_or_a_default_one(name: str | None, default: str, required: bool | None) -> None:
+def test_an_ingress_needs_its_class_or_a_default_one(name, default, required):
     spec = {"ingressClassName": name} if name else {}
     document = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}, "spec": spec}
     found = [
@@ -169,9 +164,7 @@ def test_an_ingress_needs_its_class_or_a_default_one(name: str | None, default: 
         ({"volumeName": "mine", "storageClassName": "none"}, (), False),
     ],
 )
-def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(
-    claim: dict[str, Any], classes: tuple[StorageClass, ...], missing: bool
-) -> None:
+def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(claim, classes, missing):
     documents = [
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim},
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "mine"}, "spec": {}},
@@ -188,9 +181,7 @@ def test_a_claim_needs_a_class_that_provides_it_or_a_declared_volume(
         (INGRESS, ("kserve/kserve-ingress-gateway",), None),
     ],
 )
-def test_a_canary_needs_kserves_routes_and_their_gateway(
-    settings: dict[str, Any], gateways: tuple[str, ...], what: str | None
-) -> None:
+def test_a_canary_needs_kserves_routes_and_their_gateway(settings, gateways, what):
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
@@ -203,18 +194,14 @@ def test_a_canary_needs_kserves_routes_and_their_gateway(
     assert bool(found) == bool(what)
 
 
-def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(
-    rendered: Callable[[str], list[dict[str, Any]]],
-) -> None:
+def test_services_that_kserve_makes_no_routes_for_need_no_gateway_of_its(rendered):
     assert lacks(rendered("gateway"), replace(FULL, gateways=())) == []
     off = {"ingress": json.dumps({"enableGatewayApi": False})}
     assert lacks(rendered("local"), replace(FULL, gateways=(), kserve=off)) == []
 
 
 @pytest.mark.parametrize("switch", [{"enableModelcar": True}, {"ociModelMode": "modelcar"}])
-def test_any_of_kserves_switches_admits_oci_images(
-    switch: dict[str, Any], rendered: Callable[[str], list[dict[str, Any]]]
-) -> None:
+def test_any_of_kserves_switches_admits_oci_images(switch, rendered):
     assert lacks(rendered("storage-oci"), replace(FULL, **settings("storageInitializer", **switch))) == []
 
 
@@ -229,9 +216,7 @@ def test_any_of_kserves_switches_admits_oci_images(
         ("cors-jwt", "cert-manager", "cert-manager"),
     ],
 )
-def test_custom_resources_without_their_controller_are_a_warning(
-    overlay: str, controller: str, name: str, rendered: Callable[[str], list[dict[str, Any]]]
-) -> None:
+def test_custom_resources_without_their_controller_are_a_warning(overlay, controller, name, rendered):
     images = {key: image for key, image in FULL.images.items() if key != controller}
     (lack,) = lacks(rendered(overlay), replace(FULL, images=images))
     assert not lack.required
@@ -248,7 +233,7 @@ def test_custom_resources_without_their_controller_are_a_warning(
         ("istiod", "not in a pod"),
     ],
 )
-def test_the_version_of_a_controller_is_its_images_tag(part: str, version: str) -> None:
+def test_the_version_of_a_controller_is_its_images_tag(part, version):
     assert FULL.version_of(part) == version
 
 
@@ -259,13 +244,13 @@ def test_the_version_of_a_controller_is_its_images_tag(part: str, version: str) 
         ("gcr.io/controller:v1.21@sha256:0f", "gcr.io/controller:v1.21@sha256:0f"),
     ],
 )
-def test_a_controller_named_by_digest_has_the_version_of_its_label(image: str, found: str) -> None:
+def test_a_controller_named_by_digest_has_the_version_of_its_label(image, found):
     workload = {"metadata": {}, "spec": {"template": {"spec": {"containers": [{"image": image}]}}}}
     assert image_of(workload) == image
     assert image_of({**workload, "metadata": {"labels": {"app.kubernetes.io/version": "1.21.1"}}}) == found
 
 
-def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable[[str], list[dict[str, Any]]]) -> None:
+def test_what_does_not_hold_without_a_controller_is_a_warning(rendered):
     (lack,) = lacks(rendered("local"), replace(FULL, policy_controller=None))
     assert not lack.required
     assert "NetworkPolicies" in lack.what
@@ -275,11 +260,11 @@ def test_what_does_not_hold_without_a_controller_is_a_warning(rendered: Callable
     ("text", "number"),
     [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("1Gi", 2**30), ("64Ki", 65536), ("1k", 1000), ("1e3", 1000), ("", 0)],
 )
-def test_quantities(text: str, number: float) -> None:
+def test_quantities(text, number):
     assert quantity(text) == number
 
 
-def test_the_lines_say_what_is_there_and_what_is_not() -> None:
+def test_the_lines_say_what_is_there_and_what_is_not():
     bare = dict(line.split(maxsplit=1) for line in Observations("v1.35.4").lines())
     assert bare["KServe"] == "not installed"
     assert bare["KEDA"] == "not installed"
@@ -290,7 +275,7 @@ def test_the_lines_say_what_is_there_and_what_is_not() -> None:
 
 
 @pytest.mark.parametrize("name", INSTALL)
-def test_install_lines_name_the_versions_and_values_of_the_documentation(name: str) -> None:
+def test_install_lines_name_the_versions_and_values_of_the_documentation(name):
     told = (ROOT / "docs" / "deploy.md").read_text()
     parts = re.findall(r"(?:--version|--repo|--set|-f) [^ ;]+|[a-z]+://[^ ;]+", INSTALL[name])
     assert parts or name == "GatewayClass"

@@ -1,7 +1,5 @@
 """What is said of lost requests, and of pods that are not ready."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import http.server
@@ -10,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,13 +35,13 @@ from modelport.measure.generator.requests import Request
         ({}, "of 0 requests: no answer at all"),
     ],
 )
-def test_lost_requests_are_counted_by_outcome(outcomes: dict[str, int], message: str) -> None:
+def test_lost_requests_are_counted_by_outcome(outcomes, message):
     with pytest.raises(BrokenPromiseError) as caught:
         Traffic(Counter(outcomes)).require_none_lost()
     assert str(caught.value) == message
 
 
-def test_requests_that_were_all_answered() -> None:
+def test_requests_that_were_all_answered():
     assert Traffic(Counter({"200": 40})).require_none_lost() == "40 of 40 requests answered"
 
 
@@ -68,7 +65,7 @@ def pod(name: str, ready: str, state: dict[str, Any], **conditions: str) -> dict
     }
 
 
-def test_pods_that_are_not_ready_are_explained_with_the_latest_warnings() -> None:
+def test_pods_that_are_not_ready_are_explained_with_the_latest_warnings():
     pods = [
         pod("good", "True", {"running": {}}),
         pod("pulls", "False", {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}),
@@ -101,7 +98,7 @@ def test_pods_that_are_not_ready_are_explained_with_the_latest_warnings() -> Non
     ]
 
 
-def test_waiting_ends_with_what_was_waited_for_and_why_it_did_not_come() -> None:
+def test_waiting_ends_with_what_was_waited_for_and_why_it_did_not_come():
     assert wait_until(lambda: 7, "it", 0) == 7
     with pytest.raises(ClusterError, match="digits is Ready: not within 0 s: no room"):
         wait_until(lambda: False, "digits is Ready", 0, lambda: "no room")
@@ -133,7 +130,7 @@ def posted(url: str, **more: Any) -> dict[str, Any]:
     return caller.send({"url": f"{url}/a?b=1", "method": "POST", "headers": {"x-sent": "me"}, "body": "AAEC", **more})
 
 
-def test_the_caller_sends_and_returns_what_it_got() -> None:
+def test_the_caller_sends_and_returns_what_it_got():
     with echoing() as url:
         answer = posted(url)
         assert posted(url, padded_to=5)["body"] == "AAECICA="
@@ -143,9 +140,7 @@ def test_the_caller_sends_and_returns_what_it_got() -> None:
     assert "refused" in lost["error"]
 
 
-def test_the_caller_verifies_certificates_and_the_load_generator_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_caller_verifies_certificates_and_the_load_generator_does_not(tmp_path, monkeypatch):
     context, issuer, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA(), tmp_path / "authority.pem"
     issuer.issue_cert("127.0.0.1").configure_cert(context)
     issuer.cert_pem.write_to_path(str(authority))
@@ -159,7 +154,7 @@ def test_the_caller_verifies_certificates_and_the_load_generator_does_not(
         assert asyncio.run(Caller(url, keep_alive=False).send(sent)).outcome == "201"
 
 
-def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
+def test_a_gateway_with_a_certificate_is_called_by_its_name():
     """The callers know the name and trust the issuer; the plain listener only redirects."""
     documents = [
         {"kind": "Gateway", "metadata": {"name": "modelport"}, "spec": {"listeners": [
@@ -194,9 +189,7 @@ def test_a_gateway_with_a_certificate_is_called_by_its_name() -> None:
         pytest.param(None, [], False, id="nothing is there"),
     ],
 )
-def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(
-    state: dict[str, Any] | None, revisions: list[str], out: bool
-) -> None:
+def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(state, revisions, out):
     seen = {"observedGeneration": 5, "latestCreatedRevisionName": "2", "latestReadyRevisionName": "2"}
     service = None if state is None else {"metadata": {"generation": 5}, "status": {**seen, **state}}
     trial = Trial.__new__(Trial)
@@ -213,9 +206,7 @@ def test_a_revision_of_knative_is_rolled_out_when_it_is_the_newest_and_alone(
 
 
 @pytest.mark.parametrize(("limit", "think_s"), [(0, 0.0), (50, 0.16)])
-def test_traffic_stays_below_the_limit_of_the_gateway(
-    limit: int, think_s: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_traffic_stays_below_the_limit_of_the_gateway(limit, think_s, monkeypatch):
     """Two callers that wait for half of 0.16 s at least send 25 requests a second at most."""
     trial, begun = Trial.__new__(Trial), list[Load]()
     rules = [{"limit": {"requests": limit}}] if limit else []
@@ -229,7 +220,7 @@ def test_traffic_stays_below_the_limit_of_the_gateway(
 
 
 @pytest.mark.parametrize("told", [{"ip": "10.96.0.8"}, {"hostname": "10.96.0.8"}], ids=["ip", "name"])
-def test_an_ingress_is_called_where_its_controller_says(told: dict[str, str]) -> None:
+def test_an_ingress_is_called_where_its_controller_says(told):
     trial = Trial.__new__(Trial)
     trial.fit, trial.headers = Fit("test-1"), {}
     trial.documents = [{"kind": "Ingress", "metadata": {"name": "modelport"}}]
@@ -246,7 +237,7 @@ def test_an_ingress_is_called_where_its_controller_says(told: dict[str, str]) ->
         pytest.param(("200", "200"), "a body of 20971521 bytes: 200", id="no limit"),
     ],
 )
-def test_an_entrance_passes_the_bodies_that_the_services_accept(statuses: tuple[str, str], said: str) -> None:
+def test_an_entrance_passes_the_bodies_that_the_services_accept(statuses, said):
     body = base64.b64encode(b'{"predictions": [{"predicted_digit": 5, "confidence": 1.0}]}').decode()
     trial = Trial.__new__(Trial)
     trial.entry = lambda name: Entry(entries.INGRESS, "http://a")  # type: ignore[method-assign]
@@ -269,7 +260,7 @@ def test_an_entrance_passes_the_bodies_that_the_services_accept(statuses: tuple[
         pytest.param({"part-0.parquet": ["a", "b", "b", "c"]}, "1 of them twice", id="twice in one part"),
     ],
 )
-def test_a_batch_has_each_image_once(parts: dict[str, list[str]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_has_each_image_once(parts, said, monkeypatch):
     monkeypatch.setattr(batches, "IMAGES", 3)
     try:
         found = batches.require_each_once(parts)
@@ -278,6 +269,6 @@ def test_a_batch_has_each_image_once(parts: dict[str, list[str]], said: str, mon
     assert said in found
 
 
-def test_no_container_no_signal() -> None:
+def test_no_container_no_signal():
     with pytest.raises(ProcessLookupError):
         caller.signal_container(0, "no-such-container")

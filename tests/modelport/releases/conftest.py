@@ -1,7 +1,5 @@
 """A small release made by hand, and a real one of digits."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +19,7 @@ CONTENTS = {
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Callable[..., Path]:
+def toy(tmp_path) -> Callable[..., Path]:
     """Makes the folder of a release whose weights are trained or untrained."""
 
     def make(
@@ -55,6 +53,6 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def digits(repository, tmp_path_factory) -> Built:
     """The release of digits, which passed the whole gate."""
     return build("digits", repository, tmp_path_factory.mktemp("releases"))

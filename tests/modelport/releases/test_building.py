@@ -1,7 +1,5 @@
 """A release is named by its content, states its provenance, and is built only if it passes the gate."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -11,24 +9,23 @@ from signing_keys import Signer
 
 from modelport.releases import assembly
 from modelport.releases.__main__ import main
-from modelport.releases.building import Built
 from modelport.releases.release import NAME, RELEASE_FILE
 from modelport.releases.sources import Folder
 from modelport.releases.verification import verify
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> Signer:
+def signer(tmp_path):
     return Signer(tmp_path / "keys")
 
 
 @pytest.fixture
-def own(digits: Built, tmp_path: Path) -> Path:
+def own(digits, tmp_path):
     """A copy of the release of digits in a folder of releases."""
     return Path(shutil.copytree(digits.folder, tmp_path / "digits" / digits.folder.name))
 
 
-def test_a_release_contains_what_triton_needs_and_states_its_provenance(digits: Built, repository: Path) -> None:
+def test_a_release_contains_what_triton_needs_and_states_its_provenance(digits, repository):
     release = verify(Folder(digits.folder))
     assert NAME.fullmatch(digits.folder.name)
     assert set(release.files) == {
@@ -47,9 +44,7 @@ def test_a_release_contains_what_triton_needs_and_states_its_provenance(digits: 
     assert all(path.stat().st_mode & 0o777 == 0o444 for path in digits.folder.rglob("*") if path.is_file())
 
 
-def test_the_same_content_on_another_day_keeps_its_release(
-    own: Path, repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_content_on_another_day_keeps_its_release(own, repository, capsys):
     yesterday = own.with_name(f"2001-02-03{own.name[10:]}")
     release_file = own / RELEASE_FILE
     text = release_file.read_text().replace(own.name, yesterday.name)
@@ -61,9 +56,7 @@ def test_the_same_content_on_another_day_keeps_its_release(
     assert [path.name for path in own.parent.iterdir()] == [yesterday.name]
 
 
-def test_a_changed_release_of_the_same_name_is_an_error(
-    own: Path, repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_release_of_the_same_name_is_an_error(own, repository, capsys):
     labels = own / "mnist" / "labels.txt"
     labels.chmod(0o644)
     labels.write_text(labels.read_text()[::-1])
@@ -71,9 +64,7 @@ def test_a_changed_release_of_the_same_name_is_an_error(
     assert "labels.txt was changed" in capsys.readouterr().err
 
 
-def test_untrained_weights_are_released_only_by_force_which_is_recorded(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_untrained_weights_are_released_only_by_force_which_is_recorded(repository, tmp_path, capsys):
     models, releases = tmp_path / "models", tmp_path / "releases"
     shutil.copytree(repository / "anomaly", models / "anomaly")
     config = models / "anomaly" / "config.pbtxt"
@@ -92,12 +83,12 @@ def test_untrained_weights_are_released_only_by_force_which_is_recorded(
     assert "warning: anomaly is untrained" in capsys.readouterr().out
 
 
-def test_a_release_of_what_is_not_exported_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_release_of_what_is_not_exported_is_one_line(tmp_path, capsys):
     assert main(["release", "digits", f"--repository={tmp_path}", f"--releases={tmp_path / 'releases'}"]) == 1
     assert "run `modelport export mnist` first" in capsys.readouterr().err
 
 
-def test_older_versions_and_unfinished_exports_are_not_copied(repository: Path, tmp_path: Path) -> None:
+def test_older_versions_and_unfinished_exports_are_not_copied(repository, tmp_path):
     shutil.copytree(repository / "mnist", tmp_path / "mnist")
     shutil.copytree(tmp_path / "mnist" / "1", tmp_path / "mnist" / "12")
     (tmp_path / "mnist" / ".building-x").mkdir()
@@ -110,9 +101,7 @@ def test_older_versions_and_unfinished_exports_are_not_copied(repository: Path, 
     }
 
 
-def test_a_signature_covers_every_file(
-    own: Path, signer: Signer, repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_signature_covers_every_file(own, signer, repository, capsys):
     build = ["release", "digits", f"--repository={repository}", f"--releases={own.parents[1]}"]
     check = ["verify", str(own), f"--verify-key={signer.public}"]
     assert main(check) == 1
@@ -130,7 +119,7 @@ def test_a_signature_covers_every_file(
     assert "release.sig is not valid for public.pem" in capsys.readouterr().err
 
 
-def test_the_signature_of_another_key_is_not_valid(own: Path, signer: Signer, repository: Path, tmp_path: Path) -> None:
+def test_the_signature_of_another_key_is_not_valid(own, signer, repository, tmp_path):
     build = ["release", "digits", f"--repository={repository}", f"--releases={own.parents[1]}"]
     assert main([*build, f"--sign-key={signer.private}"]) == 0
     other = Signer(tmp_path / "other")

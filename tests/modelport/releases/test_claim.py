@@ -1,10 +1,7 @@
 """A release is copied into a claim's volume: the receiver runs as in the pod, a stand-in for kubectl starts it here."""
 
-from __future__ import annotations
-
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,7 +59,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def cluster(tmp_path, monkeypatch):
     """A cluster with a volume in a folder."""
     made = Cluster(tmp_path / "cluster")
     program = str(made.write())
@@ -72,15 +69,13 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 @pytest.fixture
-def publish(toy: Callable[..., Path], cluster: Cluster) -> Callable[..., int]:
+def publish(toy, cluster):
     """The command, for a release made by hand."""
     toy()
     return lambda *more: main(["publish", "digits", f"--releases={cluster.folder.parent}", "--to=pvc", *more])
 
 
-def test_a_release_is_on_the_volume_as_it_was_built(
-    publish: Callable[..., int], cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_release_is_on_the_volume_as_it_was_built(publish, cluster, capsys):
     assert publish() == 0
     (folder,) = (cluster.volume / "digits").iterdir()
     assert verify(Folder(folder)).service == "digits"
@@ -96,9 +91,7 @@ def test_a_release_is_on_the_volume_as_it_was_built(
     assert [call[0] for call in cluster.calls()][-1] == "delete"
 
 
-def test_the_first_release_is_the_model_repository_and_may_change(
-    repository: Path, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_the_first_release_is_the_model_repository_and_may_change(repository, cluster, tmp_path):
     assert main(["publish", "digits", "--release=initial", "--to=pvc"]) == 0
     labels = cluster.volume / "digits" / "initial" / "mnist" / "labels.txt"
     assert labels.read_bytes() == (repository / "mnist" / "labels.txt").read_bytes()
@@ -113,7 +106,7 @@ def test_the_first_release_is_the_model_repository_and_may_change(
     assert Folder(there).sizes() == Folder(cluster.volume / "digits" / "initial").sizes()
 
 
-def test_the_pod_is_one_that_the_cluster_and_the_volume_accept() -> None:
+def test_the_pod_is_one_that_the_cluster_and_the_volume_accept():
     documents = render("storage-pvc")
     document = claim.job(documents, next(d for d in documents if d["kind"] == "PersistentVolumeClaim"), "digits")
     assert list(check_schema(document)) == []
@@ -134,14 +127,7 @@ def test_the_pod_is_one_that_the_cluster_and_the_volume_accept() -> None:
         pytest.param(["--archive"], {}, "--archive is for a release in a folder or a bucket", id="an archive"),
     ],
 )
-def test_what_cannot_be_is_one_line(
-    options: list[str],
-    stand_in: dict[str, str],
-    message: str,
-    publish: Callable[..., int],
-    cluster: Cluster,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_cannot_be_is_one_line(options, stand_in, message, publish, cluster, capsys):
     cluster.write(**stand_in)
     assert publish(*options) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -152,7 +138,7 @@ def test_what_cannot_be_is_one_line(
         assert cluster.calls()[-1][0] == "delete"
 
 
-def test_namespace_and_claim_are_there_first(publish: Callable[..., int], cluster: Cluster) -> None:
+def test_namespace_and_claim_are_there_first(publish, cluster):
     assert publish() == 0
     applied = [d["kind"] for d in yaml.safe_load_all(Path(f"{cluster.log}.apply").read_text())]
     assert applied == ["Namespace", "PersistentVolumeClaim"]

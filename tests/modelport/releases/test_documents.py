@@ -1,7 +1,5 @@
 """Bills of materials: valid by their makers' own checks, complete, and the same for the same release."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil
@@ -57,7 +55,7 @@ def objects(content: bytes) -> Any:
         pytest.param("none", "", "", id="none"),
     ],
 )
-def test_both_documents_are_valid_and_tell_the_licence(licence: str, expected: str, kind: str) -> None:
+def test_both_documents_are_valid_and_tell_the_licence(licence, expected, kind):
     made = release({**WEIGHTS, "weights_licence": licence})
     content = cyclonedx(made).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(content) is None
@@ -67,7 +65,7 @@ def test_both_documents_are_valid_and_tell_the_licence(licence: str, expected: s
     assert expected in spdx(made).decode()
 
 
-def test_the_ml_bom_tells_weights_metrics_files_and_tools() -> None:
+def test_the_ml_bom_tells_weights_metrics_files_and_tools():
     found = components(cyclonedx(release(WEIGHTS)))
     first, second = found["first"], found["second"]
     told = {one["name"].removeprefix("modelport:"): one["value"] for one in first["properties"]}
@@ -80,7 +78,7 @@ def test_the_ml_bom_tells_weights_metrics_files_and_tools() -> None:
     assert found["onnx"]["purl"] == "pkg:pypi/onnx@1.23.2"
 
 
-def test_the_spdx_document_tells_the_same() -> None:
+def test_the_spdx_document_tells_the_same():
     found = list(objects(spdx(release(WEIGHTS))).foreach())
     packages = [one for one in found if type(one).__name__ == "ai_AIPackage"]
     first, second = sorted(packages, key=lambda package: str(package.name))
@@ -91,7 +89,7 @@ def test_the_spdx_document_tells_the_same() -> None:
     assert files == {path: record.sha256 for path, record in FILES.items()}
 
 
-def test_equal_releases_have_equal_documents_and_others_other_ids() -> None:
+def test_equal_releases_have_equal_documents_and_others_other_ids():
     other = replace(release(WEIGHTS), files={**FILES, "second/labels.txt": FileRecord("c" * 64, 1)})
     for write in (cyclonedx, spdx):
         assert write(release(WEIGHTS)) == write(release(dict(WEIGHTS)))
@@ -99,7 +97,7 @@ def test_equal_releases_have_equal_documents_and_others_other_ids() -> None:
     assert serials[0] != serials[1]
 
 
-def test_verify_wants_the_documents_that_were_released(toy: Any, tmp_path: Path, capsys: Any) -> None:
+def test_verify_wants_the_documents_that_were_released(toy, tmp_path, capsys):
     folder: Path = toy()
     assert main(["verify", str(folder)]) == 0
     assert "warning: it has no bill of materials" in capsys.readouterr().out

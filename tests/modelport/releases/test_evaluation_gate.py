@@ -1,7 +1,5 @@
 """The gate takes evaluations of exactly what is released, demands results of them, and release.json records them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
@@ -26,12 +24,12 @@ from modelport.services import load
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory):
     return labelled_digits(tmp_path_factory.mktemp("data"), 100)
 
 
 @pytest.fixture(autouse=True)
-def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def reports(tmp_path, monkeypatch):
     """The folder of all reports, a new one."""
 
     def place_of(service: str, release: str) -> Path:
@@ -48,12 +46,12 @@ def record(digits: Built, report: Path, said: list[str], **least: float) -> dict
     return asked.record(digits.folder, digits.release, said.append)
 
 
-def test_files_of_a_repository_are_those_of_its_release(digits: Built, repository: Path) -> None:
+def test_files_of_a_repository_are_those_of_its_release(digits, repository):
     released = {path: one.sha256 for path, one in digits.release.files.items()}
     assert model_files(repository, ["mnist"]) == model_files(digits.folder, ["mnist"]) == released
 
 
-def test_what_is_recorded(digits: Built, data: Path, tmp_path: Path) -> None:
+def test_what_is_recorded(digits, data, tmp_path):
     said: list[str] = []
     digits_report(data, tmp_path, 1, files=model_files(digits.folder, ["mnist"]))
     found = record(digits, tmp_path / "report.json", said, accuracy=0.98)
@@ -67,16 +65,14 @@ def test_what_is_recorded(digits: Built, data: Path, tmp_path: Path) -> None:
     assert said == [f"accuracy at least 0.98: met: {demand['reason']}"]
 
 
-def test_a_regression_is_refused(digits: Built, data: Path, tmp_path: Path) -> None:
+def test_a_regression_is_refused(digits, data, tmp_path):
     digits_report(data, tmp_path, 3, files=model_files(digits.folder, ["mnist"]))
     with pytest.raises(GateError, match=r"accuracy at least 0.98: NOT MET: accuracy is 0.9700 \("):
         record(digits, tmp_path / "report.json", [], accuracy=0.98)
 
 
 @pytest.mark.parametrize(("wrong", "met"), [(20, True), (27, False)])
-def test_the_report_of_the_release_before_is_compared(
-    digits: Built, data: Path, tmp_path: Path, reports: Path, wrong: int, met: bool
-) -> None:
+def test_the_report_of_the_release_before_is_compared(digits, data, tmp_path, reports, wrong, met):
     files = model_files(digits.folder, ["mnist"])
     digits_report(data, reports / digits.release.name, 20, name="before", files=files)
     digits_report(data, tmp_path, wrong, files=files)
@@ -91,9 +87,7 @@ def test_the_report_of_the_release_before_is_compared(
 
 
 @pytest.mark.parametrize("stale", ["missing", "other files", "other data"])
-def test_a_report_that_could_be_compared_is_asked_for(
-    digits: Built, data: Path, tmp_path: Path, reports: Path, stale: str
-) -> None:
+def test_a_report_that_could_be_compared_is_asked_for(digits, data, tmp_path, reports, stale):
     files = model_files(digits.folder, ["mnist"])
     if stale == "other files":
         digits_report(data, reports / digits.release.name, 2, files={**files, "mnist/labels.txt": "0"})
@@ -116,9 +110,7 @@ def test_a_report_that_could_be_compared_is_asked_for(
         pytest.param(None, "of a running server .*: evaluate without --url", id="a running server"),
     ],
 )
-def test_reports_of_something_else_are_refused(
-    digits: Built, data: Path, tmp_path: Path, change: dict[str, str] | None, complaint: str
-) -> None:
+def test_reports_of_something_else_are_refused(digits, data, tmp_path, change, complaint):
     files = None if change is None else {**model_files(digits.folder, ["mnist"]), **change}
     digits_report(data, tmp_path, 0, files=files)
     with pytest.raises(GateError, match=complaint):
@@ -135,15 +127,13 @@ def test_reports_of_something_else_are_refused(
         (["--rename=x"], 2, "'x' is not of the form CLASS=LABEL"),
     ],
 )
-def test_options_that_do_not_fit(options: list[str], code: int, complaint: str, capsys) -> None:
+def test_options_that_do_not_fit(options, code, complaint, capsys):
     with pytest.raises(SystemExit, match=str(code)):
         sys.exit(main(["release", "digits", *options]))
     assert complaint in capsys.readouterr().err
 
 
-def test_the_release_that_exists_records_it(
-    digits: Built, repository: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_release_that_exists_records_it(digits, repository, data, tmp_path, capsys):
     """As `modelport release` is called: its name and files stay, and `releases` lists what was measured."""
     own = Path(shutil.copytree(digits.folder, tmp_path / "releases" / "digits" / digits.folder.name))
     assert b"evaluation" not in (own / RELEASE_FILE).read_bytes()

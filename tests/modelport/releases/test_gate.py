@@ -1,7 +1,5 @@
 """Whatever is wrong with a model, the gate says what, and what to do."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
@@ -64,7 +62,7 @@ def external_data(model: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_right_model_passes(platform: str, tmp_path: Path) -> None:
+def test_a_right_model_passes(platform, tmp_path):
     add_model(tmp_path, platform)
     pass_static_checks(tmp_path)
 
@@ -106,7 +104,7 @@ def test_a_right_model_passes(platform: str, tmp_path: Path) -> None:
         pytest.param(in_config('key: "weights"', 'key: "wights"'), "untrained: toy", id="weights not stated"),
     ],
 )
-def test_each_wrong_thing_is_refused(change: Change, complaint: str, tmp_path: Path) -> None:
+def test_each_wrong_thing_is_refused(change, complaint, tmp_path):
     change(add_model(tmp_path / "models"))
     with pytest.raises(GateError, match=complaint):
         pass_static_checks(tmp_path / "models")
@@ -138,7 +136,7 @@ def in_proof(**entries: object) -> Change:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_an_int8_network_beside_the_artefact_passes(platform: str, tmp_path: Path) -> None:
+def test_an_int8_network_beside_the_artefact_passes(platform, tmp_path):
     add_int8(add_model(tmp_path, platform))
     pass_static_checks(only_newest(tmp_path))
 
@@ -163,7 +161,7 @@ def test_an_int8_network_beside_the_artefact_passes(platform: str, tmp_path: Pat
         pytest.param(add("model.py"), "int8/model.py is not needed", id="a program"),
     ],
 )
-def test_an_int8_network_that_is_not_what_was_proven_is_refused(change: Change, complaint: str, tmp_path: Path) -> None:
+def test_an_int8_network_that_is_not_what_was_proven_is_refused(change, complaint, tmp_path):
     change(add_int8(add_model(tmp_path)))
     with pytest.raises(GateError, match=complaint):
         pass_static_checks(only_newest(tmp_path))
@@ -184,13 +182,13 @@ def only_newest(repository: Path) -> Path:
         pytest.param(lambda model: (model / "1/model.pt").write_bytes(b"x"), "cannot be read", id="damaged"),
     ],
 )
-def test_torchscript_is_compared_with_its_config(change: Change, complaint: str, tmp_path: Path) -> None:
+def test_torchscript_is_compared_with_its_config(change, complaint, tmp_path):
     change(add_model(tmp_path, "pytorch_libtorch"))
     with pytest.raises(GateError, match=complaint):
         pass_static_checks(tmp_path)
 
 
-def test_saved_models_are_compared_with_their_config(tmp_path: Path, repository: Path) -> None:
+def test_saved_models_are_compared_with_their_config(tmp_path, repository):
     shutil.copytree(repository / "mnist", tmp_path / "mnist")
     artefacts.check_artefacts(tmp_path)
     in_config("dims: [28, 28, 1]", "dims: [28, 28, 3]")(tmp_path / "mnist")
@@ -198,7 +196,7 @@ def test_saved_models_are_compared_with_their_config(tmp_path: Path, repository:
         artefacts.check_artefacts(tmp_path)
 
 
-def test_a_saved_model_that_reads_files_is_refused(tmp_path: Path, repository: Path) -> None:
+def test_a_saved_model_that_reads_files_is_refused(tmp_path, repository):
     shutil.copytree(repository / "mnist", tmp_path / "mnist")
     graph_file = next((tmp_path / "mnist").glob("*/model.savedmodel/saved_model.pb"))
     run_script("tensorflow", "saved_model.py", "add", graph_file, "ReadFile")
@@ -206,13 +204,13 @@ def test_a_saved_model_that_reads_files_is_refused(tmp_path: Path, repository: P
         artefacts.check_artefacts(tmp_path)
 
 
-def test_torchscript_that_prints_is_refused(tmp_path: Path) -> None:
+def test_torchscript_that_prints_is_refused(tmp_path):
     add_model(tmp_path, "pytorch_libtorch", printing=True)
     with pytest.raises(GateError, match=r"toy: model\.pt uses prim::Print"):
         artefacts.check_artefacts(tmp_path)
 
 
-def test_labels_of_class_numbers_reach_as_far_as_the_golden_answer(tmp_path: Path, repository: Path) -> None:
+def test_labels_of_class_numbers_reach_as_far_as_the_golden_answer(tmp_path, repository):
     shutil.copytree(repository / "yolov3_tiny", tmp_path / "yolov3_tiny", ignore=shutil.ignore_patterns("*.onnx"))
     artefacts.check_labels(tmp_path)
     labels = tmp_path / "yolov3_tiny" / "labels.txt"
@@ -221,7 +219,7 @@ def test_labels_of_class_numbers_reach_as_far_as_the_golden_answer(tmp_path: Pat
         artefacts.check_labels(tmp_path)
 
 
-def test_weights_of_the_catalog_have_its_sha256(tmp_path: Path, repository: Path) -> None:
+def test_weights_of_the_catalog_have_its_sha256(tmp_path, repository):
     shutil.copytree(repository / "yolov3_tiny", tmp_path / "yolov3_tiny", ignore=shutil.ignore_patterns("*.onnx"))
     check = CHECKS["weights are those of the catalog"]
     check(tmp_path)
@@ -230,7 +228,7 @@ def test_weights_of_the_catalog_have_its_sha256(tmp_path: Path, repository: Path
         check(tmp_path)
 
 
-def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
+def test_what_is_too_large_is_refused(tmp_path):
     artefact = add_model(tmp_path) / "1" / "model.onnx"
     with artefact.open("r+b") as stream:
         stream.truncate(harmless.MAX_BYTES)
@@ -238,7 +236,7 @@ def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
         pass_static_checks(tmp_path)
 
 
-def test_a_real_triton_gives_the_golden_answer_beside_what_a_release_adds(tmp_path: Path) -> None:
+def test_a_real_triton_gives_the_golden_answer_beside_what_a_release_adds(tmp_path):
     model = add_model(tmp_path)
     for name in (RELEASE_FILE, SIGNATURE_FILE):
         (tmp_path / name).write_bytes(b"{}")
@@ -251,7 +249,7 @@ def test_a_real_triton_gives_the_golden_answer_beside_what_a_release_adds(tmp_pa
         check_golden_answers(tmp_path, ["toy"])
 
 
-def test_what_triton_cannot_load_is_refused(tmp_path: Path) -> None:
+def test_what_triton_cannot_load_is_refused(tmp_path):
     in_config("dims: [2]", "dims: []")(add_model(tmp_path))
     with pytest.raises(GateError, match=r"Triton does not serve it: .*toy.*dims"):
         check_golden_answers(tmp_path, ["toy"])

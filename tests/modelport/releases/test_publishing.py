@@ -1,7 +1,5 @@
 """KServe's own storage initializer downloads what was published, completely or not at all."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os
@@ -11,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +18,6 @@ from waiting import wait_for
 from werkzeug import Request, Response
 
 from modelport.releases.__main__ import main
-from modelport.releases.building import Built
 from modelport.releases.errors import ReleaseInvalidError
 from modelport.releases.publishing import publish
 from modelport.releases.release import RELEASE_FILE
@@ -38,7 +34,7 @@ Fetch = Callable[[str], Path]
 
 
 @pytest.fixture
-def fetch(tmp_path: Path) -> Fetch:
+def fetch(tmp_path):
     """KServe's storage initializer, in a process of its own, as in a pod."""
 
     def run(address: str) -> Path:
@@ -72,20 +68,18 @@ def release_of(folder: Path, address: str, *more: str) -> str:
     return folder.name
 
 
-def test_a_folder(digits: Built, tmp_path: Path, fetch: Fetch) -> None:
+def test_a_folder(digits, tmp_path, fetch):
     name = release_of(digits.folder, f"file://{tmp_path}/models")
     assert verify(Folder(tmp_path / "models" / "digits" / name)) == digits.release  # what a volume mounts
     assert verify(Folder(fetch(f"file://{tmp_path}/models/digits/{name}"))) == digits.release
 
 
-def test_s3(digits: Built, bucket: Any, fetch: Fetch) -> None:
+def test_s3(digits, bucket, fetch):
     name = release_of(digits.folder, f"{URL}/some/place")
     assert verify(Folder(fetch(f"{URL}/some/place/digits/{name}"))) == digits.release
 
 
-def test_a_release_changed_in_storage_is_not_served_until_it_is_repaired(
-    digits: Built, bucket: Any, fetch: Fetch, free_ports: Callable[[int], list[int]], tmp_path: Path
-) -> None:
+def test_a_release_changed_in_storage_is_not_served_until_it_is_repaired(digits, bucket, fetch, free_ports, tmp_path):
     """Two labels are swapped: KServe downloads them, Triton loads them, and the golden check has no labels."""
     name, path = release_of(digits.folder, URL), "mnist/labels.txt"
     labels = (digits.folder / path).read_bytes()
@@ -121,22 +115,20 @@ def test_a_release_changed_in_storage_is_not_served_until_it_is_repaired(
         triton.kill()
 
 
-def test_http_as_an_archive(digits: Built, tmp_path: Path, fetch: Fetch, httpserver: HTTPServer) -> None:
+def test_http_as_an_archive(digits, tmp_path, fetch, httpserver):
     path = f"/digits/{release_of(digits.folder, f'file://{tmp_path}/models', '--archive')}.tar"
     archive = (tmp_path / f"models{path}").read_bytes()
     httpserver.expect_request(path).respond_with_data(archive, content_type="application/x-tar")
     assert verify(Folder(fetch(httpserver.url_for(path)))) == digits.release
 
 
-def test_kserve_downloads_no_folder_over_http(fetch: Fetch, httpserver: HTTPServer) -> None:
+def test_kserve_downloads_no_folder_over_http(fetch, httpserver):
     httpserver.expect_request("/digits/release").respond_with_data("a list of files", content_type="text/html")
     with pytest.raises(AssertionError, match="did not respond with 'Content-Type': 'application/octet-stream'"):
         fetch(httpserver.url_for("/digits/release"))
 
 
-def test_an_oci_image(
-    digits: Built, tmp_path: Path, fetch: Fetch, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_oci_image(digits, tmp_path, fetch, httpserver, monkeypatch):
     name = release_of(digits.folder, f"oci://{tmp_path}/images")
     assert main(["verify", f"oci://{tmp_path}/images/digits:{name}"]) == 0
     monkeypatch.setenv("KSERVE_OCI_INSECURE_REGISTRY", "true")
@@ -144,7 +136,7 @@ def test_an_oci_image(
     assert verify(Folder(fetch(f"oci://127.0.0.1:{httpserver.port}/modelport/digits:{name}"))) == digits.release
 
 
-def test_image_tools_read_the_layout(digits: Built, tmp_path: Path) -> None:
+def test_image_tools_read_the_layout(digits, tmp_path):
     if not shutil.which("buildah"):
         pytest.skip("buildah is not installed: apt-get install buildah")
     name = release_of(digits.folder, f"oci://{tmp_path}/images")
@@ -158,9 +150,7 @@ def test_image_tools_read_the_layout(digits: Built, tmp_path: Path) -> None:
         buildah(["buildah", *storage, "umount", container])
 
 
-def test_an_interrupted_upload_is_incomplete_and_can_be_continued(
-    digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_upload_is_incomplete_and_can_be_continued(digits, bucket, capsys):
     left = 10_000
 
     def interrupt(size: int) -> None:
@@ -186,7 +176,7 @@ def test_an_interrupted_upload_is_incomplete_and_can_be_continued(
     assert main(["verify", place]) == 0
 
 
-def test_large_files_are_sent_in_parts(toy: Callable[..., Path], bucket: Any) -> None:
+def test_large_files_are_sent_in_parts(toy, bucket):
     artefact = bytes(range(256)) * (3 * CHUNK // 256) + b"and some more"
     seen: list[int] = []
     published = publish(toy(contents={"toy/1/model.onnx": artefact}), URL, seen.append)
@@ -196,7 +186,7 @@ def test_large_files_are_sent_in_parts(toy: Callable[..., Path], bucket: Any) ->
     assert main(["verify", published.address]) == 0
 
 
-def test_the_same_content_is_never_sent_twice(digits: Built, bucket: Any, tmp_path: Path) -> None:
+def test_the_same_content_is_never_sent_twice(digits, bucket, tmp_path):
     first = publish(digits.folder, URL)
     changed_at = {item.key: item.last_modified for item in bucket.objects.all()}
     again = publish(digits.folder, URL)
@@ -223,9 +213,7 @@ def flip(content: bytes) -> bytes:
         pytest.param("mnist/1/model.savedmodel/saved_model.pb", lambda content: content[:-1], id="truncated"),
     ],
 )
-def test_changes_in_storage_are_detected(
-    path: str, change: Callable[[bytes], bytes], digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changes_in_storage_are_detected(path, change, digits, bucket, capsys):
     name = release_of(digits.folder, URL)
     bucket.put_object(Key=f"digits/{name}/{path}", Body=change((digits.folder / path).read_bytes()))
     assert main(["verify", f"{URL}/digits/{name}"]) == 1
@@ -234,7 +222,7 @@ def test_changes_in_storage_are_detected(
         publish(digits.folder, URL)
 
 
-def test_another_release_json_is_never_overwritten(digits: Built, bucket: Any) -> None:
+def test_another_release_json_is_never_overwritten(digits, bucket):
     key = f"digits/{digits.folder.name}/{RELEASE_FILE}"
     other = json.loads((digits.folder / RELEASE_FILE).read_text())
     other["files"]["mnist/labels.txt"]["sha256"] = "0" * 64
@@ -243,9 +231,7 @@ def test_another_release_json_is_never_overwritten(digits: Built, bucket: Any) -
     assert json.loads(bucket.Object(key).get()["Body"].read()) == other
 
 
-def test_a_foreign_file_in_the_target_is_named(
-    digits: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_foreign_file_in_the_target_is_named(digits, tmp_path, capsys):
     foreign = tmp_path / "digits" / digits.folder.name / "mnist" / "2" / "model.py"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("print()")
@@ -263,16 +249,14 @@ def test_a_foreign_file_in_the_target_is_named(
         pytest.param("file:///proc/modelport", "No such file or directory", id="an unwritable folder"),
     ],
 )
-def test_an_unusable_storage_is_one_line(
-    to: str, complaint: str, digits: Built, bucket: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unusable_storage_is_one_line(to, complaint, digits, bucket, capsys):
     assert main(["publish", "digits", f"--releases={digits.folder.parents[1]}", f"--to={to}"]) == 1
     error = capsys.readouterr().err.strip()
     assert complaint in error
     assert len(error.splitlines()) == 1
 
 
-def test_a_full_disk_is_one_line(digits: Built, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line(digits, tmp_path):
     unshare = ["unshare", "--map-root-user", "--mount"]
     mount = f"mount -t tmpfs -o size=200k none {tmp_path}"
     if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True, check=False).returncode:

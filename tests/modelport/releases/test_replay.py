@@ -1,7 +1,5 @@
 """A replay sends what the record has the images of, says what it has not, and judges as `compare` does."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,7 +76,7 @@ def replayed(folder: Path, *options: str) -> int:
         pytest.param(10, 0.0, 4, "undecided", id="too few"),
     ],
 )
-def test_the_verdict(tmp_path, released, capsys, count, wrong, exit_code, verdict) -> None:
+def test_the_verdict(tmp_path, released, capsys, count, wrong, exit_code, verdict):
     record(tmp_path, count)
     released.wrong = wrong
     assert replayed(tmp_path) == exit_code
@@ -88,7 +86,7 @@ def test_the_verdict(tmp_path, released, capsys, count, wrong, exit_code, verdic
     assert sorted(released.sent) == [(IMAGE + bytes([number]), {"top": number}) for number in range(count)]
 
 
-def test_what_is_not_sent_is_told(tmp_path, released, capsys) -> None:
+def test_what_is_not_sent_is_told(tmp_path, released, capsys):
     record(tmp_path, 30)
     record(tmp_path, 7, limit=-1)
     record(tmp_path, 5, outcome="503")
@@ -113,7 +111,7 @@ def test_what_is_not_sent_is_told(tmp_path, released, capsys) -> None:
         (("cars", "digits"), "has requests of cars, digits: choose with --service NAME"),
     ],
 )
-def test_the_service_is_that_of_the_record_where_it_has_one(tmp_path, released, capsys, services, message) -> None:
+def test_the_service_is_that_of_the_record_where_it_has_one(tmp_path, released, capsys, services, message):
     for service in services:
         record(tmp_path, 1, service)
     assert replayed(tmp_path) == 1
@@ -129,18 +127,18 @@ def test_the_service_is_that_of_the_record_where_it_has_one(tmp_path, released, 
         pytest.param(lambda folder: None, "has no request of digits", id="empty"),
     ],
 )
-def test_a_record_with_nothing_to_send(tmp_path, released, capsys, prepare, message) -> None:
+def test_a_record_with_nothing_to_send(tmp_path, released, capsys, prepare, message):
     prepare(tmp_path)
     assert replayed(tmp_path, "--service=digits") == 1
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_that_is_not_there(tmp_path, released, capsys) -> None:
+def test_a_folder_that_is_not_there(tmp_path, released, capsys):
     assert replayed(tmp_path / "none", "--service=digits") == 1
     assert "is not a folder: name the folder of a record" in capsys.readouterr().err
 
 
-def test_a_release_that_takes_none_of_them(tmp_path, released, capsys) -> None:
+def test_a_release_that_takes_none_of_them(tmp_path, released, capsys):
     record(tmp_path, 3)
     released.refuses = set(range(256))
     assert replayed(tmp_path) == 1

@@ -1,11 +1,8 @@
 """The commands canary, promote and rollback: what they refuse and write, and which manifests are rendered from it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,13 +19,13 @@ ELSEWHERE = "2026-11-22-0123456789ab"
 
 
 @pytest.fixture
-def manifests(tmp_path: Path) -> Path:
+def manifests(tmp_path):
     """A copy of the manifests without a log."""
     return own_manifests(tmp_path)
 
 
 @pytest.fixture
-def command(manifests: Path, tmp_path: Path) -> Callable[..., int]:
+def command(manifests, tmp_path):
     """Runs a command on those manifests and the releases in tmp_path; returns its exit code."""
 
     def run(*arguments: str) -> int:
@@ -38,7 +35,7 @@ def command(manifests: Path, tmp_path: Path) -> Callable[..., int]:
 
 
 @pytest.fixture
-def release(toy: Callable[..., Path]) -> str:
+def release(toy):
     """The name of a release of digits."""
     return toy().name
 
@@ -56,9 +53,7 @@ def last_part(predictor: dict[str, Any]) -> str:
     return str(predictor["model"]["storageUri"].rpartition("/")[2])
 
 
-def test_a_canary_is_rendered_in_standard_and_knative_mode(
-    command: Callable[..., int], manifests: Path, release: str
-) -> None:
+def test_a_canary_is_rendered_in_standard_and_knative_mode(command, manifests, release):
     assert command("canary", "digits", release, "10") == 0
     standard = rendered(manifests, "canary-standard")
     assert last_part(standard["predictor"]) == "initial"
@@ -69,9 +64,7 @@ def test_a_canary_is_rendered_in_standard_and_knative_mode(
 
 
 @pytest.mark.parametrize(("end", "stable"), [("promote", "the release"), ("rollback", "initial")])
-def test_an_ended_canary_is_rendered_in_neither_mode(
-    end: str, stable: str, command: Callable[..., int], manifests: Path, release: str
-) -> None:
+def test_an_ended_canary_is_rendered_in_neither_mode(end, stable, command, manifests, release):
     assert command("canary", "digits", release, "10") == 0
     assert command(end, "digits") == 0
     for overlay in ("canary-standard", "canary-knative"):
@@ -81,9 +74,7 @@ def test_an_ended_canary_is_rendered_in_neither_mode(
         assert "canaryTrafficPercent" not in spec["predictor"]
 
 
-def test_rollback_returns_step_by_step_through_the_promoted_releases(
-    command: Callable[..., int], manifests: Path, toy: Callable[..., Path]
-) -> None:
+def test_rollback_returns_step_by_step_through_the_promoted_releases(command, manifests, toy):
     first, second = toy().name, toy(day="2026-11-22").name
     for name in (first, second):
         assert command("canary", "digits", name, "50") == 0
@@ -94,9 +85,7 @@ def test_rollback_returns_step_by_step_through_the_promoted_releases(
     assert stable == [Choice(first, first, 0), Choice("initial", "initial", 0)]
 
 
-def test_each_change_is_printed_and_logged(
-    command: Callable[..., int], manifests: Path, release: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_change_is_printed_and_logged(command, manifests, release, capsys):
     before = (manifests / "releases" / "releases.yaml").read_text()
     assert command("canary", "digits", release[-5:], "10", "--why=trained “longer”") == 0
     assert command("promote", "digits") == 0
@@ -129,14 +118,7 @@ def test_each_change_is_printed_and_logged(
         pytest.param(["rollback", "digits"], "no stable release of digits before", id="nothing to go back to"),
     ],
 )
-def test_a_refused_command_changes_nothing(
-    arguments: list[str],
-    reason: str,
-    command: Callable[..., int],
-    manifests: Path,
-    release: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_refused_command_changes_nothing(arguments, reason, command, manifests, release, capsys):
     before = (manifests / "releases" / "releases.yaml").read_text()
     assert command(*(release if argument == "RELEASE" else argument for argument in arguments)) == 1
     assert reason in capsys.readouterr().err
@@ -145,14 +127,12 @@ def test_a_refused_command_changes_nothing(
 
 
 @pytest.mark.parametrize("percent", ["0", "100", "-1", "ten", ""])
-def test_a_share_is_1_to_99_percent(percent: str, command: Callable[..., int], release: str) -> None:
+def test_a_share_is_1_to_99_percent(percent, command, release):
     with pytest.raises(SystemExit):
         command("canary", "digits", release, percent)
 
 
-def test_an_ambiguous_part_of_a_name_is_refused(
-    command: Callable[..., int], toy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ambiguous_part_of_a_name_is_refused(command, toy, capsys):
     toy()
     second = toy(day="2026-11-22").name
     assert command("canary", "digits", "2026-11", "10") == 1
@@ -161,30 +141,26 @@ def test_an_ambiguous_part_of_a_name_is_refused(
     assert second in capsys.readouterr().out
 
 
-def test_a_release_from_another_machine_needs_unchecked(command: Callable[..., int], manifests: Path) -> None:
+def test_a_release_from_another_machine_needs_unchecked(command, manifests):
     assert command("canary", "digits", ELSEWHERE, "10", "--unchecked") == 0
     assert read(manifests)["digits"] == Choice("initial", ELSEWHERE, 10)
 
 
-def test_an_untrained_release_needs_untrained(
-    command: Callable[..., int], toy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_untrained_release_needs_untrained(command, toy, capsys):
     name = toy(weights="untrained").name
     assert command("canary", "digits", name, "10") == 1
     assert "untrained" in capsys.readouterr().err
     assert command("canary", "digits", name, "10", "--untrained") == 0
 
 
-def test_a_release_whose_files_were_changed_is_refused(
-    command: Callable[..., int], toy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_release_whose_files_were_changed_is_refused(command, toy, capsys):
     folder = toy()
     (folder / "toy" / "1" / "model.onnx").write_bytes(bytes(256) * 8)
     assert command("canary", "digits", folder.name, "10") == 1
     assert "was changed" in capsys.readouterr().err
 
 
-def test_concurrent_changes_are_all_logged(manifests: Path, tmp_path: Path, release: str) -> None:
+def test_concurrent_changes_are_all_logged(manifests, tmp_path, release):
     services = ["classifier", "cars", "digits", "anomaly"]
     for service in set(services) - {"digits"}:
         (tmp_path / service).symlink_to("digits")
@@ -204,9 +180,7 @@ def test_concurrent_changes_are_all_logged(manifests: Path, tmp_path: Path, rele
     assert sorted(json.loads(line)["service"] for line in lines) == sorted(services)
 
 
-def test_releases_lists_what_serves_and_what_was_changed(
-    command: Callable[..., int], release: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_releases_lists_what_serves_and_what_was_changed(command, release, capsys):
     command("canary", "digits", release, "10", "--why=trained longer")
     capsys.readouterr()
     assert command("releases", "digits") == 0
@@ -219,9 +193,7 @@ def test_releases_lists_what_serves_and_what_was_changed(
     assert len(lines) == 4
 
 
-def test_releases_lists_a_shadow_and_a_rollout_leaves_it(
-    command: Callable[..., int], manifests: Path, release: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_releases_lists_a_shadow_and_a_rollout_leaves_it(command, manifests, release, capsys):
     assert command("shadow", "digits", ELSEWHERE, "--unchecked", "--port=1") == 0  # no stack runs there
     assert command("canary", "digits", release, "10") == 0
     assert command("promote", "digits") == 0

@@ -1,7 +1,5 @@
 """Any change to the files of a release is detected."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +16,13 @@ from modelport.releases.verification import read_release, verified_repository, v
 Toy = Callable[..., Path]
 
 
-def test_an_unchanged_release_is_verified(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchanged_release_is_verified(toy, capsys):
     folder = toy()
     assert main(["verify", str(folder)]) == 0
     assert f"digits {folder.name}: 3 files" in capsys.readouterr().out
 
 
-def test_the_digest_equals_that_of_the_folder(toy: Toy) -> None:
+def test_the_digest_equals_that_of_the_folder(toy):
     folder = toy()
     digest = read_release(Folder(folder)).digest
     (folder / RELEASE_FILE).unlink()
@@ -86,14 +84,14 @@ def escape(folder: Path) -> None:
         ),
     ],
 )
-def test_changes_are_detected(change: Callable[[Path], None], complaint: str, toy: Toy) -> None:
+def test_changes_are_detected(change, complaint, toy):
     folder = toy()
     change(folder)
     with pytest.raises(ReleaseInvalidError, match=complaint):
         verify(Folder(folder))
 
 
-def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
+def test_the_newest_release_is_found(toy, tmp_path):
     newest = toy()
     older = toy(day="2026-11-20")
     assert find("digits", root=tmp_path) == newest
@@ -102,7 +100,7 @@ def test_the_newest_release_is_found(toy: Toy, tmp_path: Path) -> None:
         find("digits", newest.name[-12:], root=tmp_path)
 
 
-def test_a_part_of_a_name_is_resolved_to_the_verified_release(toy: Toy, tmp_path: Path) -> None:
+def test_a_part_of_a_name_is_resolved_to_the_verified_release(toy, tmp_path):
     folder = toy()
     assert verified_repository("digits", folder.name[-5:], tmp_path) == (folder.name, folder)
     flip_a_bit(folder)

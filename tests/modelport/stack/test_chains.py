@@ -1,7 +1,5 @@
 """A chain that cannot serve its task is refused before anything is started."""
 
-from __future__ import annotations
-
 import pytest
 
 from modelport.environment import ROOT
@@ -11,7 +9,7 @@ from modelport.stack.chains import check_chains
 REPOSITORY = ROOT / "model_repository"
 
 
-def test_declared_chains_fit() -> None:
+def test_declared_chains_fit():
     check_chains(choose(), REPOSITORY)
 
 
@@ -24,7 +22,7 @@ def test_declared_chains_fit() -> None:
         ("cars", "nonsense", "cars: no model 'nonsense' in "),
     ],
 )
-def test_chain_that_does_not_fit_is_refused(service: str, model: str, reason: str) -> None:
+def test_chain_that_does_not_fit_is_refused(service, model, reason):
     with pytest.raises(DeclarationError) as refused:
         check_chains(choose(service, chains={service: (model,)}), REPOSITORY)
     assert str(refused.value).startswith(reason)

@@ -79,7 +79,7 @@ SLOW_HISTORIES = {
 
 
 @pytest.mark.parametrize("part", SLOW_HISTORIES.values(), ids=SLOW_HISTORIES)
-def test_slow_is_not_sick(part: dict) -> None:
+def test_slow_is_not_sick(part):
     history = History().go(10, **WELL).go(**part)
     assert history.seen() == {Verdict.WELL, Verdict.SLOW}
     assert history.go(10, **WELL).verdicts[-1][1] is Verdict.WELL
@@ -97,19 +97,19 @@ STALLED_HISTORIES = {
 
 
 @pytest.mark.parametrize(("part", "bound_s"), STALLED_HISTORIES.values(), ids=STALLED_HISTORIES)
-def test_stalled_is_found_within_its_bound(part: dict, bound_s: float) -> None:
+def test_stalled_is_found_within_its_bound(part, bound_s):
     at = History().go(10, **WELL).go(2 * bound_s + 3, **part).first(Verdict.STALLED)
     assert at is not None
     assert bound_s <= at <= bound_s + 2 * LOOK_S
 
 
-def test_a_stop_on_an_idle_machine_is_noticed_in_less_than_five_seconds() -> None:
+def test_a_stop_on_an_idle_machine_is_noticed_in_less_than_five_seconds():
     at = History().go(10, **WELL).go(10, state="T", owes=False).first(Verdict.STALLED)
     assert at is not None
     assert at < 5
 
 
-def test_a_moments_stop_is_nothing() -> None:
+def test_a_moments_stop_is_nothing():
     history = History()
     for _ in range(20):
         history.go(1, state="t", **WELL).go(2, **WELL)
@@ -118,24 +118,24 @@ def test_a_moments_stop_is_nothing() -> None:
 
 @pytest.mark.parametrize("part", [{"gone": True}, {"state": "Z"}, {"state": "X"}], ids=["gone", "a zombie", "dead"])
 @pytest.mark.parametrize("owes", [False, True])
-def test_dead_is_found_at_once(part: dict, owes: bool) -> None:
+def test_dead_is_found_at_once(part, owes):
     assert History().go(10, **WELL).go(1, owes=owes, **part).first(Verdict.DEAD) == LOOK_S
 
 
-def test_wrong_is_confirmed_once() -> None:
+def test_wrong_is_confirmed_once():
     at = History().go(10, **WELL).go(10, wrong=True, owes=False).first(Verdict.WRONG)
     assert at is not None
     assert WRONG_S <= at <= WRONG_S + 2 * LOOK_S
     assert History().go(1, wrong=True).go(1, **WELL).go(1, wrong=True).seen() <= {Verdict.WELL, Verdict.SLOW}
 
 
-def test_one_of_two_processes_that_dies_is_found() -> None:
+def test_one_of_two_processes_that_dies_is_found():
     diagnosis, two = Diagnosis(), (ProcessSight(1, "S"), ProcessSight(2, "S"))
     assert diagnosis.judge(Sight(1.0, two, 2)) is Verdict.WELL
     assert diagnosis.judge(Sight(2.0, two[:1], 2)) is Verdict.DEAD
 
 
-def test_only_three_verdicts_are_curable() -> None:
+def test_only_three_verdicts_are_curable():
     assert {verdict for verdict in Verdict if verdict.curable} == {Verdict.DEAD, Verdict.WRONG, Verdict.STALLED}
 
 
@@ -152,7 +152,7 @@ PART = st.fixed_dictionaries(
 
 
 @given(st.lists(PART, max_size=12))
-def test_no_history_of_progress_is_sick(parts: list[dict]) -> None:
+def test_no_history_of_progress_is_sick(parts):
     """Whoever is always at work is never stalled, until it has worked too long for any answer."""
     history = History()
     for part in parts:
@@ -164,7 +164,7 @@ def test_no_history_of_progress_is_sick(parts: list[dict]) -> None:
 
 
 @given(st.lists(PART, max_size=8))
-def test_every_history_that_ends_in_a_dead_lock_is_found(parts: list[dict]) -> None:
+def test_every_history_that_ends_in_a_dead_lock_is_found(parts):
     history = History()
     for part in parts:
         history.go(**part)
@@ -183,7 +183,7 @@ def test_every_history_that_ends_in_a_dead_lock_is_found(parts: list[dict]) -> N
         pytest.param("dead_lock", {Verdict.SLOW, Verdict.STALLED}, id="a dead-lock"),
     ],
 )
-def test_recorded_histories(name: str, verdicts: set[Verdict]) -> None:
+def test_recorded_histories(name, verdicts):
     """Processes that owed an answer, seen once a second on two busy cores: seconds, state, worked, waited, paged."""
     diagnosis = Diagnosis()
     given = []

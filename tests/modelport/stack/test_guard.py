@@ -1,13 +1,11 @@
 """Nothing that a guarded command started outlives the stack, however the stack ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -43,7 +41,7 @@ SERVING = Path(guard.__file__).parents[1]
 
 
 @pytest.fixture
-def prefix() -> str:
+def prefix():
     return f"modelport-test-{os.getpid()}-{time.monotonic_ns()}-"
 
 
@@ -58,7 +56,7 @@ def started(log: Callable[[], str]) -> int:
 
 
 @pytest.fixture
-def guarded(prefix: str, tmp_path: Path) -> Iterator[Callable[..., GuardedProcess]]:
+def guarded(prefix, tmp_path):
     """Makes a guarded Python process that runs a script; it is stopped after the test."""
     processes = []
 
@@ -73,13 +71,13 @@ def guarded(prefix: str, tmp_path: Path) -> Iterator[Callable[..., GuardedProces
 
 
 @pytest.fixture
-def family(guarded: Callable[..., GuardedProcess]) -> GuardedProcess:
+def family(guarded):
     process = guarded(FAMILY)
     process.start()
     return process
 
 
-def test_stop_ends_command_child_and_shared_memory(family: GuardedProcess, prefix: str) -> None:
+def test_stop_ends_command_child_and_shared_memory(family, prefix):
     child = started(family.log)
     assert family.is_alive()
     assert regions(prefix)
@@ -89,7 +87,7 @@ def test_stop_ends_command_child_and_shared_memory(family: GuardedProcess, prefi
     assert not regions(prefix)
 
 
-def test_stop_kills_a_command_that_will_not_end(guarded: Callable[..., GuardedProcess]) -> None:
+def test_stop_kills_a_command_that_will_not_end(guarded):
     process = guarded(STUBBORN, grace_s=0.3)
     process.start()
     started(process.log)
@@ -97,7 +95,7 @@ def test_stop_kills_a_command_that_will_not_end(guarded: Callable[..., GuardedPr
     assert process.exit_code() == 128 + signal.SIGKILL
 
 
-def test_command_that_ended_by_itself_can_start_again(guarded: Callable[..., GuardedProcess]) -> None:
+def test_command_that_ended_by_itself_can_start_again(guarded):
     process = guarded("print('once'); exit(3)")
     for _ in range(2):
         process.start()
@@ -106,7 +104,7 @@ def test_command_that_ended_by_itself_can_start_again(guarded: Callable[..., Gua
         assert process.log() == "once\n"
 
 
-def test_killed_command_takes_its_orphan_along(family: GuardedProcess, prefix: str) -> None:
+def test_killed_command_takes_its_orphan_along(family, prefix):
     child = started(family.log)
     psutil.Process(child).parent().kill()
     wait_for(lambda: not family.is_alive())
@@ -116,7 +114,7 @@ def test_killed_command_takes_its_orphan_along(family: GuardedProcess, prefix: s
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_dead_stack_leaves_nothing_within_five_seconds(prefix: str, tmp_path: Path, number: signal.Signals) -> None:
+def test_dead_stack_leaves_nothing_within_five_seconds(prefix, tmp_path, number):
     log = tmp_path / "log"
     log.touch()
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
@@ -132,7 +130,7 @@ def test_dead_stack_leaves_nothing_within_five_seconds(prefix: str, tmp_path: Pa
     assert not regions(prefix)
 
 
-def test_killed_guard_takes_the_command_along(family: GuardedProcess) -> None:
+def test_killed_guard_takes_the_command_along(family):
     child = psutil.Process(started(family.log))
     command = child.parent()
     command.parent().kill()
@@ -141,6 +139,6 @@ def test_killed_guard_takes_the_command_along(family: GuardedProcess) -> None:
     child.kill()  # an orphan that looks after nobody; Triton's backend processes end when their server has gone
 
 
-def test_ctrl_c_in_the_terminal_does_not_reach_the_command(family: GuardedProcess) -> None:
+def test_ctrl_c_in_the_terminal_does_not_reach_the_command(family):
     child = started(family.log)
     assert os.getsid(child) != os.getsid(0)

@@ -1,10 +1,5 @@
 """Releases come and go in a stack's folder of models; repository and release stay as they are."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from kserve_transformers.assignment import assigned_chain, assigned_release, replacements
@@ -15,7 +10,7 @@ CONFIG = 'name: "mnist"\noutput { name: "probabilities" }\n'
 
 
 @pytest.fixture
-def release(tmp_path: Path) -> Path:
+def release(tmp_path):
     folder = tmp_path / "release" / "mnist"
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(CONFIG)
@@ -25,7 +20,7 @@ def release(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> LiveModels:
+def live(tmp_path):
     repository = tmp_path / "repository"
     (repository / "mnist").mkdir(parents=True)
     (repository / "mnist" / "config.pbtxt").write_text(CONFIG)
@@ -34,7 +29,7 @@ def live(tmp_path: Path) -> LiveModels:
     return models
 
 
-def test_a_release_has_a_name_of_its_own(live: LiveModels, release: Path, tmp_path: Path) -> None:
+def test_a_release_has_a_name_of_its_own(live, release, tmp_path):
     live.add("mnist", "r1", release)
     config = (live.folder / "mnist.r1" / "config.pbtxt").read_text()
     assert config == CONFIG.replace('name: "mnist"', 'name: "mnist.r1"')
@@ -49,7 +44,7 @@ def test_a_release_has_a_name_of_its_own(live: LiveModels, release: Path, tmp_pa
     assert (release / "1" / "model.onnx").read_bytes() == b"graph"
 
 
-def test_who_serves_is_told_and_taken_back(live: LiveModels) -> None:
+def test_who_serves_is_told_and_taken_back(live):
     assert assigned_release(live.folder, "mnist") is None
     live.assign(["mnist", "other"], "r1")
     live.assign(["other"], "r2")
@@ -59,14 +54,14 @@ def test_who_serves_is_told_and_taken_back(live: LiveModels) -> None:
     assert live.release_of("other") == "r2"
 
 
-def test_replacements_are_counted(live: LiveModels) -> None:
+def test_replacements_are_counted(live):
     assert replacements(live.folder, "mnist") == 0
     for name in ("mnist", "mnist.r1", "mnist"):
         live.replaced(name)
     assert [replacements(live.folder, name) for name in ("mnist", "mnist.r1", "other")] == [2, 1, 0]
 
 
-def test_a_chain_is_told(live: LiveModels) -> None:
+def test_a_chain_is_told(live):
     assert assigned_chain(live.folder, "digits") is None
     live.chain("digits", ["better", "mnist"])
     assert assigned_chain(live.folder, "digits") == ("better", "mnist")
@@ -77,13 +72,13 @@ def test_a_chain_is_told(live: LiveModels) -> None:
     ("file", "read"),
     [("serving.json", assigned_release), ("replaced.json", replacements), ("chains.json", assigned_chain)],
 )
-def test_a_damaged_file_is_found(live: LiveModels, file: str, read: Callable[..., object], content: str) -> None:
+def test_a_damaged_file_is_found(live, file, read, content):
     (live.folder / file).write_text(content)
     with pytest.raises(ValueError, match=r"."):
         read(live.folder, "mnist")
 
 
-def test_a_folder_that_is_no_model_is_refused(live: LiveModels, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_is_refused(live, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UpdateError, match="is no model"):
         live.add("mnist", "r1", tmp_path / "empty")

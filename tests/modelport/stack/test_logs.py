@@ -1,10 +1,7 @@
 """The logs of a stack's servers in one, by time."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -30,18 +27,18 @@ ENVOY = f"[{YEAR}-11-26 05:00:03.004][77][warning][main] [source/server.cc:1] dr
         pytest.param('{"no": "record"}', ("04:00:00.000", "INFO", '{"no": "record"}'), id="JSON of another kind"),
     ],
 )
-def test_line_of_each_server(line: str, expected: tuple[str, str, str]) -> None:
+def test_line_of_each_server(line, expected):
     clock, level, message = expected
     assert parsed("s", line, f"{YEAR}-11-26T04:00:00.000Z") == Entry(f"{YEAR}-11-26T{clock}Z", "s", level, message)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "FOLDER", tmp_path / "run")
     return tmp_path
 
 
-def test_logs_are_merged_from_the_start_of_the_stack(folder: Path) -> None:
+def test_logs_are_merged_from_the_start_of_the_stack(folder):
     files = {"transformer": TRANSFORMER, "triton": TRITON, "envoy": ENVOY}
     for name, line in files.items():
         (folder / f"{name}.log").write_text(f"{line}\n{line[:5]}")  # the last line is being written
@@ -51,7 +48,7 @@ def test_logs_are_merged_from_the_start_of_the_stack(folder: Path) -> None:
     assert [entry.server for entry in chosen(stack, 1, follow=False)] == ["envoy"]
 
 
-def test_stack_that_was_killed_does_not_run(folder: Path) -> None:
+def test_stack_that_was_killed_does_not_run(folder):
     Running(2, "", "", {}, [], {}, pid=2**22 + 1).write()  # no process has such a number
     Running(3, "", "", {}, [], {}, started=0.0).write()  # the number belongs to a younger process now
     (running.FOLDER / "4").mkdir()

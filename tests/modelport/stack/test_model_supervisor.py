@@ -1,7 +1,5 @@
 """When a model is replaced: dead or stopped at once, stalled or wrong soon, slow never; one at a time, with pauses."""
 
-from __future__ import annotations
-
 import threading
 from itertools import pairwise
 from types import SimpleNamespace

@@ -1,12 +1,9 @@
 """What the kernel tells of real processes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 
 import pytest
 from waiting import wait_for
@@ -16,7 +13,7 @@ from modelport.stack.sight import see
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def start():
     """Starts a Python program; it ends with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -36,7 +33,7 @@ def sight(process: subprocess.Popen[bytes]) -> ProcessSight:
     return seen
 
 
-def test_a_process_that_works(start: Callable[[str], subprocess.Popen[bytes]]) -> None:
+def test_a_process_that_works(start):
     """Two of them share one processor, so that each has to wait for it."""
     program = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
     process, _ = start(program), start(program)
@@ -45,7 +42,7 @@ def test_a_process_that_works(start: Callable[[str], subprocess.Popen[bytes]]) -
     wait_for(lambda: sight(process).waited_s > first.waited_s)
 
 
-def test_a_process_that_is_stopped_and_then_killed(start: Callable[[str], subprocess.Popen[bytes]]) -> None:
+def test_a_process_that_is_stopped_and_then_killed(start):
     process = start("import time; time.sleep(1000)")
     wait_for(lambda: sight(process).state == "S")
     process.send_signal(signal.SIGSTOP)
@@ -56,13 +53,13 @@ def test_a_process_that_is_stopped_and_then_killed(start: Callable[[str], subpro
     assert see(process.pid, closely=True) is None
 
 
-def test_a_process_with_a_runnable_thread_is_runnable(start: Callable[[str], subprocess.Popen[bytes]]) -> None:
+def test_a_process_with_a_runnable_thread_is_runnable(start):
     """Its first thread sleeps; another one computes, or waits for a processor."""
     process = start("import threading as t; t.Thread(target=lambda: [None for _ in iter(int, 1)]).start()")
     wait_for(lambda: see(process.pid, closely=False).state == "S" and sight(process).state == "R")
 
 
-def test_threads_that_wait_count() -> None:
+def test_threads_that_wait_count():
     mine = see(os.getpid(), closely=True)
     assert mine is not None
     assert see(os.getpid(), closely=False).waited_s == 0.0

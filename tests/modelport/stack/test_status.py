@@ -1,21 +1,17 @@
 """What `modelport status` tells of a running stack."""
 
-from __future__ import annotations
-
 import json
 import os
 import time
-from pathlib import Path
 
 import httpx
-import pytest
 
 from modelport.environment import ROOT
 from modelport.stack import running, status
 from modelport.stack.running import Running
 
 
-def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(running, "FOLDER", tmp_path)
     assert status.main([]) == status.NONE_RUNS
     assert "no stack of this checkout runs: `make serve`" in capsys.readouterr().out
@@ -23,16 +19,14 @@ def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: p
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_server_that_does_not_answer_is_not_ready(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_server_that_does_not_answer_is_not_ready(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(running, "FOLDER", tmp_path)
     Running(7, str(tmp_path), "", {"the transformer server": 9}, [], {}).write()
     assert status.main([]) == 1
     assert "not ready: does not answer (ConnectError)" in capsys.readouterr().out
 
 
-def test_running_stack(stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_stack(stack, monkeypatch, capsys):
     monkeypatch.setattr(status, "TIMEOUT_S", 60.0)
     port = int(stack.http.rpartition(":")[2])
     before = {one["name"]: one for one in status.state(next(running.running(port)))["services"]}
@@ -49,7 +43,7 @@ def test_running_stack(stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert any("mnist" in line and line.startswith("digits") for line in "\n".join(status.lines(told)).splitlines())
 
 
-def test_export_since_the_start_is_told(tmp_path: Path) -> None:
+def test_export_since_the_start_is_told(tmp_path):
     version = tmp_path / "m" / "1"
     version.mkdir(parents=True)
     (tmp_path / "m" / "config.pbtxt").touch()
@@ -62,9 +56,7 @@ def test_export_since_the_start_is_told(tmp_path: Path) -> None:
     assert "restart `make serve`" in running.newer("m")
 
 
-def test_running_stack_says_once_that_a_model_has_been_exported(
-    stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_running_stack_says_once_that_a_model_has_been_exported(stack, monkeypatch, capsys):
     monkeypatch.setattr(Running, "newer", lambda _: ["mnist"])
     stack.stack.remind()
     stack.stack.remind()

@@ -1,7 +1,5 @@
 """The processes of models that are loaded and unloaded while another thread looks at them."""
 
-from __future__ import annotations
-
 from threading import Thread
 
 import pytest
@@ -10,13 +8,13 @@ from modelport.stack.diagnosis import Diagnosis, Verdict
 from modelport.stack.stubs import Stubs
 
 
-def test_a_model_that_was_just_unloaded_is_not_dead() -> None:
+def test_a_model_that_was_just_unloaded_is_not_dead():
     stubs = Stubs("prefix")
     assert Diagnosis().judge(stubs.sight(("mnist",), "mnist.r2", True, True)) is not Verdict.DEAD
 
 
 @pytest.mark.parametrize("forget_all", [False, True])
-def test_models_may_be_forgotten_during_a_look(monkeypatch: pytest.MonkeyPatch, forget_all: bool) -> None:
+def test_models_may_be_forgotten_during_a_look(monkeypatch, forget_all):
     stubs, others = Stubs("prefix"), []
 
     def scan(models: tuple[str, ...]) -> dict[str, list[int]]:

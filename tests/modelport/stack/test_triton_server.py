@@ -1,14 +1,10 @@
 """A real Triton under its owner: closed to others, replaced when it died, gone without a trace."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -25,14 +21,14 @@ from modelport.stack.triton_server import SECRET_HEADER, TritonServer
 
 
 @pytest.fixture(scope="module")
-def repository(add_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(add_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     add_model(folder, "onnxruntime_onnx", "lookup")
     return folder
 
 
 @pytest.fixture(scope="module")
-def triton(new_triton: Callable[[Path], TritonServer], repository: Path) -> TritonServer:
+def triton(new_triton, repository):
     server = new_triton(repository)
     server.start()
     server.wait_until_ready()
@@ -47,7 +43,7 @@ def anything_of(word: str) -> bool:
 @pytest.mark.parametrize(
     "path", ["v2/health/ready", "v2", "v2/models/lookup", "v2/models/lookup/config", "v2/models/lookup/stats"]
 )
-def test_what_a_transformer_reads_is_open(triton: TritonServer, path: str) -> None:
+def test_what_a_transformer_reads_is_open(triton, path):
     assert httpx.get(f"http://127.0.0.1:{triton.settings.http_port}/{path}", timeout=60).status_code == 200
 
 
@@ -64,13 +60,13 @@ def test_what_a_transformer_reads_is_open(triton: TritonServer, path: str) -> No
         ("POST", "v2/logging"),
     ],
 )
-def test_management_is_closed_over_http(triton: TritonServer, method: str, path: str) -> None:
+def test_management_is_closed_over_http(triton, method, path):
     url = f"http://127.0.0.1:{triton.settings.http_port}/{path}"
     for headers in ({}, {SECRET_HEADER: "guess"}):
         assert httpx.request(method, url, json={}, headers=headers, timeout=60).status_code == 403
 
 
-def test_management_is_closed_over_grpc(triton: TritonServer) -> None:
+def test_management_is_closed_over_grpc(triton):
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{triton.settings.grpc_port}") as client:
         for call in (
             client.get_model_repository_index,
@@ -81,7 +77,7 @@ def test_management_is_closed_over_grpc(triton: TritonServer) -> None:
                 call()
 
 
-def test_owner_reaches_management(triton: TritonServer) -> None:
+def test_owner_reaches_management(triton):
     answer = httpx.post(
         f"http://127.0.0.1:{triton.settings.http_port}/v2/repository/index",
         json={},
@@ -91,12 +87,12 @@ def test_owner_reaches_management(triton: TritonServer) -> None:
     assert [model["name"] for model in answer.json()] == ["lookup"]
 
 
-def test_log_of_a_good_start_holds_no_complaint(triton: TritonServer) -> None:
+def test_log_of_a_good_start_holds_no_complaint(triton):
     complaints = [line for line in triton.log().splitlines() if re.match(r"[EWF]\d{4} ", line)]
     assert [line for line in complaints if "CudaDriverHelper" not in line] == []
 
 
-def test_killed_server_is_noticed_and_can_start_again(triton: TritonServer) -> None:
+def test_killed_server_is_noticed_and_can_start_again(triton):
     (server,) = matching(TRITON, f"--http-port={triton.settings.http_port}")
     server.kill()
     wait_for(lambda: not triton.is_alive())
@@ -106,7 +102,7 @@ def test_killed_server_is_noticed_and_can_start_again(triton: TritonServer) -> N
     assert triton.is_ready()
 
 
-def test_start_that_fails_says_why(new_triton: Callable[[Path], TritonServer], tmp_path: Path) -> None:
+def test_start_that_fails_says_why(new_triton, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.pbtxt").write_text("nonsense")
     server = new_triton(tmp_path)
@@ -115,9 +111,7 @@ def test_start_that_fails_says_why(new_triton: Callable[[Path], TritonServer], t
         server.wait_until_ready()
 
 
-def test_one_of_a_models_processes_that_is_gone_is_seen(
-    add_model: Callable[..., Path], new_triton: Callable[..., TritonServer], tmp_path: Path
-) -> None:
+def test_one_of_a_models_processes_that_is_gone_is_seen(add_model, new_triton, tmp_path):
     add_model(tmp_path / "models", "onnxruntime_onnx", "pair", ("count: 1", "count: 2"))
     server = new_triton(tmp_path / "models", models=("pair",))
     server.start()
@@ -134,7 +128,7 @@ def test_one_of_a_models_processes_that_is_gone_is_seen(
 
 
 @pytest.fixture
-def two(new_triton: Callable[..., TritonServer], tmp_path: Path) -> TritonServer:
+def two(new_triton, tmp_path):
     """A Triton with a model whose load waits for the fixture's pipe, and another one."""
     toy_model.add_model(tmp_path, name="other")
     toy_model.add_model(tmp_path, name="slow")
@@ -150,7 +144,7 @@ def infer(server: TritonServer, model: str = "other") -> int:
     return httpx.post(url, json={"inputs": [tensor]}, timeout=300).status_code
 
 
-def test_a_model_that_loads_for_long_holds_up_no_other(two: TritonServer, tmp_path: Path) -> None:
+def test_a_model_that_loads_for_long_holds_up_no_other(two, tmp_path):
     """Its artefact is a pipe: the load lasts until the test opens it, after all others have their answers."""
     artefact = tmp_path / "slow" / "1" / "model.onnx"
     content = artefact.read_bytes()
@@ -172,9 +166,7 @@ def test_a_model_that_loads_for_long_holds_up_no_other(two: TritonServer, tmp_pa
     assert infer(two, "slow") == 200
 
 
-def test_models_are_loaded_and_unloaded_one_at_a_time(
-    new_triton: Callable[..., TritonServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_are_loaded_and_unloaded_one_at_a_time(new_triton, tmp_path, monkeypatch):
     """An update beside a replacement has crashed Triton."""
     toy_model.add_model(tmp_path, name="other")
     toy_model.add_model(tmp_path, name="added")
@@ -211,7 +203,7 @@ def footprint(server: TritonServer) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_nothing_grows_over_200_replacements(two: TritonServer) -> None:
+def test_nothing_grows_over_200_replacements(two):
     before = footprint(two)
     for _ in range(200):
         two.replace_model("other", kill=False)
@@ -221,9 +213,7 @@ def test_nothing_grows_over_200_replacements(two: TritonServer) -> None:
     assert two.worn() is None
 
 
-def test_what_piles_up_of_killed_processes_is_ended_by_a_new_start(
-    two: TritonServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_piles_up_of_killed_processes_is_ended_by_a_new_start(two, monkeypatch):
     """Triton does not release what died with a request."""
     monkeypatch.setattr(triton_server, "MAX_ZOMBIES", 1)
     while two.worn() is None:

@@ -1,26 +1,23 @@
 """The client run against services that answer from the bytes that they are sent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pytest_httpserver import HTTPServer
 from services import FakeServices, fake_services
 
 from kserve_transformers.client.__main__ import main
 
 
 @pytest.fixture
-def fake(httpserver: HTTPServer) -> Iterator[FakeServices]:
+def fake(httpserver) -> Iterator[FakeServices]:
     served = fake_services(httpserver)
     yield served
     served.release.set()
 
 
 @pytest.fixture
-def client(fake: FakeServices, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def client(fake, capsys) -> Callable[..., tuple[int, str, str]]:
     """Runs the client; gives its exit code, standard output and standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -32,7 +29,7 @@ def client(fake: FakeServices, capsys: pytest.CaptureFixture[str]) -> Callable[.
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
+def images(tmp_path) -> Path:
     """A folder of ten files that the fake services take for images, one of them empty of objects."""
     folder = tmp_path / "in"
     folder.mkdir()

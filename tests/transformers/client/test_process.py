@@ -1,7 +1,5 @@
 """The client as a process: how it ends, and what is left then."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -39,7 +39,7 @@ def page_outcomes(folder: Path, cases: list[dict]) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def on_page(tmp_path_factory) -> dict[str, dict]:
+def on_page(tmp_path_factory):
     """What the page's reader makes of each case, by id."""
     sent = [{"data": base64.b64encode(content(case)).decode(), "column": case.get("column")} for case in CASES]
     outcomes = page_outcomes(tmp_path_factory.mktemp("page"), sent)

@@ -1,13 +1,9 @@
 """Addresses of Azure's storage, against a server in place of Azure, and credentials that are missing."""
 
-from __future__ import annotations
-
 import os
 import re
-from pathlib import Path
 
 import pytest
-from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from kserve_transformers.client.storage import StorageError, open_folder
@@ -16,7 +12,7 @@ NO_CONTAINER = "<Error><Code>ContainerNotFound</Code><Message>The specified cont
 
 
 @pytest.fixture
-def azure(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
+def azure(httpserver, monkeypatch):
     """Keeps blobs of one container, `models`, of an account that the environment names."""
     blobs: dict[str, bytes] = {}
 
@@ -43,7 +39,7 @@ def azure(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer
         pytest.param("az://models@me.blob.core.windows.net/cars/1/", id="container and account"),
     ],
 )
-def test_the_container_comes_first_as_in_adlfs(url: str, azure: HTTPServer) -> None:
+def test_the_container_comes_first_as_in_adlfs(url, azure):
     folder = open_folder(url)
     folder.write("release.json", b"{}")
     assert folder.read("release.json") == b"{}"
@@ -59,9 +55,7 @@ def test_the_container_comes_first_as_in_adlfs(url: str, azure: HTTPServer) -> N
         pytest.param("gs://models/", "GOOGLE", "there are no credentials for Google Cloud", id="none of Google"),
     ],
 )
-def test_what_a_storage_lacks_is_said(
-    url: str, unset: str, message: str, azure: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_storage_lacks_is_said(url, unset, message, azure, tmp_path, monkeypatch):
     for name in [name for name in os.environ if unset and name.startswith(unset)]:
         monkeypatch.delenv(name)
     for name in ("HOME", "CLOUDSDK_CONFIG"):
@@ -73,7 +67,7 @@ def test_what_a_storage_lacks_is_said(
 
 
 @pytest.mark.parametrize("variable", ["AWS_SKIP_SIGNATURE", "GOOGLE_SKIP_SIGNATURE"])
-def test_public_buckets_need_no_credentials(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_buckets_need_no_credentials(variable, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("AWS_EC2_METADATA_DISABLED", "NO_GCE_CHECK", variable):
         monkeypatch.setenv(name, "true")

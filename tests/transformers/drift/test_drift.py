@@ -1,7 +1,5 @@
 """Dark, blurred and channel-swapped images alarm, and other answers do; the same again no more often than stated."""
 
-from __future__ import annotations
-
 import json
 
 import cv2
@@ -69,19 +67,19 @@ def alarms(reference: Reference, instances) -> set[str]:
         pytest.param(lambda rgb: rgb, {"boxes": 4.0}, {"boxes"}, id="more boxes"),
     ],
 )
-def test_what_changed_alarms(pool, change, answers, expected) -> None:
+def test_what_changed_alarms(pool, change, answers, expected):
     random = np.random.default_rng(5)
     found = alarms(Reference.of(pool[:1000]), [seen(random, change, **answers) for _ in range(300)])
     assert found >= expected
     assert not found & {"width", "height"}
 
 
-def test_other_sizes_alarm(pool) -> None:
+def test_other_sizes_alarm(pool):
     found = alarms(Reference.of(pool[:1000]), [{**one, "width": 320} for one in pool[1000:1300]])
     assert found == {"width"}
 
 
-def test_the_same_again_alarms_no_more_often_than_stated(pool) -> None:
+def test_the_same_again_alarms_no_more_often_than_stated(pool):
     """In 200 pairs of a reference and a window of one distribution, 2 at most: by the rate, 0.2 are expected."""
     false = 0
     for seed in range(200):
@@ -91,7 +89,7 @@ def test_the_same_again_alarms_no_more_often_than_stated(pool) -> None:
     assert false <= 2
 
 
-def test_the_p_values_of_the_same_again_are_not_too_low() -> None:
+def test_the_p_values_of_the_same_again_are_not_too_low():
     """Without the least index, at a rate that two thousand tests can tell."""
     random, low = np.random.default_rng(1), {"number": 0, "whole": 0, "label": 0}
     for _ in range(2000):
@@ -107,7 +105,7 @@ def test_the_p_values_of_the_same_again_are_not_too_low() -> None:
     assert all(count <= 2000 * 0.05 + 3 * (2000 * 0.05 * 0.95) ** 0.5 for count in low.values())
 
 
-def test_a_window_forgets(pool) -> None:
+def test_a_window_forgets(pool):
     reference = Reference.of(pool[:1000])
     dark = [{**one, "brightness": one["brightness"] / 2} for one in pool[1000:1500]]
     assert "brightness" in alarms(reference, dark)
@@ -120,22 +118,22 @@ def test_a_window_forgets(pool) -> None:
     [(0.5, 0), (1.0, 1), (1.5, 2), (2.0, 3), (7.0, 4)],
     ids=["below", "edge", "between", "edge 2", "above"],
 )
-def test_each_edge_is_a_cell_of_its_own(value: float, cell: int) -> None:
+def test_each_edge_is_a_cell_of_its_own(value, cell):
     assert Histogram((1.0, 2.0), np.zeros(5, np.int64)).cell(value) == cell
 
 
-def test_a_constant_is_told_from_what_is_larger_and_smaller() -> None:
+def test_a_constant_is_told_from_what_is_larger_and_smaller():
     histogram = Histogram.of([640] * 100)
     assert histogram.counts.tolist() == [0, 100, 0]
     assert [histogram.cell(one) for one in (320, 640, 800)] == [0, 1, 2]
 
 
-def test_rare_labels_share_a_cell() -> None:
+def test_rare_labels_share_a_cell():
     histogram = Histogram.of(["a"] * 99 + ["b"])
     assert (histogram.cells, histogram.counts.tolist()) == (("a",), [99, 1])
 
 
-def test_a_reference_is_read_as_it_was_written(pool) -> None:
+def test_a_reference_is_read_as_it_was_written(pool):
     made = Reference.of(pool[:200])
     read = Reference.read(made.text(service="detector"))
     assert json.loads(made.text(service="detector"))["service"] == "detector"
@@ -149,17 +147,17 @@ def test_a_reference_is_read_as_it_was_written(pool) -> None:
     ["", "[]", "{}", '{"features": {"a": 1}}', '{"features": {"a": {"cells": [1.0], "counts": [1, 2]}}}'],
     ids=["empty", "a list", "no features", "no histogram", "too few counts"],
 )
-def test_a_damaged_reference_is_a_value_error(text: str) -> None:
+def test_a_damaged_reference_is_a_value_error(text):
     with pytest.raises(ValueError, match=r"reference|JSON|Expecting"):
         Reference.read(text)
 
 
-def test_a_reference_needs_enough() -> None:
+def test_a_reference_needs_enough():
     with pytest.raises(ValueError, match=r"at least 100 instances.*there are 99"):
         Reference.of([{"score": 0.5}] * 99)
 
 
-def test_statistics_of_an_image_by_hand() -> None:
+def test_statistics_of_an_image_by_hand():
     checks = np.zeros((512, 512, 3), np.uint8)
     checks[:, 256:] = (255, 0, 0)
     found = image_statistics(checks)
@@ -173,7 +171,7 @@ def test_statistics_of_an_image_by_hand() -> None:
     assert image_statistics(np.full((1, 5000, 3), 9, np.uint8))["brightness"] == pytest.approx(9 / 255)
 
 
-def test_statistics_of_a_window() -> None:
+def test_statistics_of_a_window():
     found = measure(np.array([1, 2, 3, 6], np.float32))
     assert found["length"] == 4
     assert found["statistics"] == {"mean": 3, "deviation": pytest.approx(3.5**0.5), "minimum": 1, "maximum": 6}
@@ -183,7 +181,7 @@ def value(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(name, labels)
 
 
-def test_the_monitor_sets_metrics_for_models_that_have_a_reference(tmp_path, pool, caplog) -> None:
+def test_the_monitor_sets_metrics_for_models_that_have_a_reference(tmp_path, pool, caplog):
     for folder, text in (("yolo", Reference.of(pool[:1000]).text()), ("damaged", "?")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / FILE).write_text(text)

@@ -1,7 +1,5 @@
 """Answers of every task are read, paired and compared."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -27,14 +25,14 @@ CUP = ("cup", 0.5, (0.0, 0.0, 10.0, 10.0))
         pytest.param({"mae": [1.2], "threshold": [1.0], "anomaly": [True]}, ("anomaly",), [1.2], "error", id="anomaly"),
     ],
 )
-def test_outputs_are_read(outputs, labels, scores, measure) -> None:
+def test_outputs_are_read(outputs, labels, scores, measure):
     arrays = {name: np.array(v, np.float32 if isinstance(v[0], float) else None) for name, v in outputs.items()}
     answer = read_answer(arrays)
     assert (answer.labels, answer.boxes, answer.measure) == (labels, None, measure)
     assert answer.scores == pytest.approx(scores)
 
 
-def test_detections_are_read_as_corners() -> None:
+def test_detections_are_read_as_corners():
     answer = read_answer({"box": np.array([[1, 2, 3, 4]]), "score": np.array([0.5]), "label": np.array([b"cup"])})
     assert answer.labels == ("cup",)
     assert answer.boxes.tolist() == [[1, 2, 4, 6]]
@@ -59,19 +57,19 @@ def test_detections_are_read_as_corners() -> None:
         ),
     ],
 )
-def test_boxes_are_paired(new, agreed, count, ious, only_old, only_new) -> None:
+def test_boxes_are_paired(new, agreed, count, ious, only_old, only_new):
     found = difference(boxes(CUP), boxes(*new))
     assert (found.agreed, found.count) == (agreed, count)
     assert found.ious == pytest.approx(ious)
     assert (found.only_old, found.only_new) == (only_old, only_new)
 
 
-def test_two_empty_answers_agree() -> None:
+def test_two_empty_answers_agree():
     found = difference(boxes(), boxes())
     assert (found.count, found.rank) == (0, (1.0, 0.0))
 
 
-def test_the_best_labels_decide_and_their_scores_shift() -> None:
+def test_the_best_labels_decide_and_their_scores_shift():
     old = Answer(("cat", "dog"), np.array([0.6, 0.4]))
     assert difference(old, Answer(("cat", "cow"), np.array([0.8, 0.1]))).shifts == (pytest.approx(0.2),)
     other = difference(old, Answer(("dog", "cat"), np.array([0.6, 0.4])))
@@ -114,7 +112,7 @@ def test_the_best_labels_decide_and_their_scores_shift() -> None:
         pytest.param({"mae": 1.2, "threshold": 0.8, "anomaly": True}, ("anomaly",), [1.2], None, "error", id="anomaly"),
     ],
 )
-def test_recorded_predictions_are_read(prediction, labels, scores, boxes, measure) -> None:
+def test_recorded_predictions_are_read(prediction, labels, scores, boxes, measure):
     answer = recorded_answer(prediction)
     assert (answer.labels, answer.measure, answer.model) == (labels, measure, prediction.get("model"))
     assert answer.scores == pytest.approx(scores)
@@ -122,6 +120,6 @@ def test_recorded_predictions_are_read(prediction, labels, scores, boxes, measur
 
 
 @pytest.mark.parametrize("prediction", [{}, {"name": "x"}, {"score": 0.5}, {"detections": [{}]}, {"predictions": [1]}])
-def test_predictions_of_no_known_form_are_refused(prediction) -> None:
+def test_predictions_of_no_known_form_are_refused(prediction):
     with pytest.raises(ValueError, match="no label and score"):
         recorded_answer(prediction)

@@ -1,7 +1,5 @@
 """The judge of a canary: replays with known truth, properties of all verdicts, and hand-made cases."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -32,13 +30,13 @@ def counts(bad: int, total: int, stable_bad: int = 10, stable_total: int = 1000,
 
 
 @pytest.mark.parametrize("errors", [0.0, 0.01, 0.05])
-def test_a_release_that_is_as_good_is_reverted_no_more_often_than_stated_and_promoted_in_the_end(errors: float) -> None:
+def test_a_release_that_is_as_good_is_reverted_no_more_often_than_stated_and_promoted_in_the_end(errors):
     replays = replay(np.random.default_rng(1), REPLAYS, 0.0, 0.0, errors)
     assert replays.reverted.sum() <= REPLAYS * FALSE_REVERTS
     assert replays.promoted.sum() >= REPLAYS * (1 - FALSE_REVERTS)
 
 
-def test_the_worse_a_release_the_fewer_requests_until_it_is_reverted() -> None:
+def test_the_worse_a_release_the_fewer_requests_until_it_is_reverted():
     curve = []
     for worse in (0.01, 0.05, 0.2):
         replays = replay(np.random.default_rng(2), REPLAYS, worse, 0.0, 0.01)
@@ -49,7 +47,7 @@ def test_the_worse_a_release_the_fewer_requests_until_it_is_reverted() -> None:
     assert curve[0] > 5 * curve[-1]
 
 
-def test_looking_after_every_request_rejects_a_true_hypothesis_no_more_often_than_stated() -> None:
+def test_looking_after_every_request_rejects_a_true_hypothesis_no_more_often_than_stated():
     rng, alpha = np.random.default_rng(3), 0.05
     total = np.arange(1, 401)
     canary, stable = (rng.binomial(1, 0.3, (REPLAYS // 3, 400)).cumsum(axis=1) for _ in range(2))
@@ -62,7 +60,7 @@ def test_looking_after_every_request_rejects_a_true_hypothesis_no_more_often_tha
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-def test_evidence_is_the_ratio_of_the_averaged_likelihood_to_the_best_one(bad: int, good: int, limit: float) -> None:
+def test_evidence_is_the_ratio_of_the_averaged_likelihood_to_the_best_one(bad, good, limit):
     # Jeffreys' average by its recurrence, exactly
     average = Fraction(1)
     for index, one in enumerate([*range(bad), *range(good)]):
@@ -76,9 +74,7 @@ def test_evidence_is_the_ratio_of_the_averaged_likelihood_to_the_best_one(bad: i
 @given(
     st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.sampled_from([-0.2, 0.0, 0.05])
 )
-def test_the_best_rates_under_the_hypothesis_are_the_best_of_a_grid(
-    bad: int, good: int, other_bad: int, other_good: int, margin: float
-) -> None:
+def test_the_best_rates_under_the_hypothesis_are_the_best_of_a_grid(bad, good, other_bad, other_good, margin):
     grid = np.array([1e-6, *np.linspace(0.001, 0.999, 999), 1 - 1e-6])  # 0 and 1 have no logarithm
     other, rate = grid[:, np.newaxis], grid[np.newaxis]
     likelihood = (
@@ -106,7 +102,7 @@ def test_the_best_rates_under_the_hypothesis_are_the_best_of_a_grid(
         pytest.param(2.5, 50, 0.0025, 0.2105, id="parts of observations"),
     ],
 )
-def test_a_confidence_sequence(bad: float, total: int, low: float, high: float) -> None:
+def test_a_confidence_sequence(bad, total, low, high):
     assert evidence.interval(bad, total, 0.05) == pytest.approx((low, high), abs=2e-3)
 
 
@@ -135,7 +131,7 @@ def test_a_confidence_sequence(bad: float, total: int, low: float, high: float) 
         pytest.param(counts(0, 10**6), 99, Outcome.PROMOTE, 100, id="beyond the last step but one"),
     ],
 )
-def test_outcomes(seen: Counts, percent: int, outcome: Outcome, following: int) -> None:
+def test_outcomes(seen, percent, outcome, following):
     found = judge(seen, percent)
     assert (found.outcome, found.percent) == (outcome, following)
     assert found.reasons
@@ -152,7 +148,7 @@ RANK = {Outcome.REVERT: 0, Outcome.HOLD: 1, Outcome.PROMOTE: 2}
 
 @OFTEN
 @given(SEEN, st.sampled_from(STEPS[:-1]), st.integers(1, 1000))
-def test_more_failures_never_make_the_outcome_better(seen: Counts, percent: int, more: int) -> None:
+def test_more_failures_never_make_the_outcome_better(seen, percent, more):
     def worse(tally: Tally) -> Tally:
         return Tally(min(tally.total, tally.bad + more), tally.total)
 
@@ -166,7 +162,7 @@ def test_more_failures_never_make_the_outcome_better(seen: Counts, percent: int,
 
 @OFTEN
 @given(SEEN, st.sampled_from(STEPS[:-1]))
-def test_silence_never_promotes_and_a_step_is_one_step(seen: Counts, percent: int) -> None:
+def test_silence_never_promotes_and_a_step_is_one_step(seen, percent):
     silent = judge(replace(seen, errors=Tally(), slow=Tally()), percent)
     assert silent.outcome is not Outcome.PROMOTE
     found = judge(seen, percent)
@@ -176,6 +172,6 @@ def test_silence_never_promotes_and_a_step_is_one_step(seen: Counts, percent: in
 
 
 @pytest.mark.parametrize("steps", [(), (0, 100), (1, 5), (5, 1, 100), (1, 1, 100), (100, 200), (-5, 100)])
-def test_steps_that_make_no_rollout_are_refused(steps: tuple[int, ...]) -> None:
+def test_steps_that_make_no_rollout_are_refused(steps):
     with pytest.raises(ValueError, match="end with 100"):
         check_steps(steps)

@@ -1,7 +1,5 @@
 """What the judge of a canary learns from the record of a release that was a shadow."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -62,27 +60,27 @@ BESIDE = {**BOX, "bbox": [200, 10, 100, 80]}
         pytest.param([], Tally(), id="nothing"),
     ],
 )  # fmt: skip
-def test_pairs(records: list[Recorded], expected: Tally) -> None:
+def test_pairs(records, expected):
     assert disagreement(records, STABLE, RELEASE) == expected
 
 
 @pytest.mark.parametrize("name", ["initial", "none"])
-def test_a_model_repository_has_no_name_in_the_record(name: str) -> None:
+def test_a_model_repository_has_no_name_in_the_record(name):
     assert disagreement([*(replace(one, release=name) for one in GOOD), *COPIES], "initial", RELEASE) == Tally(0, 10)
     assert disagreement([*GOOD, *(copy(one, name) for one in GOOD)], STABLE, "initial") == Tally(0, 10)
 
 
-def test_what_is_older_does_not_count() -> None:
+def test_what_is_older_does_not_count():
     assert disagreement([*GOOD, *COPIES], STABLE, RELEASE, since=7) == Tally(0, 3)
 
 
-def test_the_latest_copies_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_latest_copies_count(monkeypatch):
     monkeypatch.setattr(pairs, "MAX_COMPARED", 4)
     swapped = [copy(answer(number, 3)) for number in range(6)]
     assert disagreement([*GOOD, *swapped, *COPIES[6:]], STABLE, RELEASE) == Tally(0, 4)
 
 
-def test_an_answer_of_no_known_form_is_an_error() -> None:
+def test_an_answer_of_no_known_form_is_an_error():
     strange = replace(GOOD[0], predictions=[{"cats": 3}])
     with pytest.raises(ValueError, match="no label and score"):
         disagreement([strange, copy(strange)], STABLE, RELEASE)

@@ -1,11 +1,9 @@
 """A judge in a cluster, against an API server and pods of the test's own over HTTP."""
 
-from __future__ import annotations
-
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -136,7 +134,7 @@ def pod(name: str, address: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cluster, Rollout]]:
+def cluster(tmp_path, monkeypatch):
     found = Cluster()
 
     class Handler(BaseHTTPRequestHandler):
@@ -169,7 +167,7 @@ def log(cluster: Cluster) -> list[str]:
     return [line.split(" ")[1] for line in cluster.objects[STATE]["data"]["log"].splitlines()]
 
 
-def test_a_good_release_is_promoted_step_by_step(cluster: tuple[Cluster, Rollout]) -> None:
+def test_a_good_release_is_promoted_step_by_step(cluster):
     found, judge = cluster
     assert judge.run() == PROMOTED
     assert found.shares == [50, 50, 0, None]  # the stable predictor gets the release before the canary loses its share
@@ -177,7 +175,7 @@ def test_a_good_release_is_promoted_step_by_step(cluster: tuple[Cluster, Rollout
     assert [what for what in log(found) if what != "hold:"] == ["canary:", "promote:", "ended:"]
 
 
-def test_a_failing_release_is_reverted(cluster: tuple[Cluster, Rollout]) -> None:
+def test_a_failing_release_is_reverted(cluster):
     found, judge = cluster
     found.failures = 10
     assert judge.run() == REVERTED
@@ -186,9 +184,7 @@ def test_a_failing_release_is_reverted(cluster: tuple[Cluster, Rollout]) -> None
     assert "revert:" in log(found)
 
 
-def test_silence_moves_nothing_and_whoever_changes_the_share_has_the_last_word(
-    cluster: tuple[Cluster, Rollout],
-) -> None:
+def test_silence_moves_nothing_and_whoever_changes_the_share_has_the_last_word(cluster):
     found, judge = cluster
     found.traffic = 0
     found.at_look[30] = lambda: found.objects.update({SERVICE: service(33)})
@@ -197,9 +193,7 @@ def test_silence_moves_nothing_and_whoever_changes_the_share_has_the_last_word(
     assert log(found) == ["hold:", "somebody"]
 
 
-def test_a_change_between_the_look_and_the_patch_stays(
-    cluster: tuple[Cluster, Rollout], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_between_the_look_and_the_patch_stays(cluster, monkeypatch):
     found, judge = cluster
     patch = Api.patch
 
@@ -213,7 +207,7 @@ def test_a_change_between_the_look_and_the_patch_stays(
     assert found.objects[SERVICE] == service(33)
 
 
-def test_a_judge_that_is_killed_leaves_the_share_and_goes_on_with_its_counts(cluster: tuple[Cluster, Rollout]) -> None:
+def test_a_judge_that_is_killed_leaves_the_share_and_goes_on_with_its_counts(cluster):
     found, judge = cluster
     found.traffic = 20  # too few to decide
 
@@ -250,9 +244,7 @@ def recorded(folder: Path, number: int, digit: int) -> None:
     file.write_bytes(b"".join(lines))
 
 
-def test_a_release_whose_answers_differed_when_it_was_a_shadow_is_reverted(
-    cluster: tuple[Cluster, Rollout], tmp_path: Path
-) -> None:
+def test_a_release_whose_answers_differed_when_it_was_a_shadow_is_reverted(cluster, tmp_path):
     found, judge = cluster
     judge.record = str(tmp_path / "record")
     for number in range(60):
@@ -262,7 +254,7 @@ def test_a_release_whose_answers_differed_when_it_was_a_shadow_is_reverted(
     assert "shadow pairs: 30 of 60" in found.objects[STATE]["data"]["log"]
 
 
-def test_a_release_is_held_until_the_record_has_its_answers(cluster: tuple[Cluster, Rollout], tmp_path: Path) -> None:
+def test_a_release_is_held_until_the_record_has_its_answers(cluster, tmp_path):
     found, judge = cluster
     judge.record = str(tmp_path / "record")
 
@@ -280,7 +272,7 @@ def test_a_release_is_held_until_the_record_has_its_answers(cluster: tuple[Clust
     assert "shadow pairs: 0 of 60" in told
 
 
-def test_a_failing_release_is_reverted_without_a_record(cluster: tuple[Cluster, Rollout], tmp_path: Path) -> None:
+def test_a_failing_release_is_reverted_without_a_record(cluster, tmp_path):
     found, judge = cluster
     judge.record, found.failures = str(tmp_path / "record"), 10
     assert judge.run() == REVERTED
@@ -306,9 +298,7 @@ def test_a_failing_release_is_reverted_without_a_record(cluster: tuple[Cluster, 
         pytest.param(without_canary(OLD), "has no canary in Standard mode", id="no canary"),
     ],
 )
-def test_what_no_judge_moves_is_refused(
-    there: dict[str, Any], reason: str, cluster: tuple[Cluster, Rollout], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_no_judge_moves_is_refused(there, reason, cluster, capsys):
     found, judge = cluster
     found.objects[SERVICE] = there
     assert judge.run() == NO_CANARY
@@ -342,14 +332,14 @@ def test_a_judge_that_was_killed_while_it_ended_a_rollout_ends_it(
     assert found.shares == made
 
 
-def test_an_api_server_that_does_not_answer_is_asked_again(cluster: tuple[Cluster, Rollout]) -> None:
+def test_an_api_server_that_does_not_answer_is_asked_again(cluster):
     found, judge = cluster
     found.refuses = [500, 429, 0, 503] + [0, 0, 500] * 5
     assert judge.run() == PROMOTED
     assert found.shares == [50, 50, 0, None]
 
 
-def test_an_api_server_that_refuses_ends_the_judge(cluster: tuple[Cluster, Rollout]) -> None:
+def test_an_api_server_that_refuses_ends_the_judge(cluster):
     found, judge = cluster
     found.refuses = [403]
     with pytest.raises(ApiError, match="GET inferenceservices digits: 403: not now"):

@@ -1,7 +1,5 @@
 """The OpenAPI document against the server's routes; no model infers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The queue under more load than its model carries, simulated: requests arrive whatever becomes of those before."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import selectors
@@ -107,14 +105,8 @@ def beset(at_s: float) -> float:
     ],
 )
 def test_goodput_stays_near_the_best_and_who_is_accepted_is_answered_in_time(
-    monkeypatch: pytest.MonkeyPatch,
-    times: float,
-    service_s: float,
-    instances: int,
-    deadline_s: float,
-    speed: Speed,
-    least: float,
-) -> None:
+    monkeypatch, times, service_s, instances, deadline_s, speed, least
+):
     clock = Clock()
     loop = asyncio.SelectorEventLoop(clock)
     monkeypatch.setattr(loop, "time", lambda: clock.now)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ CONTENTS = {"toy/labels.txt": b"cat\ndog\n", "toy/1/model.onnx": bytes(range(256
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path):
     for path, content in CONTENTS.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
@@ -40,7 +39,7 @@ def link(repository: Path) -> None:
         pytest.param(lambda r: (r / "toy/2").symlink_to(r / "toy/1"), "does not belong", id="linked folder"),
     ],
 )
-def test_changes_are_named(repository: Path, change: Callable[[Path], object], problem: str) -> None:
+def test_changes_are_named(repository, change, problem):
     files = ReleaseFiles(repository, "toy")
     files.check()
     change(repository)
@@ -50,20 +49,20 @@ def test_changes_are_named(repository: Path, change: Callable[[Path], object], p
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"files": []}', '{"files": {"toy/1": 1}}'])
-def test_a_malformed_release_file_is_named(repository: Path, content: str) -> None:
+def test_a_malformed_release_file_is_named(repository, content):
     (repository / RELEASE_FILE).write_text(content)
     with pytest.raises(ReleaseError, match=r"release.json cannot be read"):
         ReleaseFiles(repository, "toy").check()
 
 
-def test_a_model_that_was_not_released_is_named(repository: Path) -> None:
+def test_a_model_that_was_not_released_is_named(repository):
     (repository / "new").mkdir()
     (repository / "new" / "labels.txt").write_bytes(b"x\n")
     with pytest.raises(ReleaseError, match=r"new/labels.txt does not belong to the release"):
         ReleaseFiles(repository, "new").check()
 
 
-def test_a_repaired_file_is_right_again(repository: Path) -> None:
+def test_a_repaired_file_is_right_again(repository):
     files = ReleaseFiles(repository, "toy")
     (repository / "toy/labels.txt").write_bytes(b"dog\ncat\n")
     with pytest.raises(ReleaseError):
@@ -72,7 +71,7 @@ def test_a_repaired_file_is_right_again(repository: Path) -> None:
     files.check()
 
 
-def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository: Path, tmp_path: Path) -> None:
+def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository, tmp_path):
     mounted = tmp_path / "mnt"
     mounted.mkdir()
     for entry in ("toy", RELEASE_FILE):
@@ -80,7 +79,7 @@ def test_the_top_level_may_be_linked_as_kserve_does_for_local_folders(repository
     ReleaseFiles(mounted, "toy").check()
 
 
-def test_a_repository_without_a_release_has_nothing_to_compare_with(repository: Path) -> None:
+def test_a_repository_without_a_release_has_nothing_to_compare_with(repository):
     (repository / RELEASE_FILE).unlink()
     (repository / "toy/labels.txt").unlink()
     ReleaseFiles(repository, "toy").check()
@@ -95,11 +94,11 @@ def test_a_repository_without_a_release_has_nothing_to_compare_with(repository: 
         pytest.param("[]", "none", id="not an object"),
     ],
 )
-def test_a_repository_names_its_release(content: str | None, expected: str, tmp_path: Path) -> None:
+def test_a_repository_names_its_release(content, expected, tmp_path):
     if content is not None:
         (tmp_path / RELEASE_FILE).write_text(content)
     assert release_of(tmp_path) == expected
 
 
-def test_a_repository_that_cannot_be_read_has_no_release() -> None:
+def test_a_repository_that_cannot_be_read_has_no_release():
     assert release_of(None) == "none"

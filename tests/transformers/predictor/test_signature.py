@@ -1,7 +1,5 @@
 """Releases signed by model-signing itself: what was signed is served, and nothing else, whatever was done to it."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
@@ -42,17 +40,17 @@ def make(folder: Path, signer: Signer | None, contents: dict[str, bytes] = CONTE
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+def signer(tmp_path_factory):
     return Signer(tmp_path_factory.mktemp("keys") / "first")
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+def other(tmp_path_factory):
     return Signer(tmp_path_factory.mktemp("keys") / "other")
 
 
 @pytest.fixture(scope="module")
-def releases(signer: Signer, other: Signer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def releases(signer, other, tmp_path_factory):
     folder = tmp_path_factory.mktemp("releases")
     make(folder / "signed", signer, {**CONTENTS, "bom.json": b"{}"})
     make(folder / "unsigned", None)
@@ -153,9 +151,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("change", "problem"), REFUSED)
-def test_what_was_not_signed_is_refused(
-    change: Callable[[Path], object], problem: str, releases: Path, signer: Signer, tmp_path: Path
-) -> None:
+def test_what_was_not_signed_is_refused(change, problem, releases, signer, tmp_path):
     folder = shutil.copytree(releases / "signed", tmp_path / "release")
     for end in ("sig", "json"):
         shutil.copy(releases / "older" / f"release.{end}", tmp_path / f"older.{end}")
@@ -173,13 +169,13 @@ def test_what_was_not_signed_is_refused(
         ("of another service", "is one of cars, not of toys"),
     ],
 )
-def test_what_others_made_is_refused(name: str, problem: str, releases: Path, signer: Signer) -> None:
+def test_what_others_made_is_refused(name, problem, releases, signer):
     with pytest.raises(ReleaseError, match=problem):
         files(releases / name, signer.public).check()
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
-def test_what_was_signed_is_served(curve: ec.EllipticCurve, tmp_path: Path) -> None:
+def test_what_was_signed_is_served(curve, tmp_path):
     signer = Signer(tmp_path / "keys", curve)
     folder = make(tmp_path / "release", signer)
     files(folder, signer.public).check()
@@ -192,7 +188,7 @@ def test_what_was_signed_is_served(curve: ec.EllipticCurve, tmp_path: Path) -> N
         files(folder, signer.public, model="third").check()
 
 
-def test_keys_are_replaced_while_both_are_named(releases: Path, signer: Signer, other: Signer, tmp_path: Path) -> None:
+def test_keys_are_replaced_while_both_are_named(releases, signer, other, tmp_path):
     for name in ("signed", "by another key"):
         files(releases / name, signer.public, other.public).check()
     one_file = tmp_path / "keys.pem"
@@ -204,7 +200,7 @@ def test_keys_are_replaced_while_both_are_named(releases: Path, signer: Signer, 
         checked.check()
 
 
-def test_a_release_beside_another_is_checked_likewise(releases: Path, signer: Signer, tmp_path: Path) -> None:
+def test_a_release_beside_another_is_checked_likewise(releases, signer, tmp_path):
     """As a supervisor adds it: the model has another name there, in its configuration, too."""
     folder = shutil.copytree(releases / "signed", tmp_path / "initial")
     added = folder / triton_name("toy", NAME)
@@ -245,7 +241,7 @@ def test_a_release_beside_another_is_checked_likewise(releases: Path, signer: Si
         ),
     ],
 )
-def test_what_is_no_public_key_is_an_error(content: bytes | str | None, signer: Signer, tmp_path: Path) -> None:
+def test_what_is_no_public_key_is_an_error(content, signer, tmp_path):
     path = tmp_path / "public.pem"
     if content is not None:
         path.write_bytes(signer.private.read_bytes() if isinstance(content, str) else content)

@@ -1,10 +1,7 @@
 """Events have KServe's types and attributes, and hold an image only by consent; a reader gives back what was kept."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from pathlib import Path
 
 import cloudevents.http
 import numpy as np
@@ -26,7 +23,7 @@ def exchange(instances=(IMAGE,), **told):
     return Exchange("id-1", {"traceparent": "00-a"}, True, 1.5, instances, {"top": 3}, **{**answered, **told})
 
 
-def test_both_events_have_the_attributes_of_kserves_logger_and_ours() -> None:
+def test_both_events_have_the_attributes_of_kserves_logger_and_ours():
     lines = render(exchange(), DONE, ORIGIN, -1).splitlines()
     request, response = (cloudevents.http.from_json(line) for line in lines)
     for event, kind, time in (
@@ -70,7 +67,7 @@ def test_both_events_have_the_attributes_of_kserves_logger_and_ours() -> None:
         pytest.param(Ended("digits", "own", "gone", 0.1), {}, id="answered, but nobody was there"),
     ],
 )
-def test_a_request_without_an_answer_is_recorded_with_its_status_alone(ended, told) -> None:
+def test_a_request_without_an_answer_is_recorded_with_its_status_alone(ended, told):
     events = [json.loads(line) for line in render(exchange(**told), ended, ORIGIN, 10**6).splitlines()]
     assert [event["status"] for event in events] == [ended.outcome] * 2
     assert not [event for event in events if "data" in event]
@@ -90,7 +87,7 @@ WINDOW = np.array([0.5, -2.0], np.float32)
         pytest.param((WINDOW,), -1, None, id="window without consent"),
     ],
 )
-def test_a_reader_gives_back_what_was_recorded(tmp_path: Path, instances, limit, contents) -> None:
+def test_a_reader_gives_back_what_was_recorded(tmp_path, instances, limit, contents):
     measured = [{}] * len(instances)
     FolderSink(tmp_path, 1, 10**6).write(
         "digits", [render(exchange(instances, measured=measured), DONE, ORIGIN, limit)]
@@ -107,7 +104,7 @@ def test_a_reader_gives_back_what_was_recorded(tmp_path: Path, instances, limit,
 
 
 @pytest.mark.parametrize("kept", [pytest.param(0.25, id="in the request"), pytest.param(0.75, id="in the answer")])
-def test_a_torn_last_line_is_skipped_and_counted(tmp_path: Path, kept: float) -> None:
+def test_a_torn_last_line_is_skipped_and_counted(tmp_path, kept):
     whole = render(exchange(), DONE, ORIGIN, 100)
     sink = FolderSink(tmp_path, 1, 10**6)
     sink.write("digits", [whole, whole, whole[: int(len(whole) * kept)]])
@@ -117,13 +114,13 @@ def test_a_torn_last_line_is_skipped_and_counted(tmp_path: Path, kept: float) ->
     assert (reader.torn, reader.alone) == (1, 0 if kept < 0.5 else 1)
 
 
-def test_lines_of_something_else_are_counted(tmp_path: Path) -> None:
+def test_lines_of_something_else_are_counted(tmp_path):
     FolderSink(tmp_path, 1, 10**6).write("digits", [b"[1]\n{}\nno json\n" + render(exchange(), DONE, ORIGIN, -1)])
     reader = Reader(str(tmp_path))
     assert len(list(reader)) == 1
     assert reader.torn == 3
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="name the folder of a record"):
         list(Reader(str(tmp_path / "none")))

@@ -1,7 +1,5 @@
 """The folder sink writes whole events or nothing, and stays within its limits."""
 
-from __future__ import annotations
-
 import errno
 import os
 import resource
@@ -19,7 +17,7 @@ def files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.jsonl"))
 
 
-def test_events_of_a_service_share_a_file_named_by_date_and_hour(tmp_path: Path) -> None:
+def test_events_of_a_service_share_a_file_named_by_date_and_hour(tmp_path):
     sink = FolderSink(tmp_path / "new" / "record", 1, 10**6)
     for service in ("cars", "digits", "cars"):
         sink.write(service, [LINE, LINE])
@@ -30,13 +28,13 @@ def test_events_of_a_service_share_a_file_named_by_date_and_hour(tmp_path: Path)
     assert cars.stat().st_mode & 0o007 == 0
 
 
-def test_two_writers_share_no_file(tmp_path: Path) -> None:
+def test_two_writers_share_no_file(tmp_path):
     for _ in range(2):
         FolderSink(tmp_path, 1, 10**6).write("cars", [LINE])
     assert len(files(tmp_path)) == 2
 
 
-def test_a_new_file_begins_with_the_hour_when_one_is_full_and_when_it_was_removed(tmp_path: Path, monkeypatch) -> None:
+def test_a_new_file_begins_with_the_hour_when_one_is_full_and_when_it_was_removed(tmp_path, monkeypatch):
     sink = FolderSink(tmp_path, 1, 8 * 250)
     for _ in range(3):
         sink.write("cars", [LINE])
@@ -55,7 +53,7 @@ def test_a_new_file_begins_with_the_hour_when_one_is_full_and_when_it_was_remove
     assert len(list((tmp_path / "cars" / "2040-01-02").glob("03-*.jsonl"))) == 1
 
 
-def test_the_folder_stays_within_its_bytes_and_loses_the_oldest_files(tmp_path: Path) -> None:
+def test_the_folder_stays_within_its_bytes_and_loses_the_oldest_files(tmp_path):
     sink = FolderSink(tmp_path, 1, 8000)
     for number in range(300):
         sink.write("cars", [b"%099d\n" % number])
@@ -65,7 +63,7 @@ def test_the_folder_stays_within_its_bytes_and_loses_the_oldest_files(tmp_path: 
     assert len(kept) > 30
 
 
-def test_files_of_days_ago_are_removed_with_their_folders(tmp_path: Path) -> None:
+def test_files_of_days_ago_are_removed_with_their_folders(tmp_path):
     old, other = tmp_path / "cars" / "2001-01-01" / "00-a-1.jsonl", tmp_path / "cars" / "2001-01-01.txt"
     old.parent.mkdir(parents=True)
     for path in (old, other):
@@ -85,7 +83,7 @@ def two_kilobytes():
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_what_does_not_fit_is_not_written_in_part(tmp_path: Path, two_kilobytes) -> None:
+def test_what_does_not_fit_is_not_written_in_part(tmp_path, two_kilobytes):
     sink = FolderSink(tmp_path, 1, 10**6)
     sink.write("cars", [LINE])
     with pytest.raises(OSError, match="large") as caught:
@@ -95,7 +93,7 @@ def test_what_does_not_fit_is_not_written_in_part(tmp_path: Path, two_kilobytes)
     assert [path.read_bytes() for path in files(tmp_path)] == [LINE * 2]
 
 
-def test_where_no_file_can_be_made_it_fails_and_recovers(tmp_path: Path) -> None:
+def test_where_no_file_can_be_made_it_fails_and_recovers(tmp_path):
     sink = FolderSink(tmp_path / "record", 1, 10**6)
     (tmp_path / "record").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="record"):

@@ -1,7 +1,5 @@
 """The recorder is bounded, never blocks, never raises, and counts what it loses with the reason."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 
@@ -71,7 +69,7 @@ def recording(request):
     made.recorder.stop(300)
 
 
-def test_all_that_is_kept_is_written_in_batches_and_the_rest_when_it_stops(recording) -> None:
+def test_all_that_is_kept_is_written_in_batches_and_the_rest_when_it_stops(recording):
     recording.sink.gate.clear()
     recording.keep(100)
     recording.sink.gate.set()
@@ -90,7 +88,7 @@ def test_all_that_is_kept_is_written_in_batches_and_the_rest_when_it_stops(recor
     ],
     indirect=["recording"],
 )
-def test_a_hanging_sink_fills_the_queue_and_no_further(recording, most: int, room: int, monkeypatch) -> None:
+def test_a_hanging_sink_fills_the_queue_and_no_further(recording, most, room, monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING", most)
     recording.sink.gate.clear()
     recording.keep()
@@ -107,34 +105,31 @@ def at_once(monkeypatch):
     monkeypatch.setattr(module, "_RETRY_AFTER_S", (0, 0))
 
 
-def test_a_sink_that_fails_is_tried_again(recording, at_once) -> None:
+def test_a_sink_that_fails_is_tried_again(recording, at_once):
     recording.sink.errors = [OSError("full"), ValueError("odd")]
     recording.keep()
     wait_for(lambda: recording.recorded == 1)
     assert recording.lost == {}
 
 
-def test_what_a_sink_refuses_three_times_is_lost_and_the_next_is_not(recording, at_once, caplog) -> None:
+def test_what_a_sink_refuses_three_times_is_lost_and_the_next_is_not(recording, at_once, caplog):
     recording.sink.errors = [OSError("disk full")] * 3
     recording.keep()
     wait_for(lambda: recording.lost == {"sink failed": 1})
     recording.keep()
     wait_for(lambda: recording.recorded == 1)
     told = [record.getMessage() for record in caplog.records]
-    assert told == [
-        "the record cannot be written, requests go on: OSError: disk full",
-        "the record is written again",
-    ]
+    assert told == ["the record cannot be written, requests go on: OSError: disk full", "the record is written again"]
 
 
-def test_a_dead_sink_does_not_keep_the_server_from_stopping(recording) -> None:
+def test_a_dead_sink_does_not_keep_the_server_from_stopping(recording):
     recording.sink.errors = [OSError("dead")] * 1000
     recording.keep(7)
     recording.recorder.stop(300)
     assert recording.lost == {"sink failed": 7}
 
 
-def test_what_waits_when_the_time_to_stop_is_over_is_counted() -> None:
+def test_what_waits_when_the_time_to_stop_is_over_is_counted():
     made = Recording()
     made.keep(5)
     made.recorder._thread = threading.Thread(target=lambda: None)  # one that takes nothing
@@ -143,14 +138,14 @@ def test_what_waits_when_the_time_to_stop_is_over_is_counted() -> None:
     assert made.lost == {"stopped": 5}
 
 
-def test_a_request_that_cannot_be_rendered_is_lost_alone(recording, caplog) -> None:
+def test_a_request_that_cannot_be_rendered_is_lost_alone(recording, caplog):
     recording.keep(predictions=lambda: 1 / 0)
     recording.keep()
     wait_for(lambda: (recording.recorded, recording.lost) == (1, {"fault": 1}))
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_the_sample_is_the_same_everywhere_and_grows_with_the_share() -> None:
+def test_the_sample_is_the_same_everywhere_and_grows_with_the_share():
     ids = [f"request-{number}" for number in range(10_000)]
     samples = [{one for one in ids if chosen(one, percent)} for percent in (0, 1, 20, 100)]
     assert [len(sample) for sample in samples[::3]] == [0, 10_000]

@@ -1,7 +1,5 @@
 """Buckets get whole objects, HTTP sinks batches of CloudEvents; the address chooses."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -31,7 +29,7 @@ def events(*ids: str) -> list[bytes]:
     ]
 
 
-def test_a_bucket_gets_an_object_for_each_batch_that_a_reader_finds(bucket) -> None:
+def test_a_bucket_gets_an_object_for_each_batch_that_a_reader_finds(bucket):
     sink = BucketSink(f"{URL}/here")
     sink.write("cars", events("a", "b"))
     sink.write("digits", events("c"))
@@ -43,7 +41,7 @@ def test_a_bucket_gets_an_object_for_each_batch_that_a_reader_finds(bucket) -> N
     assert all(key.startswith(("here/cars/20", "here/digits/20")) and key.endswith(".jsonl") for key in keys)
 
 
-def test_a_bucket_that_is_not_there_is_an_error_of_the_write_not_of_the_start(bucket) -> None:
+def test_a_bucket_that_is_not_there_is_an_error_of_the_write_not_of_the_start(bucket):
     sink = BucketSink("s3://nobody/here")
     with pytest.raises(OSError, match="nobody"):
         sink.write("cars", events("a"))
@@ -56,7 +54,7 @@ def collector(httpserver):
     return httpserver
 
 
-def test_an_http_sink_gets_batches_of_events(collector) -> None:
+def test_an_http_sink_gets_batches_of_events(collector):
     HttpSink(collector.url_for("/202")).write("cars", events("a", "b"))
     ((request, _),) = collector.log
     assert request.content_type == BATCH == "application/cloudevents-batch+json"
@@ -71,13 +69,13 @@ def test_an_http_sink_gets_batches_of_events(collector) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 400, 413, 500, 503])
-def test_what_an_http_sink_does_not_take_is_an_error(collector, status: int) -> None:
+def test_what_an_http_sink_does_not_take_is_an_error(collector, status):
     with pytest.raises(httpx.HTTPStatusError):
         HttpSink(collector.url_for(f"/{status}")).write("cars", events("a"))
     assert len(collector.log) == 1
 
 
-def test_nobody_who_listens_is_an_error() -> None:
+def test_nobody_who_listens_is_an_error():
     with pytest.raises(httpx.ConnectError):
         HttpSink("http://127.0.0.1:9").write("cars", events("a"))
 
@@ -86,7 +84,7 @@ def test_nobody_who_listens_is_an_error() -> None:
     ("to", "kind"),
     [("build/record", FolderSink), ("s3://b/p", BucketSink), ("gs://b", BucketSink), ("https://sink/", HttpSink)],
 )
-def test_the_address_chooses_the_sink(to: str, kind: type) -> None:
+def test_the_address_chooses_the_sink(to, kind):
     settings = parse_settings(["--service=cars=classification:cars", f"--record={to}"])
     assert isinstance(open_sink(settings.record), kind)
     assert isinstance(settings.record.to, Path) == (kind is FolderSink)
@@ -102,7 +100,7 @@ def test_the_address_chooses_the_sink(to: str, kind: type) -> None:
         ("--record_days=0", "must be positive"),
     ],
 )
-def test_settings_that_cannot_be_meant_say_what_to_write(option: str, message: str, capsys) -> None:
+def test_settings_that_cannot_be_meant_say_what_to_write(option, message, capsys):
     with pytest.raises(SystemExit):
         parse_settings(["--service=cars=classification:cars", option])
     assert message in capsys.readouterr().err

@@ -167,7 +167,6 @@ async def test_calls_whose_message_does_not_come(calls, remaining_s, metadata, m
 
 async def test_streams_wait_for_each_message_in_time():
     """Reflection and health watches: a stream of requests, or of answers."""
-    limits = Limits(timeout_s=0.01)
 
     async def echo(requests, context):
         async for request in requests:
@@ -197,6 +196,7 @@ async def test_streams_wait_for_each_message_in_time():
                 written.append(answer)
 
             context.read, context.write = read, write
+            limits = Limits(timeout_s=600 if ends else 0.5)
             bound = (await Calls(limits).intercept_service(serve, details)).stream_stream
             if ends:
                 await bound(None, context)

@@ -3,13 +3,7 @@
 import pytest
 
 from kserve_transformers.errors import BadRequestError
-from kserve_transformers.tasks.parameters import (
-    Flag,
-    Number,
-    check_parameters,
-    options_beside_image,
-    options_of_texts,
-)
+from kserve_transformers.tasks.parameters import Flag, Number, check_parameters, options_beside_image, options_of_texts
 
 KNOWN = {"share": Number(0, 1, "A share.", 0.5), "loud": Flag("Whether it is.")}
 

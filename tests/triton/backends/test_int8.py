@@ -1,7 +1,5 @@
 """An int8 network serves where it proves itself; otherwise the artefact beside it does, and the log says why."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +13,13 @@ from toy_model import WEIGHTS, add_model
 
 from exporters.files import content_sha256
 from exporters.quantising import golden_set
-from modelport.stack.triton_distribution import Distribution
-from modelport.stack.triton_server import TritonServer
 
 BATCH = np.array([[1, 2], [-3, 0.5]], np.float32)
 Change = Callable[[Path], object]
 
 
 @pytest.fixture
-def backend(distribution: Distribution, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def backend(distribution, monkeypatch):
     """triton/backends/int8.py, which finds its modules as in a stub."""
     monkeypatch.syspath_prepend(distribution.backends / "python")
     import int8
@@ -60,7 +56,7 @@ def stated(**entries: object) -> Change:
 
 
 @pytest.mark.parametrize("wrong", [0, 1])
-def test_a_network_that_gives_the_golden_answers_is_served(backend: ModuleType, tmp_path: Path, wrong: int) -> None:
+def test_a_network_that_gives_the_golden_answers_is_served(backend, tmp_path, wrong):
     network = load(backend, add_int8(add_model(tmp_path), wrong))
     assert network.passed == f"{10 - wrong} of 10 golden answers are right on this processor"
     np.testing.assert_allclose(network.run({"x__0": BATCH})["y__0"], BATCH @ WEIGHTS + OFF, rtol=1e-5)
@@ -86,9 +82,7 @@ def test_a_network_that_gives_the_golden_answers_is_served(backend: ModuleType, 
         pytest.param(stated(golden={"decision": "class", "output": "y__0"}), r"\(KeyError: 'allowed'", id="no bound"),
     ],
 )
-def test_what_is_not_as_it_was_proven_is_refused(
-    backend: ModuleType, tmp_path: Path, change: Change, reason: str
-) -> None:
+def test_what_is_not_as_it_was_proven_is_refused(backend, tmp_path, change, reason):
     int8 = add_int8(add_model(tmp_path))
     change(int8)
     with pytest.raises(backend.Int8Error, match=reason):
@@ -96,15 +90,13 @@ def test_what_is_not_as_it_was_proven_is_refused(
 
 
 @pytest.mark.parametrize(("wrong", "allowed"), [(1, 0), (2, 1), (10, 9)])
-def test_more_wrong_golden_answers_than_allowed_are_refused(
-    backend: ModuleType, tmp_path: Path, wrong: int, allowed: int
-) -> None:
+def test_more_wrong_golden_answers_than_allowed_are_refused(backend, tmp_path, wrong, allowed):
     reason = f"{wrong} of 10 golden answers are wrong on this processor, {allowed} may be"
     with pytest.raises(backend.Int8Error, match=reason):
         load(backend, add_int8(add_model(tmp_path), wrong, allowed))
 
 
-def test_stored_images_are_restored_as_they_were_chosen(backend: ModuleType) -> None:
+def test_stored_images_are_restored_as_they_were_chosen(backend):
     images = np.random.default_rng(7).integers(0, 256, (2, 416, 300, 3), np.uint8)
     stored = golden_set.reduced(images)
     assert max(stored.shape[1:3]) <= golden_set.STORED_PIXELS
@@ -139,17 +131,13 @@ def test_stored_images_are_restored_as_they_were_chosen(backend: ModuleType) -> 
         ),
     ],
 )
-def test_the_backend_and_the_exporter_decide_alike(
-    backend: ModuleType, decision: golden_set.Decision, outputs: dict, changed: dict
-) -> None:
+def test_the_backend_and_the_exporter_decide_alike(backend, decision, outputs, changed):
     old, new = ({name: np.array(values) for name, values in one.items()} for one in (outputs, changed))
     assert backend.differs(decision.stated(), new, decision.expected(old)).tolist() == [False, True]
     assert decision.agree(old, new).tolist() == [True, False]
 
 
-def test_triton_serves_int8_or_fp32_and_says_so(
-    new_triton: Callable[[Path], TritonServer], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_triton_serves_int8_or_fp32_and_says_so(new_triton, tmp_path_factory):
     repository = tmp_path_factory.mktemp("repository")
     for name, platform, wrong in (
         ("onnx", "onnxruntime_onnx", 0),

@@ -1,15 +1,11 @@
 """A config.pbtxt that does not fit its artefact is refused when Triton starts, with a line that says what differs."""
 
-from __future__ import annotations
-
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from modelport.stack.errors import StartError
-from modelport.stack.triton_server import TritonServer
 
 ONNX, TORCH, TENSORFLOW = "onnxruntime_onnx", "pytorch_libtorch", "tensorflow_savedmodel"
 Y_0 = 'y__0" data_type: TYPE_FP32 dims: [ {} ]'
@@ -58,9 +54,7 @@ def damage_file(file: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def failed(
-    new_triton: Callable[[Path], TritonServer], add_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> TritonServer:
+def failed(new_triton, add_model, tmp_path_factory):
     """A Triton that did not start, for every reason at once."""
     repository = tmp_path_factory.mktemp("repository")
     for name, (platform, replace, _) in MISFITS.items():
@@ -84,7 +78,7 @@ def failed(
         ("missing", "version 1 has no model.onnx: run `make export`"),
     ],
 )
-def test_misfit_is_named(failed: TritonServer, model: str, message: str | tuple[str, str]) -> None:
+def test_misfit_is_named(failed, model, message):
     expected = message if isinstance(message, str) else message[1]
     reasons = [line for line in failed.errors(last=100) if f"'{model}'" in line]
     assert reasons
@@ -92,9 +86,7 @@ def test_misfit_is_named(failed: TritonServer, model: str, message: str | tuple[
     assert "At:" not in reasons[-1]
 
 
-def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(
-    new_triton: Callable[[Path], TritonServer], add_model: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(new_triton, add_model, tmp_path):
     damage(add_model(tmp_path, TORCH, "damaged"))
     add_model(tmp_path, TORCH, "wrong_inputs", ("INT32 dims: [ 1 ]", "INT32 dims: [ 3 ]"))
     add_model(tmp_path, TORCH, "right")
@@ -115,12 +107,8 @@ def test_torchscript_that_cannot_be_converted_is_named_before_triton_starts(
     ],
 )
 def test_inputs_that_no_torchscript_has_are_named_before_triton_starts(
-    replace: tuple[str, str],
-    message: str,
-    new_triton: Callable[[Path], TritonServer],
-    add_model: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
+    replace, message, new_triton, add_model, tmp_path
+):
     add_model(tmp_path, TORCH, "lookup", replace)
     with pytest.raises(StartError, match=f"lookup: .*{message}"):
         new_triton(tmp_path).start()

@@ -1,22 +1,15 @@
 """A slow network with one thread is compiled for one row; all others take a batch together."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 from lookup_model import TABLE, save_onnx
-
-from modelport.stack.triton_distribution import Distribution
 
 INDEX = np.array([[3], [0], [2]], np.int32)
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 @pytest.fixture
-def backend(distribution: Distribution, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def backend(distribution, monkeypatch):
     """triton/backends/openvino_model.py, which finds its modules as in a stub."""
     monkeypatch.syspath_prepend(distribution.backends / "python")
     import openvino_model
@@ -40,15 +33,8 @@ def order(kind, specs, found):
     ],
 )
 def test_rows_are_answered_alike_one_by_one_and_together(
-    backend: ModuleType,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    slow: bool,
-    threads: int,
-    batches: bool,
-    dims: tuple[int, ...],
-    together: int,
-) -> None:
+    backend, tmp_path, monkeypatch, slow, threads, batches, dims, together
+):
     from modelport_backend import TensorSpec
 
     monkeypatch.setattr(backend, "SLOW_ROW_S", 0.0 if slow else 60.0)

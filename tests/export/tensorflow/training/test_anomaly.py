@@ -33,7 +33,7 @@ def write_csv(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def test_a_column_is_trained_on_and_a_disturbance_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_column_is_trained_on_and_a_disturbance_is_found(tmp_path, capsys):
     data = write_csv(tmp_path / "own.csv", pressure(1000))
     arguments = ["--data", str(data), "--column", "pressure", "--epochs", "15"]
 
@@ -60,7 +60,7 @@ def test_a_column_is_trained_on_and_a_disturbance_is_found(tmp_path: Path, capsy
     assert (tmp_path / "reports" / "anomaly" / "errors.png").stat().st_size > 5000
 
 
-def test_alarms_are_counted_in_and_outside_the_anomaly() -> None:
+def test_alarms_are_counted_in_and_outside_the_anomaly():
     judged = Judged(np.array([False, False, True, True, False]), np.float32([0.1, 0.6, 0.5, 0.9, 0.2]))
 
     score = judged.score(0.5)
@@ -71,7 +71,7 @@ def test_alarms_are_counted_in_and_outside_the_anomaly() -> None:
     assert judged.score(0.9)["anomaly_found"] is False, "an error at the threshold is no alarm"
 
 
-def test_no_point_is_both_trained_on_and_held_out() -> None:
+def test_no_point_is_both_trained_on_and_held_out():
     used, held_out = split(np.arange(1000, dtype=np.float32))
 
     assert (used.shape, held_out.shape) == ((800 - 63, 64), (200 - 63, 64))
@@ -90,14 +90,14 @@ def test_no_point_is_both_trained_on_and_held_out() -> None:
         pytest.param("a\n1\ninf\n", None, "not a finite number", id="infinite"),
     ],
 )
-def test_a_damaged_csv_is_refused(text: str, column: str | None, message: str, tmp_path: Path) -> None:
+def test_a_damaged_csv_is_refused(text, column, message, tmp_path):
     (tmp_path / "own.csv").write_text(text)
 
     with pytest.raises(TrainingDataError, match=message):
         read_column(tmp_path / "own.csv", column)
 
 
-def test_a_short_series_is_an_error_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_series_is_an_error_on_one_line(tmp_path, capsys):
     data = write_csv(tmp_path / "own.csv", pressure(100))
 
     assert command.main(["anomaly", "--data", str(data), "--column", "pressure", "--output", str(tmp_path)]) == 1
@@ -105,7 +105,7 @@ def test_a_short_series_is_an_error_on_one_line(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.slow  # it trains to the end
-def test_missing_weights_are_trained_by_the_export(tmp_path: Path) -> None:
+def test_missing_weights_are_trained_by_the_export(tmp_path):
     """In a copy of the exporters without the tracked weights."""
     exporters = Path("export") / "exporters"
     shutil.copytree(PROJECT / exporters, tmp_path / exporters, ignore=shutil.ignore_patterns("trained", "__pycache__"))

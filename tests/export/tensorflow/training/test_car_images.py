@@ -34,7 +34,7 @@ def counted(images: CarImages) -> dict[str, Counter[str]]:
     }
 
 
-def test_a_tenth_of_each_class_validates_and_a_tenth_tests(tmp_path: Path) -> None:
+def test_a_tenth_of_each_class_validates_and_a_tenth_tests(tmp_path):
     images = read_images(class_folders(tmp_path, {"van": 20, "bus": 5}), seed=1)
 
     assert images.labels == ("bus", "van")
@@ -48,14 +48,14 @@ def test_a_tenth_of_each_class_validates_and_a_tenth_tests(tmp_path: Path) -> No
     assert all(image.path.parent.name == images.labels[image.label] for image in images.images)
 
 
-def test_the_division_is_the_seeds(tmp_path: Path) -> None:
+def test_the_division_is_the_seeds(tmp_path):
     class_folders(tmp_path, {"van": 20, "bus": 20})
 
     assert read_images(tmp_path, seed=1) == read_images(tmp_path, seed=1)
     assert read_images(tmp_path, seed=1) != read_images(tmp_path, seed=2)
 
 
-def test_folders_of_parts_are_kept(tmp_path: Path) -> None:
+def test_folders_of_parts_are_kept(tmp_path):
     for part, count in (("train", 4), ("valid", 2), ("test", 3)):
         class_folders(tmp_path / part, {"van": count, "bus": count})
 
@@ -66,14 +66,14 @@ def test_folders_of_parts_are_kept(tmp_path: Path) -> None:
     }
 
 
-def test_stanfords_classes_stand_in_stanfords_order_however_folders_are_spelled(tmp_path: Path) -> None:
+def test_stanfords_classes_stand_in_stanfords_order_however_folders_are_spelled(tmp_path):
     names = [label.replace("_", " ").replace("Ram C V", "Ram C-V") for label in stanford_labels()]
     class_folders(tmp_path, dict.fromkeys(names, 3))
 
     assert read_images(tmp_path, seed=1).labels == stanford_labels()
 
 
-def test_a_csv_names_files_classes_and_parts(tmp_path: Path) -> None:
+def test_a_csv_names_files_classes_and_parts(tmp_path):
     write_images(tmp_path / "images" / f"{number}.png" for number in range(8))
     classes = ["bus", "Ram C/V"] * 4
     parts = ["test"] * 2 + [""] * 6
@@ -95,7 +95,7 @@ def annotations(path: Path, fields: list[tuple[str, object]], rows: list[tuple[o
     savemat(path, {"annotations": np.array([rows], dtype=fields), **others})
 
 
-def test_stanfords_own_annotations_name_all_images(tmp_path: Path) -> None:
+def test_stanfords_own_annotations_name_all_images(tmp_path):
     names = [f"car_ims/{number:06}.png" for number in range(8)]
     write_images(tmp_path / name for name in names)
     annotations(
@@ -111,7 +111,7 @@ def test_stanfords_own_annotations_name_all_images(tmp_path: Path) -> None:
     assert found["train"] == {"AM_General_Hummer_SUV_2000": 2, "Acura_RL_Sedan_2012": 2}
 
 
-def test_the_development_kits_annotations_have_their_names_beside_them(tmp_path: Path) -> None:
+def test_the_development_kits_annotations_have_their_names_beside_them(tmp_path):
     names = [f"{number:05}.png" for number in range(6)]
     write_images(tmp_path / "cars_train" / name for name in names)
     (tmp_path / "devkit").mkdir()
@@ -135,7 +135,7 @@ def test_the_development_kits_annotations_have_their_names_beside_them(tmp_path:
     }
 
 
-def test_without_scipy_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.io", None)
 
@@ -166,7 +166,7 @@ def csv_of_nothing(root: Path) -> Path:
         pytest.param(lambda root: root / "cars.txt", "not a folder of class folders", id="something else"),
     ],
 )
-def test_data_that_cannot_be_trained_on_are_refused(write: object, message: str, tmp_path: Path) -> None:
+def test_data_that_cannot_be_trained_on_are_refused(write, message, tmp_path):
     assert callable(write)
     data = write(tmp_path)
 

@@ -55,12 +55,12 @@ def small_network(classes: int, base_weights: str | None = None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory):
     return write_cars(tmp_path_factory.mktemp("cars") / "data", 20)
 
 
 @pytest.fixture(autouse=True)
-def no_imagenet_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_imagenet_weights(monkeypatch):
     """The small network has no use for ResNet50V2's weights, and no test should depend on who can fetch them."""
     monkeypatch.setattr("exporters.training.cars.imagenet_base", lambda report: None)
 
@@ -85,7 +85,7 @@ def stop_before(line: str) -> Callable[[str], None]:
 
 
 @pytest.mark.slow
-def test_a_crashed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -> None:
+def test_a_crashed_run_goes_on_to_the_same_weights(data, tmp_path):
     train(options(data, tmp_path / "whole", 2), small_network)
     for place in ("head: epoch 2", "fine-tuning: epoch 1", "fine-tuning: epoch 2"):
         crashing = options(data, tmp_path / "crashed", 2, resume=True, report=stop_before(place))
@@ -105,9 +105,7 @@ def test_a_crashed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_it_learns_what_each_phase_may_and_says_how_well(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_learns_what_each_phase_may_and_says_how_well(data, tmp_path, monkeypatch):
     quick = [dataclasses.replace(phase, learning_rate=0.05) for phase in PHASES]
     monkeypatch.setattr("exporters.training.cars.PHASES", quick)
     before: dict[str, np.ndarray] = {}
@@ -131,7 +129,7 @@ def test_it_learns_what_each_phase_may_and_says_how_well(
     assert report["score"]["base_from_imagenet"] is False
 
 
-def test_checkpoints_of_other_data_are_not_gone_on_from(data: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_other_data_are_not_gone_on_from(data, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(options(data, tmp_path, 3, report=stop_before("head: epoch 2")), small_network)
 
@@ -139,12 +137,12 @@ def test_checkpoints_of_other_data_are_not_gone_on_from(data: Path, tmp_path: Pa
         train(options(data, tmp_path, 3, resume=True, seed=8), small_network)
 
 
-def test_without_data_the_error_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_data_the_error_says_what_to_give(capsys):
     assert command.main(["cars"]) == 1
     assert "DATA=" in capsys.readouterr().err
 
 
-def test_images_are_read_as_for_serving(tmp_path: Path) -> None:
+def test_images_are_read_as_for_serving(tmp_path):
     """Upright by its EXIF orientation (6: the camera was turned), RGB, stretched."""
     from PIL import Image
 
@@ -163,7 +161,7 @@ def test_images_are_read_as_for_serving(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_from_images_to_the_model_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_images_to_the_model_repository(tmp_path, monkeypatch):
     """The real network, both commands, few images."""
     places = ["--output", str(tmp_path / "out"), "--reports", str(tmp_path / "reports")]
     data = write_cars(tmp_path / "data", 3)

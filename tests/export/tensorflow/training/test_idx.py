@@ -1,7 +1,6 @@
 """IDX files are read whole or refused."""
 
 import gzip
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ CONTENT = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
     ("name", "content"),
     [pytest.param("a", CONTENT, id="plain"), pytest.param("a.gz", gzip.compress(CONTENT), id="compressed")],
 )
-def test_rows_come_in_the_shape_that_the_file_states(name: str, content: bytes, tmp_path: Path) -> None:
+def test_rows_come_in_the_shape_that_the_file_states(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
 
     np.testing.assert_array_equal(read_idx(tmp_path / name), [[1, 2, 3], [4, 5, 6]])
@@ -33,7 +32,7 @@ def test_rows_come_in_the_shape_that_the_file_states(name: str, content: bytes, 
         pytest.param(b"", "not an IDX file of bytes", id="empty"),
     ],
 )
-def test_anything_else_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+def test_anything_else_is_refused(content, message, tmp_path):
     (tmp_path / "a").write_bytes(content)
 
     with pytest.raises(TrainingDataError, match=message):

@@ -24,7 +24,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def some_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def some_digits(tmp_path_factory):
     """The first 3,000 digits to train on, and 500 test digits."""
     folder = tmp_path_factory.mktemp("digits")
     files = data_files(None, lambda line: None)
@@ -35,7 +35,7 @@ def some_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_training_learns_and_reports_what_it_reached(some_digits: Path, tmp_path: Path) -> None:
+def test_training_learns_and_reports_what_it_reached(some_digits, tmp_path):
     places = ["--output", str(tmp_path / "out"), "--reports", str(tmp_path / "reports")]
 
     assert command.main(["mnist", "--data", str(some_digits), "--epochs", "4", *places]) == 0
@@ -55,7 +55,7 @@ def test_training_learns_and_reports_what_it_reached(some_digits: Path, tmp_path
     assert (tmp_path / "reports" / "mnist" / "confusion.png").is_file()
 
 
-def test_a_folder_that_lacks_a_file_is_refused(some_digits: Path, tmp_path: Path) -> None:
+def test_a_folder_that_lacks_a_file_is_refused(some_digits, tmp_path):
     for path in some_digits.glob("train-*"):
         (tmp_path / path.name).symlink_to(path)
 
@@ -63,7 +63,7 @@ def test_a_folder_that_lacks_a_file_is_refused(some_digits: Path, tmp_path: Path
         data_files(tmp_path, lambda line: None)
 
 
-def test_images_without_their_labels_are_refused(some_digits: Path) -> None:
+def test_images_without_their_labels_are_refused(some_digits):
     files = data_files(some_digits, lambda line: None)
     files["train-labels-idx1-ubyte"] = files["t10k-labels-idx1-ubyte"]
 

@@ -1,7 +1,6 @@
 """Reports count right and draw what they are given."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,13 +11,13 @@ from exporters.training.report import confusion_matrix, draw_confusion, draw_err
 from exporters.training_record import TrainingRecord
 
 
-def test_a_confusion_matrix_has_true_classes_in_rows() -> None:
+def test_a_confusion_matrix_has_true_classes_in_rows():
     matrix = confusion_matrix(np.array([0, 0, 1, 2, 2]), np.array([0, 2, 1, 2, 0]), 3)
 
     np.testing.assert_array_equal(matrix, [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
 
 
-def test_the_report_is_the_record_and_more_numbers(tmp_path: Path) -> None:
+def test_the_report_is_the_record_and_more_numbers(tmp_path):
     weights = tmp_path / "m.weights.h5"
     weights.write_bytes(b"numbers")
 
@@ -33,7 +32,7 @@ def test_the_report_is_the_record_and_more_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("classes", [pytest.param(2, id="with counts"), pytest.param(196, id="too many for counts")])
-def test_a_confusion_image_shows_the_diagonal_dark(classes: int, tmp_path: Path) -> None:
+def test_a_confusion_image_shows_the_diagonal_dark(classes, tmp_path):
     draw_confusion(tmp_path / "c.png", np.eye(classes, dtype=np.int64) * 9, [str(n) for n in range(classes)], "9 of 9")
 
     pixels = cv2.imread(str(tmp_path / "c.png"), cv2.IMREAD_GRAYSCALE)
@@ -44,7 +43,7 @@ def test_a_confusion_image_shows_the_diagonal_dark(classes: int, tmp_path: Path)
     assert pixels.min() < 100
 
 
-def test_error_and_history_images_are_drawn(tmp_path: Path) -> None:
+def test_error_and_history_images_are_drawn(tmp_path):
     errors = {"clean": np.float32([0.1, 0.2, 0.3]), "none": np.float32([])}
 
     draw_errors(tmp_path / "e.png", errors, threshold=0.45, unit="mmHg")

@@ -1,7 +1,5 @@
 """The arithmetic of the benchmark, against values made by hand."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -1,12 +1,9 @@
 """A measurement of a real HTTP server whose answers take a known time."""
 
-from __future__ import annotations
-
 import re
 import time
 
 import pytest
-from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from modelport.measure.bench.measuring import Load, call
@@ -16,7 +13,7 @@ SLEEP_S = 0.02
 
 
 @pytest.fixture
-def port(httpserver: HTTPServer) -> int:
+def port(httpserver):
     def answer(request):
         time.sleep(SLEEP_S)
         closing = {"connection": "close"} if request.path == "/closing" else {}

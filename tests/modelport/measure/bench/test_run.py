@@ -1,7 +1,5 @@
 """`modelport bench` itself, on the smallest service and for as short as possible."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -24,22 +22,8 @@ COMMAND = (sys.executable, "-P", "-m", "modelport.measure.bench", "--rounds=1", 
 
 
 def bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "modelport.measure.bench",
-            "--rounds=1",
-            "--seconds=0.2",
-            f"--out={folder}",
-            *options,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [*COMMAND, f"--out={folder}", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_one_service_is_measured_beside_its_raw_model_and_its_legacy_server(stack, tmp_path):

@@ -1,7 +1,5 @@
 """The load generator against servers that answer, refuse, hang up or say nothing: it counts every outcome."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import errno
@@ -53,7 +51,7 @@ def serving(behave: Callable[[socket.socket], None]) -> Iterator[tuple[str, list
         thread.join()
 
 
-def test_a_caller_without_a_free_port_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_without_a_free_port_waits_for_one(monkeypatch):
     """The server refused nothing: ports of this machine's closed connections are not free for a minute."""
     monkeypatch.setattr(caller_module, "PORT_WAIT_S", 0.0)
     taken = [OSError(errno.EADDRNOTAVAIL, "no port")] * 2

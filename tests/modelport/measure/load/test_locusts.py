@@ -1,10 +1,7 @@
 """Locust, in its own process, against the real stack; and how Envoy distributes requests over replicas."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -56,7 +53,7 @@ def test_users_arrive_one_after_another(stack):
     assert all(step.failed == 0 and step.rate > 0 for step in steps)
 
 
-def test_replicas_share_the_load_behind_envoy(tmp_path: Path):
+def test_replicas_share_the_load_behind_envoy(tmp_path):
     with local("digits", 2, tmp_path) as url:
         assert until(lambda seconds: hold(url, ["digits"], 4, seconds)).failed == 0
     logs = [file.read_text() for file in sorted(tmp_path.glob("replica-?.log"))]
@@ -85,7 +82,7 @@ def test_a_server_that_only_fails_is_an_error(failed, message):
         locusts._answered([Measured(1, 0.0, failed, 1, 1, 1, 1)], "http://a", 2)
 
 
-def test_a_surface_is_drawn_and_kept(tmp_path: Path, monkeypatch):
+def test_a_surface_is_drawn_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(studies, "FOLDER", tmp_path)
     arguments = ["surface", "--services=digits", "--replicas=1", "--threads=1,2"]
     assert until(lambda seconds: main([*arguments, f"--seconds={seconds}"]), lambda code: code == 0) == 0

@@ -1,7 +1,5 @@
 """A port that another server has is refused before Prometheus is started: it would show a stranger's pages."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest
@@ -10,7 +8,7 @@ from modelport.measure.prometheus.prometheus import check_port
 from modelport.stack.errors import StartError
 
 
-def test_port_that_is_taken_is_one_line() -> None:
+def test_port_that_is_taken_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=rf"port {port} cannot be used \(Address already in use\): end what"):

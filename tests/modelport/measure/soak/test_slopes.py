@@ -1,7 +1,5 @@
 """What grows is told from what is noisy, warms up, or is bounded elsewhere."""
 
-from __future__ import annotations
-
 import random
 
 import pytest
@@ -28,11 +26,11 @@ def noisy(level: float, per_hour: float, noise: float) -> list[float]:
         pytest.param("Triton: threads", noisy(300, 400, 2), True, id="bounded by new starts"),
     ],
 )
-def test_growth(name: str, values: list[float], flat: bool) -> None:
+def test_growth(name, values, flat):
     assert slope(name, TIMES, values).flat is flat
 
 
-def test_the_interval_holds_the_slope() -> None:
+def test_the_interval_holds_the_slope():
     found = slope("transformer: MB", TIMES, noisy(100, 40, 10))
     assert found.low < 40 < found.high
     assert found.hours == pytest.approx(0.8, abs=0.01)

@@ -1,7 +1,5 @@
 """How the outcomes of the constant load are judged."""
 
-from __future__ import annotations
-
 import pytest
 
 from modelport.measure.generator.requests import CUT, REFUSED, UNANSWERED, Record

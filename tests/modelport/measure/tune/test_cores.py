@@ -1,11 +1,7 @@
 """The cores that a pod or a machine really has: affinity, and quotas of both versions of control groups."""
 
-from __future__ import annotations
-
 import math
 import os
-from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -56,7 +52,7 @@ V2 = "0::{0}\n"
         pytest.param(None, {}, math.inf, id="no control groups"),
     ],
 )
-def test_quota(groups: str | None, files: Mapping[str, str], quota: float, tmp_path: Path) -> None:
+def test_quota(groups, files, quota, tmp_path):
     if groups is not None:
         files = {**{f"sys/fs/cgroup/{name}": text for name, text in files.items()}, "proc/self/cgroup": groups}
     for name, text in files.items():
@@ -69,11 +65,11 @@ def test_quota(groups: str | None, files: Mapping[str, str], quota: float, tmp_p
     ("usable", "quota", "count"),
     [(8, math.inf, 8), (8, 2.0, 2), (8, 1.5, 2), (8, 0.1, 1), (2, 16.0, 2), (1, math.inf, 1)],
 )
-def test_cores_to_share(usable: int, quota: float, count: int) -> None:
+def test_cores_to_share(usable, quota, count):
     assert Cores(usable, quota).count == count
 
 
-def test_affinity_narrows_them() -> None:
+def test_affinity_narrows_them():
     usual = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(usual)})
     try:
@@ -82,7 +78,7 @@ def test_affinity_narrows_them() -> None:
         os.sched_setaffinity(0, usual)
 
 
-def test_a_quota_is_told() -> None:
+def test_a_quota_is_told():
     assert [str(Cores(8, 1.5)), str(Cores(1)), str(Cores(2, 16.0))] == [
         "8 cores, limited to 1.5 by a control group",
         "1 core",

@@ -1,7 +1,5 @@
 """A candidate is chosen only where it is better beyond the noise, whatever the machine does meanwhile."""
 
-from __future__ import annotations
-
 import math
 import random
 
@@ -30,17 +28,17 @@ def rounds(*turns: Turn) -> dict[int, Turn]:
         pytest.param([], -math.inf, id="none"),
     ],
 )
-def test_lower_bound(values: list[float], bound: float) -> None:
+def test_lower_bound(values, bound):
     assert lower_bound(values) == bound
 
 
-def test_the_bound_holds_as_often_as_it_says() -> None:
+def test_the_bound_holds_as_often_as_it_says():
     chance = random.Random(3)
     held = sum(lower_bound([chance.lognormvariate(0, 0.3) for _ in range(8)]) <= 1 for _ in range(4000))
     assert 0.95 <= held / 4000 < 0.98
 
 
-def test_ratios_are_of_the_same_round() -> None:
+def test_ratios_are_of_the_same_round():
     slowing = [turn(rate=rate, alone_ms=ms) for rate, ms in [(100, 10), (50, 20), (25, 40)]]
     other = {1: turn(rate=60, alone_ms=16), 2: turn(rate=30, alone_ms=32), 7: turn(rate=999)}
     assert ratios(rounds(*slowing), other, "throughput") == pytest.approx([1.2, 1.2])
@@ -81,13 +79,13 @@ def test_ratios_are_of_the_same_round() -> None:
         pytest.param(LATENCY, [turn(rate=200)] * 8, False, "not more than the noise", id="faster, not sooner"),
     ],
 )
-def test_verdict(judge: Judge, other: list[Turn], chosen: bool, why: str) -> None:
+def test_verdict(judge, other, chosen, why):
     found, said = judge.verdict(rounds(*[turn()] * 8), rounds(*other))
     assert found == chosen
     assert why in said
 
 
-def test_the_best_is_the_fastest_without_objection() -> None:
+def test_the_best_is_the_fastest_without_objection():
     measured = {
         "present": rounds(turn(), turn()),
         "faster": rounds(turn(rate=130), turn(rate=130)),
@@ -99,7 +97,7 @@ def test_the_best_is_the_fastest_without_objection() -> None:
     assert Judge("throughput", 1.0).best("present", measured) == "present"  # none keeps the bound
 
 
-def test_of_equals_the_present_or_the_smallest_is_best() -> None:
+def test_of_equals_the_present_or_the_smallest_is_best():
     measured = {
         "present": rounds(turn()),
         "large": rounds(turn(rate=131, memory_mb=200)),
@@ -111,6 +109,6 @@ def test_of_equals_the_present_or_the_smallest_is_best() -> None:
     assert THROUGHPUT.best("present", {**measured, "present": rounds(turn(rate=129))}) == "present"
 
 
-def test_p99_is_over_all_turns() -> None:
+def test_p99_is_over_all_turns():
     many = rounds(Turn([1.0] * 50, [5.0] * 50, 1.0), Turn([1.0] * 50, [5.0] * 47 + [9.0] * 3, 1.0))
     assert (p99_ms(many, busy=False), p99_ms(many, busy=True)) == (1.0, 9.0)

@@ -1,7 +1,5 @@
 """Candidates come from the cores, and a candidate changes nothing else in config.pbtxt."""
 
-from __future__ import annotations
-
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -25,7 +23,7 @@ def config(text: str) -> ModelConfig:
         (16, [(1, 1), (1, 16), (2, 8), (4, 4), (8, 2), (16, 1)]),
     ],
 )
-def test_the_coarse_grid_shares_the_cores(cores: int, placements: list[tuple[int, int]]) -> None:
+def test_the_coarse_grid_shares_the_cores(cores, placements):
     grid = coarse(PRESENT, cores, threaded=True)
     assert grid[0] == PRESENT
     assert {(one.instances, one.threads) for one in grid} == {(2, 1), *placements}
@@ -33,13 +31,13 @@ def test_the_coarse_grid_shares_the_cores(cores: int, placements: list[tuple[int
     assert len(set(grid)) == len(grid)
 
 
-def test_without_a_parameter_for_threads_only_instances_vary() -> None:
+def test_without_a_parameter_for_threads_only_instances_vary():
     grid = coarse(Knobs(3, None), 4, threaded=False)
     assert [(one.instances, one.threads) for one in grid] == [(3, None), (1, None), (2, None), (4, None)]
     assert {one.threads for one in neighbours(grid[0], 4, batch=0)} == {None}
 
 
-def test_neighbours_differ_by_one_step_and_stay_near_the_cores() -> None:
+def test_neighbours_differ_by_one_step_and_stay_near_the_cores():
     found = neighbours(Knobs(2, 2, 500), cores=2, batch=8)
     placements = {(one.instances, one.threads) for one in found}
     assert placements == {(2, 2), (1, 2), (2, 1)}  # six threads would be too many for two cores
@@ -50,7 +48,7 @@ def test_neighbours_differ_by_one_step_and_stay_near_the_cores() -> None:
     assert {one.preferred for one in found} == {(), (1,), (4,), (8,)}
 
 
-def test_neighbours_of_the_ends() -> None:
+def test_neighbours_of_the_ends():
     assert {one.delay_us for one in neighbours(Knobs(1, 1, DELAYS_US[-1]), 1, 4)} == {5000, 2000}
     assert {one.preferred for one in neighbours(Knobs(1, 1), 1, 4)} == {(), (1,), (4,)}
     assert {(one.delay_us, one.preferred) for one in neighbours(Knobs(1, 1), 4, 0)} == {(0, ())}
@@ -64,7 +62,7 @@ parameters { key: "INTRA_OP_THREAD_COUNT" value { string_value: "3" } }
 parameters { key: "accuracy" value { string_value: "75 %" } }"""
 
 
-def test_what_is_applied_is_read_again_and_nothing_else_changes() -> None:
+def test_what_is_applied_is_read_again_and_nothing_else_changes():
     before = config(WHOLE)
     after = applied(before, Knobs(4, 1, 0, (4, 8)))
     assert [read(before), read(after)] == [Knobs(2, 3, 9), Knobs(4, 1, 0, (4, 8))]
@@ -93,7 +91,7 @@ def test_what_is_applied_is_read_again_and_nothing_else_changes() -> None:
         ),
     ],
 )
-def test_configs_of_all_kinds(text: str, knobs: Knobs, batched: bool) -> None:
+def test_configs_of_all_kinds(text, knobs, batched):
     message = config(text)
     assert (read(message), batches(message)) == (knobs, batched)
     assert message == config(text)
@@ -110,5 +108,5 @@ def test_configs_of_all_kinds(text: str, knobs: Knobs, batched: bool) -> None:
         (Knobs(2, 4, 2000, (4, 8)), "2 instances of 4 threads, delay 2 ms, batches of 4, 8"),
     ],
 )
-def test_knobs_in_words(knobs: Knobs, text: str) -> None:
+def test_knobs_in_words(knobs, text):
     assert str(knobs) == text

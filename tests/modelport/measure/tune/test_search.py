@@ -1,7 +1,5 @@
 """The search on a simulated machine: its speed drifts, measurements are noisy, and only measuring takes time."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable
@@ -46,7 +44,7 @@ def by_placement(knobs: Knobs) -> float:
     return 1.0 - 0.15 * abs(knobs.instances - 3) - 0.2 * ((knobs.threads or 1) - 1) + 0.001 * len(knobs.preferred)
 
 
-def test_it_goes_from_the_grid_to_the_best_neighbour() -> None:
+def test_it_goes_from_the_grid_to_the_best_neighbour():
     found = Machine(by_placement).search(minutes=20)
     assert (found.best.instances, found.best.threads, found.refused) == (3, 1, {})
     assert "times the present" in found.why
@@ -55,25 +53,25 @@ def test_it_goes_from_the_grid_to_the_best_neighbour() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("drift", [0.0, 0.5])
-def test_noise_and_drift_do_not_hide_a_clear_winner(seed: int, drift: float) -> None:
+def test_noise_and_drift_do_not_hide_a_clear_winner(seed, drift):
     found = Machine(lambda knobs: 1.6 if knobs.instances > 1 else 1.0, 0.08, drift, seed).search(minutes=10)
     assert found.best.instances > 1
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.5])
-def test_among_equals_the_present_stays_nearly_always(drift: float) -> None:
+def test_among_equals_the_present_stays_nearly_always(drift):
     stayed = sum(Machine(lambda _: 1.0, 0.15, drift, seed).search().best == PRESENT for seed in range(60))
     assert stayed >= 54  # 5 % of the final comparisons may end otherwise
 
 
 @pytest.mark.parametrize("profile", ["latency", "throughput"])
-def test_the_present_stays_where_it_is_the_best(profile: Profile) -> None:
+def test_the_present_stays_where_it_is_the_best(profile):
     found = Machine(lambda knobs: 1.0 if knobs == PRESENT else 0.7).search(profile=profile)
     assert (found.best, found.why, found.compared) == (PRESENT, "no other was faster", {})
 
 
 @pytest.mark.parametrize("minutes", [0.01, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0])
-def test_time_is_bounded(minutes: float) -> None:
+def test_time_is_bounded(minutes):
     machine = Machine(by_placement)
     found = machine.search(minutes)
     assert machine.now <= max(60 * minutes, 10)  # at least the present configuration is measured
@@ -83,7 +81,7 @@ def test_time_is_bounded(minutes: float) -> None:
         assert (found.best, found.why) == (PRESENT, "no other could be measured: allow more time")
 
 
-def test_a_refused_candidate_is_left_out_and_told() -> None:
+def test_a_refused_candidate_is_left_out_and_told():
     def speed(knobs: Knobs) -> float:
         if knobs.instances > 2:
             raise RefusedError("out of memory")
@@ -96,7 +94,7 @@ def test_a_refused_candidate_is_left_out_and_told() -> None:
     assert not set(found.refused) & set(found.searched)
 
 
-def test_one_that_is_refused_in_the_final_comparison_is_not_chosen() -> None:
+def test_one_that_is_refused_in_the_final_comparison_is_not_chosen():
     calls: dict[Knobs, int] = {}
 
     def speed(knobs: Knobs) -> float:
@@ -110,7 +108,7 @@ def test_one_that_is_refused_in_the_final_comparison_is_not_chosen() -> None:
     assert found.why.endswith("died")
 
 
-def test_a_present_configuration_that_is_refused_ends_the_search() -> None:
+def test_a_present_configuration_that_is_refused_ends_the_search():
     def refuse(_: Knobs) -> float:
         raise RefusedError("its golden answer is wrong")
 

@@ -1,7 +1,5 @@
 """`modelport tune` from the command line, and on a real Triton: what it measures, writes, refuses and leaves behind."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json
@@ -10,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -33,7 +30,7 @@ input { name: "x" data_type: TYPE_FP32 dims: [2] } output { name: "y" data_type:
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Path:
+def mine(tmp_path):
     """A model's folder, with a configuration and something in place of an artefact."""
     folder = tmp_path / "models" / "mine"
     (folder / "1").mkdir(parents=True)
@@ -60,9 +57,7 @@ def run(folder: Path, *options: str, model: str = "mine") -> int:
         pytest.param("", {}, "mine/golden is not a golden sample", id="no golden sample"),
     ],
 )
-def test_a_model_that_cannot_be_tuned(
-    change: str, options: dict[str, str], said: str, mine: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_cannot_be_tuned(change, options, said, mine, capsys):
     if change.startswith("rm "):
         gone = mine / change[3:]
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
@@ -86,20 +81,20 @@ def test_a_model_that_cannot_be_tuned(
         ("--profile=fast", "invalid choice: 'fast'"),
     ],
 )
-def test_options_are_checked(option: str, said: str, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_checked(option, said, mine, capsys):
     with pytest.raises(SystemExit) as ended:
         run(mine, option)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
 
-def test_more_cores_than_there_are_cannot_be_tried(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_cores_than_there_are_cannot_be_tried(mine, capsys):
     assert run(mine, "--cores=1000") == 1
     assert "--cores 1000: this process has " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "file"), [(None, "config.pbtxt"), ("pod4", "configs/pod4.pbtxt")])
-def test_what_is_written_is_kept_by_the_next_export(name: str | None, file: str, tmp_path: Path) -> None:
+def test_what_is_written_is_kept_by_the_next_export(name, file, tmp_path):
     folder = tmp_path / "mine"
     tensors = (Tensor("x", "TYPE_FP32", (2,)),)
     exported = Config("mine", "onnxruntime_onnx", tensors, tensors, {"accuracy": "75 %"})
@@ -124,11 +119,11 @@ def test_what_is_written_is_kept_by_the_next_export(name: str | None, file: str,
 @pytest.mark.parametrize(
     ("cores", "latency_ms", "callers"), [(2, 500.0, 5), (2, 2.0, 8), (2, 0.5, 20), (1, 1000.0, 3), (16, 8.0, 40)]
 )
-def test_two_requests_for_each_core_are_in_triton(cores: int, latency_ms: float, callers: int) -> None:
+def test_two_requests_for_each_core_are_in_triton(cores, latency_ms, callers):
     assert saturating(cores, latency_ms) == callers
 
 
-def test_the_report_has_every_candidate(tmp_path: Path) -> None:
+def test_the_report_has_every_candidate(tmp_path):
     present, best, refused = Knobs(1, 1), Knobs(2, 1), Knobs(9, 9)
     slow, fast = Turn([10.0, 12.0], [80.0], 100.0, 50.0), Turn([9.0, 11.0], [60.0], 130.0, 100.0)
     found = Found(present, best, "why")
@@ -149,7 +144,7 @@ def test_the_report_has_every_candidate(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trials(exported: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+def trials(exported, tmp_path_factory):
     folder, model_dir = tmp_path_factory.mktemp("tune"), REPOSITORY / "mnist"
     before = content_sha256(model_dir)
     config = read_config(model_dir / "config.pbtxt")
@@ -161,7 +156,7 @@ def trials(exported: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert content_sha256(model_dir) == before
 
 
-def test_a_real_triton_measures_candidates_in_turn(trials: Trials) -> None:
+def test_a_real_triton_measures_candidates_in_turn(trials):
     present = trials.measure(Knobs(1, 1))
     two = trials.measure(Knobs(2, 1, 500, (4,)))
     for turn in (present, two):
@@ -172,13 +167,13 @@ def test_a_real_triton_measures_candidates_in_turn(trials: Trials) -> None:
         assert turn.memory_mb > 0
 
 
-def test_a_candidate_that_triton_refuses_harms_no_other(trials: Trials) -> None:
+def test_a_candidate_that_triton_refuses_harms_no_other(trials):
     with pytest.raises(RefusedError, match="preferred size must be <= max batch size"):
         trials.measure(Knobs(1, 1, 0, (1000,)))
     assert trials.measure(Knobs(1, 1)).rate > 0
 
 
-def test_a_wrong_answer_is_refused(trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_answer_is_refused(trials, monkeypatch):
     golden = trials._copy / "golden"
     held = golden.resolve()
     golden.unlink()
@@ -194,7 +189,7 @@ def test_a_wrong_answer_is_refused(trials: Trials, monkeypatch: pytest.MonkeyPat
         golden.symlink_to(held)
 
 
-def test_an_interrupted_search_leaves_nothing(exported: None, tmp_path: Path) -> None:
+def test_an_interrupted_search_leaves_nothing(exported, tmp_path):
     command = [*COMMAND, "mnist", f"--out={tmp_path}", "--seconds=0.2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,7 +1,5 @@
 """Confidence intervals have the textbook values, and the verdict follows from whole intervals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -10,13 +8,13 @@ from exporters.statistics import Estimate
 from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, findings, verdict
 
 
-def test_wilsons_interval_has_the_published_values() -> None:
+def test_wilsons_interval_has_the_published_values():
     # Newcombe 1998, table I: 81 of 263
     found = statistics.share(81, 263)
     assert (found.low, found.high) == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
 
 
-def test_the_bootstrap_of_many_normal_values_has_the_normal_interval() -> None:
+def test_the_bootstrap_of_many_normal_values_has_the_normal_interval():
     values = np.random.default_rng(1).normal(10, 2, 400)
     found = statistics.mean(values.tolist())
     half = 1.96 * values.std() / 20
@@ -24,13 +22,13 @@ def test_the_bootstrap_of_many_normal_values_has_the_normal_interval() -> None:
     assert found.high == pytest.approx(values.mean() + half, abs=0.03)
 
 
-def test_a_ratio_of_pairs_is_independent_of_common_factors() -> None:
+def test_a_ratio_of_pairs_is_independent_of_common_factors():
     machine = np.random.default_rng(1).uniform(1, 10, 60)  # by how much other load slows both
     found = statistics.ratio_of_medians((1.2 * machine).tolist(), machine.tolist())
     assert (found.low, found.value, found.high) == (pytest.approx(1.2), pytest.approx(1.2), pytest.approx(1.2))
 
 
-def test_few_samples_are_not_sure() -> None:
+def test_few_samples_are_not_sure():
     assert not statistics.mean([1.0]).sure
     assert not statistics.mean([1.0] * 19).sure
     assert statistics.mean([1.0] * 20).sure
@@ -56,5 +54,5 @@ def estimate(low: float, high: float, sure: bool = True) -> Estimate:
         pytest.param({"score shift": estimate(9, 9)}, INTERCHANGEABLE, id="a measure without a rule"),
     ],
 )
-def test_the_verdict_follows_from_intervals(measures, expected) -> None:
+def test_the_verdict_follows_from_intervals(measures, expected):
     assert verdict(findings(measures)) is expected

@@ -1,7 +1,5 @@
 """Boxes in COCO's format: nothing that is annotated leaves the denominator, and what is malformed is refused."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from modelport.releases.evaluation.coco import FLAT, OUTSIDE, SIZES, UNLISTED, r
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """An image of 40x30 pixels, and one that EXIF turns from 40x30 to 30x40."""
     encoded = cv2.imencode(".jpg", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -41,7 +39,7 @@ def box(image: Any = 1, **more: Any) -> dict[str, Any]:
     return {"id": 5, "image_id": image, "category_id": 7, "bbox": [1, 2, 3, 4], **more}
 
 
-def test_boxes_are_read_as_corners(folder: Path) -> None:
+def test_boxes_are_read_as_corners(folder):
     data = read_coco(annotations(folder, [1, 2, 3, 4], [0, 0, 40, 30]), None)
     (sample,) = data.samples
     assert sample.right.labels == ("cup", "cup")
@@ -61,7 +59,7 @@ def test_boxes_are_read_as_corners(folder: Path) -> None:
         pytest.param([1, 2, 3, -4], FLAT, id="negative height"),
     ],
 )
-def test_boxes_that_are_wrong_stay_and_are_told(bbox: list[float], kind: str, folder: Path) -> None:
+def test_boxes_that_are_wrong_stay_and_are_told(bbox, kind, folder):
     data = read_coco(annotations(folder, bbox, [1, 2, 3, 4]), None)
     (sample,) = data.samples
     assert len(sample.right.labels) == 2
@@ -69,18 +67,18 @@ def test_boxes_that_are_wrong_stay_and_are_told(bbox: list[float], kind: str, fo
     assert (sample.right.boxes[:, 2:] >= sample.right.boxes[:, :2]).all()
 
 
-def test_a_pixels_rounding_is_not_outside(folder: Path) -> None:
+def test_a_pixels_rounding_is_not_outside(folder):
     assert not read_coco(annotations(folder, [-0.5, 0, 41, 30.5]), None).remarks[OUTSIDE]
 
 
-def test_sizes_are_those_that_a_person_sees(folder: Path) -> None:
+def test_sizes_are_those_that_a_person_sees(folder):
     images = [{"id": 1, "file_name": "turned.jpg", "width": 40, "height": 30}]
     data = read_coco(annotations(folder, [0, 0, 30, 40], [30, 0, 10, 10], images=images), None)
     assert data.remarks[SIZES] == ["turned.jpg (30x40, not 40x30)"]
     assert len(data.remarks[OUTSIDE]) == 1
 
 
-def test_annotations_of_images_that_are_missing_or_not_listed_stay(folder: Path) -> None:
+def test_annotations_of_images_that_are_missing_or_not_listed_stay(folder):
     images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "gone.jpg"}]
     path = annotations(folder, [1, 2, 3, 4], images=images, annotations=[box(1, iscrowd=1), box(2), box(99), box(99)])
     data = read_coco(path, None)
@@ -127,13 +125,13 @@ def test_annotations_of_images_that_are_missing_or_not_listed_stay(folder: Path)
         ),
     ],
 )
-def test_what_is_malformed_is_refused(change: dict[str, Any], complaint: str, folder: Path) -> None:
+def test_what_is_malformed_is_refused(change, complaint, folder):
     with pytest.raises(EvaluationError, match=complaint):
         read_coco(annotations(folder, [1, 2, 3, 4], **change), None)
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"\xff", b"[" * 100_000, b"[]", b"7"])
-def test_what_is_not_coco_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_what_is_not_coco_is_refused(content, tmp_path):
     (tmp_path / "boxes.json").write_bytes(content)
     with pytest.raises(EvaluationError, match=r"is not JSON|has no list 'categories'"):
         read_coco(tmp_path / "boxes.json", None)

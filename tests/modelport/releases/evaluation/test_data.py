@@ -1,7 +1,5 @@
 """Labelled data is read in every form, and what is wrong with it is told."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 from pathlib import Path
@@ -43,7 +41,7 @@ def idx(array: np.ndarray) -> bytes:
     )
 
 
-def test_class_folders(tmp_path: Path) -> None:
+def test_class_folders(tmp_path):
     for name in ("3/b.PNG", "3/deep/a.jpg", "7/c.webp", "3/notes.txt", "3/.hidden.png", "loose.png", ".git/x.png"):
         write(tmp_path, **{name: name})
     (tmp_path / "5").mkdir()
@@ -62,7 +60,7 @@ def test_class_folders(tmp_path: Path) -> None:
         pytest.param('path,class\n"a,b.png",3\n', [("a,b.png", "3")], id="quoted comma"),
     ],
 )
-def test_csv_files(text: str, expected: list[tuple[str, str]], tmp_path: Path) -> None:
+def test_csv_files(text, expected, tmp_path):
     write(tmp_path, labels__x=text)
     (tmp_path / "labels" / "x").rename(tmp_path / "labels.csv")
     assert right(digits(tmp_path / "labels.csv")) == expected
@@ -81,7 +79,7 @@ def test_csv_files(text: str, expected: list[tuple[str, str]], tmp_path: Path) -
         pytest.param('a.png,"3', "is not CSV in UTF-8", id="open quote"),
     ],
 )
-def test_csv_files_that_are_wrong(text: str, complaint: str, tmp_path: Path) -> None:
+def test_csv_files_that_are_wrong(text, complaint, tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     with pytest.raises(EvaluationError, match=complaint):
@@ -91,7 +89,7 @@ def test_csv_files_that_are_wrong(text: str, complaint: str, tmp_path: Path) -> 
         digits(path)
 
 
-def test_missing_files_of_a_csv_stay_samples(tmp_path: Path) -> None:
+def test_missing_files_of_a_csv_stay_samples(tmp_path):
     (tmp_path / "labels.csv").write_text("gone.png,3\n")
     (sample,) = digits(tmp_path / "labels.csv", images=tmp_path / "elsewhere").samples
     with pytest.raises(FileNotFoundError):
@@ -99,7 +97,7 @@ def test_missing_files_of_a_csv_stay_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_idx_files(packed: bool, tmp_path: Path) -> None:
+def test_idx_files(packed, tmp_path):
     pixels = np.arange(3 * 28 * 28).reshape(3, 28, 28) % 251
     for name, array in ((IMAGES, pixels), (LABELS, np.array([7, 2, 1]))):
         (tmp_path / (name + ".gz" * packed)).write_bytes(gzip.compress(idx(array)) if packed else idx(array))
@@ -123,7 +121,7 @@ def test_idx_files(packed: bool, tmp_path: Path) -> None:
         pytest.param({IMAGES: b"no", LABELS: idx(np.zeros(1))}, "is not an IDX file", id="damaged"),
     ],
 )
-def test_idx_files_that_are_wrong(files: dict[str, bytes], complaint: str, tmp_path: Path) -> None:
+def test_idx_files_that_are_wrong(files, complaint, tmp_path):
     with pytest.raises((EvaluationError, TrainingDataError), match=complaint):
         digits(write(tmp_path, **files))
 
@@ -133,7 +131,7 @@ def windows(path: Path) -> LabelledData:
     return read_data(DataOptions(path), service, known_labels(service, path))
 
 
-def test_windows(tmp_path: Path) -> None:
+def test_windows(tmp_path):
     path = tmp_path / "windows.csv"
     path.write_text("label,v1,v2\nnormal,1,2.5\n1,3,4\nNot anomaly,5,6\n")
     found = windows(path)
@@ -143,7 +141,7 @@ def test_windows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["anomaly", "anomaly,1,x", "anomaly,1,", "anomaly,1,nan", ",1,2", "anomaly,1,inf"])
-def test_windows_that_are_wrong(row: str, tmp_path: Path) -> None:
+def test_windows_that_are_wrong(row, tmp_path):
     path = tmp_path / "windows.csv"
     path.write_text(f"normal,1,2\n{row}\n")
     with pytest.raises(EvaluationError, match="line 2: a label and then the numbers of a window are expected"):
@@ -163,13 +161,13 @@ def test_windows_that_are_wrong(row: str, tmp_path: Path) -> None:
         pytest.param("anomaly", {"a.json": "[]"}, "a.json", "windows with labels", id="windows by JSON"),
     ],
 )
-def test_data_that_do_not_fit(service: str, files: dict[str, str], name: str, complaint: str, tmp_path: Path) -> None:
+def test_data_that_do_not_fit(service, files, name, complaint, tmp_path):
     write(tmp_path, **files)
     with pytest.raises(EvaluationError, match=complaint):
         read_data(DataOptions(tmp_path / name), load()[service], {**DIGITS, "cup": "cup"})
 
 
-def test_unknown_classes_that_are_counted_are_told(tmp_path: Path) -> None:
+def test_unknown_classes_that_are_counted_are_told(tmp_path):
     found = digits(write(tmp_path, yeti__a=b"", **{"yeti/b.png": b"", "3/c.png": b""}), count_unknown=True)
     assert ("yeti/b.png", "yeti") in right(found)
     assert found.remarks[UNKNOWN] == ("yeti (1)",)

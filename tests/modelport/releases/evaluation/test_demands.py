@@ -1,7 +1,5 @@
 """Demands are met or not by what the data show, reports are read as written, and the reason is told."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +20,7 @@ ACCURACY, MAP = "accuracy", "mAP@0.5:0.95"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory):
     return labelled_digits(tmp_path_factory.mktemp("data"), 200)
 
 
@@ -34,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param(5, 0.98, False, "accuracy is 0.9750", id="just below"),
     ],
 )
-def test_least_values(data: Path, tmp_path: Path, wrong: int, limit: float, met: bool, reason: str) -> None:
+def test_least_values(data, tmp_path, wrong, limit, met, reason):
     (found,) = judge(digits_report(data, tmp_path, wrong), Demands({ACCURACY: limit}), None)
     assert found.met is met
     assert reason in found.reason
@@ -51,7 +49,7 @@ def test_least_values(data: Path, tmp_path: Path, wrong: int, limit: float, met:
         pytest.param(40, 10, True, "30 are right only now", id="better"),
     ],
 )
-def test_losses_of_accuracy(data: Path, tmp_path: Path, old: int, new: int, met: bool, p: str) -> None:
+def test_losses_of_accuracy(data, tmp_path, old, new, met, p):
     before, after = (digits_report(data, tmp_path, wrong, name) for name, wrong in (("initial", old), ("new", new)))
     found = no_worse(after, before)
     assert (found.demand, found.met) == ("no worse than initial", met)
@@ -77,26 +75,26 @@ def detector_report(out: Path, miss: int, count: int = 40) -> Report:
 
 
 @pytest.mark.parametrize(("old", "new", "met"), [(4, 4, True), (4, 20, False), (20, 4, True), (4, 5, True)])
-def test_losses_of_map(tmp_path: Path, old: int, new: int, met: bool) -> None:
+def test_losses_of_map(tmp_path, old, new, met):
     found = no_worse(detector_report(tmp_path, new), detector_report(tmp_path, old))
     assert found.met is met
     assert found.reason.startswith("mAP@0.5:0.95 changed by ")
 
 
-def test_a_detectors_missing_image_is_missed(tmp_path: Path) -> None:
+def test_a_detectors_missing_image_is_missed(tmp_path):
     made = detector_report(tmp_path, 0)
     assert made.metrics[MAP].value == pytest.approx(98 / 101)  # 39 of 40 boxes: recalls up to 0.97
     assert made.counts == {"samples": 40, "answered": 39, "missing": 1, "refused": 0, "boxes": 40}
     assert "missing samples, counted as answered wrongly: 1 (39: No such file or directory)" in report.lines(made)
 
 
-def test_few_images_are_told(tmp_path: Path) -> None:
+def test_few_images_are_told(tmp_path):
     found = no_worse(detector_report(tmp_path, 2, 5), detector_report(tmp_path, 2, 5))
     assert found.met
     assert found.reason.endswith("over 5 images; fewer than 20 images tell little")
 
 
-def test_demands_that_do_not_fit(data: Path, tmp_path: Path) -> None:
+def test_demands_that_do_not_fit(data, tmp_path):
     made = digits_report(data, tmp_path, 1)
     with pytest.raises(EvaluationError, match=r"digits has no mAP@0.5:0.95: demand one of accuracy"):
         judge(made, Demands({MAP: 0.3}), None)
@@ -106,7 +104,7 @@ def test_demands_that_do_not_fit(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("detector", [False, True])
-def test_reports_are_read_as_written(detector: bool, data: Path, tmp_path: Path) -> None:
+def test_reports_are_read_as_written(detector, data, tmp_path):
     made = detector_report(tmp_path, 3) if detector else digits_report(data, tmp_path, 3)
     again = report.read(tmp_path / "report.json")
     assert replace(again, outcomes=()) == replace(made, outcomes=())
@@ -114,7 +112,7 @@ def test_reports_are_read_as_written(detector: bool, data: Path, tmp_path: Path)
     assert no_worse(again, made).met
 
 
-def test_the_hash_of_the_data_is_of_names_contents_and_answers(tmp_path: Path) -> None:
+def test_the_hash_of_the_data_is_of_names_contents_and_answers(tmp_path):
     folder = labelled_digits(tmp_path / "data", 20)
     first, again = (digits_report(folder, tmp_path, wrong).data["sha256"] for wrong in (0, 5))
     (folder / "3" / "003.png").rename(folder / "4" / "003.png")
@@ -124,7 +122,7 @@ def test_the_hash_of_the_data_is_of_names_contents_and_answers(tmp_path: Path) -
     assert len({first, relabelled, digits_report(folder, tmp_path, 0).data["sha256"]}) == 3
 
 
-def test_the_page_shows_what_went_wrong(data: Path, tmp_path: Path) -> None:
+def test_the_page_shows_what_went_wrong(data, tmp_path):
     copy = labelled_digits(tmp_path / "data", 30)
     (copy / "7" / "empty.png").write_bytes(b"")
     made = digits_report(copy, tmp_path / "out", 2)
@@ -139,13 +137,13 @@ def test_the_page_shows_what_went_wrong(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2}', '{"format": 1}', "7"])
-def test_what_is_no_report_is_refused(content: str, tmp_path: Path) -> None:
+def test_what_is_no_report_is_refused(content, tmp_path):
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(EvaluationError, match="is no report of `modelport evaluate`"):
         report.read(tmp_path / "report.json")
 
 
-def test_windows_are_drawn(tmp_path: Path) -> None:
+def test_windows_are_drawn(tmp_path):
     samples = (Labelled("line 1", lambda: np.arange(5, dtype=np.float32), right_answer("anomaly")),)
     caller = FakeCaller(lambda sample: replace(right_answer("not anomaly"), measure="error"))
     evaluate(

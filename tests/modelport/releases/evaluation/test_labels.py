@@ -1,7 +1,5 @@
 """Classes of labelled data find the labels that they mean, and none is guessed."""
 
-from __future__ import annotations
-
 import pytest
 
 from modelport.releases.errors import EvaluationError
@@ -23,7 +21,7 @@ KNOWN = {label: label for label in ("cup", "diningtable", "aeroplane", "Ram C/V 
         pytest.param("airplane", "aeroplane", id="renamed"),
     ],
 )
-def test_a_class_means_a_label(name: str, label: str) -> None:
+def test_a_class_means_a_label(name, label):
     renamed = {"airplane": "aeroplane"} if name == "airplane" else {}
     assert match({name: 3}, KNOWN, renamed, count_unknown=False) == ({name: label}, ())
 
@@ -46,17 +44,17 @@ def test_a_class_means_a_label(name: str, label: str) -> None:
         pytest.param({str(n): 1 for n in range(100)}, {}, "100 of 100 classes .*'9' \\(1\\), \\.\\.\\.", id="many"),
     ],
 )
-def test_what_is_unclear_is_refused(counts: dict[str, int], renamed: dict[str, str], complaint: str) -> None:
+def test_what_is_unclear_is_refused(counts, renamed, complaint):
     with pytest.raises(EvaluationError, match=complaint):
         match(counts, KNOWN, renamed, count_unknown=False)
 
 
-def test_unknown_classes_can_be_counted() -> None:
+def test_unknown_classes_can_be_counted():
     found = match({"yeti": 2, "cup": 1}, KNOWN, {}, count_unknown=True)
     assert found == ({"yeti": "yeti", "cup": "cup"}, ("yeti (2)",))
 
 
-def test_labels_are_those_of_the_services_models(tmp_path) -> None:
+def test_labels_are_those_of_the_services_models(tmp_path):
     for model, labels in (("wide_resnet50_2", "a\nb\n"), ("mobilenet_v2", "b\nc\n"), ("efficientnet_lite0", "a\n")):
         (tmp_path / model).mkdir()
         (tmp_path / model / "labels.txt").write_text(labels)

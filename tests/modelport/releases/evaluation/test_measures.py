@@ -1,7 +1,5 @@
 """Accuracy, confusion and mAP have the values that follow by hand, and their intervals cover what is true."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from evaluations import boxes, outcome
@@ -73,7 +71,7 @@ SECOND_AFTER_A_WRONG_ONE = (51 + 50 * 2 / 3) / 101  # precision 1 up to recall 0
         ),
     ],
 )  # fmt: skip
-def test_map(outcomes: list[Outcome], mean: float, mean_50: float) -> None:
+def test_map(outcomes, mean, mean_50):
     assert means(*outcomes) == pytest.approx((mean, mean_50))
 
 
@@ -94,7 +92,7 @@ def random_outcomes(seed: int, images: int = 30) -> list[Outcome]:
     return [outcome(right, some(len(right.labels), right.boxes)) for right in rights]
 
 
-def test_the_weights_of_the_bootstrap_are_images_that_occur_so_often() -> None:
+def test_the_weights_of_the_bootstrap_are_images_that_occur_so_often():
     outcomes = random_outcomes(3)
     weights = np.random.default_rng(1).integers(3, size=len(outcomes))
     repeated = [one for one, weight in zip(outcomes, weights, strict=True) for _ in range(weight)]
@@ -103,14 +101,14 @@ def test_the_weights_of_the_bootstrap_are_images_that_occur_so_often() -> None:
     assert weighted == pytest.approx(detection.match(repeated).means(), abs=0.02)
 
 
-def test_classes_of_a_detector() -> None:
+def test_classes_of_a_detector():
     group = outcome(boxes(("dog", 1, SQUARE)), boxes(), crowd=(True,))
     found = detection.classes(detection.match([outcome(CUP, FOUND), group]))
     assert found["cup"] == {"boxes": 1, "AP@0.5:0.95": pytest.approx(1), "AP@0.5": pytest.approx(1)}
     assert found["dog"] == {"boxes": 0, "AP@0.5:0.95": None, "AP@0.5": None}
 
 
-def test_intervals_of_map_cover_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intervals_of_map_cover_the_truth(monkeypatch):
     """Of boxes that are found with probability 0.7, all of them right, the truth is the share of recalls up to 0.7."""
     monkeypatch.setattr(detection, "RESAMPLES", 100)
     random, truth, covered = np.random.default_rng(5), 71 / 101, 0
@@ -122,11 +120,11 @@ def test_intervals_of_map_cover_the_truth(monkeypatch: pytest.MonkeyPatch) -> No
     assert covered >= 35  # 38 are expected; the seed is fixed
 
 
-def test_few_images_are_not_sure() -> None:
+def test_few_images_are_not_sure():
     assert not detection.measures(detection.match([outcome(CUP, FOUND)] * 19))[MAP].sure
 
 
-def test_changes_are_paired() -> None:
+def test_changes_are_paired():
     """Half of the images are hard for both; of the 30 easy ones, the new release misses 12."""
     old = [outcome(CUP, FOUND)] * 30 + [outcome(CUP, boxes())] * 30
     new = [outcome(CUP, boxes())] * 12 + old[12:]
@@ -137,7 +135,7 @@ def test_changes_are_paired() -> None:
     assert (same.low, same.value, same.high) == (0, 0, 0)
 
 
-def test_accuracy_and_top_5() -> None:
+def test_accuracy_and_top_5():
     outcomes = [
         outcome(said("cat"), said("cat", "a", "b", "c", "d")),
         outcome(said("cat"), said("a", "b", "c", "d", "cat")),
@@ -150,7 +148,7 @@ def test_accuracy_and_top_5() -> None:
     assert list(classification.measures([outcome(said("5"), said("5"))])) == ["accuracy"]
 
 
-def test_confusion_and_classes() -> None:
+def test_confusion_and_classes():
     pairs = [
         ("cat", "cat"),
         ("cat", "cat"),
@@ -178,11 +176,11 @@ def test_confusion_and_classes() -> None:
 @pytest.mark.parametrize(
     ("gained", "lost", "p"), [(0, 0, 1), (5, 5, 1), (1, 9, 22 / 1024), (9, 1, 22 / 1024), (0, 6, 1 / 32)]
 )
-def test_mcnemars_exact_test(gained: int, lost: int, p: float) -> None:
+def test_mcnemars_exact_test(gained, lost, p):
     assert classification.worse_p(gained, lost) == pytest.approx(p)
 
 
-def test_intervals_of_accuracy_cover_the_truth() -> None:
+def test_intervals_of_accuracy_cover_the_truth():
     random, covered = np.random.default_rng(9), 0
     for _ in range(150):
         right = random.uniform(size=80) < 0.9

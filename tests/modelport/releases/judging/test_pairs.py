@@ -1,11 +1,8 @@
 """Verdicts on a shadow from records that a test makes up; every copy of a request is accounted for."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,26 +117,26 @@ def judged(task: str, change: Change, envoy: Counters | None, percent: int = 100
         pytest.param("digits", crashing, DIFFERENT, id="crashing"),
     ],
 )
-def test_verdicts(task: str, change: Change, expected: Verdict, counted: bool) -> None:
+def test_verdicts(task, change, expected, counted):
     found, verdict_ = judged(task, change, Counters(sent=COUNT) if counted else None)
     assert verdict_ is expected
     assert found.copies == COUNT
 
 
-def test_without_copies_nothing_is_decided() -> None:
+def test_without_copies_nothing_is_decided():
     found = account([stable(number) for number in range(10)], RELEASE)
     count_lost(found, Counters(), 20)
     assert measures(found, observations(found)) == {}
     assert found.rows() == [("copies", "0"), ("compared", "0")]
 
 
-def test_a_few_pairs_do_not_decide() -> None:
+def test_a_few_pairs_do_not_decide():
     both = [stable(number) for number in range(10)]
     found = account([*both, *map(copy, both)], RELEASE)
     assert verdict(findings(measures(found, observations(found)), SHADOW_RULES)) is UNDECIDED
 
 
-def test_every_copy_is_accounted_for_once() -> None:
+def test_every_copy_is_accounted_for_once():
     both = [stable(number) for number in range(20)]
     records = [*both[:10], *map(copy, both[:10])]  # 10 pairs
     records += [replace(both[10], status="415"), replace(copy(both[10]), status="415")]  # refused by both
@@ -171,7 +168,7 @@ def test_every_copy_is_accounted_for_once() -> None:
 
 
 @pytest.mark.parametrize(("percent", "copied", "lost"), [(20, 190, 0), (20, 100, 100), (20, 0, 200), (100, 999, 1)])
-def test_where_nobody_counts_copies_only_what_is_no_chance_is_lost(percent: int, copied: int, lost: int) -> None:
+def test_where_nobody_counts_copies_only_what_is_no_chance_is_lost(percent, copied, lost):
     both = [stable(number) for number in range(COUNT)]
     found = account([*both, *map(copy, both[:copied])], RELEASE)
     count_lost(found, None, percent)
@@ -179,7 +176,7 @@ def test_where_nobody_counts_copies_only_what_is_no_chance_is_lost(percent: int,
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., int]:
+def command(tmp_path):
     """Runs `modelport shadow digits` on a copy of the manifests; port 1 has no stack."""
     places = [
         f"--manifests={own_manifests(tmp_path)}",
@@ -211,9 +208,7 @@ def event(one: Recorded, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("change", "exit_code"), [(same, 0), (swapped, 3)])
-def test_a_shadow_is_started_judged_and_ended(
-    change: Change, exit_code: int, command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_shadow_is_started_judged_and_ended(change, exit_code, command, tmp_path, capsys):
     assert command() == 1
     assert "has had no shadow: `modelport shadow digits RELEASE`" in capsys.readouterr().err
     assert command(RELEASE, "--percent=100", "--unchecked") == 0
@@ -251,8 +246,6 @@ def test_a_shadow_is_started_judged_and_ended(
         pytest.param([RELEASE], "there is no release", id="unknown release"),
     ],
 )
-def test_refused_commands(
-    arguments: list[str], reason: str, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refused_commands(arguments, reason, command, capsys):
     assert command(*arguments) == 1
     assert reason in capsys.readouterr().err

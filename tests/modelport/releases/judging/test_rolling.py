@@ -1,14 +1,11 @@
 """A canary that judges itself, over a release file and counts that a test makes up."""
 
-from __future__ import annotations
-
 import json
 import math
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from release_files import choose, own_manifests
@@ -36,7 +33,7 @@ class EnoughError(Exception):
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Folders:
+def folders(tmp_path):
     """A copy of the manifests without a log."""
     return Folders(own_manifests(tmp_path), tmp_path / "releases")
 
@@ -70,7 +67,7 @@ def now(folders: Folders) -> Choice:
     return read(folders.manifests)["digits"]
 
 
-def test_a_good_release_is_promoted_step_by_step(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_good_release_is_promoted_step_by_step(folders, capsys):
     assert rolling(folders).run(lambda _: GOOD) == PROMOTED
     assert now(folders) == Choice(RELEASE, RELEASE, 0)
     assert logged(folders) == [("canary", 1), ("canary", 5), ("canary", 25), ("canary", 50), ("promote", 0)]
@@ -79,7 +76,7 @@ def test_a_good_release_is_promoted_step_by_step(folders: Folders, capsys: pytes
     assert f"promote: {RELEASE} serves all requests: errors: canary 0 of 5000" in capsys.readouterr().out
 
 
-def test_a_bad_release_is_reverted(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_release_is_reverted(folders, capsys):
     assert rolling(folders).run(seen(GOOD, BAD)) == REVERTED
     assert now(folders) == Choice("initial", "initial", 0)
     assert logged(folders) == [("canary", 1), ("canary", 5), ("rollback", 0)]
@@ -95,33 +92,33 @@ def test_a_bad_release_is_reverted(folders: Folders, capsys: pytest.CaptureFixtu
         pytest.param(UnseenError("no stack runs"), id="not seen"),
     ],
 )
-def test_an_idle_canary_never_moves_and_the_log_says_so_once(folders: Folders, silence: Counts | Exception) -> None:
+def test_an_idle_canary_never_moves_and_the_log_says_so_once(folders, silence):
     with pytest.raises(EnoughError):
         rolling(folders).run(seen(*[silence] * 30))
     assert now(folders) == Choice("initial", RELEASE, 1)
     assert logged(folders) == [("canary", 1), ("hold", 1)]
 
 
-def test_a_judge_that_starts_again_goes_on_with_the_step_that_it_finds(folders: Folders) -> None:
+def test_a_judge_that_starts_again_goes_on_with_the_step_that_it_finds(folders):
     choose(folders.manifests, Choice("initial", RELEASE, 25))
     assert rolling(folders).run(lambda _: GOOD) == PROMOTED
     assert logged(folders) == [("canary", 50), ("promote", 0)]
 
 
 @pytest.mark.parametrize("other", [Choice("initial", "initial", 0), Choice("initial", "2026-11-23-aaaaaaaaaaaa", 10)])
-def test_what_somebody_else_chose_stays(folders: Folders, other: Choice) -> None:
+def test_what_somebody_else_chose_stays(folders, other):
     assert rolling(folders).run(seen(lambda: choose(folders.manifests, other), Counts())) == TAKEN_OVER
     assert now(folders) == other
 
 
-def test_what_somebody_else_chose_while_it_judged_stays(folders: Folders) -> None:
+def test_what_somebody_else_chose_while_it_judged_stays(folders):
     other = Choice("initial", RELEASE, 33)
     with pytest.raises(RolloutError, match="somebody else"):
         rolling(folders).run(seen(lambda: choose(folders.manifests, other), GOOD))
     assert now(folders) == other
 
 
-def test_a_judge_that_is_killed_leaves_the_shares_as_they_are(folders: Folders) -> None:
+def test_a_judge_that_is_killed_leaves_the_shares_as_they_are(folders):
     choose(folders.manifests, Choice("initial", RELEASE, 25))
     command = [sys.executable, "-P", "-m", "modelport.releases", "canary", "digits", RELEASE, "--auto", "--unchecked"]
     places = [f"--manifests={folders.manifests}", f"--releases={folders.releases}", "--port=1", "--every=0.1"]
@@ -141,16 +138,14 @@ def test_a_judge_that_is_killed_leaves_the_shares_as_they_are(folders: Folders) 
         pytest.param(["digits", "initial", "--auto"], "is the stable release already", id="stable"),
     ],
 )
-def test_refused_commands(
-    arguments: list[str], reason: str, folders: Folders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refused_commands(arguments, reason, folders, capsys):
     assert main(["canary", *arguments, "--unchecked", f"--manifests={folders.manifests}"]) == 1
     assert reason in capsys.readouterr().err
     assert now(folders) == Choice("initial", "initial", 0)
 
 
 @pytest.mark.parametrize("option", ["--steps=5", "--steps=a", "--steps=50,5,100", "--every=0", "--every=x"])
-def test_malformed_options(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_options(option, capsys):
     with pytest.raises(SystemExit):
         main(["canary", "digits", RELEASE, "--auto", option])
     assert option.partition("=")[2] in capsys.readouterr().err
@@ -159,14 +154,14 @@ def test_malformed_options(option: str, capsys: pytest.CaptureFixture[str]) -> N
 STABLE = Counters(good=200, within={5.0: 0, 10.0: 150, 25.0: 195, math.inf: 200})
 
 
-def test_slow_is_what_takes_longer_than_the_95th_percentile_of_the_stable_side() -> None:
+def test_slow_is_what_takes_longer_than_the_95th_percentile_of_the_stable_side():
     assert slow_ms(STABLE) == 25.0
     with pytest.raises(UnseenError, match="has given 99 answers, of 100"):
         slow_ms(Counters(within={1.0: 90, math.inf: 99}))
 
 
 @pytest.mark.parametrize("route", ["digits", "modelport-digits"])
-def test_sides_of_a_service_are_told_apart(route: str) -> None:
+def test_sides_of_a_service_are_told_apart(route):
     found = {
         route: Counters(good=1),  # before there was a canary
         f"{route}/digits": Counters(good=10),
@@ -177,7 +172,7 @@ def test_sides_of_a_service_are_told_apart(route: str) -> None:
     assert [side.good for side in sides(found, "digits")] == [100, 10, 11]
 
 
-def test_counts_are_those_since_the_step_began(tmp_path: Path) -> None:
+def test_counts_are_those_since_the_step_began(tmp_path):
     before = Baseline("1 2", Choice("a", "b", 1), Counters(good=5, failed=5, within={25.0: 3, math.inf: 9}), STABLE, 25)
     before.write(tmp_path / "baseline.json")
     again = Baseline.read(tmp_path / "baseline.json")
@@ -188,7 +183,7 @@ def test_counts_are_those_since_the_step_began(tmp_path: Path) -> None:
     )
 
 
-def test_counters_that_went_back_are_no_evidence() -> None:
+def test_counters_that_went_back_are_no_evidence():
     before = Baseline("1 2", Choice("a", "b", 1), Counters(), STABLE, 25)
     canary = Counters(good=147, within={25.0: 147, math.inf: 147})
     found = difference(before, canary, Counters(good=20, within={25.0: 20, math.inf: 20}), None)
@@ -197,12 +192,12 @@ def test_counters_that_went_back_are_no_evidence() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"stack": 1, "choice": {}, "canary": {}, "stable": {}}'])
-def test_a_baseline_that_cannot_be_read_is_taken_anew(text: str, tmp_path: Path) -> None:
+def test_a_baseline_that_cannot_be_read_is_taken_anew(text, tmp_path):
     (tmp_path / "baseline.json").write_text(text)
     assert Baseline.read(tmp_path / "baseline.json") is None
 
 
-def test_a_stack_that_starts_again_begins_a_step_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stack_that_starts_again_begins_a_step_anew(monkeypatch, tmp_path):
     choice, found = Choice("initial", RELEASE, 5), {"digits": STABLE, "digits/digits": Counters(good=3)}
     monkeypatch.setattr(sight, "read_counters", lambda _: found)
     seeing = Sight("digits", tmp_path / "baseline.json")
@@ -223,9 +218,7 @@ def test_a_stack_that_starts_again_begins_a_step_anew(monkeypatch: pytest.Monkey
         counts(Running(7, "", "", {}, [], {}))
 
 
-def test_a_record_without_the_release_as_a_shadow_is_refused(
-    folders: Folders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_without_the_release_as_a_shadow_is_refused(folders, capsys):
     record = folders.releases.parent / "record"
     record.mkdir()
     places = [f"--manifests={folders.manifests}", f"--releases={folders.releases}", f"--record={record}"]

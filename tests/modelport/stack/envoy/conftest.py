@@ -1,7 +1,5 @@
 """Small real servers in place of pods, which answer with their name, or fail in a way that a test names."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -88,7 +86,7 @@ class Routed:
 
 
 @pytest.fixture(scope="module")
-def run_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Routed]]:
+def run_overlay(tmp_path_factory) -> Iterator[Callable[..., Routed]]:
     """Starts an overlay's Envoy and pods, which live as long as the test module."""
     with ExitStack() as stack:
 

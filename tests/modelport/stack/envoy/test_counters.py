@@ -1,10 +1,6 @@
 """What a real Envoy counts of a canary that answers, fails, hangs up, and is not there."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 from waiting import wait_for
@@ -14,7 +10,7 @@ from modelport.stack.envoy.counters import Counters, parse, read_counters
 CANARY, STABLE = "detector/detector-canary", "detector/detector"
 
 
-def test_answers_and_failures_are_counted_by_release(run_overlay: Callable[..., Any]) -> None:
+def test_answers_and_failures_are_counted_by_release(run_overlay):
     routed = run_overlay("canary-standard")
     admin = routed.envoy.http_port
     statuses = []
@@ -34,13 +30,13 @@ def test_answers_and_failures_are_counted_by_release(run_overlay: Callable[..., 
     assert found["cars"] == Counters(within={})
 
 
-def test_counters_are_added_and_subtracted_bound_by_bound() -> None:
+def test_counters_are_added_and_subtracted_bound_by_bound():
     one, other = Counters(good=5, failed=1, within={1.0: 2, math.inf: 6}), Counters(good=2, within={1.0: 1})
     assert one - other == Counters(good=3, failed=1, within={1.0: 1, math.inf: 6})
     assert other + one == Counters(good=7, failed=1, within={1.0: 3, math.inf: 6})
 
 
-def test_nothing_is_made_of_other_metrics() -> None:
+def test_nothing_is_made_of_other_metrics():
     assert parse('# TYPE envoy_server_live gauge\nenvoy_server_live{} 1\nother{envoy_cluster_name="a"} 1\n') == {
         "a": Counters()
     }

@@ -1,13 +1,9 @@
 """A real Envoy, configured from rendered overlays, splits canaries and falls back as the YAML says."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import pytest
@@ -34,7 +30,7 @@ def many(port: int, path: str, body: bytes, count: int, at_once: int = 8) -> Cou
 
 
 @pytest.mark.parametrize("overlay", ["canary-standard", "canary-knative"])
-def test_a_thousand_requests_are_split_as_the_release_file_says(overlay: str, run_overlay: Callable[..., Any]) -> None:
+def test_a_thousand_requests_are_split_as_the_release_file_says(overlay, run_overlay):
     routed = run_overlay(overlay)
     answers = many(routed.port, DETECT, b"image", 1000)
     assert set(answers) == {(200, "detector 5"), (200, "detector-canary 5")}
@@ -42,7 +38,7 @@ def test_a_thousand_requests_are_split_as_the_release_file_says(overlay: str, ru
     assert many(routed.port, "/cars/predict", b"image", 20) == {(200, "cars 5"): 20}
 
 
-def test_each_path_reaches_its_service(run_overlay: Callable[..., Any]) -> None:
+def test_each_path_reaches_its_service(run_overlay):
     routed = run_overlay("gateway")
     for service in ("detector", "classifier", "cars", "digits", "anomaly"):
         for path in (f"/{service}/predict", f"/v1/models/{service}:predict", f"/v2/models/{service}/infer"):
@@ -51,7 +47,7 @@ def test_each_path_reaches_its_service(run_overlay: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("fault", ["500", "reset", "hang", "gone"])
-def test_no_request_fails_when_the_primary_pods_do(fault: str, run_overlay: Callable[..., Any]) -> None:
+def test_no_request_fails_when_the_primary_pods_do(fault, run_overlay):
     routed = run_overlay("fallback")
     primary = routed.pods["classifier"]
     before = many(routed.port, CLASSIFY, IMAGE, 20)
@@ -64,7 +60,7 @@ def test_no_request_fails_when_the_primary_pods_do(fault: str, run_overlay: Call
     assert after == {(200, "classifier-light 2000000"): 60}
 
 
-def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay: Callable[..., Any]) -> None:
+def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay):
     routed = run_overlay("fallback")
     routed.pods["classifier"].answers = 20
     answers = many(routed.port, CLASSIFY, IMAGE, 300, at_once=16)
@@ -72,9 +68,7 @@ def test_no_request_fails_when_the_primary_pods_vanish_under_load(run_overlay: C
     assert answers.total() == 300
 
 
-def test_without_the_declared_buffer_images_fail(
-    run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_declared_buffer_images_fail(run_overlay, monkeypatch):
     monkeypatch.setattr("modelport.stack.envoy.server.buffer_bytes", lambda _: 32 * 1024)
     routed = run_overlay("fallback")
     routed.pods["classifier"].behaviour = "500"
@@ -82,7 +76,7 @@ def test_without_the_declared_buffer_images_fail(
     assert post(routed.port, CLASSIFY, IMAGE)[0] == 500
 
 
-def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_overlay: Callable[..., Any]) -> None:
+def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_overlay):
     routed = run_overlay("canary-standard")
     rendered = render("canary-standard")
     alone = json.loads(json.dumps(rendered))
@@ -118,9 +112,7 @@ def test_no_request_fails_while_routes_move_to_other_endpoints_and_shares(run_ov
     assert set(seen) == {(200, "detector 5"), (200, "detector-canary 5")}
 
 
-def test_routes_that_envoy_refuses_change_nothing(
-    run_overlay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_routes_that_envoy_refuses_change_nothing(run_overlay, monkeypatch):
     routed = run_overlay("canary-standard")
     monkeypatch.setattr("modelport.stack.envoy.server.MOVE_TIMEOUT_S", 1.0)
     with pytest.raises(StartError, match="did not take other routes"):

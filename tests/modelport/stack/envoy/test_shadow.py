@@ -1,9 +1,5 @@
 """A real Envoy copies requests to a shadow as the overlay says; whatever the shadow does, callers get their answers."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +18,7 @@ COPIES = "modelport-digits/digits-shadow"
 
 
 @pytest.fixture(scope="module")
-def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifests(tmp_path_factory):
     """Manifests with shadows of digits, of all requests, and of cars, of 20 per cent."""
     folder = own_manifests(tmp_path_factory.mktemp("shadow"))
     for service, percent in (("digits", 100), ("cars", 20)):
@@ -31,7 +27,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def routed(run_overlay: Callable[..., Any], manifests: Path) -> Any:
+def routed(run_overlay, manifests):
     """Envoy in front of the pods."""
     return run_overlay("shadow", manifests)
 
@@ -50,14 +46,14 @@ def copies(routed: Any) -> Counters:
     return read_counters(routed.envoy.http_port)[COPIES]
 
 
-def test_only_services_with_a_shadow_have_one(manifests: Path) -> None:
+def test_only_services_with_a_shadow_have_one(manifests):
     routes = {route.name: route.mirrors for route in read_routes(render("shadow", manifests))}
     assert routes.pop("modelport-digits") == (Share("digits-shadow", 100),)
     assert routes.pop("modelport-cars") == (Share("cars-shadow", 20),)
     assert set(routes.values()) == {()}
 
 
-def test_what_serves_callers_is_declared_without_shadows(manifests: Path) -> None:
+def test_what_serves_callers_is_declared_without_shadows(manifests):
     declared = Declared(render("shadow", manifests), (), (0, 0))
     assert declared.shadows == {"digits-shadow", "cars-shadow"}
     rest = declared.without_shadows()
@@ -65,7 +61,7 @@ def test_what_serves_callers_is_declared_without_shadows(manifests: Path) -> Non
     assert [route.shares for route in rest.routes] == [route.shares for route in declared.routes]
 
 
-def test_both_sides_get_the_same_ids_and_the_caller_one_answer(routed: Any) -> None:
+def test_both_sides_get_the_same_ids_and_the_caller_one_answer(routed):
     stable, shadow = routed.pods["digits"], routed.pods["digits-shadow"]
     assert set(post(routed, 30)) == {"digits 5"}
     assert set(post(routed, 3, body=b"\xff" * 2_000_000)) == {"digits 2000000"}
@@ -77,7 +73,7 @@ def test_both_sides_get_the_same_ids_and_the_caller_one_answer(routed: Any) -> N
     wait_for(lambda: shadow.ids[-1] == stable.ids[-1] == "caller-1")
 
 
-def test_a_share_of_the_requests_is_copied(routed: Any) -> None:
+def test_a_share_of_the_requests_is_copied(routed):
     assert set(post(routed, 300, "/cars/predict")) == {"cars 5"}
     ids = routed.pods["cars-shadow"].ids
     wait_for(lambda: len(ids) >= 25)  # of 60; five standard deviations are 35
@@ -85,7 +81,7 @@ def test_a_share_of_the_requests_is_copied(routed: Any) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["500", "reset", "hang"])
-def test_whatever_a_shadow_does_callers_get_their_answers_and_copies_are_counted(routed: Any, behaviour: str) -> None:
+def test_whatever_a_shadow_does_callers_get_their_answers_and_copies_are_counted(routed, behaviour):
     wait_for(lambda: copies(routed).active == 0)
     before, shadow = copies(routed), routed.pods["digits-shadow"]
     shadow.over.clear()
@@ -102,7 +98,7 @@ def test_whatever_a_shadow_does_callers_get_their_answers_and_copies_are_counted
     wait_for(lambda: copies(routed).active == 0)
 
 
-def test_a_shadow_that_is_gone_is_no_loss_for_callers(routed: Any) -> None:
+def test_a_shadow_that_is_gone_is_no_loss_for_callers(routed):
     routed.pods["digits-shadow"].vanish()
     before = copies(routed)
     assert set(post(routed, 50)) == {"digits 5"}
