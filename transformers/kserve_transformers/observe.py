@@ -59,12 +59,7 @@ SUCCESS = ("200", "OK")  # outcomes with an answer
 
 @dataclass(frozen=True)
 class Ended:
-    """How a request ended.
-
-    Attributes:
-        outcome: an HTTP status, a gRPC code, or gone.
-        seconds: that it took.
-    """
+    """How a request ended. The outcome is an HTTP status, a gRPC code, or gone."""
 
     service: str
     protocol: str

@@ -66,14 +66,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Inferred:
-    """A request whose model has answered.
-
-    Attributes:
-        work: the request, prepared for this model.
-        model: which one answered.
-        declaration: of that model.
-        outputs: by name, [N, ...].
-    """
+    """A request whose model has answered. The request is prepared for this model; outputs are by name, [N, ...]."""
 
     work: Work
     model: TritonModel

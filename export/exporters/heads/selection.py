@@ -42,10 +42,7 @@ class Rows:
 class Listed:
     """Boxes that have one class each, of any number K that can differ from run to run.
 
-    Attributes:
-        boxes: [N,K,4].
-        scores: [N,K].
-        classes: [N,K], whole numbers from 0 as FP32.
+    Boxes are [N,K,4], scores [N,K], classes [N,K], whole numbers from 0 as FP32.
     """
 
     boxes: str

@@ -19,11 +19,7 @@ from exporters.onnx_graph import Graph
 class Table:
     """A way to read an output of three dimensions.
 
-    Attributes:
-        tensor: the output.
-        rows: the number of boxes.
-        columns: the number of values of each.
-        transposed: the tensor is [N,columns,rows].
+    Of `rows` boxes, each with `columns` values; `transposed`: the tensor is [N,columns,rows].
     """
 
     tensor: Tensor

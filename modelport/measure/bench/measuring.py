@@ -24,9 +24,7 @@ class BenchError(CommandError):
 class Load:
     """What is sent by how many callers, and for how many seconds.
 
-    Attributes:
-        protocol: by its name in tables.
-        concurrency: connections that always have a request under way.
+    `concurrency` is how many connections always have a request under way.
     """
 
     protocol: str

@@ -28,10 +28,7 @@ SETTLED = 2000  # requests before memory is measured
 class Held:
     """A process and its memory.
 
-    Attributes:
-        what: Triton, a model's process, the transformer, or the supervisor.
-        pss_mb: proportional set size: shared pages count in parts.
-        rss_mb: resident set size: shared pages count in full.
+    Shared pages count in parts in the proportional set size, and in full in the resident one.
     """
 
     what: str

@@ -14,10 +14,7 @@ Rows = Sequence[Row]
 class Reach:
     """A figure with its goal.
 
-    Attributes:
-        case: key of CASES.
-        figure: key of FIGURES.
-        goal: the minimum, or the maximum for figures in AT_MOST.
+    The goal is the minimum, or the maximum for figures in AT_MOST; case and figure are keys of CASES and FIGURES.
     """
 
     case: str

@@ -15,10 +15,7 @@ UNANSWERED = "unanswered"  # the caller's timeout passed
 class Request:
     """One request, ready to be sent.
 
-    Attributes:
-        path: of the HTTP route; INFER_METHOD for gRPC.
-        body: over gRPC a serialised ModelInferRequest.
-        headers: over gRPC its metadata.
+    Over gRPC the path is INFER_METHOD, the body a serialised ModelInferRequest, and the headers are metadata.
     """
 
     path: str

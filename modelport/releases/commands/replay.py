@@ -38,9 +38,7 @@ _UNDECIDED = Verdict("undecided: no rule is broken, but at least one needs more 
 class Asked:
     """An instance of a recorded request, and its answer.
 
-    Attributes:
-        parameters: options that the request named.
-        seconds: that the request took then.
+    `parameters` are options that the request named, `seconds` what it took then.
     """
 
     sample: Sample

@@ -91,11 +91,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Reference:
-    """What requests to a model looked like, and its answers.
-
-    Attributes:
-        histograms: by feature.
-    """
+    """What requests to a model looked like, and its answers. Histograms are by feature."""
 
     histograms: Mapping[str, Histogram]
 

@@ -67,13 +67,7 @@ EVENT = "CloudEvent"
 
 @dataclass(frozen=True)
 class Hosted:
-    """What the document is about.
-
-    Attributes:
-        services: by name.
-        limits: of a request.
-        open_paths: those that need no API key; None where none does.
-    """
+    """What the document is about. `open_paths` are those that need no API key; None where none does."""
 
     services: Services
     limits: Limits

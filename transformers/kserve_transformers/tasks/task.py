@@ -68,9 +68,7 @@ class Answered(Generic[Answer]):
 class Prepared:
     """One instance as a model takes it.
 
-    Attributes:
-        row: of the model's input batch.
-        context: what `Task.answer` must know of how the row was made, such as a letterbox; None where nothing.
+    `row` is of the model's input batch; `context` what `Task.answer` must know of how it was made, such as a letterbox.
     """
 
     row: npt.NDArray[Any]
