@@ -14,15 +14,11 @@ DEFAULT_RESOURCES = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memo
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a cluster gives a service.
+    """What a cluster gives a service."""
 
-    Attributes:
-        resources: requests and limits of the container that runs the models, in Kubernetes' notation.
-        fallback: the same for pods that run the chain without its first model, to which a gateway turns when those of
-            the first model fail; None where the service has no such pods.
-    """
-
-    resources: Mapping[str, Any]
+    resources: Mapping[str, Any]  # requests and limits of the container that runs the models, in Kubernetes' notation
+    # the same for pods that run the chain without its first model, to which a gateway turns when those of the first
+    # model fail; None where the service has no such pods
     fallback: Mapping[str, Any] | None
 
 

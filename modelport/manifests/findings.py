@@ -11,19 +11,12 @@ UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault.
+    """One fault."""
 
-    Args:
-        document: "Kind name".
-        field: path of the field, as in `spec.predictor.model.storageUri`.
-        problem: what is wrong with it.
-        fix: what to write instead.
-    """
-
-    document: str
-    field: str
-    problem: str
-    fix: str
+    document: str  # "Kind name"
+    field: str  # path of the field, as in `spec.predictor.model.storageUri`
+    problem: str  # what is wrong with it
+    fix: str  # what to write instead
 
     def __str__(self) -> str:
         return f"{self.document}: {self.field}: {self.problem}. {self.fix}"

@@ -35,27 +35,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Report:
-    """What a measuring process counted.
+    """What a measuring process counted."""
 
-    Attributes:
-        seconds: that were measured.
-        latencies_s: of every request that succeeded.
-        failed: how many did not, by outcome.
-        stages_ms: means of Server-Timing, by stage.
-        watched_s: processor time of the server's processes.
-        own_s: processor time of the measuring process.
-        others: share of all cores that neither of them used.
-        pace_ms: the machine's own speed, see `metering.pace_ms`.
-    """
-
-    seconds: float
-    latencies_s: Sequence[float]
-    failed: Mapping[str, int]
-    stages_ms: Mapping[str, float]
-    watched_s: float
-    own_s: float
-    others: float
-    pace_ms: float
+    seconds: float  # that were measured
+    latencies_s: Sequence[float]  # of every request that succeeded
+    failed: Mapping[str, int]  # how many did not, by outcome
+    stages_ms: Mapping[str, float]  # means of Server-Timing, by stage
+    watched_s: float  # processor time of the server's processes
+    own_s: float  # processor time of the measuring process
+    others: float  # share of all cores that neither of them used
+    pace_ms: float  # the machine's own speed, see `metering.pace_ms`
 
 
 def call(port: int, load: Load, pids: Sequence[int] = ()) -> Report:

@@ -45,16 +45,12 @@ def features(instance: Mapping[str, Any], prediction: Mapping[str, Any]) -> Feat
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often the values of a feature lie in each cell.
+    """How often the values of a feature lie in each cell."""
 
-    Attributes:
-        cells: of numbers the edges, ascending: between and beyond them are cells, and each edge itself is one, [2K+1];
-            of labels the K that have a cell; the last cell is of all others, [K+1].
-        counts: of the reference.
-    """
-
+    # of numbers the edges, ascending: between and beyond them are cells, and each edge itself is one, [2K+1]; of labels
+    # the K that have a cell; the last cell is of all others, [K+1]
     cells: tuple[float, ...] | tuple[str, ...]
-    counts: Counts
+    counts: Counts  # of the reference
 
     @classmethod
     def of(cls, values: Sequence[Value]) -> Self:

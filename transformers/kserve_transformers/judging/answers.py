@@ -16,39 +16,26 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Answer:
-    """The results for one sample, best first.
+    """The results for one sample, best first."""
 
-    Attributes:
-        labels: class labels, or the value of another output as text.
-        scores: [len(labels)], by `measure`.
-        boxes: [len(labels), 4], xyxy in pixels; None for tasks without boxes.
-        measure: what the scores are: "score", 0..1, or "error", in the unit of the input.
-        model: which model of the chain answered, where the service says so.
-    """
-
-    labels: tuple[str, ...]
-    scores: npt.NDArray[np.float64]
-    boxes: npt.NDArray[np.float32] | None = None
-    measure: str = "score"
-    model: str | None = None
+    labels: tuple[str, ...]  # class labels, or the value of another output as text
+    scores: npt.NDArray[np.float64]  # [len(labels)], by `measure`
+    boxes: npt.NDArray[np.float32] | None = None  # [len(labels), 4], xyxy in pixels; None for tasks without boxes
+    measure: str = "score"  # what the scores are: "score", 0..1, or "error", in the unit of the input
+    model: str | None = None  # which model of the chain answered, where the service says so
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How two answers to the same sample differ.
+    """How two answers to the same sample differ."""
 
-    Attributes:
-        agreed: how many of `count` results both answers have. Of boxes each counts, so a pair counts twice; of answers
-            without boxes only the best label counts.
-        shifts: of each pair, the new score minus the old one.
-        ious: of each pair of boxes, their IoU.
-        only_old, only_new: labels of the results without a partner.
-    """
-
+    # how many of `count` results both answers have. Of boxes each counts, so a pair counts twice; of answers without
+    # boxes only the best label counts.
     agreed: int
     count: int
-    shifts: tuple[float, ...]
-    ious: tuple[float, ...] = ()
+    shifts: tuple[float, ...]  # of each pair, the new score minus the old one
+    ious: tuple[float, ...] = ()  # of each pair of boxes, their IoU
+    # only_old, only_new: labels of the results without a partner
     only_old: tuple[str, ...] = ()
     only_new: tuple[str, ...] = ()
 

@@ -9,21 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Results:
-    """The results for one instance, best first.
+    """The results for one instance, best first."""
 
-    Attributes:
-        labels: of classes, or the value of another answer as text.
-        scores: one for each label, by `measure`.
-        boxes: x, y, width, height in pixels, one for each label; None for tasks without boxes.
-        measure: what the scores are: "score", 0..1, or "error", in the unit of the input.
-        model: which model of the chain answered, where the answer says so.
-    """
-
-    labels: tuple[str, ...]
-    scores: tuple[float, ...]
+    labels: tuple[str, ...]  # of classes, or the value of another answer as text
+    scores: tuple[float, ...]  # one for each label, by `measure`
+    # x, y, width, height in pixels, one for each label; None for tasks without boxes
     boxes: tuple[tuple[int, int, int, int], ...] | None = None
-    measure: str = "score"
-    model: str | None = None
+    measure: str = "score"  # what the scores are: "score", 0..1, or "error", in the unit of the input
+    model: str | None = None  # which model of the chain answered, where the answer says so
 
 
 def read_prediction(prediction: Mapping[str, Any]) -> Results:
