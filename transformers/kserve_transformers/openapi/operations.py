@@ -229,12 +229,7 @@ def _v2_answer(service: Service, recorded: object) -> dict[str, Any]:
 
 
 def _predictions(prediction: Schema) -> Schema:
-    return {
-        "type": "object",
-        "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "minItems": 1, "items": prediction}},
-        "additionalProperties": False,
-    }
+    return schemas.closed({"predictions": schemas.array(prediction)}, "predictions")
 
 
 def _example(make: Callable[..., Any], service: Service) -> Any:
