@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from modelport.cluster.kubectl import Kubectl
 from modelport.manifests.cluster import ClusterError
-from modelport.manifests.findings import Document, at
+from modelport.manifests.findings import Document, at, quantity
 
 ACCESS_LABEL = "modelport/access"
 # Controllers that enforce NetworkPolicy, by a part of the name of their DaemonSet, Deployment or configuration.
@@ -196,19 +196,6 @@ def observe(cluster: Kubectl) -> Observations:
             for value in ("gateway", "monitoring")
         },
     )
-
-
-def quantity(text: str) -> float:
-    """The number that a Kubernetes quantity stands for: 500m is 0.5, 1Gi is 1073741824."""
-    match = re.fullmatch(r"(?P<number>[0-9.]+(?:[eE][0-9]+)?)(?P<unit>m|[kMGTPE]i?|Ki)?", str(text))
-    if match is None:
-        return 0.0
-    unit = match["unit"] or ""
-    powers = {name: place for place, name in enumerate("KMGTPE", 1)}
-    if unit == "m":
-        return float(match["number"]) / 1000
-    base = 1024 if unit.endswith("i") else 1000
-    return float(match["number"]) * (base ** powers[unit[0].upper()] if unit else 1)
 
 
 def _items(cluster: Kubectl, kind: str, namespace: str = "") -> list[Document]:

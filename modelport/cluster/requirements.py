@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, Observations, quantity
-from modelport.manifests.findings import Document, at
+from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, Observations
+from modelport.manifests.findings import Document, at, quantity
 from modelport.manifests.pods import AUTOSCALER, MODE, pods
 
 MINOR, IMAGE_VOLUMES_MINOR = 32, 35

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelport.manifests.findings import Document, at, bytes_of, of
+from modelport.manifests.findings import Document, at, of, quantity
 
 INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 GATEWAY_BUFFER_BYTES = 32 * 1024  # Envoy Gateway's default
@@ -74,7 +74,7 @@ def read_routes(documents: Sequence[Document]) -> list[Route]:
 def buffer_bytes(documents: Sequence[Document]) -> int:
     """How much of a request Envoy keeps, to send it again."""
     limits = [at(policy, "spec.connection.bufferLimit") for policy in of(documents, "ClientTrafficPolicy")]
-    return max((bytes_of(limit) for limit in limits if limit), default=GATEWAY_BUFFER_BYTES)
+    return max((int(quantity(limit)) for limit in limits if limit), default=GATEWAY_BUFFER_BYTES)
 
 
 def endpoints(routes: Sequence[Route]) -> list[str]:

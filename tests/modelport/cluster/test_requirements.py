@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from modelport.cluster.observation import Observations, StorageClass, quantity
+from modelport.cluster.observation import Observations, StorageClass
 from modelport.cluster.requirements import INSTALL, lacks
 from modelport.environment import ROOT
+from modelport.manifests.findings import quantity
 from modelport.manifests.rendering import render
 
 CRDS = (
