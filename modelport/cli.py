@@ -14,21 +14,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Command:
-    """A command runs a module, in the environment that it names, with the arguments that it got.
+    """A command runs a module, in the environment that it names, with the arguments that it got."""
 
-    Attributes:
-        module: run as `python -m MODULE`.
-        summary: one line for the list of commands.
-        needs: names of `modelport.environment.NEEDS` beside `serve`.
-        arguments: go before the user's.
-        framework: the environment it runs in: a key of FRAMEWORKS, or None for the base.
-    """
-
-    module: str
-    summary: str
-    needs: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
-    framework: str | None = None
+    module: str  # run as `python -m MODULE`
+    summary: str  # one line for the list of commands
+    needs: tuple[str, ...] = ()  # names of `modelport.environment.NEEDS` beside `serve`
+    arguments: tuple[str, ...] = ()  # go before the user's
+    framework: str | None = None  # the environment it runs in: a key of FRAMEWORKS, or None for the base
 
 
 def _release(name: str, summary: str, *needs: str) -> Command:

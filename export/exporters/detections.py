@@ -15,17 +15,11 @@ _GOLDEN_ROWS = 3
 
 @dataclass(frozen=True)
 class Detections:
-    """Pairs of box and class, by descending score.
+    """Pairs of box and class, by descending score."""
 
-    Attributes:
-        boxes: FP32 [M,4]: x1, y1, x2, y2 in 0..1 of the input, not clipped.
-        scores: FP32 [M]: objectness times class probability.
-        classes: INT32 [M].
-    """
-
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int32]
+    boxes: npt.NDArray[np.float32]  # FP32 [M,4]: x1, y1, x2, y2 in 0..1 of the input, not clipped
+    scores: npt.NDArray[np.float32]  # FP32 [M]: objectness times class probability
+    classes: npt.NDArray[np.int32]  # INT32 [M]
 
     @property
     def separated(self) -> int:

@@ -18,9 +18,7 @@ from kserve_transformers.arrays.golden import Expected, read_answer
 class Golden:
     """A sample request and the answer that it must give.
 
-    Attributes:
-        inputs: by tensor name; UINT8 [H,W,3] (RGB) or [H,W,1] is stored as PNG, anything else as JSON.
-        outputs: by tensor name.
+    Both are by tensor name; an input UINT8 [H,W,3] (RGB) or [H,W,1] is stored as PNG, anything else as JSON.
     """
 
     inputs: Mapping[str, npt.NDArray[np.generic]]

@@ -11,11 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 class Graph:
     """Collects nodes and constants. Names consist of the scope and a count, so that builds are reproducible.
 
-    Attributes:
-        nodes: in order.
-        constants: initializers.
-        scope: the beginning of the names that are given next.
-        opset: of ONNX's own operators, 11 or later.
+    `scope` begins the names that are given next; `opset` is of ONNX's own operators, 11 or later.
     """
 
     def __init__(self, scope: str, opset: int = 17) -> None:

@@ -18,8 +18,7 @@ class Finding(Enum):
 class Rule:
     """A limit for a measure; it applies only where that was measured.
 
-    Attributes:
-        by_value: judge by the measured value, not by its interval: the samples are all that there are.
+    `by_value`: judge by the measured value, not by its interval: the samples are all that there are.
     """
 
     measure: str

@@ -23,9 +23,7 @@ FLOATS = npt.NDArray[np.float64]
 class Estimate:
     """A number and its confidence interval.
 
-    Attributes:
-        count: the number of samples.
-        sure: whether there are enough samples for the interval to be meaningful.
+    `sure`: there are enough samples (`count`) for the interval to be meaningful.
     """
 
     value: float

@@ -11,25 +11,17 @@ from exporters.files import content_sha256, replace_file
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A training run. For weights from elsewhere, users can write a record with labels and parameters by hand.
-
-    Attributes:
-        weights_sha256: of the weights that the record belongs to; empty: it belongs to any weights.
-        accuracy: in words, for config.pbtxt and the export table.
-        data: sha256 of the data files, by name.
-        score: measurements, by name.
-        labels: in the order of the network's outputs; empty where it has no classes.
-        parameters: of the served model beside its weights (anomaly: threshold; cars: scaling).
-    """
+    """A training run. For weights from elsewhere, users can write a record with labels and parameters by hand."""
 
     model: str = ""
-    weights_sha256: str = ""
+    weights_sha256: str = ""  # of the weights that the record belongs to; empty: it belongs to any weights
     seed: int = 0
     epochs: int = 0
-    accuracy: str = "not measured"
-    data: Mapping[str, str] = field(default_factory=dict)
-    score: Mapping[str, object] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
+    accuracy: str = "not measured"  # in words, for config.pbtxt and the export table
+    data: Mapping[str, str] = field(default_factory=dict)  # sha256 of the data files, by name
+    score: Mapping[str, object] = field(default_factory=dict)  # measurements, by name
+    labels: tuple[str, ...] = ()  # in the order of the network's outputs; empty where it has no classes
+    # of the served model beside its weights (anomaly: threshold; cars: scaling)
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 

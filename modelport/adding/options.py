@@ -20,17 +20,12 @@ _SCALINGS = {
 
 @dataclass(frozen=True)
 class Resize:
-    """How images are brought to the input.
+    """How images are brought to the input."""
 
-    Attributes:
-        mode: of the transformer.
-        shorter: length of the shorter side before the crop, in pixels; None: 8/7 of the input's, as for ImageNet.
-        side: of the crop, that is of the input; None: the model says it.
-    """
-
-    mode: ResizeMode
+    mode: ResizeMode  # of the transformer
+    # length of the shorter side before the crop, in pixels; None: 8/7 of the input's, as for ImageNet
     shorter: int | None = None
-    side: int | None = None
+    side: int | None = None  # of the crop, that is of the input; None: the model says it
 
 
 Scaling = tuple[tuple[float, ...], tuple[float, ...]]

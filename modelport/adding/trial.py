@@ -44,11 +44,8 @@ _NOISE = 2  # samples of noise beside the user's own
 class Trial:
     """What came of it.
 
-    Attributes:
-        model_dir: the model as it will be in the repository.
-        plan: with the batch size that is true.
-        parity: a line for each comparison.
-        answer: for the sample, as a service would give it.
+    The plan has the batch size that is true; `parity` is a line for each comparison, `answer` as a service would give
+    it.
     """
 
     model_dir: Path

@@ -41,16 +41,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is sent to a service, by protocol, and what must come back.
+    """What is sent to a service, by protocol, and what must come back."""
 
-    Attributes:
-        model: that must answer.
-        expected: None where no model of the chain is trained.
-        requests: by the protocol's name, in the form of `caller.send`, with a path instead of a URL.
-    """
-
-    model: str
-    expected: Best | None
+    model: str  # that must answer
+    expected: Best | None  # None where no model of the chain is trained
+    # by the protocol's name, in the form of `caller.send`, with a path instead of a URL
     requests: Mapping[str, Mapping[str, Any]]
 
 

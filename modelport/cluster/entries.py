@@ -16,19 +16,12 @@ GATEWAY, INGRESS, SERVICE, KSERVE = "gateway", "ingress", "service", "KServe"
 
 @dataclass(frozen=True)
 class Entry:
-    """A way to a service.
+    """A way to a service."""
 
-    Attributes:
-        kind: GATEWAY (our HTTPRoute), INGRESS, SERVICE (our own Service), KSERVE (the one that KServe makes).
-        url: of REST, without a path; of a gateway or an Ingress it is known once that has an address.
-        grpc_url: of gRPC, empty where this way has none.
-        headers: that each request needs.
-    """
-
-    kind: str
-    url: str = ""
-    grpc_url: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    kind: str  # GATEWAY (our HTTPRoute), INGRESS, SERVICE (our own Service), KSERVE (the one that KServe makes)
+    url: str = ""  # of REST, without a path; of a gateway or an Ingress it is known once that has an address
+    grpc_url: str = ""  # of gRPC, empty where this way has none
+    headers: Mapping[str, str] = field(default_factory=dict)  # that each request needs
 
 
 def services(documents: Iterable[Document]) -> dict[str, ServiceSpec]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from modelport.cluster.kubectl import Kubectl
 from modelport.manifests.cluster import ClusterError
-from modelport.manifests.findings import Document, at
+from modelport.manifests.findings import Document, at, quantity
 
 ACCESS_LABEL = "modelport/access"
 # Controllers that enforce NetworkPolicy, by a part of the name of their DaemonSet, Deployment or configuration.
@@ -57,46 +57,28 @@ class StorageClass:
 
 @dataclass(frozen=True)
 class Observations:
-    """A cluster.
+    """A cluster."""
 
-    Attributes:
-        kubernetes: its version, as in v1.35.4.
-        nodes: how many can take pods.
-        architectures: of the nodes.
-        cpu: cores, and memory_gib: memory, that all nodes offer to pods together.
-        gpus: how many nvidia.com/gpu they offer.
-        crds: names of all custom resource definitions.
-        images: of all Deployments and DaemonSets, by their names.
-        kserve: KServe's settings by key of its ConfigMap; None where there is none.
-        envoy_gateway: Envoy Gateway's settings as text; None where there is none.
-        gateway_classes: the accepted ones, with their controllers.
-        gateways: as NAMESPACE/NAME.
-        ingress_classes: their names, and default_ingress_class: which of them takes an Ingress without a class.
-        storage_classes: all.
-        metrics: whether the API for HPAs answers.
-        quotas: ResourceQuotas in the namespace `modelport`, as name and what is left of each resource.
-        policy_controller: what enforces NetworkPolicies; None where nothing known does.
-        access: namespaces by the value of their label modelport/access.
-    """
-
-    kubernetes: str
-    nodes: int = 1
-    architectures: tuple[str, ...] = ("amd64",)
-    cpu: float = 0.0
-    memory_gib: float = 0.0
-    gpus: int = 0
-    crds: frozenset[str] = frozenset()
-    images: Mapping[str, str] = field(default_factory=dict)
-    kserve: Mapping[str, str] | None = None
-    envoy_gateway: str | None = None
-    gateway_classes: Mapping[str, str] = field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
-    ingress_classes: tuple[str, ...] = ()
-    default_ingress_class: str = ""
-    storage_classes: tuple[StorageClass, ...] = ()
-    metrics: bool = False
+    kubernetes: str  # its version, as in v1.35.4
+    nodes: int = 1  # how many can take pods
+    architectures: tuple[str, ...] = ("amd64",)  # of the nodes
+    cpu: float = 0.0  # cores that all nodes offer to pods together
+    memory_gib: float = 0.0  # likewise, memory
+    gpus: int = 0  # how many nvidia.com/gpu they offer
+    crds: frozenset[str] = frozenset()  # names of all custom resource definitions
+    images: Mapping[str, str] = field(default_factory=dict)  # of all Deployments and DaemonSets, by their names
+    kserve: Mapping[str, str] | None = None  # KServe's settings by key of its ConfigMap; None where there is none
+    envoy_gateway: str | None = None  # Envoy Gateway's settings as text; None where there is none
+    gateway_classes: Mapping[str, str] = field(default_factory=dict)  # the accepted ones, with their controllers
+    gateways: tuple[str, ...] = ()  # as NAMESPACE/NAME
+    ingress_classes: tuple[str, ...] = ()  # their names
+    default_ingress_class: str = ""  # which of them takes an Ingress without a class
+    storage_classes: tuple[StorageClass, ...] = ()  # all
+    metrics: bool = False  # whether the API for HPAs answers
+    # ResourceQuotas in the namespace `modelport`, as name and what is left of each resource
     quotas: tuple[str, ...] = ()
-    policy_controller: str | None = None
+    policy_controller: str | None = None  # what enforces NetworkPolicies; None where nothing known does
+    # namespaces by the value of their label modelport/access
     access: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -231,19 +213,6 @@ def image_of(workload: Document) -> str:
     name, sign, digest = image.partition("@")
     version = at(workload, "metadata.labels", {}).get("app.kubernetes.io/version")
     return f"{name}:{version}{sign}{digest}" if version and ":" not in name.rpartition("/")[2] else image
-
-
-def quantity(text: str) -> float:
-    """The number that a Kubernetes quantity stands for: 500m is 0.5, 1Gi is 1073741824."""
-    match = re.fullmatch(r"(?P<number>[0-9.]+(?:[eE][0-9]+)?)(?P<unit>m|[kMGTPE]i?|Ki)?", str(text))
-    if match is None:
-        return 0.0
-    unit = match["unit"] or ""
-    powers = {name: place for place, name in enumerate("KMGTPE", 1)}
-    if unit == "m":
-        return float(match["number"]) / 1000
-    base = 1024 if unit.endswith("i") else 1000
-    return float(match["number"]) * (base ** powers[unit[0].upper()] if unit else 1)
 
 
 def _items(cluster: Kubectl, kind: str, namespace: str = "") -> list[Document]:

@@ -23,23 +23,14 @@ DETAIL = 240  # characters that a record keeps of what a check saw
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `modelport test-cluster`.
+    """A run of `modelport test-cluster`."""
 
-    Attributes:
-        overlay: its name.
-        began: in UTC, as in 2026-11-26T17:45:00Z.
-        where: the cluster's versions.
-        services: those that were deployed; empty for all.
-        cpu: what each container requested; None for the declared requests.
-        outcomes: of all checks, in order.
-    """
-
-    overlay: str
-    began: str
-    where: str
-    services: tuple[str, ...]
-    cpu: str | None
-    outcomes: tuple[Outcome, ...]
+    overlay: str  # its name
+    began: str  # in UTC, as in 2026-11-26T17:45:00Z
+    where: str  # the cluster's versions
+    services: tuple[str, ...]  # those that were deployed; empty for all
+    cpu: str | None  # what each container requested; None for the declared requests
+    outcomes: tuple[Outcome, ...]  # of all checks, in order
 
     def record(self) -> str:
         """The run as a line of JSON."""

@@ -20,27 +20,18 @@ WINDOW = "autoscaling.knative.dev/window"
 
 @dataclass(frozen=True)
 class Fit:
-    """What a cluster gets instead of what an overlay declares.
+    """What a cluster gets instead of what an overlay declares."""
 
-    Attributes:
-        namespace: instead of the overlay's.
-        services: the documents of other services are left out; empty for all.
-        cpu: each container's requested CPU; None for the declared ones.
-        taken_ports: node ports that other Services of the cluster have; those of the overlay are then chosen by it.
-        node_folder: a folder of the node for claims that no storage class would provide; None where one does.
-        key_set: address of the key set that signs the test's tokens.
-        envoy_image: of the gateway's proxies, where nodes cannot pull Envoy Gateway's own choice.
-        store_secret: name of a Secret with the credentials of the test's own S3 store; empty without one.
-    """
-
-    namespace: str
-    services: tuple[str, ...] = ()
-    cpu: str | None = None
+    namespace: str  # instead of the overlay's
+    services: tuple[str, ...] = ()  # the documents of other services are left out; empty for all
+    cpu: str | None = None  # each container's requested CPU; None for the declared ones
+    # node ports that other Services of the cluster have; those of the overlay are then chosen by it
     taken_ports: Collection[int] = ()
+    # a folder of the node for claims that no storage class would provide; None where one does
     node_folder: str | None = None
-    key_set: str = ""
-    store_secret: str = ""
-    envoy_image: str = ""
+    key_set: str = ""  # address of the key set that signs the test's tokens
+    store_secret: str = ""  # name of a Secret with the credentials of the test's own S3 store; empty without one
+    envoy_image: str = ""  # of the gateway's proxies, where nodes cannot pull Envoy Gateway's own choice
 
 
 def relocate(documents: Iterable[Document], fit: Fit, declared_services: Collection[str]) -> list[dict[str, Any]]:

@@ -12,14 +12,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one check.
-
-    Attributes:
-        name: of the check.
-        result: PASSED, FAILED or SKIPPED.
-        detail: what was seen.
-        seconds: how long it took.
-    """
+    """Of one check. The result is PASSED, FAILED or SKIPPED."""
 
     name: str
     result: str

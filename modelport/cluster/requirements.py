@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, Observations, quantity
-from modelport.manifests.findings import Document, at
+from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, Observations
+from modelport.manifests.findings import Document, at, quantity
 from modelport.manifests.pods import AUTOSCALER, MODE, pods
 
 MINOR, IMAGE_VOLUMES_MINOR = 32, 35
@@ -19,17 +19,11 @@ NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 @dataclass(frozen=True)
 class Lack:
-    """Something that an overlay needs and a cluster does not have.
+    """Something that an overlay needs and a cluster does not have."""
 
-    Attributes:
-        what: is missing or wrong, and what was found.
-        fix: the command that installs it, or what to change.
-        required: without it the overlay does not work; otherwise something that it promises does not hold.
-    """
-
-    what: str
-    fix: str
-    required: bool = True
+    what: str  # is missing or wrong, and what was found
+    fix: str  # the command that installs it, or what to change
+    required: bool = True  # without it the overlay does not work; otherwise something that it promises does not hold
 
     def __str__(self) -> str:
         return f"{'missing' if self.required else 'warning'}: {self.what}\n      {self.fix}"

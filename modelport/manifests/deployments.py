@@ -15,15 +15,11 @@ _QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|Ki|[MGTPE]i?)?")
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a cluster gives a service.
+    """What a cluster gives a service."""
 
-    Attributes:
-        resources: requests and limits of the container that runs the models, in Kubernetes' notation.
-        fallback: the same for pods that run the chain without its first model, to which a gateway turns when those of
-            the first model fail; None where the service has no such pods.
-    """
-
-    resources: Mapping[str, Any]
+    resources: Mapping[str, Any]  # requests and limits of the container that runs the models, in Kubernetes' notation
+    # the same for pods that run the chain without its first model, to which a gateway turns when those of the first
+    # model fail; None where the service has no such pods
     fallback: Mapping[str, Any] | None
 
 

@@ -6,24 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 Document = Mapping[str, Any]
-UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault.
+    """One fault."""
 
-    Args:
-        document: "Kind name".
-        field: path of the field, as in `spec.predictor.model.storageUri`.
-        problem: what is wrong with it.
-        fix: what to write instead.
-    """
-
-    document: str
-    field: str
-    problem: str
-    fix: str
+    document: str  # "Kind name"
+    field: str  # path of the field, as in `spec.predictor.model.storageUri`
+    problem: str  # what is wrong with it
+    fix: str  # what to write instead
 
     def __str__(self) -> str:
         return f"{self.document}: {self.field}: {self.problem}. {self.fix}"
@@ -60,12 +52,16 @@ def names(documents: Sequence[Document], *kinds: str) -> set[str]:
     return {at(document, "metadata.name") for document in of(documents, *kinds)}
 
 
-def bytes_of(quantity: str | int) -> int:
-    """A Kubernetes quantity in bytes: 21Mi is 22020096; 0 where it is none."""
-    match = re.fullmatch(r"(\d+)([A-Za-z]*)", str(quantity))
-    if match is None or match[2] not in UNITS:
-        return 0
-    return int(match[1]) * UNITS[match[2]]
+def quantity(text: object) -> float:
+    """The number that a Kubernetes quantity stands for: 500m is 0.5, 1Gi is 1073741824; 0 where it is none."""
+    match = re.fullmatch(r"(?P<number>[0-9.]+(?:[eE][0-9]+)?)(?P<unit>m|[kMGTPE]i?|Ki)?", str(text))
+    if match is None:
+        return 0.0
+    unit = match["unit"] or ""
+    if unit == "m":
+        return float(match["number"]) / 1000
+    base = 1024 if unit.endswith("i") else 1000
+    return float(match["number"]) * (base ** ("KMGTPE".index(unit[0].upper()) + 1) if unit else 1)
 
 
 def text(value: Any) -> str:

@@ -57,25 +57,15 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the overlay is to be.
+    """What the overlay is to be."""
 
-    Attributes:
-        registry: where both images are: what stands before /modelport-transformer.
-        tag: of the images.
-        storage: s3://BUCKET, gs://BUCKET, az://CONTAINER@ACCOUNT.blob.core.windows.net,
-            oci://REGISTRY or pvc.
-        services: names; the others are left out.
-        components: names of components beside storage.
-        namespace: in which all stands.
-        host, issuer, origin: the values of tls, jwt and cors; None where they are not wanted.
-    """
-
-    registry: str
-    tag: str
-    storage: str
-    services: tuple[str, ...]
-    components: tuple[str, ...]
-    namespace: str
+    registry: str  # where both images are: what stands before /modelport-transformer
+    tag: str  # of the images
+    storage: str  # s3://BUCKET, gs://BUCKET, az://CONTAINER@ACCOUNT.blob.core.windows.net, oci://REGISTRY or pvc
+    services: tuple[str, ...]  # names; the others are left out
+    components: tuple[str, ...]  # names of components beside storage
+    namespace: str  # in which all stands
+    # host, issuer, origin: the values of tls, jwt and cors; None where they are not wanted
     host: str | None
     issuer: str | None
     origin: str | None

@@ -15,15 +15,10 @@ SERVER_TYPE = "serving.kserve.io/server-type"
 
 @dataclass(frozen=True)
 class Pod:
-    """An InferenceService beside the runtime that it names.
+    """An InferenceService beside the runtime that it names."""
 
-    Args:
-        service: the InferenceService.
-        runtime: its ServingRuntime, None where it is not among the documents.
-    """
-
-    service: Document
-    runtime: Document | None
+    service: Document  # the InferenceService
+    runtime: Document | None  # its ServingRuntime, None where it is not among the documents
 
     @property
     def name(self) -> str:

@@ -23,21 +23,13 @@ class ReleaseFileError(CommandError):
 
 @dataclass(frozen=True)
 class Choice:
-    """The releases of a service.
+    """The releases of a service."""
 
-    Args:
-        stable: the release that serves.
-        canary: the release that is tried on a share of the traffic.
-        percent: the canary's share of the traffic, 0 for no canary.
-        shadow: the release that gets copies of requests.
-        shadow_percent: the share of the requests that are copied, 0 for no shadow.
-    """
-
-    stable: str
-    canary: str
-    percent: int
-    shadow: str = FIRST_RELEASE
-    shadow_percent: int = 0
+    stable: str  # the release that serves
+    canary: str  # the release that is tried on a share of the traffic
+    percent: int  # the canary's share of the traffic, 0 for no canary
+    shadow: str = FIRST_RELEASE  # the release that gets copies of requests
+    shadow_percent: int = 0  # the share of the requests that are copied, 0 for no shadow
 
 
 def release_file(manifests: Path = MANIFESTS) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kserve_transformers.settings import Limits
-from modelport.manifests.findings import Document, Finding, Findings, at, bytes_of, of, title
+from modelport.manifests.findings import Document, Finding, Findings, at, of, quantity, title
 
 PARALLEL_RETRIES = 64
 ROUTES = ("HTTPRoute", "GRPCRoute")
@@ -44,7 +44,7 @@ def _buffers(documents: Sequence[Document]) -> Findings:
         return
     policies = list(of(documents, "ClientTrafficPolicy"))
     for field, (problem, fix) in _BUFFERS.items():
-        if max((bytes_of(at(policy, f"spec.{field}", 0)) for policy in policies), default=0) < Limits.body_bytes:
+        if max((quantity(at(policy, f"spec.{field}", 0)) for policy in policies), default=0) < Limits.body_bytes:
             yield Finding("ClientTrafficPolicy", f"spec.{field}", f"{problem}: images get no fallback", fix)
 
 

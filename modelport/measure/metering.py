@@ -12,13 +12,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Used:
-    """Processor time.
-
-    Attributes:
-        own_s: of this process.
-        watched_s: of the watched processes.
-        others: share of all cores that neither of them used.
-    """
+    """Processor time. `others` is the share of all cores that neither this process nor the watched ones used."""
 
     own_s: float
     watched_s: float

@@ -16,19 +16,13 @@ from modelport.releases.errors import ReleaseError
 
 @dataclass(frozen=True)
 class Entry:
-    """A change of the release file, or a decision about it.
+    """A change of the release file, or a decision about it."""
 
-    Attributes:
-        when: ISO 8601, UTC.
-        who: git's user.name, else the name of the system's user.
-        what: canary, promote, rollback or shadow; hold where a judge of a canary decided to change nothing.
-        before, after: the service's part of the release file.
-    """
-
-    when: str
-    who: str
-    what: str
+    when: str  # ISO 8601, UTC
+    who: str  # git's user.name, else the name of the system's user
+    what: str  # canary, promote, rollback or shadow; hold where a judge of a canary decided to change nothing
     service: str
+    # before, after: the service's part of the release file
     before: Choice
     after: Choice
     why: str = ""

@@ -22,18 +22,12 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Published:
-    """The result of publishing.
+    """The result of publishing."""
 
-    Attributes:
-        address: the release's URL; where the same content was published under another name, the URL of that.
-        sent: how many files were uploaded; found: how many were there already and matched.
-        new: False where the complete release was there already.
-    """
-
-    address: str
-    sent: int
+    address: str  # the release's URL; where the same content was published under another name, the URL of that
+    sent: int  # how many files were uploaded; found: how many were there already and matched
     found: int
-    new: bool
+    new: bool  # False where the complete release was there already
 
 
 def publish(folder: Path, to: str, progress: Progress = lambda size: None) -> Published:

@@ -32,17 +32,14 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model of a release.
-
-    Attributes:
-        weights: provenance as config.pbtxt states it: weights (trained or untrained), weights_source,
-            weights_licence, weights_sha256, accuracy, warning; quantisation, where it has an int8 network.
-        golden: by output name: shape and leading values of the golden answer, and the absolute tolerance.
-    """
+    """A model of a release."""
 
     version: int
     platform: str
+    # provenance as config.pbtxt states it: weights (trained or untrained), weights_source, weights_licence,
+    # weights_sha256, accuracy, warning; quantisation, where it has an int8 network
     weights: Mapping[str, str]
+    # by output name: shape and leading values of the golden answer, and the absolute tolerance
     golden: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -53,31 +50,22 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Release:
-    """The content of release.json.
-
-    Attributes:
-        name: YYYY-MM-DD-xxxxxxxxxxxx: the date of the first build and the first digits of the digest.
-        created: date and time of that build, ISO 8601, UTC.
-        models: by name.
-        files: by path relative to the release's folder, without release.json and its signature.
-        untrained: names of untrained models, which were released by --force.
-        packages: versions of the packages that made and checked the artefacts.
-        evaluation: on labelled data: what was measured, on which data, and the demands that were met; see
-            evaluation/report.py. None where there was none.
-        documents: bills of materials beside release.json, by name; a release built before 2026-11-26 has none.
-        commit: of git, None outside of a checkout; dirty: the checkout had uncommitted changes.
-    """
+    """The content of release.json."""
 
     service: str
-    name: str
-    created: str
-    models: Mapping[str, ModelRecord]
-    files: Mapping[str, FileRecord]
-    untrained: tuple[str, ...] = ()
+    name: str  # YYYY-MM-DD-xxxxxxxxxxxx: the date of the first build and the first digits of the digest
+    created: str  # date and time of that build, ISO 8601, UTC
+    models: Mapping[str, ModelRecord]  # by name
+    files: Mapping[str, FileRecord]  # by path relative to the release's folder, without release.json and its signature
+    untrained: tuple[str, ...] = ()  # names of untrained models, which were released by --force
+    # versions of the packages that made and checked the artefacts
     packages: Mapping[str, str] = field(default_factory=dict)
-    commit: str | None = None
+    commit: str | None = None  # of git, None outside of a checkout; dirty: the checkout had uncommitted changes
     dirty: bool = False
+    # on labelled data: what was measured, on which data, and the demands that were met; see evaluation/report.py. None
+    # where there was none.
     evaluation: Mapping[str, Any] | None = None
+    # bills of materials beside release.json, by name; a release built before 2026-11-26 has none
     documents: Mapping[str, FileRecord] = field(default_factory=dict)
 
     @property

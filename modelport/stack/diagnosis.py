@@ -42,38 +42,24 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class ProcessSight:
-    """A process at one moment.
-
-    Attributes:
-        state: its letter in /proc/PID/stat.
-        worked_s: processor time since its start, of all threads, in seconds.
-        waited_s: likewise, time in run queues; 0 where that was not read.
-        paged: major page faults since its start.
-    """
+    """A process at one moment."""
 
     pid: int
-    state: str
-    worked_s: float = 0.0
-    waited_s: float = 0.0
-    paged: int = 0
+    state: str  # its letter in /proc/PID/stat
+    worked_s: float = 0.0  # processor time since its start, of all threads, in seconds
+    waited_s: float = 0.0  # likewise, time in run queues; 0 where that was not read
+    paged: int = 0  # major page faults since its start
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen at one moment.
+    """What was seen at one moment."""
 
-    Attributes:
-        at_s: seconds, of any origin.
-        expected: how many processes there must be.
-        owes: whether an answer is overdue.
-        wrong: whether its golden check fails by anything but lateness.
-    """
-
-    at_s: float
+    at_s: float  # seconds, of any origin
     processes: tuple[ProcessSight, ...]
-    expected: int = 1
-    owes: bool = False
-    wrong: bool = False
+    expected: int = 1  # how many processes there must be
+    owes: bool = False  # whether an answer is overdue
+    wrong: bool = False  # whether its golden check fails by anything but lateness
 
 
 class Diagnosis:

@@ -25,11 +25,7 @@ _LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a log.
-
-    Attributes:
-        time: ISO 8601, in UTC.
-    """
+    """One line of a log. `time` is ISO 8601, in UTC."""
 
     time: str
     server: str

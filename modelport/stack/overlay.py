@@ -47,21 +47,13 @@ Stamp = tuple[int, int]  # changes whenever a file is written or replaced
 
 @dataclass(frozen=True)
 class Predictor:
-    """A pod of an overlay, as far as this machine runs it. Two that are equal are served by the same processes.
+    """A pod of an overlay, as far as this machine runs it. Two that are equal are served by the same processes."""
 
-    Args:
-        endpoint: as the routes name it.
-        release: of its models.
-        repository: where those are.
-        arguments: of its transformer.
-        variables: of its transformer's environment.
-    """
-
-    endpoint: str
-    release: str
-    repository: Path
-    arguments: tuple[str, ...]
-    variables: tuple[tuple[str, str], ...]
+    endpoint: str  # as the routes name it
+    release: str  # of its models
+    repository: Path  # where those are
+    arguments: tuple[str, ...]  # of its transformer
+    variables: tuple[tuple[str, str], ...]  # of its transformer's environment
 
     @property
     def name(self) -> str:
@@ -85,17 +77,11 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Declared:
-    """What an overlay says at one time.
+    """What an overlay says at one time."""
 
-    Args:
-        documents: of the services that are wanted.
-        predictors: the pod behind each endpoint of the routes.
-        stamp: of the release file before it was read.
-    """
-
-    documents: Sequence[Document]
-    predictors: tuple[Predictor, ...]
-    stamp: Stamp
+    documents: Sequence[Document]  # of the services that are wanted
+    predictors: tuple[Predictor, ...]  # the pod behind each endpoint of the routes
+    stamp: Stamp  # of the release file before it was read
 
     @cached_property
     def routes(self) -> Sequence[Route]:
@@ -132,17 +118,11 @@ class Declared:
 
 @dataclass(frozen=True)
 class OverlaySettings(StackSettings):
-    """A stack whose predictors and routes come from an overlay. Envoy has `http_port`, its admin the next one.
+    """A stack whose predictors and routes come from an overlay. Envoy has `http_port`, its admin the next one."""
 
-    Args:
-        overlay: its name.
-        manifests: where it is, and the release file that it is rendered from.
-        releases: folders SERVICE/RELEASE.
-    """
-
-    overlay: str = ""
-    manifests: Path = MANIFESTS
-    releases: Path = RELEASES
+    overlay: str = ""  # its name
+    manifests: Path = MANIFESTS  # where it is, and the release file that it is rendered from
+    releases: Path = RELEASES  # folders SERVICE/RELEASE
 
     @cached_property
     def first(self) -> Declared:

@@ -37,17 +37,11 @@ VERDICT_S = 20.0  # for the golden samples, once Triton has loaded the models an
 
 @dataclass
 class Change:
-    """What is declared but not routed to yet.
+    """What is declared but not routed to yet."""
 
-    Args:
-        declared: all of it.
-        began: when its predictors were started, by the monotonic clock.
-        answering: since when all new Tritons are ready and all new transformers answer.
-    """
-
-    declared: Declared
-    began: float
-    answering: float | None = None
+    declared: Declared  # all of it
+    began: float  # when its predictors were started, by the monotonic clock
+    answering: float | None = None  # since when all new Tritons are ready and all new transformers answer
 
 
 class OverlayStack(Supervisor):

@@ -22,27 +22,16 @@ FILE = "stack.json"
 
 @dataclass(frozen=True)
 class Running:
-    """A stack that serves.
+    """A stack that serves."""
 
-    Attributes:
-        port: where callers reach it.
-        repository: its model repository.
-        overlay: that it serves; empty without one.
-        transformers: REST port of each transformer server, by name.
-        logs: files of the servers.
-        exported: when the artefact of each model was written, in nanoseconds, as the stack found it.
-        pid: of the stack's process.
-        started: in seconds since the epoch.
-    """
-
-    port: int
-    repository: str
-    overlay: str
-    transformers: Mapping[str, int]
-    logs: Sequence[str]
-    exported: Mapping[str, int]
-    pid: int = field(default_factory=os.getpid)
-    started: float = field(default_factory=time.time)
+    port: int  # where callers reach it
+    repository: str  # its model repository
+    overlay: str  # that it serves; empty without one
+    transformers: Mapping[str, int]  # REST port of each transformer server, by name
+    logs: Sequence[str]  # files of the servers
+    exported: Mapping[str, int]  # when the artefact of each model was written, in nanoseconds, as the stack found it
+    pid: int = field(default_factory=os.getpid)  # of the stack's process
+    started: float = field(default_factory=time.time)  # in seconds since the epoch
 
     def write(self) -> None:
         """Write it, in a folder that only this user can enter."""

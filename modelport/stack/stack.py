@@ -30,9 +30,8 @@ from modelport.stack.updater import Say, Updater
 class StackSettings:
     """Ports, services and folders of a stack.
 
-    Attributes:
-        host: address that callers reach; what is behind it listens on loopback.
-        options: of the transformer servers, beside those that the stack sets.
+    Callers reach it at `host`; what is behind it listens on loopback. `options` are the transformer servers', beside
+    those that the stack sets.
     """
 
     services: tuple[ServiceSpec, ...] = field(default_factory=choose)

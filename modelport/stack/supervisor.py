@@ -28,10 +28,7 @@ MAX_FAILURES = 5
 class Supervisor(ABC):
     """Tritons, the transformers in front of them, and what else there is.
 
-    Attributes:
-        servers: all of them, a server before those that call it.
-        transformers: those of them that are transformers.
-        model_supervisors: supervise the models, one for each Triton.
+    `servers` are all of them, a server before those that call it; `model_supervisors` one for each Triton.
     """
 
     servers: Sequence[Server] = ()

@@ -19,16 +19,9 @@ GRACE_S = 45  # its own drain and the longest request
 
 @dataclass(frozen=True)
 class TransformerSettings:
-    """Where a transformer server listens and what it hosts.
+    """Where a transformer server listens and what it hosts."""
 
-    Args:
-        services: what it hosts; empty where `declared` says it.
-        declared: a command line from elsewhere; what is said here comes after it and wins.
-        host: address that it listens on.
-        variables: environment variables from elsewhere.
-    """
-
-    services: tuple[ServiceSpec, ...]
+    services: tuple[ServiceSpec, ...]  # what it hosts; empty where `declared` says it
     repository: Path
     log_file: Path
     triton_port: int = 8000
@@ -36,9 +29,9 @@ class TransformerSettings:
     grpc_port: int = 8081
     start_timeout_s: float = 600.0
     name: str = "the transformer server"
-    declared: tuple[str, ...] = ()
-    host: str = LOOPBACK
-    variables: Mapping[str, str] = field(default_factory=dict)
+    declared: tuple[str, ...] = ()  # a command line from elsewhere; what is said here comes after it and wins
+    host: str = LOOPBACK  # address that it listens on
+    variables: Mapping[str, str] = field(default_factory=dict)  # environment variables from elsewhere
 
 
 class TransformerServer(Server):

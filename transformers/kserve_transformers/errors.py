@@ -25,24 +25,23 @@ class ServingError(Exception):
     grpc_code: ClassVar[str] = "INTERNAL"
     retry_after_s: float | None = None
 
+    def __init_subclass__(cls, **carried: object) -> None:
+        """What each class carries stands in its head: status, grpc_code, retry_after_s."""
+        for name, value in carried.items():
+            setattr(cls, name, value)
+
     @property
     def headers(self) -> dict[str, str]:
         """Extra HTTP headers of the answer."""
         return {} if self.retry_after_s is None else {"Retry-After": str(max(1, round(self.retry_after_s)))}
 
 
-class BadRequestError(ServingError):
+class BadRequestError(ServingError, status=400, grpc_code="INVALID_ARGUMENT"):
     """The request is malformed."""
 
-    status = 400
-    grpc_code = "INVALID_ARGUMENT"
 
-
-class UnauthenticatedError(ServingError):
+class UnauthenticatedError(ServingError, status=401, grpc_code="UNAUTHENTICATED"):
     """The server requires an API key, and the request has none that is known."""
-
-    status = 401
-    grpc_code = "UNAUTHENTICATED"
 
     def __init__(self) -> None:
         super().__init__("an API key is required: send it as Authorization: Bearer KEY")
@@ -53,41 +52,24 @@ class UnauthenticatedError(ServingError):
         return {"WWW-Authenticate": 'Bearer realm="modelport", Basic realm="modelport"'}
 
 
-class NotFoundError(ServingError):
+class NotFoundError(ServingError, status=404, grpc_code="NOT_FOUND"):
     """No such service, model or version."""
 
-    status = 404
-    grpc_code = "NOT_FOUND"
 
-
-class LateBodyError(ServingError):
+class LateBodyError(ServingError, status=408, grpc_code="DEADLINE_EXCEEDED"):
     """The request's body did not come in time."""
 
-    status = 408
-    grpc_code = "DEADLINE_EXCEEDED"
 
-
-class TooLargeError(ServingError):
-    """A limit on bytes, pixels or instances is exceeded.
-
-    Args:
-        message: for the caller.
-        pixels: of the image that was refused, where that was its fault.
-    """
-
-    status = 413
-    grpc_code = "INVALID_ARGUMENT"
+class TooLargeError(ServingError, status=413, grpc_code="INVALID_ARGUMENT"):
+    """A limit on bytes, pixels or instances is exceeded."""
 
     def __init__(self, message: str, pixels: int = 0) -> None:
         super().__init__(message)
-        self.pixels = pixels
+        self.pixels = pixels  # of the image that was refused, where that was its fault
 
 
-class UnsupportedMediaError(ServingError):
+class UnsupportedMediaError(ServingError, status=415, grpc_code="INVALID_ARGUMENT"):
     """Not an image, or not a kind of body, that we read."""
-
-    status = 415
-    grpc_code = "INVALID_ARGUMENT"
 
 
 class UnsupportedCodingError(UnsupportedMediaError):
@@ -99,38 +81,21 @@ class UnsupportedCodingError(UnsupportedMediaError):
         return {"Accept-Encoding": "gzip, deflate"}
 
 
-class UnprocessableError(ServingError):
+class UnprocessableError(ServingError, status=422, grpc_code="INVALID_ARGUMENT"):
     """The instance is well-formed, but does not show what the service reads, such as an image without ink."""
 
-    status = 422
-    grpc_code = "INVALID_ARGUMENT"
 
-
-class BusyError(ServingError):
+class BusyError(ServingError, status=429, grpc_code="RESOURCE_EXHAUSTED", retry_after_s=1.0):
     """More waits for the model than it can answer in time: nothing was done, come back later."""
 
-    status = 429
-    grpc_code = "RESOURCE_EXHAUSTED"
-    retry_after_s = 1.0
 
-
-class BadAnswerError(ServingError):
+class BadAnswerError(ServingError, status=502, grpc_code="UNAVAILABLE"):
     """The model answered an error or something it does not declare."""
 
-    status = 502
-    grpc_code = "UNAVAILABLE"
 
-
-class NotReadyError(ServingError):
+class NotReadyError(ServingError, status=503, grpc_code="UNAVAILABLE", retry_after_s=1.0):
     """Nothing that could answer is ready."""
 
-    status = 503
-    grpc_code = "UNAVAILABLE"
-    retry_after_s = 1.0
 
-
-class TooLateError(ServingError):
+class TooLateError(ServingError, status=504, grpc_code="DEADLINE_EXCEEDED"):
     """The request's deadline passed."""
-
-    status = 504
-    grpc_code = "DEADLINE_EXCEEDED"

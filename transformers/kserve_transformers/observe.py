@@ -26,31 +26,21 @@ _FORWARDED = {
 
 @dataclass
 class Exchange:
-    """A request on its way; what a record needs of it is added where it becomes known.
+    """A request on its way; what a record needs of it is added where it becomes known."""
 
-    Attributes:
-        request_id: the caller's, or made up.
-        trace: the headers of its trace context.
-        kept: whether the rest is to be added.
-        began: seconds since 1970.
-        instances: encoded images, or windows (float32 [L]).
-        parameters: options that the request named.
-        measured: of each instance, what is recorded beside its hash; empty where nothing was measured.
-        model, release: which model answered.
-        served: its name in Triton, and of its folder.
-        predictions: makes the answer in JSON, one for each instance; None while there is no answer.
-    """
-
-    request_id: str = ""
-    trace: Mapping[str, str] = field(default_factory=dict)
-    kept: bool = False
-    began: float = field(default_factory=time.time)
-    instances: Sequence[Any] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""  # the caller's, or made up
+    trace: Mapping[str, str] = field(default_factory=dict)  # the headers of its trace context
+    kept: bool = False  # whether the rest is to be added
+    began: float = field(default_factory=time.time)  # seconds since 1970
+    instances: Sequence[Any] = ()  # encoded images, or windows (float32 [L])
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # options that the request named
+    # of each instance, what is recorded beside its hash; empty where nothing was measured
     measured: Sequence[Mapping[str, Any]] = ()
+    # model, release: which model answered
     model: str | None = None
     release: str | None = None
-    served: str | None = None
+    served: str | None = None  # its name in Triton, and of its folder
+    # makes the answer in JSON, one for each instance; None while there is no answer
     predictions: Callable[[], Sequence[Any]] | None = None
 
 
@@ -59,12 +49,7 @@ SUCCESS = ("200", "OK")  # outcomes with an answer
 
 @dataclass(frozen=True)
 class Ended:
-    """How a request ended.
-
-    Attributes:
-        outcome: an HTTP status, a gRPC code, or gone.
-        seconds: that it took.
-    """
+    """How a request ended. The outcome is an HTTP status, a gRPC code, or gone."""
 
     service: str
     protocol: str

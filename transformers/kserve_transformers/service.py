@@ -45,35 +45,20 @@ _CAUSES: dict[type[ServingError], str] = {
 
 @dataclass
 class Work:
-    """One request on its way.
+    """One request on its way."""
 
-    Attributes:
-        decoded: its instances.
-        prepared: for the first model of the chain that is ready; empty where none is.
-        prepared_for: what that model declares.
-        light: whether its array work is done without a thread.
-        timings_ms: milliseconds by stage.
-    """
-
-    decoded: list[Any]
-    prepared: list[Prepared]
-    prepared_for: Declaration | None
+    decoded: list[Any]  # its instances
+    prepared: list[Prepared]  # for the first model of the chain that is ready; empty where none is
+    prepared_for: Declaration | None  # what that model declares
     options: Mapping[str, Any]
     deadline: Deadline
-    light: bool
-    timings_ms: dict[str, float] = field(default_factory=dict)
+    light: bool  # whether its array work is done without a thread
+    timings_ms: dict[str, float] = field(default_factory=dict)  # milliseconds by stage
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """A request whose model has answered.
-
-    Attributes:
-        work: the request, prepared for this model.
-        model: which one answered.
-        declaration: of that model.
-        outputs: by name, [N, ...].
-    """
+    """A request whose model has answered. The request is prepared for this model; outputs are by name, [N, ...]."""
 
     work: Work
     model: TritonModel

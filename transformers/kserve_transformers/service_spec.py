@@ -14,19 +14,12 @@ _ARGUMENT = re.compile(
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """A declared service.
+    """A declared service."""
 
-    Attributes:
-        name: in routes and metrics; a DNS label.
-        task: a key of the tasks that the transformer knows.
-        models: the chain, in order of preference.
-        presentation: of the task, where the legacy route words the answer in its own way.
-    """
-
-    name: str
-    task: str
-    models: tuple[str, ...]
-    presentation: str | None = None
+    name: str  # in routes and metrics; a DNS label
+    task: str  # a key of the tasks that the transformer knows
+    models: tuple[str, ...]  # the chain, in order of preference
+    presentation: str | None = None  # of the task, where the legacy route words the answer in its own way
 
     @classmethod
     def parse(cls, argument: str) -> Self:

@@ -135,11 +135,7 @@ class RecordSettings:
 class Settings:
     """All settings of a transformer server.
 
-    Attributes:
-        services: what it hosts.
-        defaults: of the tasks' numeric options, where a request names none.
-        limits: of a request.
-        record: of requests.
+    `defaults` are of the tasks' numeric options, where a request names none.
     """
 
     services: tuple[ServiceSpec, ...] = ()

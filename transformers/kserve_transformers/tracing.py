@@ -38,12 +38,7 @@ _provider: TracerProvider | None = None
 
 @dataclass(frozen=True)
 class Collector:
-    """Where spans are sent.
-
-    Attributes:
-        url: with its scheme, and for HTTP the path.
-        http: by HTTP instead of gRPC.
-    """
+    """Where spans are sent. The URL has its scheme, and for HTTP the path; `http`: by HTTP instead of gRPC."""
 
     url: str
     http: bool

@@ -91,17 +91,11 @@ class BackendError(Exception):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor as config.pbtxt or an artefact describes it.
+    """A tensor as config.pbtxt or an artefact describes it."""
 
-    Args:
-        name: its name.
-        dtype: numpy's name of its type.
-        dims: shape without the batch dimension; -1 stands for any size.
-    """
-
-    name: str
-    dtype: str
-    dims: tuple[int, ...]
+    name: str  # its name
+    dtype: str  # numpy's name of its type
+    dims: tuple[int, ...]  # shape without the batch dimension; -1 stands for any size
 
     @classmethod
     def from_config(cls, tensor: Mapping) -> "TensorSpec":

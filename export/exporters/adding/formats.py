@@ -23,19 +23,12 @@ from exporters.errors import UnknownFormatError
 
 @dataclass(frozen=True)
 class Format:
-    """A format.
+    """A format."""
 
-    Attributes:
-        title: for messages.
-        recognises: whether a file or folder is of this format, by its content.
-        environment: that reads it: None for the one that serves, "torch" or "tensorflow".
-        module: with describe, build and reference.
-    """
-
-    title: str
-    recognises: Callable[[Path], bool]
-    environment: str | None
-    module: str
+    title: str  # for messages
+    recognises: Callable[[Path], bool]  # whether a file or folder is of this format, by its content
+    environment: str | None  # that reads it: None for the one that serves, "torch" or "tensorflow"
+    module: str  # with describe, build and reference
 
 
 def _has(path: Path, *endings: str) -> bool:

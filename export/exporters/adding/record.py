@@ -18,25 +18,15 @@ FILENAME = "added.json"
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of an added model.
+    """What is known of an added model."""
 
-    Attributes:
-        file: path of the original, from the checkout where it is in it.
-        sha256: of the original.
-        format: a key of FORMATS.
-        plan: that the artefact was built by.
-        service: whose chain it joined.
-        facts: what was found, and what was assumed.
-        parity: a line for each comparison of the artefact with the original.
-    """
-
-    file: str
-    sha256: str
-    format: str
-    plan: Plan
-    service: str
-    facts: tuple[str, ...] = ()
-    parity: tuple[str, ...] = ()
+    file: str  # path of the original, from the checkout where it is in it
+    sha256: str  # of the original
+    format: str  # a key of FORMATS
+    plan: Plan  # that the artefact was built by
+    service: str  # whose chain it joined
+    facts: tuple[str, ...] = ()  # what was found, and what was assumed
+    parity: tuple[str, ...] = ()  # a line for each comparison of the artefact with the original
 
 
 def read(model_dir: Path) -> Record | None:

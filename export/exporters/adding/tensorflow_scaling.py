@@ -16,19 +16,12 @@ _PASSING = ("Cast", "Identity", "Reshape", "Transpose", "ExpandDims", "Squeeze",
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network of one input.
+    """A network of one input."""
 
-    Attributes:
-        call: from a tensor to tensors by name.
-        name: of the input.
-        dtype: of the input, NumPy's name.
-        shape: of the input, with the batch dimension; None for any.
-    """
-
-    call: Callable[[Any], Mapping[str, Any]]
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
+    call: Callable[[Any], Mapping[str, Any]]  # from a tensor to tensors by name
+    name: str  # of the input
+    dtype: str  # of the input, NumPy's name
+    shape: tuple[int | None, ...]  # of the input, with the batch dimension; None for any
 
     def __call__(self, array: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """The outputs for an array, by name."""

@@ -26,21 +26,13 @@ Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Accepted:
-    """An input that a network takes.
+    """An input that a network takes."""
 
-    Attributes:
-        dtype: NumPy's name.
-        shape: with a batch of one; a side that may be any other has been chosen.
-        any_size: whether other sides are taken, too.
-        fixed_batch: whether the file says that its batch dimension is fixed.
-        stated: whether the user or the file states the size.
-    """
-
-    dtype: str
-    shape: Shape
-    any_size: bool = False
-    fixed_batch: bool = False
-    stated: bool = False
+    dtype: str  # NumPy's name
+    shape: Shape  # with a batch of one; a side that may be any other has been chosen
+    any_size: bool = False  # whether other sides are taken, too
+    fixed_batch: bool = False  # whether the file says that its batch dimension is fixed
+    stated: bool = False  # whether the user or the file states the size
 
     @property
     def layout(self) -> Layout:

@@ -20,9 +20,7 @@ class Shape(NamedTuple):
 class Layer:
     """One section of a cfg file.
 
-    Attributes:
-        section: its name and line, for messages.
-        sources: the layers that it reads, by index; -1 is the image.
+    `section` is its name and line, for messages; `sources` are the layers that it reads, by index; -1 is the image.
     """
 
     section: str
@@ -86,8 +84,7 @@ class Yolo(Layer):
 class Network:
     """A detector for RGB images of one size.
 
-    Attributes:
-        resize_mode: how images become its input, `letterbox` or `stretch`; empty where the cfg does not say so.
+    `resize_mode` is how images become its input, `letterbox` or `stretch`; empty where the cfg does not say so.
     """
 
     height: int

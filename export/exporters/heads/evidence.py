@@ -17,19 +17,12 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output.
+    """An input or output."""
 
-    Attributes:
-        name: in the model.
-        dtype: of its values.
-        shape: None for a dimension that is not known.
-        values: an answer to noise; None where the model was not run.
-    """
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: Shape
-    values: npt.NDArray[Any] | None = None
+    name: str  # in the model
+    dtype: np.dtype[Any]  # of its values
+    shape: Shape  # None for a dimension that is not known
+    values: npt.NDArray[Any] | None = None  # an answer to noise; None where the model was not run
 
     @property
     def sizes(self) -> str:
@@ -44,21 +37,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that heads are recognised by.
+    """All that heads are recognised by."""
 
-    Attributes:
-        inputs: of the model.
-        outputs: of the model.
-        metadata: what the file says of itself.
-        input_hw: height and width of the images.
-        labels: how many labels the user or the file states; 0: nobody does.
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    metadata: Mapping[str, Any]
-    input_hw: tuple[int, int] | None
-    labels: int
+    inputs: tuple[Tensor, ...]  # of the model
+    outputs: tuple[Tensor, ...]  # of the model
+    metadata: Mapping[str, Any]  # what the file says of itself
+    input_hw: tuple[int, int] | None  # height and width of the images
+    labels: int  # how many labels the user or the file states; 0: nobody does
 
     def output(self, *names: str) -> Tensor | None:
         """The output with one of these names."""

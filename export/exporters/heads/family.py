@@ -25,38 +25,25 @@ class Match(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """The candidates of one image, as the naive references decode them.
+    """The candidates of one image, as the naive references decode them."""
 
-    Attributes:
-        boxes: [M,4], x1, y1, x2, y2 in 0..1 of the input.
-        scores: [M,classes]; [M] where each box has one class.
-        classes: [M] in this case, else None.
-    """
-
-    boxes: npt.NDArray[np.float64]
-    scores: npt.NDArray[np.float64]
-    classes: npt.NDArray[np.float64] | None = None
+    boxes: npt.NDArray[np.float64]  # [M,4], x1, y1, x2, y2 in 0..1 of the input
+    scores: npt.NDArray[np.float64]  # [M,classes]; [M] where each box has one class
+    classes: npt.NDArray[np.float64] | None = None  # [M] in this case, else None
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of heads.
+    """A family of heads."""
 
-    Attributes:
-        title: for messages.
-        outputs: what it answers, for messages.
-        find: the heads of the family that outputs may be.
-        decode: the graph from the model's output tensors to candidates.
-        reference: the same in plain Python, written separately: the candidates of each image.
-        aliases: other names of it, and options that they stand for.
-    """
-
-    title: str
-    outputs: str
-    find: Callable[[Evidence], Iterable[Match]]
+    title: str  # for messages
+    outputs: str  # what it answers, for messages
+    find: Callable[[Evidence], Iterable[Match]]  # the heads of the family that outputs may be
+    # the graph from the model's output tensors to candidates
     decode: Callable[[Graph, Options, InputHw], Rows | Listed]
+    # the same in plain Python, written separately: the candidates of each image
     reference: Callable[[Values, Options, InputHw], list[Candidates]]
-    aliases: Mapping[str, Options] = field(default_factory=dict)
+    aliases: Mapping[str, Options] = field(default_factory=dict)  # other names of it, and options that they stand for
 
 
 def box_scale_wh(options: Options, input_hw: InputHw) -> tuple[float, float]:

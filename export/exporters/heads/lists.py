@@ -19,22 +19,16 @@ from exporters.onnx_graph import Graph
 
 
 class _Form(NamedTuple):
-    """Names of the outputs, and what is fixed about them.
+    """Names of the outputs, and what is fixed about them."""
 
-    Attributes:
-        boxes, scores, classes, counts: names; "" where there is no such output.
-        layout: of boxes.
-        first_class: number of the first label.
-        scales_itself: the graph does its own scaling of pixels.
-    """
-
+    # boxes, scores, classes, counts: names; "" where there is no such output
     boxes: tuple[str, ...]
     scores: tuple[str, ...]
     classes: tuple[str, ...]
     counts: tuple[str, ...] = ()
-    layout: str = "xyxy"
-    first_class: int = 0
-    scales_itself: bool = False
+    layout: str = "xyxy"  # of boxes
+    first_class: int = 0  # number of the first label
+    scales_itself: bool = False  # the graph does its own scaling of pixels
 
 
 _FORMS: Mapping[str, _Form] = {

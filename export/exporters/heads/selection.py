@@ -17,35 +17,22 @@ BOXES, SCORES, CLASSES = OUTPUTS = "boxes", "scores", "classes"
 
 @dataclass(frozen=True)
 class Rows:
-    """Boxes that have a score for each class.
+    """Boxes that have a score for each class."""
 
-    Attributes:
-        boxes: [N,rows,4].
-        scores: [N,rows,classes].
-        rows: how many boxes.
-        classes: how many classes.
-        objectness: [N,rows,1], a factor of all scores of a box.
-        logits: the sigmoid has still to be taken of scores and objectness.
-        root: the square root of the product is the score (FCOS).
-    """
-
-    boxes: str
-    scores: str
-    rows: int
-    classes: int
-    objectness: str | None = None
-    logits: bool = False
-    root: bool = False
+    boxes: str  # [N,rows,4]
+    scores: str  # [N,rows,classes]
+    rows: int  # how many boxes
+    classes: int  # how many classes
+    objectness: str | None = None  # [N,rows,1], a factor of all scores of a box
+    logits: bool = False  # the sigmoid has still to be taken of scores and objectness
+    root: bool = False  # the square root of the product is the score (FCOS)
 
 
 @dataclass(frozen=True)
 class Listed:
     """Boxes that have one class each, of any number K that can differ from run to run.
 
-    Attributes:
-        boxes: [N,K,4].
-        scores: [N,K].
-        classes: [N,K], whole numbers from 0 as FP32.
+    Boxes are [N,K,4], scores [N,K], classes [N,K], whole numbers from 0 as FP32.
     """
 
     boxes: str

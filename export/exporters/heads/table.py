@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from exporters.heads import anchored, boxes_scores, detr, end_to_end, lists, yolov3, yolov5, yolov8, yolox
+from exporters.heads import anchored, boxes_scores, detr, end_to_end, lists, tables, yolov3, yolox
 from exporters.heads.family import Family
 
 HEADS: Mapping[str, Family] = {
     **yolov3.FAMILIES,
-    **yolov5.FAMILIES,
-    **yolov8.FAMILIES,
+    **tables.FAMILIES,
     **end_to_end.FAMILIES,
     **yolox.FAMILIES,
     **lists.FAMILIES,

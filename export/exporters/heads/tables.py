@@ -1,7 +1,14 @@
-"""Outputs that are one table with a row for each box: what YOLOv5, YOLOv8, YOLOX and Ultralytics' RT-DETR share."""
+"""Outputs that are one table with a row for each box: YOLOv5 and YOLOv8, and what YOLOX and Ultralytics' RT-DETR share.
+
+YOLOv5, v6 and v7: [N, boxes, 5 + classes], centre and size in pixels, objectness, and probabilities of classes. v6 has
+one box for each cell, whose objectness is 1, where v5 and v7 have three. YOLOv8, v9, v11 and v12: [N, 4 + classes,
+boxes], centre and size in pixels, and scores of classes. Ultralytics' YOLOv3u and v5u answer the same, as do exports of
+v10 without its last step. Some tools turn the table.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +17,7 @@ import numpy.typing as npt
 from exporters.adding.plan import Fact, Head
 from exporters.heads.evidence import Evidence, Tensor
 from exporters.heads.family import Candidates, Family, InputHw, Match, Options, Values, box_scale_wh
-from exporters.heads.finding import scale_fact, within_unit
+from exporters.heads.finding import Sure, is_pixels, scale_fact, stride_sets, within_unit
 from exporters.heads.selection import Rows, floats, xyxy
 from exporters.onnx_graph import Graph
 
@@ -19,11 +26,7 @@ from exporters.onnx_graph import Graph
 class Table:
     """A way to read an output of three dimensions.
 
-    Attributes:
-        tensor: the output.
-        rows: the number of boxes.
-        columns: the number of values of each.
-        transposed: the tensor is [N,columns,rows].
+    Of `rows` boxes, each with `columns` values; `transposed`: the tensor is [N,columns,rows].
     """
 
     tensor: Tensor
@@ -98,12 +101,64 @@ def reference(outputs: Values, options: Options, input_hw: InputHw, objectness: 
     return found
 
 
-def match(confidence: float, name: str, family: Family, table: Table, classes: int, seen: str, **options: Any) -> Match:
+def _find_v5(evidence: Evidence) -> Iterator[Match]:
+    for table in tables(evidence):
+        classes = table.columns - 5
+        if table.transposed or classes < 1 or not is_decoded(table):
+            continue
+        seen = f"5 + {classes} values for each of {table.rows} boxes"
+        objectness = table.column(4, 5)
+        confidence = Sure.UNLIKELY
+        if strides := stride_sets(evidence, table.rows, anchors=3):
+            confidence, seen = Sure.LIKELY, f"{seen}, three for each cell at strides {', '.join(map(str, strides[0]))}"
+        elif stride_sets(evidence, table.rows) and objectness is not None and np.allclose(objectness, 1):
+            confidence, seen = Sure.SETTLED, f"{seen}, whose objectness is 1, as YOLOv6's"
+        elif table.rows > max(1000, table.columns) and evidence.input_hw is None:
+            confidence = Sure.POSSIBLE
+        if "yolov5" in evidence.told("description") + evidence.told("docs") and confidence == Sure.LIKELY:
+            confidence = Sure.SETTLED
+        yield _match(confidence, "yolov5", table, classes, seen)
+
+
+def _find_v8(evidence: Evidence) -> Iterator[Match]:
+    for table in tables(evidence):
+        classes, strides = table.columns - 4, stride_sets(evidence, table.rows)
+        if classes < 1 or not is_decoded(table):
+            continue
+        seen = f"4 + {classes} values for each of {table.rows} boxes"
+        confidence = Sure.UNLIKELY
+        if table.transposed and (strides or table.rows > table.columns):
+            confidence = Sure.LIKELY if strides else Sure.POSSIBLE
+        elif strides:
+            confidence = Sure.POSSIBLE - 0.05  # YOLOX has tables of this form
+        if "ultralytics" in evidence.told("author") and classes == evidence.labels and confidence > Sure.UNLIKELY:
+            confidence, seen = Sure.SETTLED, f"{seen}, and Ultralytics' metadata, which has {classes} names"
+        yield _match(confidence, "yolov8", table, classes, seen)
+
+
+def _match(confidence: float, name: str, table: Table, classes: int, seen: str) -> Match:
     """A head of this form: images in a letterbox, RGB, 0..1."""
-    facts = [Fact("head", family.title, f"output {table.tensor.name} has {seen}")]
-    if "pixels" in options:
-        facts.append(scale_fact(table.tensor, options["pixels"]))
-    return Match(
-        confidence,
-        Head(name, table.options(classes, **options), classes, "letterbox", (0.0,), (255.0,), "rgb", tuple(facts)),
-    )
+    pixels = is_pixels(table.column(0, 4))
+    fact = Fact("head", FAMILIES[name].title, f"output {table.tensor.name} has {seen}")
+    facts, options = (fact, scale_fact(table.tensor, pixels)), table.options(classes, pixels=pixels)
+    return Match(confidence, Head(name, options, classes, "letterbox", (0.0,), (255.0,), "rgb", facts))
+
+
+FAMILIES = {
+    "yolov5": Family(
+        "YOLOv5, v6 or v7",
+        "[N, boxes, 5 + classes]",
+        _find_v5,
+        partial(decode, objectness=True),
+        partial(reference, objectness=True),
+        {"yolov6": {}, "yolov7": {}},
+    ),
+    "yolov8": Family(
+        "YOLOv8, v9, v11 or v12",
+        "[N, 4 + classes, boxes]",
+        _find_v8,
+        partial(decode, objectness=False),
+        partial(reference, objectness=False),
+        {name: {} for name in ("yolov9", "yolov11", "yolo11", "yolov12", "yolo12")},
+    ),
+}

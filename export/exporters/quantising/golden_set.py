@@ -30,13 +30,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Decision:
-    """What is decided by a model's answers.
+    """What is decided by a model's answers."""
 
-    Attributes:
-        kind: class, the most probable one of `output`; above, whether `output` is above `threshold`; box, the class
-            and the place of the best box.
-    """
-
+    # class, the most probable one of `output`; above, whether `output` is above `threshold`; box, the class and the
+    # place of the best box
     kind: Literal["class", "above", "box"]
     output: str
     threshold: float = 0.0
@@ -93,17 +90,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which inputs are a golden set, how many of its answers may be wrong, and what it sees.
+    """Which inputs are a golden set, how many of its answers may be wrong, and what it sees."""
 
-    Attributes:
-        chosen: indices of inputs.
-        power: probability to notice that a processor turns `loss` of all decisions.
-    """
-
-    chosen: tuple[int, ...]
+    chosen: tuple[int, ...]  # indices of inputs
     allowed: int
     loss: float
-    power: float
+    power: float  # probability to notice that a processor turns `loss` of all decisions
 
 
 def plan(margins: Floats, noise: float, usable: npt.NDArray[np.bool_], largest: int, loss: float = LOSS) -> Plan:

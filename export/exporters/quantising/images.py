@@ -63,18 +63,13 @@ _BLOCK = 2  # lengths of a window; windows that begin in one block share many of
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of a model.
+    """Inputs of a model."""
 
-    Attributes:
-        arrays: by tensor name, [N, ...].
-        sources: of each input, the number of the photo, digit or part of a series that it was made of, [N]. Inputs of
-            one source resemble each other and count for less than as many independent ones.
-        labels: the right classes, [N]; None where nobody knows them.
-    """
-
-    arrays: Mapping[str, npt.NDArray[Any]]
+    arrays: Mapping[str, npt.NDArray[Any]]  # by tensor name, [N, ...]
+    # of each input, the number of the photo, digit or part of a series that it was made of, [N]. Inputs of one source
+    # resemble each other and count for less than as many independent ones.
     sources: npt.NDArray[np.intp]
-    labels: npt.NDArray[np.intp] | None = None
+    labels: npt.NDArray[np.intp] | None = None  # the right classes, [N]; None where nobody knows them
 
     def __len__(self) -> int:
         """The number of inputs."""

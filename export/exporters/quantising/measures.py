@@ -37,21 +37,13 @@ Measures = dict[str, Measured]
 
 @dataclass(frozen=True)
 class Compared:
-    """Two networks' outputs for the same inputs.
+    """Two networks' outputs for the same inputs."""
 
-    Attributes:
-        expected: the fp32 network's outputs, by tensor name, [N, ...].
-        found: the other network's.
-        sources: of each input, the number of what it was made of, [N].
-        labels: the right classes, [N]; None where nobody knows them.
-        threshold: of an anomaly detector.
-    """
-
-    expected: Arrays
-    found: Arrays
-    sources: npt.NDArray[np.intp]
-    labels: npt.NDArray[np.integer] | None = None
-    threshold: float | None = None
+    expected: Arrays  # the fp32 network's outputs, by tensor name, [N, ...]
+    found: Arrays  # the other network's
+    sources: npt.NDArray[np.intp]  # of each input, the number of what it was made of, [N]
+    labels: npt.NDArray[np.integer] | None = None  # the right classes, [N]; None where nobody knows them
+    threshold: float | None = None  # of an anomaly detector
 
 
 def measure(task: str, both: Compared) -> Measures:

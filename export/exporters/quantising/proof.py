@@ -56,21 +56,14 @@ _WITH_LABELS = frozenset({"accuracy", "accuracy change"})
 
 @dataclass(frozen=True)
 class Finding:
-    """What was measured, and what that says about a limit.
+    """What was measured, and what that says about a limit."""
 
-    Attributes:
-        metric: its name.
-        limit: the rule, with its limit.
-        estimate: the measured value with its confidence interval; count is of inputs, or of boxes.
-        ruling: HOLDS; BROKEN where the whole interval is beyond the limit; OPEN where it contains the limit.
-        needed: of an OPEN limit, how many inputs would settle it if they are like these; None: the value itself is not
-            on the right side of the limit, or nothing can be said.
-    """
-
-    metric: str
-    limit: Rule
-    estimate: Estimate
-    ruling: Ruling
+    metric: str  # its name
+    limit: Rule  # the rule, with its limit
+    estimate: Estimate  # the measured value with its confidence interval; count is of inputs, or of boxes
+    ruling: Ruling  # HOLDS; BROKEN where the whole interval is beyond the limit; OPEN where it contains the limit
+    # of an OPEN limit, how many inputs would settle it if they are like these; None: the value itself is not on the
+    # right side of the limit, or nothing can be said
     needed: int | None = None
 
     @property
@@ -100,14 +93,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a network of lower precision was measured to be, against the fp32 network.
+    """What a network of lower precision was measured to be, against the fp32 network."""
 
-    Attributes:
-        task: which decides about the limits.
-        inputs: how many there were; sources: of how many different photos, digits or parts of a series they were made.
-    """
-
-    task: str
+    task: str  # which decides about the limits
+    # how many there were; sources: of how many different photos, digits or parts of a series they were made
     inputs: int
     sources: int
     findings: tuple[Finding, ...]

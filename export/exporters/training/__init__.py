@@ -12,23 +12,13 @@ REPORTS = PROJECT / "build" / "reports"
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a training run.
+    """The options of a training run."""
 
-    Attributes:
-        data: the user's data; None: the public data of the project (mnist and anomaly).
-        column: of a CSV file.
-        epochs: at most; None: the model's default.
-        output: folder of the weights and their record.
-        reports: folder of the reports, in which each model has its own.
-        resume: continue from the last checkpoint (cars).
-        report: receives a line for each step.
-    """
-
-    data: Path | None = None
-    column: str | None = None
-    epochs: int | None = None
+    data: Path | None = None  # the user's data; None: the public data of the project (mnist and anomaly)
+    column: str | None = None  # of a CSV file
+    epochs: int | None = None  # at most; None: the model's default
     seed: int = 7
-    output: Path = OUTPUT
-    reports: Path = REPORTS
-    resume: bool = False
-    report: Callable[[str], None] = lambda line: None
+    output: Path = OUTPUT  # folder of the weights and their record
+    reports: Path = REPORTS  # folder of the reports, in which each model has its own
+    resume: bool = False  # continue from the last checkpoint (cars)
+    report: Callable[[str], None] = lambda line: None  # receives a line for each step

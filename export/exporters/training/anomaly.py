@@ -46,9 +46,7 @@ _TEST = WeightFile(
 class Judged:
     """The reconstruction errors of the windows of a series with a known anomaly.
 
-    Attributes:
-        touching: whether a window contains a point of the anomaly, [N].
-        errors: mean absolute error of each window, [N].
+    `touching` says which windows contain a point of the anomaly, [N]; `errors` are mean absolute errors, [N].
     """
 
     touching: npt.NDArray[np.bool_]

@@ -38,17 +38,12 @@ _IMAGENET = WeightFile(
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of the training.
-
-    Attributes:
-        trained: prefixes of the names of the base's layers that are trained; the head always is.
-        patience: the phase ends after this number of epochs without a lower validation loss.
-    """
+    """A phase of the training."""
 
     title: str
-    trained: tuple[str, ...]
+    trained: tuple[str, ...]  # prefixes of the names of the base's layers that are trained; the head always is
     learning_rate: float
-    patience: int = 3
+    patience: int = 3  # the phase ends after this number of epochs without a lower validation loss
 
 
 PHASES = (Phase("head", (), 1e-3), Phase("fine-tuning", ("conv5_", "post_"), 1e-5))

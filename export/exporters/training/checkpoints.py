@@ -13,25 +13,15 @@ from exporters.files import replace_file
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a run.
+    """The progress of a run."""
 
-    Attributes:
-        fingerprint: of data and settings; a run with others must not resume from here.
-        phase: index of the current phase.
-        epoch: number of its completed epochs.
-        done: the phase has ended.
-        best: the lowest validation loss of the phase.
-        best_epoch: the epoch of that loss.
-        history: one number for each epoch of all phases.
-    """
-
-    fingerprint: str
-    phase: int = 0
-    epoch: int = 0
-    done: bool = False
-    best: float = float("inf")
-    best_epoch: int = 0
-    history: Mapping[str, list[float]] = field(default_factory=dict)
+    fingerprint: str  # of data and settings; a run with others must not resume from here
+    phase: int = 0  # index of the current phase
+    epoch: int = 0  # number of its completed epochs
+    done: bool = False  # the phase has ended
+    best: float = float("inf")  # the lowest validation loss of the phase
+    best_epoch: int = 0  # the epoch of that loss
+    history: Mapping[str, list[float]] = field(default_factory=dict)  # one number for each epoch of all phases
 
     def after_epoch(self, measured: Mapping[str, list[float]]) -> "Progress":
         """The progress after another epoch with these measurements."""

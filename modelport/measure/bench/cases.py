@@ -25,18 +25,13 @@ JSON, JPEG = {"content-type": "application/json"}, {"content-type": "image/jpeg"
 
 @dataclass(frozen=True)
 class Case:
-    """A service with one model.
+    """A service with one model."""
 
-    Attributes:
-        service, model: names.
-        legacy_route: of the legacy server; ours is the same below /SERVICE.
-        most: the highest concurrency that is measured; more callers of a slow model would wait for minutes.
-    """
-
+    # service, model: names
     service: str
     model: str
-    legacy_route: str
-    most: int = 32
+    legacy_route: str  # of the legacy server; ours is the same below /SERVICE
+    most: int = 32  # the highest concurrency that is measured; more callers of a slow model would wait for minutes
 
 
 CASES: Mapping[str, Case] = {

@@ -40,41 +40,25 @@ class Spread:
 
 @dataclass(frozen=True)
 class Point:
-    """One measurement of one round.
+    """One measurement of one round."""
 
-    Attributes:
-        case: key of `cases.CASES`.
-        system: ours, legacy, kserve, raw or "in process".
-        protocol: of the requests; the batch size of the raw model.
-        concurrency: connections that always have a request under way; processes of the raw model.
-        round: from 0.
-        requests: that succeeded in `seconds`.
-        failures: how many requests did not, by outcome.
-        seconds: the time that was measured.
-        p50_ms, p95_ms, p99_ms: response times of the requests that succeeded.
-        server_cpu_ms: processor time of the server's processes per request.
-        caller_cpu: share of one core that the load generator used.
-        other_cpu: share of all cores that neither of them used: a measure of disturbance.
-        stages_ms: means of Server-Timing.
-        pace_ms: the machine's own speed, see `metering.pace_ms`.
-    """
-
-    case: str
-    system: str
-    protocol: str
-    concurrency: int
-    round: int
-    requests: int
-    failures: Mapping[str, int]
-    seconds: float
+    case: str  # key of `cases.CASES`
+    system: str  # ours, legacy, kserve, raw or "in process"
+    protocol: str  # of the requests; the batch size of the raw model
+    concurrency: int  # connections that always have a request under way; processes of the raw model
+    round: int  # from 0
+    requests: int  # that succeeded in `seconds`
+    failures: Mapping[str, int]  # how many requests did not, by outcome
+    seconds: float  # the time that was measured
+    # p50_ms, p95_ms, p99_ms: response times of the requests that succeeded
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    server_cpu_ms: float
-    caller_cpu: float
-    other_cpu: float
-    stages_ms: Mapping[str, float]
-    pace_ms: float
+    server_cpu_ms: float  # processor time of the server's processes per request
+    caller_cpu: float  # share of one core that the load generator used
+    other_cpu: float  # share of all cores that neither of them used: a measure of disturbance
+    stages_ms: Mapping[str, float]  # means of Server-Timing
+    pace_ms: float  # the machine's own speed, see `metering.pace_ms`
 
     @property
     def rate(self) -> float:

@@ -15,7 +15,10 @@ from modelport.environment import ROOT
 from modelport.exporting import FRAMEWORK, framework_python
 from modelport.measure.bench.cases import Case
 from modelport.measure.bench.figures import Point
-from modelport.measure.bench.measuring import BenchError, Report, point
+from modelport.measure.bench.measuring import BenchError, point
+from modelport.measure.generator.load import Report
+from modelport.measure.generator.requests import Record
+from modelport.measure.metering import Used
 from modelport.releases.gate.configs import read_config
 from modelport.samples import REPOSITORY
 
@@ -37,8 +40,8 @@ def limit(name: str, case: Case, batch: int, turn: int, seconds: float) -> Point
     """
     count = instances(case)
     report = _together(case.model, str(batch), count, seconds)
-    latencies = [latency for latency in report.latencies_s for _ in range(batch)]
-    return point(name, "raw", f"batch {batch}", count, turn, replace(report, latencies_s=latencies))
+    rows = [record for record in report.records for _ in range(batch)]
+    return point(name, "raw", f"batch {batch}", count, turn, replace(report, records=rows))
 
 
 def pipeline(name: str, case: Case, turn: int, seconds: float) -> Point:
@@ -74,16 +77,14 @@ def _together(model: str, what: str, count: int, seconds: float) -> Report:
                 worker.stdin.write(f"{seconds}\n")
                 worker.stdin.flush()
         reports = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
-    answered = sum(len(report["latencies_s"]) for report in reports)
-    return Report(
-        # so that the rate is the sum of the workers' own rates: they do not end at the same moment
-        seconds=answered / sum(len(report["latencies_s"]) / report["seconds"] for report in reports),
-        latencies_s=[latency for report in reports for latency in report["latencies_s"]],
-        failed={},
-        stages_ms={},
-        watched_s=sum(report["own_s"] for report in reports),
+    latencies = [latency for report in reports for latency in report["latencies_s"]]
+    used = Used(
         own_s=0.0,
+        watched_s=sum(report["own_s"] for report in reports),
         # each worker counts the other workers as others
         others=max(0.0, min(report["others"] for report in reports) - (count - 1) / (os.cpu_count() or 1)),
-        pace_ms=statistics.mean(report["pace_ms"] for report in reports),
     )
+    # so that the rate is the sum of the workers' own rates: they do not end at the same moment
+    seconds = len(latencies) / sum(len(report["latencies_s"]) / report["seconds"] for report in reports)
+    pace_ms = statistics.mean(report["pace_ms"] for report in reports)
+    return Report([Record(0.0, "200", latency) for latency in latencies], seconds, used, pace_ms)

@@ -2,12 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelport.environment import CommandError
 from modelport.measure.bench.figures import Point, percentile
-from modelport.measure.generator.load import GeneratorError, RunningLoad, Window
+from modelport.measure.generator.load import GeneratorError, Report, RunningLoad, Window
 from modelport.measure.generator.load import Load as GeneratorLoad
 from modelport.measure.generator.requests import Record, Request, counts
 from modelport.stack.server import LOOPBACK
@@ -24,40 +24,13 @@ class BenchError(CommandError):
 class Load:
     """What is sent by how many callers, and for how many seconds.
 
-    Attributes:
-        protocol: by its name in tables.
-        concurrency: connections that always have a request under way.
+    `concurrency` is how many connections always have a request under way.
     """
 
     protocol: str
     request: Request
     concurrency: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a measuring process counted.
-
-    Attributes:
-        seconds: that were measured.
-        latencies_s: of every request that succeeded.
-        failed: how many did not, by outcome.
-        stages_ms: means of Server-Timing, by stage.
-        watched_s: processor time of the server's processes.
-        own_s: processor time of the measuring process.
-        others: share of all cores that neither of them used.
-        pace_ms: the machine's own speed, see `metering.pace_ms`.
-    """
-
-    seconds: float
-    latencies_s: Sequence[float]
-    failed: Mapping[str, int]
-    stages_ms: Mapping[str, float]
-    watched_s: float
-    own_s: float
-    others: float
-    pace_ms: float
 
 
 def call(port: int, load: Load, pids: Sequence[int] = ()) -> Report:
@@ -79,20 +52,9 @@ def call(port: int, load: Load, pids: Sequence[int] = ()) -> Report:
         window=Window(WARM_UP_S, load.seconds, tuple(pids)),
     )
     try:
-        found = RunningLoad(f"http://{LOOPBACK}:{port}", sent).report()
+        return RunningLoad(f"http://{LOOPBACK}:{port}", sent).report()
     except GeneratorError as error:
         raise BenchError(f"{load.request.path}: {error}") from None
-    good = [record for record in found.records if record.outcome == "200"]
-    return Report(
-        seconds=found.seconds,
-        latencies_s=[record.seconds for record in good],
-        failed=counts([record for record in found.records if record.outcome != "200"]),
-        stages_ms=_stages_ms(good),
-        watched_s=found.used.watched_s,
-        own_s=found.used.own_s,
-        others=found.used.others,
-        pace_ms=found.pace_ms,
-    )
 
 
 def _stages_ms(records: Iterable[Record]) -> dict[str, float]:
@@ -110,22 +72,23 @@ def measure(case: str, system: str, turn: int, port: int, load: Load, pids: Sequ
 
 def point(case: str, system: str, protocol: str, concurrency: int, turn: int, report: Report) -> Point:
     """A report as a point: what callers saw, and the cost of a request."""
-    latencies = [1000 * seconds for seconds in report.latencies_s]
+    good = [record for record in report.records if record.outcome == "200"]
+    latencies = [1000 * record.seconds for record in good]
     return Point(
         case,
         system,
         protocol,
         concurrency,
         turn,
-        requests=len(latencies),
-        failures=report.failed,
+        requests=len(good),
+        failures=counts([record for record in report.records if record.outcome != "200"]),
         seconds=report.seconds,
         p50_ms=percentile(latencies, 0.5),
         p95_ms=percentile(latencies, 0.95),
         p99_ms=percentile(latencies, 0.99),
-        server_cpu_ms=1000 * report.watched_s / max(1, len(latencies)),
-        caller_cpu=report.own_s / report.seconds,
-        other_cpu=report.others,
-        stages_ms=report.stages_ms,
+        server_cpu_ms=1000 * report.used.watched_s / max(1, len(good)),
+        caller_cpu=report.used.own_s / report.seconds,
+        other_cpu=report.used.others,
+        stages_ms=_stages_ms(good),
         pace_ms=report.pace_ms,
     )

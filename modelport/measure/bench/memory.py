@@ -28,10 +28,7 @@ SETTLED = 2000  # requests before memory is measured
 class Held:
     """A process and its memory.
 
-    Attributes:
-        what: Triton, a model's process, the transformer, or the supervisor.
-        pss_mb: proportional set size: shared pages count in parts.
-        rss_mb: resident set size: shared pages count in full.
+    Shared pages count in parts in the proportional set size, and in full in the resident one.
     """
 
     what: str
@@ -114,8 +111,7 @@ def _mixed(port: int, count: int) -> None:
     ]
     sent, turns = 0, itertools.cycle(kinds)
     while sent < count:
-        report = call(port, Load(*next(turns), 8, 2.0))
-        sent += len(report.latencies_s) + sum(report.failed.values())
+        sent += len(call(port, Load(*next(turns), 8, 2.0)).records)
 
 
 def _what(command: Sequence[str]) -> str:

@@ -23,19 +23,12 @@ GRAIN = 4.0  # makes a file of 2.7 MB, as large as a phone's
 
 @dataclass(frozen=True)
 class Large:
-    """A photo of 12 megapixels compared with the small one.
+    """A photo of 12 megapixels compared with the small one."""
 
-    Attributes:
-        megabytes: of its file.
-        more_ms: additional processor time of the servers per request.
-        same_labels: whether the answers have the same labels in the same order.
-        iou: the least overlap of any object, 0..1.
-    """
-
-    megabytes: float
-    more_ms: float
-    same_labels: bool
-    iou: float
+    megabytes: float  # of its file
+    more_ms: float  # additional processor time of the servers per request
+    same_labels: bool  # whether the answers have the same labels in the same order
+    iou: float  # the least overlap of any object, 0..1
 
     def line(self) -> str:
         """The result in one line."""

@@ -14,10 +14,7 @@ Rows = Sequence[Row]
 class Reach:
     """A figure with its goal.
 
-    Attributes:
-        case: key of CASES.
-        figure: key of FIGURES.
-        goal: the minimum, or the maximum for figures in AT_MOST.
+    The goal is the minimum, or the maximum for figures in AT_MOST; case and figure are keys of CASES and FIGURES.
     """
 
     case: str
@@ -27,16 +24,12 @@ class Reach:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure as measured; nan where something was not measured.
-
-    Attributes:
-        value: by throughput or time.
-        by_cpu: the ratio by processor time per request, which depends little on what else runs on the machine. It has
-            no meaning for a model that cannot use all cores.
-    """
+    """A figure as measured; nan where something was not measured."""
 
     reach: Reach
-    value: float
+    value: float  # by throughput or time
+    # the ratio by processor time per request, which depends little on what else runs on the machine. It has no meaning
+    # for a model that cannot use all cores.
     by_cpu: float = math.nan
 
     @property

@@ -23,18 +23,14 @@ KSERVE = (1, 4)  # with more, its answers take longer than a measurement
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """What is measured."""
 
-    Attributes:
-        cases, systems, protocols: names; no protocols stands for all.
-        concurrency: of the first protocol; the others are measured at those of `OTHER` up to its maximum.
-        rounds, seconds: how often, and how long each time.
-    """
-
+    # cases, systems, protocols: names; no protocols stands for all
     cases: Sequence[str]
     systems: Sequence[str]
     protocols: Sequence[str]
-    concurrency: Sequence[int]
+    concurrency: Sequence[int]  # of the first protocol; the others are measured at those of `OTHER` up to its maximum
+    # rounds, seconds: how often, and how long each time
     rounds: int
     seconds: float
 

@@ -23,41 +23,26 @@ class GeneratorError(Exception):
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a load that is measured; the load ends with it.
+    """A part of a load that is measured; the load ends with it."""
 
-    Attributes:
-        warm_up_s: seconds before it, at least; it begins once every caller had an answer.
-        seconds: its length, at least.
-        pids: processes whose processor time is measured.
-    """
-
-    warm_up_s: float
-    seconds: float
-    pids: tuple[int, ...] = ()
+    warm_up_s: float  # seconds before it, at least; it begins once every caller had an answer
+    seconds: float  # its length, at least
+    pids: tuple[int, ...] = ()  # processes whose processor time is measured
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is sent, in turn, and how much of it.
+    """What is sent, in turn, and how much of it."""
 
-    Attributes:
-        requests: at least one.
-        rate: requests per second, whatever becomes of those before; each has a connection of its own.
-        callers: with a rate of 0, this many send their next request when the last one was answered.
-        keep_alive: whether callers keep their connections. Without it no connection that the server closes while it
-            is idle can be mistaken for a lost request.
-        pause_s: of a caller after any outcome but 200.
-        think_s: of a caller after a 200, on average: half to one and a half times this long.
-        window: what is measured; without it the load runs until it is ended.
-    """
-
-    requests: tuple[Request, ...]
-    rate: float = 0.0
-    callers: int = 0
+    requests: tuple[Request, ...]  # at least one
+    rate: float = 0.0  # requests per second, whatever becomes of those before; each has a connection of its own
+    callers: int = 0  # with a rate of 0, this many send their next request when the last one was answered
+    # whether callers keep their connections. Without it no connection that the server closes while it is idle can be
+    # mistaken for a lost request.
     keep_alive: bool = False
-    pause_s: float = 0.1
-    think_s: float = 0.0
-    window: Window | None = None
+    pause_s: float = 0.1  # of a caller after any outcome but 200
+    think_s: float = 0.0  # of a caller after a 200, on average: half to one and a half times this long
+    window: Window | None = None  # what is measured; without it the load runs until it is ended
 
     def to_json(self) -> str:
         """For the process that sends it."""
@@ -77,19 +62,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a load.
+    """What became of a load."""
 
-    Attributes:
-        records: of all requests or, with a window, of those whose outcome fell into it.
-        seconds: the window's length.
-        used: processor time in the window.
-        pace_ms: the machine's own speed around the window, see `metering.pace_ms`.
-    """
-
-    records: list[Record]
-    seconds: float
-    used: Used
-    pace_ms: float
+    records: list[Record]  # of all requests or, with a window, of those whose outcome fell into it
+    seconds: float  # the window's length
+    used: Used  # processor time in the window
+    pace_ms: float  # the machine's own speed around the window, see `metering.pace_ms`
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:

@@ -15,10 +15,7 @@ UNANSWERED = "unanswered"  # the caller's timeout passed
 class Request:
     """One request, ready to be sent.
 
-    Attributes:
-        path: of the HTTP route; INFER_METHOD for gRPC.
-        body: over gRPC a serialised ModelInferRequest.
-        headers: over gRPC its metadata.
+    Over gRPC the path is INFER_METHOD, the body a serialised ModelInferRequest, and the headers are metadata.
     """
 
     path: str
@@ -39,22 +36,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Record:
-    """One request and what became of it.
+    """One request and what became of it."""
 
-    Attributes:
-        at: when it was sent, in seconds of `time.monotonic`, a clock that all processes share.
-        outcome: the HTTP status, for gRPC the status of the same meaning or else the code's name; or REFUSED, CUT,
-            UNANSWERED.
-        seconds: from sending to the outcome.
-        retry_after: whether a 429 or 503 carried Retry-After; true for every other outcome.
-        server_timing: the header of that name.
-    """
-
-    at: float
+    at: float  # when it was sent, in seconds of `time.monotonic`, a clock that all processes share
+    # the HTTP status, for gRPC the status of the same meaning or else the code's name; or REFUSED, CUT, UNANSWERED
     outcome: str
-    seconds: float
-    retry_after: bool = True
-    server_timing: str = ""
+    seconds: float  # from sending to the outcome
+    retry_after: bool = True  # whether a 429 or 503 carried Retry-After; true for every other outcome
+    server_timing: str = ""  # the header of that name
 
 
 def counts(records: Collection[Record]) -> Counter[str]:

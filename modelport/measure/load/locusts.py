@@ -29,11 +29,7 @@ class LoadError(CommandError):
 class Measured:
     """All requests of a number of users over a time.
 
-    Attributes:
-        users: how many.
-        rate: requests per second that succeeded.
-        failed: requests that did not.
-        mean_ms, p50_ms, p95_ms, p99_ms: response times of all requests.
+    The rate is of requests that succeeded; response times are of all.
     """
 
     users: int

@@ -16,9 +16,7 @@ BOUNDED = frozenset({"Triton: threads", "Triton: files", "Triton: MB"})
 class Slope:
     """A straight line through a series: Theil and Sen's slope per hour, and its interval at 95 %.
 
-    Attributes:
-        level: the median of the series.
-        hours: how long it was measured.
+    `level` is the median of the series, which was measured for `hours`.
     """
 
     name: str

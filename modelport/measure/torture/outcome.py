@@ -19,26 +19,20 @@ NO_ANSWER = (REFUSED, CUT, UNANSWERED)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault caused.
-
-    Attributes:
-        seen: how often callers of the constant load saw each outcome.
-        noticed_s: seconds from the fault until readiness or the log showed it; None where neither has a reason to.
-        recovered_s: seconds from the fault until all models were ready again.
-        broken: the promises that did not hold.
-    """
+    """What a fault caused."""
 
     fault: str
-    seen: Counter[str]
+    seen: Counter[str]  # how often callers of the constant load saw each outcome
+    # seconds from the fault until readiness or the log showed it; None where neither has a reason to
     noticed_s: float | None = None
-    recovered_s: float | None = None
+    recovered_s: float | None = None  # seconds from the fault until all models were ready again
     sent: int = 0
     answered: int = 0
     lost: int = 0
     transformer_mb: int = 0
     stack_mb: int = 0
     note: str = ""
-    broken: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()  # the promises that did not hold
 
 
 def judge(

@@ -2,12 +2,10 @@
 
 import contextlib
 import dataclasses
-import os
 import re
 import resource
 import shutil
 import signal
-import subprocess
 import time
 import urllib.request
 from collections import Counter
@@ -19,7 +17,15 @@ from threading import Thread
 from kserve_transformers.record.reading import Reader
 from modelport.measure.torture import processes
 from modelport.measure.torture.outcome import LONGEST_MS, SUCCEEDED, Outcome, judge
-from modelport.measure.torture.served import RECOVER_S, SERVICES, TRANSFORMER, Served, copy_repository, wait_for
+from modelport.measure.torture.served import (
+    RECOVER_S,
+    SERVICES,
+    TRANSFORMER,
+    Served,
+    copy_repository,
+    own_disk,
+    wait_for,
+)
 from modelport.measure.traffic import begin
 from modelport.stack.server import LOOPBACK, free_ports
 
@@ -36,11 +42,7 @@ def disk_full(folder: Path) -> Outcome:
     """A disk of half a megabyte, or, without the right to mount, a limit on the size of the server's files."""
     record = folder.resolve() / "record-full"
     record.mkdir(parents=True, exist_ok=True)
-    mount = f'mount -t tmpfs -o size={DISK_KB}k tmpfs "{record}" && exec "$@"'
-    wrapper: tuple[str, ...] = ("unshare", "--mount", "sh", "-c", mount, "sh")
-    may_mount = os.geteuid() == 0 and shutil.which("unshare") is not None
-    if not may_mount or subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
-        wrapper = ()
+    wrapper = own_disk(str(record), f"{DISK_KB}k")
 
     def limit(served: Served) -> None:
         if not wrapper:

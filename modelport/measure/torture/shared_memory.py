@@ -1,29 +1,25 @@
-"""A full /dev/shm, in a mount namespace of its own, so that the machine's is not touched."""
+"""A full /dev/shm, of the stack's own."""
 
 import dataclasses
 import os
-import shutil
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
 from modelport.measure.torture.outcome import Outcome, judge
-from modelport.measure.torture.served import RECOVER_S, Served, copy_repository, wait_for
+from modelport.measure.torture.served import RECOVER_S, Served, copy_repository, own_disk, wait_for
 from modelport.measure.traffic import begin
 
 SIZE_MB = 96
 FULL_S = 6.0
-MOUNT = f'mount -t tmpfs -o size={SIZE_MB}m tmpfs /dev/shm && exec "$@"'
-WRAPPER = ("unshare", "--mount", "sh", "-c", MOUNT, "sh")
 
 
 def full(folder: Path) -> Outcome:
     """A file takes all free memory while requests run, and is removed again."""
-    allowed = os.geteuid() == 0 and shutil.which("unshare") is not None
-    if not allowed or subprocess.run([*WRAPPER, "true"], capture_output=True, check=False).returncode:
+    wrapper = own_disk("/dev/shm", f"{SIZE_MB}m")  # noqa: S108
+    if not wrapper:
         return Outcome("", Counter(), note="skipped: needs the right to mount (root)")
-    with Served(folder / "shared_memory.log", copy_repository(folder), wrapper=WRAPPER) as served:
+    with Served(folder / "shared_memory.log", copy_repository(folder), wrapper=wrapper) as served:
         served.wait_until_ready()
         filler = Path(f"/proc/{served.process.pid}/root/dev/shm/filler")
         running = begin(served.url)

@@ -14,15 +14,10 @@ _V2, _V1 = ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 
 @dataclass(frozen=True)
 class Cores:
-    """What may be used.
+    """What may be used."""
 
-    Attributes:
-        usable: cores in the affinity mask, which a cpuset narrows.
-        quota: cores' worth of processor time that the control groups allow; infinite without a quota.
-    """
-
-    usable: int
-    quota: float = math.inf
+    usable: int  # cores in the affinity mask, which a cpuset narrows
+    quota: float = math.inf  # cores' worth of processor time that the control groups allow; infinite without a quota
 
     @property
     def count(self) -> int:

@@ -25,21 +25,13 @@ MOST_LOST, MOST_SLOWER = 0.2, 1.5
 
 @dataclass(frozen=True)
 class Turn:
-    """What was measured of a candidate in one round.
+    """What was measured of a candidate in one round."""
 
-    Attributes:
-        alone_ms: latencies of one caller.
-        busy_ms: latencies of callers that saturate the model.
-        rate: inferences per second at saturation.
-        memory_mb: of the model's processes, proportional set size.
-        others: share of all cores that other processes used at saturation.
-    """
-
-    alone_ms: Sequence[float]
-    busy_ms: Sequence[float]
-    rate: float
-    memory_mb: float = 0.0
-    others: float = 0.0
+    alone_ms: Sequence[float]  # latencies of one caller
+    busy_ms: Sequence[float]  # latencies of callers that saturate the model
+    rate: float  # inferences per second at saturation
+    memory_mb: float = 0.0  # of the model's processes, proportional set size
+    others: float = 0.0  # share of all cores that other processes used at saturation
 
     def speed(self, profile: Profile) -> float:
         """What the profile wants most of: answers per second to one caller (of the median), or at saturation."""
@@ -80,17 +72,12 @@ def p99_ms(rounds: Rounds, *, busy: bool) -> float:
 
 @dataclass(frozen=True)
 class Judge:
-    """What a profile asks for.
+    """What a profile asks for."""
 
-    Attributes:
-        profile: what is wanted most.
-        p99_ms: bound of p99 at saturation for the throughput profile; None: MOST_SLOWER times the present one.
-        memory_mb: bound of the memory of the model's processes.
-    """
-
-    profile: Profile
+    profile: Profile  # what is wanted most
+    # bound of p99 at saturation for the throughput profile; None: MOST_SLOWER times the present one
     p99_ms: float | None = None
-    memory_mb: float = math.inf
+    memory_mb: float = math.inf  # bound of the memory of the model's processes
 
     def objection(self, present: Rounds, other: Rounds) -> str | None:
         """Why a candidate may not be chosen, however fast it is; None where nothing speaks against it."""

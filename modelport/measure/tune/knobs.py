@@ -17,19 +17,13 @@ PREFERRED = ((), (1,), (4,), (8,))
 
 @dataclass(frozen=True)
 class Knobs:
-    """A placement of a model on the cores, and its batching.
+    """A placement of a model on the cores, and its batching."""
 
-    Attributes:
-        instances: that infer at the same time, each one batch.
-        threads: of each; None for a platform without a parameter for it, or for a config that leaves it to the engine.
-        delay_us: how long the first request of a batch waits for others.
-        preferred: sizes of batches that are sent at once; without any, what waits is sent together.
-    """
-
-    instances: int
+    instances: int  # that infer at the same time, each one batch
+    # of each; None for a platform without a parameter for it, or for a config that leaves it to the engine
     threads: int | None
-    delay_us: int = 0
-    preferred: tuple[int, ...] = ()
+    delay_us: int = 0  # how long the first request of a batch waits for others
+    preferred: tuple[int, ...] = ()  # sizes of batches that are sent at once; without any, what waits is sent together
 
     def __str__(self) -> str:
         threads = "" if self.threads is None else f" of {self.threads} thread{'s' * (self.threads != 1)}"

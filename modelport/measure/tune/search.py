@@ -17,23 +17,14 @@ class RefusedError(CommandError):
 
 @dataclass
 class Found:
-    """What a search measured and decided.
+    """What a search measured and decided."""
 
-    Attributes:
-        present: the configuration that was there.
-        best: the one to have; the present one where nothing is better beyond doubt.
-        why: the reason.
-        searched: turns of the search by candidate and round.
-        compared: turns of the final comparison.
-        refused: why a candidate cannot be served.
-    """
-
-    present: Knobs
-    best: Knobs
-    why: str = ""
-    searched: dict[Knobs, dict[int, Turn]] = field(default_factory=dict)
-    compared: dict[Knobs, dict[int, Turn]] = field(default_factory=dict)
-    refused: dict[Knobs, str] = field(default_factory=dict)
+    present: Knobs  # the configuration that was there
+    best: Knobs  # the one to have; the present one where nothing is better beyond doubt
+    why: str = ""  # the reason
+    searched: dict[Knobs, dict[int, Turn]] = field(default_factory=dict)  # turns of the search by candidate and round
+    compared: dict[Knobs, dict[int, Turn]] = field(default_factory=dict)  # turns of the final comparison
+    refused: dict[Knobs, str] = field(default_factory=dict)  # why a candidate cannot be served
 
 
 class Search:

@@ -43,11 +43,16 @@ def add_to(commands: Subparsers) -> None:
         metavar="DIR",
         help="folder or URL of a record of the release as a shadow: its answers are judged too",
     )
+    add_acceptance(parser)
+    _add(commands, "promote", promote)
+    _add(commands, "rollback", rollback)
+
+
+def add_acceptance(parser: argparse.ArgumentParser) -> None:
+    """Declare --port, of the stack that is watched, --unchecked and --untrained."""
     parser.add_argument("--port", type=int, help="of the stack (default: the only one with an overlay)")
     parser.add_argument("--unchecked", action="store_true", help="accept a full name of a release that is not here")
     parser.add_argument("--untrained", action="store_true", help="accept a release with untrained models")
-    _add(commands, "promote", promote)
-    _add(commands, "rollback", rollback)
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:

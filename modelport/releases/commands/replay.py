@@ -26,22 +26,19 @@ from modelport.releases.comparison.caller import RefusedError
 from modelport.releases.comparison.measuring import Compared, Observations, answer_measures
 from modelport.releases.comparison.samples import Sample
 from modelport.releases.comparison.side import Side, side
-from modelport.releases.comparison.verdict import RULES, UNDECIDED, Verdict, findings, verdict
+from modelport.releases.comparison.verdict import RULES, findings, verdict
 from modelport.releases.errors import ComparisonError
 from modelport.releases.verification import verified_repository
 from modelport.stack.stack import StackSettings, export_missing
 
 LIMIT = 1000
-_UNDECIDED = Verdict("undecided: no rule is broken, but at least one needs more recorded requests", UNDECIDED.exit_code)
 
 
 @dataclass(frozen=True)
 class Asked:
     """An instance of a recorded request, and its answer.
 
-    Attributes:
-        parameters: options that the request named.
-        seconds: that the request took then.
+    `parameters` are options that the request named, `seconds` what it took then.
     """
 
     sample: Sample
@@ -108,16 +105,9 @@ def run(options: argparse.Namespace) -> int:
     measures["recorded latency, ms"] = statistics.median(observations.old_ms)
     measures["latency now, ms"] = statistics.median(observations.new_ms)
     found = findings(measures, RULES)
-    judged = verdict(found)
-    comparison = report.Comparison(
-        service.name,
-        f"recorded of {', '.join(releases)}",
-        name,
-        observations,
-        measures,
-        found,
-        _UNDECIDED if judged is UNDECIDED else judged,
-    )
+    judged = verdict(found, "recorded requests")
+    old = f"recorded of {', '.join(releases)}"
+    comparison = report.Comparison(service.name, old, name, observations, measures, found, judged)
     path = report.write(comparison, out)
     print(*report.lines(comparison), f"report: {path}", sep="\n")
     return judged.exit_code

@@ -17,9 +17,9 @@ from kserve_transformers.record.reading import Reader
 from modelport.environment import ROOT
 from modelport.releases import log, rollout
 from modelport.releases.commands import Subparsers, add_command
-from modelport.releases.commands.canary import add_folders, change, folders, percent
+from modelport.releases.commands.canary import add_acceptance, add_folders, change, folders, percent
 from modelport.releases.comparison import report
-from modelport.releases.comparison.verdict import UNDECIDED, Verdict, findings, verdict
+from modelport.releases.comparison.verdict import Verdict, findings, undecided, verdict
 from modelport.releases.errors import ComparisonError, RolloutError
 from modelport.releases.judging import pairs
 from modelport.releases.judging.pairs import SHADOW_RULES, Account
@@ -30,8 +30,7 @@ from modelport.stack.overlay import RECORD
 from modelport.stack.running import Running
 
 _SETTLE_S = 3.0  # until the recorders have written what ended before
-_NOTHING = Verdict("undecided: the shadow has had no request that could be compared", UNDECIDED.exit_code)
-_MORE = Verdict("undecided: no rule is broken, but at least one needs more requests", UNDECIDED.exit_code)
+_NOTHING = Verdict("undecided: the shadow has had no request that could be compared", undecided("").exit_code)
 
 
 def add_to(commands: Subparsers) -> None:
@@ -50,10 +49,8 @@ def add_to(commands: Subparsers) -> None:
         help="folder or URL of both sides' record (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: build/shadow/SERVICE)")
-    parser.add_argument("--port", type=int, help="of the stack (default: the only one with an overlay)")
     parser.add_argument("--why", default="", help="the reason, for the log")
-    parser.add_argument("--unchecked", action="store_true", help="accept a full name of a release that is not here")
-    parser.add_argument("--untrained", action="store_true", help="accept a release with untrained models")
+    add_acceptance(parser)
     add_folders(parser)
 
 
@@ -116,8 +113,7 @@ def judge(options: argparse.Namespace, place: Folders, service: str) -> int:
     observations = pairs.observations(found)
     measures = pairs.measures(found, observations)
     judged = findings(measures, SHADOW_RULES)
-    decided = verdict(judged) if judged else _NOTHING
-    decided = _MORE if decided is UNDECIDED else decided
+    decided = verdict(judged, "requests") if judged else _NOTHING
     accounts = [table(found.rows())]
     if reader.torn or reader.alone:
         accounts.append(f"of the record: {reader.torn} torn lines, {reader.alone} events alone")

@@ -31,12 +31,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """A service of a server that runs.
-
-    Attributes:
-        name: what messages call the server or the release that it serves.
-        service: the name of the service.
-    """
+    """A service of a server that runs. `name` is what messages call the server or the release that it serves."""
 
     name: str
     service: str

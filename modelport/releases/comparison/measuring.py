@@ -33,23 +33,17 @@ class Compared:
 
 @dataclass
 class Observations:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-        compared: each accepted sample once.
-        refused: samples that a release did not accept: the message by name.
-        old_ms, new_ms: latency of each pair of answers in ms, in the order in which they were sent.
-        old_mib, new_mib: memory in MiB, at regular intervals.
-        models: by side, the state of its models.
-    """
-
-    compared: list[Compared] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    compared: list[Compared] = field(default_factory=list)  # each accepted sample once
+    refused: dict[str, str] = field(default_factory=dict)  # samples that a release did not accept: the message by name
+    # old_ms, new_ms: latency of each pair of answers in ms, in the order in which they were sent
     old_ms: list[float] = field(default_factory=list)
     new_ms: list[float] = field(default_factory=list)
+    # old_mib, new_mib: memory in MiB, at regular intervals
     old_mib: list[float] = field(default_factory=list)
     new_mib: list[float] = field(default_factory=list)
-    models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by side, the state of its models
 
 
 def run(old: Side, new: Side, samples: Sequence[Sample]) -> Observations:

@@ -24,11 +24,7 @@ _MAX_LABELS = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison.
-
-    Attributes:
-        accounts: further lines, of what was not compared and why.
-    """
+    """A finished comparison. `accounts` are further lines, of what was not compared and why."""
 
     service: str
     old: str

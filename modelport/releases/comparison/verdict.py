@@ -25,9 +25,12 @@ class Verdict:
 
 INTERCHANGEABLE = Verdict("interchangeable: every rule holds", 0)
 DIFFERENT = Verdict("different: a rule is broken; read the report before you release it", 3)
-UNDECIDED = Verdict(
-    "undecided: no rule is broken, but at least one needs more samples; add some with --data DIR (make: DATA=DIR)", 4
-)
+SAMPLES = "samples; add some with --data DIR (make: DATA=DIR)"
+
+
+def undecided(needed: str) -> Verdict:
+    """No rule is broken, and at least one is open: it needs more of something."""
+    return Verdict(f"undecided: no rule is broken, but at least one needs more {needed}", 4)
 
 
 def findings(measures: Mapping[str, Estimate], rules: Sequence[Rule] = RULES) -> dict[Rule, Finding]:
@@ -35,8 +38,8 @@ def findings(measures: Mapping[str, Estimate], rules: Sequence[Rule] = RULES) ->
     return {rule: rule.judge(measures[rule.measure]) for rule in rules if rule.measure in measures}
 
 
-def verdict(found: Mapping[Rule, Finding]) -> Verdict:
-    """The verdict that follows from the findings."""
+def verdict(found: Mapping[Rule, Finding], needed: str = SAMPLES) -> Verdict:
+    """The verdict that follows from the findings; `needed` is what an open rule needs more of."""
     if Finding.BROKEN in found.values():
         return DIFFERENT
-    return UNDECIDED if Finding.OPEN in found.values() else INTERCHANGEABLE
+    return undecided(needed) if Finding.OPEN in found.values() else INTERCHANGEABLE

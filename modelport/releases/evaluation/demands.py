@@ -13,12 +13,7 @@ SIGNIFICANT_P = 0.05
 
 @dataclass(frozen=True)
 class Demands:
-    """What the user demands.
-
-    Attributes:
-        least: by metric, the least value.
-        no_worse_than: the name of a release, or a part of it.
-    """
+    """What the user demands. `least` is by metric; `no_worse_than` is the name of a release, or a part of it."""
 
     least: dict[str, float]
     no_worse_than: str | None = None

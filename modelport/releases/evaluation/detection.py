@@ -25,21 +25,15 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Class:
-    """The detections of one class in all images, by descending score, as pycocotools matched them.
-
-    Attributes:
-        images: [D], the image of each.
-        right, wrong: [T, D], whether it found a box, or none, by IoU threshold; neither where it found a group.
-        boxes: [I], of each image, without groups.
-        precision: [T, R] by IoU and recall threshold, from pycocotools; -1 where there are no boxes.
-    """
+    """The detections of one class in all images, by descending score, as pycocotools matched them."""
 
     label: str
-    images: npt.NDArray[np.intp]
+    images: npt.NDArray[np.intp]  # [D], the image of each
+    # right, wrong: [T, D], whether it found a box, or none, by IoU threshold; neither where it found a group
     right: npt.NDArray[np.bool_]
     wrong: npt.NDArray[np.bool_]
-    boxes: npt.NDArray[np.intp]
-    precision: Floats
+    boxes: npt.NDArray[np.intp]  # [I], of each image, without groups
+    precision: Floats  # [T, R] by IoU and recall threshold, from pycocotools; -1 where there are no boxes
 
     def average_precision(self, weights: npt.NDArray[np.intp]) -> Floats:
         """Average precision [T] as COCO defines it, where image i occurs weights[i] times; NaN without boxes."""

@@ -15,17 +15,12 @@ Content = bytes | npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Labelled:
-    """A sample and its right answer.
-
-    Attributes:
-        content: reads it; raises OSError where it is missing.
-        right: the labels, with scores of 1, and for detectors the boxes.
-        crowd: of each box, whether it marks a group (COCO's iscrowd), which is neither missed nor found.
-    """
+    """A sample and its right answer."""
 
     name: str
-    content: Callable[[], Content]
-    right: Answer
+    content: Callable[[], Content]  # reads it; raises OSError where it is missing
+    right: Answer  # the labels, with scores of 1, and for detectors the boxes
+    # of each box, whether it marks a group (COCO's iscrowd), which is neither missed nor found
     crowd: tuple[bool, ...] = ()
 
 

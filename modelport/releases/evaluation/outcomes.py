@@ -22,21 +22,14 @@ MISSING, REFUSED = "missing", "refused"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The right answer to a sample, and the given one.
-
-    Attributes:
-        sha256: of the sample's content; empty where it is missing.
-        crowd: see Labelled.
-        given: None where there is no answer, which counts as a wrong one.
-        problem: why there is none: MISSING or REFUSED, and the reason.
-    """
+    """The right answer to a sample, and the given one."""
 
     name: str
-    sha256: str
+    sha256: str  # of the sample's content; empty where it is missing
     right: Answer
-    given: Answer | None
-    problem: tuple[str, str] | None = None
-    crowd: tuple[bool, ...] = ()
+    given: Answer | None  # None where there is no answer, which counts as a wrong one
+    problem: tuple[str, str] | None = None  # why there is none: MISSING or REFUSED, and the reason
+    crowd: tuple[bool, ...] = ()  # see Labelled
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as a JSON object; boxes as xyxy."""

@@ -31,34 +31,21 @@ _MAX_NAMES = 3
 
 @dataclass(frozen=True)
 class Report:
-    """A finished evaluation.
-
-    Attributes:
-        release: its name; `initial` for a model repository, the URL of a server that ran before.
-        created: ISO 8601, UTC.
-        files: sha256 of every file of the models, by path; None where a running server has them.
-        data: path, form, and the sha256 of names, contents and right answers.
-        parameters: of every request.
-        models: by model of the chain, its weights and how many samples it answered, where the service says so.
-        counts: samples, answered, missing, refused; boxes where there are some.
-        remarks: what is wrong with the data, with the names of what it is about.
-        metrics: by name.
-        classes: measures of each class, by label.
-        confusion: see classification.confusion; empty for detectors.
-    """
+    """A finished evaluation."""
 
     service: str
-    release: str
-    created: str
-    files: Mapping[str, str] | None
-    data: Mapping[str, str]
-    parameters: Mapping[str, Any]
+    release: str  # its name; `initial` for a model repository, the URL of a server that ran before
+    created: str  # ISO 8601, UTC
+    files: Mapping[str, str] | None  # sha256 of every file of the models, by path; None where a running server has them
+    data: Mapping[str, str]  # path, form, and the sha256 of names, contents and right answers
+    parameters: Mapping[str, Any]  # of every request
+    # by model of the chain, its weights and how many samples it answered, where the service says so
     models: Mapping[str, Mapping[str, Any]]
-    counts: Mapping[str, int]
-    remarks: Mapping[str, Sequence[str]]
-    metrics: Mapping[str, Estimate]
-    classes: Mapping[str, Mapping[str, Any]]
-    confusion: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, int]  # samples, answered, missing, refused; boxes where there are some
+    remarks: Mapping[str, Sequence[str]]  # what is wrong with the data, with the names of what it is about
+    metrics: Mapping[str, Estimate]  # by name
+    classes: Mapping[str, Mapping[str, Any]]  # measures of each class, by label
+    confusion: Mapping[str, Mapping[str, int]]  # see classification.confusion; empty for detectors
     outcomes: Sequence[Outcome]
 
     def summary(self) -> dict[str, Any]:

@@ -21,11 +21,8 @@ from modelport.releases.verification import verified_repository
 class Evaluation:
     """How a release is evaluated before it may exist.
 
-    Attributes:
-        service: that is released.
-        source: a report.json, or the data on which the gate evaluates.
-        demands: what the report must show.
-        releases: the folder of releases, for the one in `demands.no_worse_than`.
+    `source` is a report.json, or the data on which the gate evaluates; `releases` has the one in
+    `demands.no_worse_than`.
     """
 
     service: ServiceSpec

@@ -29,30 +29,19 @@ SHADOW_RULES: Sequence[Rule] = (
 
 @dataclass
 class Account:
-    """What became of the copies of requests.
+    """What became of the copies of requests."""
 
-    Attributes:
-        compared: pairs of answers, in the order of the record.
-        refused: pairs without success on both sides, such as bad images.
-        without: pairs without anything to compare, such as requests for metadata.
-        shadow_failed: pairs that the shadow alone failed, by its status.
-        stable_failed: pairs that the stable side alone failed.
-        twice: requests whose id came more than once on a side, so that they cannot be paired.
-        shadow_alone: copies without the stable side's record.
-        stable_alone: requests of the stable side without the shadow's record: not copied, or lost.
-        former: copies that went to another release, which was the shadow until this one was ready.
-        lost: copies that the shadow did not record, by the reason; empty where nobody counted the copies.
-    """
-
+    # pairs of answers, in the order of the record
     compared: list[tuple[Recorded, Recorded]] = field(default_factory=list)
-    refused: int = 0
-    without: int = 0
-    shadow_failed: dict[str, int] = field(default_factory=dict)
-    stable_failed: int = 0
-    twice: int = 0
-    shadow_alone: int = 0
-    stable_alone: int = 0
-    former: int = 0
+    refused: int = 0  # pairs without success on both sides, such as bad images
+    without: int = 0  # pairs without anything to compare, such as requests for metadata
+    shadow_failed: dict[str, int] = field(default_factory=dict)  # pairs that the shadow alone failed, by its status
+    stable_failed: int = 0  # pairs that the stable side alone failed
+    twice: int = 0  # requests whose id came more than once on a side, so that they cannot be paired
+    shadow_alone: int = 0  # copies without the stable side's record
+    stable_alone: int = 0  # requests of the stable side without the shadow's record: not copied, or lost
+    former: int = 0  # copies that went to another release, which was the shadow until this one was ready
+    # copies that the shadow did not record, by the reason; empty where nobody counted the copies
     lost: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -23,16 +23,7 @@ PROMOTED, REVERTED, TAKEN_OVER = 0, 3, 4  # exit codes
 
 @dataclass(frozen=True)
 class Rolling:
-    """A release on its way to all requests.
-
-    Attributes:
-        folders: with the release file.
-        service: the service's name.
-        release: the full name of the release.
-        steps: see judge.check_steps.
-        every_s: between two looks.
-        why: the reason for the rollout, for the log.
-    """
+    """A release on its way to all requests. `steps` are as for judge.check_steps; `every_s` is between two looks."""
 
     folders: Folders
     service: str

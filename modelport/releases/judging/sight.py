@@ -33,11 +33,7 @@ class UnseenError(Exception):
 class Baseline:
     """The counters when a step began; a judge that starts again goes on from them.
 
-    Attributes:
-        stack: which run of a stack they are of.
-        choice: the releases and the share.
-        canary, stable: the counters.
-        slow_ms: slower than this is slow.
+    `stack` says which run of a stack they are of; slower than `slow_ms` is slow.
     """
 
     stack: str
@@ -69,10 +65,7 @@ class Baseline:
 class Sight:
     """Counts what happens to a service's canary since its step began.
 
-    Attributes:
-        service: its name.
-        file: where the baseline is kept.
-        port: of the stack; None: the only one that serves a canary overlay.
+    The baseline is kept in `file`; port None: the only stack that serves a canary overlay.
     """
 
     service: str

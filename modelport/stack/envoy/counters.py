@@ -24,24 +24,17 @@ _COUNTERS = {
 
 @dataclass
 class Counters:
-    """Counts of a cluster since Envoy started.
+    """Counts of a cluster since Envoy started."""
 
-    Attributes:
-        good: answers 1xx to 3xx.
-        failed: answers 4xx and 5xx, those that Envoy gave for a server that did not answer too.
-        within: how many answers came within so many ms; cumulative, the last one is infinity.
-        sent: requests that a connection was there for, timed_out: those of them without an answer in time.
-        overflowed, unreachable: requests that were not sent: too many were under way, there was no connection.
-        active: requests under way now.
-    """
-
-    good: int = 0
-    failed: int = 0
-    sent: int = 0
+    good: int = 0  # answers 1xx to 3xx
+    failed: int = 0  # answers 4xx and 5xx, those that Envoy gave for a server that did not answer too
+    sent: int = 0  # requests that a connection was there for, timed_out: those of them without an answer in time
     timed_out: int = 0
+    # overflowed, unreachable: requests that were not sent: too many were under way, there was no connection
     overflowed: int = 0
     unreachable: int = 0
-    active: int = 0
+    active: int = 0  # requests under way now
+    # how many answers came within so many ms; cumulative, the last one is infinity
     within: dict[float, int] = field(default_factory=dict)
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelport.manifests.findings import Document, at, bytes_of, of
+from modelport.manifests.findings import Document, at, of, quantity
 
 INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 GATEWAY_BUFFER_BYTES = 32 * 1024  # Envoy Gateway's default
@@ -42,24 +42,15 @@ class Match:
 
 @dataclass(frozen=True)
 class Route:
-    """Where the requests of some paths go.
+    """Where the requests of some paths go."""
 
-    Args:
-        name: of the HTTPRoute or InferenceService.
-        matches: any of these.
-        shares: endpoints by weight, of the first priority.
-        fallback: endpoints that are tried when those of the first priority fail.
-        mirrors: endpoints that get copies of so many per cent of the requests; no caller gets their answers.
-        timeout_s: of a whole request, retries and all.
-        policy: `spec` of the BackendTrafficPolicy that targets the route; empty where there is none.
-    """
-
-    name: str
-    matches: tuple[Match, ...]
-    shares: tuple[Share, ...]
-    fallback: tuple[str, ...]
-    timeout_s: float
-    policy: Mapping[str, Any]
+    name: str  # of the HTTPRoute or InferenceService
+    matches: tuple[Match, ...]  # any of these
+    shares: tuple[Share, ...]  # endpoints by weight, of the first priority
+    fallback: tuple[str, ...]  # endpoints that are tried when those of the first priority fail
+    timeout_s: float  # of a whole request, retries and all
+    policy: Mapping[str, Any]  # `spec` of the BackendTrafficPolicy that targets the route; empty where there is none
+    # endpoints that get copies of so many per cent of the requests; no caller gets their answers
     mirrors: tuple[Share, ...] = ()
 
     @property
@@ -83,7 +74,7 @@ def read_routes(documents: Sequence[Document]) -> list[Route]:
 def buffer_bytes(documents: Sequence[Document]) -> int:
     """How much of a request Envoy keeps, to send it again."""
     limits = [at(policy, "spec.connection.bufferLimit") for policy in of(documents, "ClientTrafficPolicy")]
-    return max((bytes_of(limit) for limit in limits if limit), default=GATEWAY_BUFFER_BYTES)
+    return max((int(quantity(limit)) for limit in limits if limit), default=GATEWAY_BUFFER_BYTES)
 
 
 def endpoints(routes: Sequence[Route]) -> list[str]:

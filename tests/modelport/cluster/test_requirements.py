@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from modelport.cluster.observation import Observations, StorageClass, image_of, quantity
+from modelport.cluster.observation import Observations, StorageClass, image_of
 from modelport.cluster.requirements import INSTALL, lacks
 from modelport.environment import ROOT
+from modelport.manifests.findings import quantity
 from modelport.manifests.rendering import render
 
 CRDS = (

@@ -16,20 +16,14 @@ _REACH = 2.0  # of the widest filter, in pixels of the smaller of its images
 
 @dataclass(frozen=True)
 class ResizeRule:
-    """How an image becomes a classifier's input.
+    """How an image becomes a classifier's input."""
 
-    Attributes:
-        mode: `center_crop` scales the shorter side to `resize_size` and cuts the frame out of the middle;
-            `stretch` scales both sides to the frame.
-        frame_wh: the model's input, in pixels.
-        resize_size: length of the shorter side after scaling, in pixels; only for `center_crop`.
-        interpolation: `bilinear` or `bicubic`, both antialiased.
-    """
-
+    # `center_crop` scales the shorter side to `resize_size` and cuts the frame out of the middle; `stretch` scales both
+    # sides to the frame
     mode: Literal["center_crop", "stretch"]
-    frame_wh: tuple[int, int]
-    resize_size: int
-    interpolation: Literal["bilinear", "bicubic"]
+    frame_wh: tuple[int, int]  # the model's input, in pixels
+    resize_size: int  # length of the shorter side after scaling, in pixels; only for `center_crop`
+    interpolation: Literal["bilinear", "bicubic"]  # `bilinear` or `bicubic`, both antialiased
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str], frame_wh: tuple[int, int]) -> Self:

@@ -53,15 +53,10 @@ give_back_blocks(8 * 2**20)  # Pillow takes an image's memory in blocks of 16 MB
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded image.
+    """A decoded image."""
 
-    Attributes:
-        rgb: [height, width, 3], sRGB, 0..255; a large image may have been reduced.
-        size_wh: width and height in pixels of the image as a person sees it, before any reduction.
-    """
-
-    rgb: RGB
-    size_wh: tuple[int, int]
+    rgb: RGB  # [height, width, 3], sRGB, 0..255; a large image may have been reduced
+    size_wh: tuple[int, int]  # width and height in pixels of the image as a person sees it, before any reduction
 
 
 def full_scale(size_wh: tuple[int, int]) -> float:

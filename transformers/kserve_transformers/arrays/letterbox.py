@@ -13,19 +13,12 @@ FILL = 127
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where an image lies inside its frame; all lengths in pixels.
+    """Where an image lies inside its frame; all lengths in pixels."""
 
-    Attributes:
-        frame_wh: the frame, that is the model's input.
-        offset_xy: the image's top left corner inside the frame.
-        content_wh: the image's size inside the frame.
-        image_wh: the image's own size.
-    """
-
-    frame_wh: tuple[int, int]
-    offset_xy: tuple[int, int]
-    content_wh: tuple[int, int]
-    image_wh: tuple[int, int]
+    frame_wh: tuple[int, int]  # the frame, that is the model's input
+    offset_xy: tuple[int, int]  # the image's top left corner inside the frame
+    content_wh: tuple[int, int]  # the image's size inside the frame
+    image_wh: tuple[int, int]  # the image's own size
 
     @classmethod
     def fit(cls, image_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Self:

@@ -43,34 +43,23 @@ _INSET = 0.015
 
 @dataclass(frozen=True)
 class Page:
-    """A part of an image that a digit can stand on.
+    """A part of an image that a digit can stand on."""
 
-    Attributes:
-        rgb: [h, w, 3]; upright, where its four sides are known.
-        matrix: [3, 3], takes the image's xy to those of `rgb`.
-        inside: [h, w], 0 where `rgb` shows what lies beside the page; None where it shows nothing else.
-        whole: whether it is the image itself, so that ink may reach its edges.
-    """
-
-    rgb: RGB
+    rgb: RGB  # [h, w, 3]; upright, where its four sides are known
+    # [3, 3], takes the image's xy to those of `rgb`
     matrix: npt.NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    # [h, w], 0 where `rgb` shows what lies beside the page; None where it shows nothing else
     inside: npt.NDArray[np.uint8] | None = None
-    whole: bool = False
+    whole: bool = False  # whether it is the image itself, so that ink may reach its edges
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Where a page may lie.
+    """Where a page may lie."""
 
-    Attributes:
-        hull: its convex outline, [n, 1, 2] xy in pixels of the image.
-        sheet: whether it has another colour than what is around it, as a sheet on a table has and a cell has not.
-        cut_off: whether it goes on beyond the image.
-    """
-
-    hull: npt.NDArray[np.float32]
-    sheet: bool
-    cut_off: bool
+    hull: npt.NDArray[np.float32]  # its convex outline, [n, 1, 2] xy in pixels of the image
+    sheet: bool  # whether it has another colour than what is around it, as a sheet on a table has and a cell has not
+    cut_off: bool  # whether it goes on beyond the image
 
 
 def outlines(rgb: RGB) -> list[Outline]:

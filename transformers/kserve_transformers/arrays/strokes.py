@@ -46,21 +46,13 @@ class NoDigitError(Exception):
 
 @dataclass(frozen=True)
 class Digit:
-    """What may be a digit on a page.
+    """What may be a digit on a page."""
 
-    Attributes:
-        cover: its ink, cropped, in 0..1.
-        at: left and top of it, as shares of the page's width and height.
-        share: of the page's width and height that it takes up.
-        stroke: width of its widest stroke in pixels.
-        reaches_out: whether it goes on beyond the page.
-    """
-
-    cover: Cover
-    at: tuple[float, float]
-    share: tuple[float, float]
-    stroke: float
-    reaches_out: bool
+    cover: Cover  # its ink, cropped, in 0..1
+    at: tuple[float, float]  # left and top of it, as shares of the page's width and height
+    share: tuple[float, float]  # of the page's width and height that it takes up
+    stroke: float  # width of its widest stroke in pixels
+    reaches_out: bool  # whether it goes on beyond the page
 
 
 def within(rgb: RGB, side: int) -> RGB:

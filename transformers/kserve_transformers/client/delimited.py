@@ -42,19 +42,12 @@ class _UnclearError(SeriesError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table; a line of numbers is one, too.
+    """One column of a table; a line of numbers is one, too."""
 
-    Attributes:
-        name: from the header; None where there is none.
-        label: what errors call it.
-        cells: line number and text, without the header.
-        decimal: the decimal mark.
-    """
-
-    name: str | None
-    label: str
-    cells: Sequence[_Cell]
-    decimal: str
+    name: str | None  # from the header; None where there is none
+    label: str  # what errors call it
+    cells: Sequence[_Cell]  # line number and text, without the header
+    decimal: str  # the decimal mark
 
     def is_numeric(self) -> bool:
         return _is_numeric([cell for _, cell in self.cells], self.decimal)

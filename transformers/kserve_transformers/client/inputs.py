@@ -19,17 +19,11 @@ SERIES = frozenset((".csv", ".tsv", ".json"))
 
 @dataclass(frozen=True)
 class Input:
-    """One file, or standard input.
+    """One file, or standard input."""
 
-    Attributes:
-        name: as it stands in the results: a path, a URL, or - for standard input.
-        relative: its place below the folder that was named; its own name otherwise.
-        read: gives all its bytes; raises OSError.
-    """
-
-    name: str
-    relative: PurePosixPath
-    read: Callable[[], bytes]
+    name: str  # as it stands in the results: a path, a URL, or - for standard input
+    relative: PurePosixPath  # its place below the folder that was named; its own name otherwise
+    read: Callable[[], bytes]  # gives all its bytes; raises OSError
 
     def is_in_shard(self, shard: int, shards: int) -> bool:
         """Whether one of several clients sends it. It follows from the name alone, so new files move no old ones."""

@@ -24,11 +24,7 @@ Shard = tuple[int, int]
 
 
 class Output(Protocol):
-    """Takes results one by one.
-
-    Attributes:
-        answered: the files that had an answer before this run.
-    """
+    """Takes results one by one. `answered` are the files that had an answer before this run."""
 
     answered: set[str]
 

@@ -12,12 +12,7 @@ Row = dict[str, Any]
 class Result:
     """What came of one input.
 
-    Attributes:
-        file: the input's name.
-        thread: which thread sent the request.
-        seconds: from the request to its answer, retries included.
-        answer: the service's; None where there is none.
-        error: why there is none.
+    `seconds` are from the request to its answer, retries included; `error` says why there is no answer.
     """
 
     file: str
@@ -31,9 +26,7 @@ class Result:
 class Request:
     """What all results of a run have in common: answers of different ones are never mixed in one output.
 
-    Attributes:
-        service: its name.
-        parameters: of the request, and the column of a series, as given on the command line.
+    `parameters` are the request's, and the column of a series, as given on the command line.
     """
 
     service: str

@@ -55,11 +55,7 @@ class StorageError(OSError):
 
 
 class Folder(Protocol):
-    """A folder, or a prefix of a bucket.
-
-    Attributes:
-        address: path or URL, with its slash at the end.
-    """
+    """A folder, or a prefix of a bucket. `address` is a path or URL, with its slash at the end."""
 
     address: str
 

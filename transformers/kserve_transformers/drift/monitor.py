@@ -22,17 +22,11 @@ _JUDGE_EVERY = 50  # instances
 
 @dataclass(frozen=True)
 class Shift:
-    """How a feature of a window compares with its reference.
+    """How a feature of a window compares with its reference."""
 
-    Attributes:
-        psi: the population stability index.
-        p_value: of the window having come from the reference.
-        alarm: whether the window has drifted in this feature.
-    """
-
-    psi: float
-    p_value: float
-    alarm: bool
+    psi: float  # the population stability index
+    p_value: float  # of the window having come from the reference
+    alarm: bool  # whether the window has drifted in this feature
 
 
 class Window:

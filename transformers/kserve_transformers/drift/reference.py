@@ -11,7 +11,7 @@ import numpy as np
 
 from kserve_transformers.drift import statistics
 from kserve_transformers.drift.statistics import Counts
-from kserve_transformers.record.predictions import read_prediction
+from kserve_transformers.judging.answers import recorded_answer
 
 FILE = "drift.json"  # in a model's folder
 MIN_INSTANCES = 100
@@ -32,29 +32,25 @@ def features(instance: Mapping[str, Any], prediction: Mapping[str, Any]) -> Feat
     found: dict[str, Value] = dict(instance.get("statistics", {}))
     found |= {name: instance[name] for name in ("width", "height", "length") if name in instance}
     try:
-        results = read_prediction(prediction)
+        answer = recorded_answer(prediction)
     except ValueError:  # also of a task that nothing else reads
         return found
-    found["label"] = results.labels[0] if results.labels else "none"
-    if results.scores:
-        found["score"] = results.scores[0]
-    if results.boxes is not None:
-        found["boxes"] = len(results.boxes)
+    found["label"] = answer.labels[0] if answer.labels else "none"
+    if answer.labels:
+        found["score"] = float(answer.scores[0])
+    if answer.boxes is not None:
+        found["boxes"] = len(answer.boxes)
     return found
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often the values of a feature lie in each cell.
+    """How often the values of a feature lie in each cell."""
 
-    Attributes:
-        cells: of numbers the edges, ascending: between and beyond them are cells, and each edge itself is one, [2K+1];
-            of labels the K that have a cell; the last cell is of all others, [K+1].
-        counts: of the reference.
-    """
-
+    # of numbers the edges, ascending: between and beyond them are cells, and each edge itself is one, [2K+1]; of labels
+    # the K that have a cell; the last cell is of all others, [K+1]
     cells: tuple[float, ...] | tuple[str, ...]
-    counts: Counts
+    counts: Counts  # of the reference
 
     @classmethod
     def of(cls, values: Sequence[Value]) -> Self:
@@ -91,11 +87,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Reference:
-    """What requests to a model looked like, and its answers.
-
-    Attributes:
-        histograms: by feature.
-    """
+    """What requests to a model looked like, and its answers. Histograms are by feature."""
 
     histograms: Mapping[str, Histogram]
 

@@ -19,8 +19,7 @@ _TIMEOUT_S = 20.0
 class ApiError(Exception):
     """The API server refused, or did not answer; the message says what was asked and why.
 
-    Attributes:
-        status: of the answer; 0 without one.
+    `status` is the answer's; 0 without one.
     """
 
     def __init__(self, what: str, status: int, why: str) -> None:

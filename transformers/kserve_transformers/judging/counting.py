@@ -22,18 +22,13 @@ class UnseenError(Exception):
 
 @dataclass(frozen=True)
 class Counted:
-    """Requests to a service: of a pod since it started, or of all pods of a side since a step began.
+    """Requests to a service: of a pod since it started, or of all pods of a side since a step began."""
 
-    Attributes:
-        total: requests that ended, and good: those with success.
-        within: how many took at most so many seconds; cumulative, the last bound is infinity.
-        crashes: how often a container of the pod ended.
-    """
-
-    total: int = 0
+    total: int = 0  # requests that ended, and good: those with success
     good: int = 0
+    # how many took at most so many seconds; cumulative, the last bound is infinity
     within: Mapping[float, int] = field(default_factory=dict)
-    crashes: int = 0
+    crashes: int = 0  # how often a container of the pod ended
 
     def __add__(self, other: Counted) -> Counted:
         return self._with(other, 1)
@@ -53,38 +48,26 @@ class Counted:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod at one look.
+    """A pod at one look."""
 
-    Attributes:
-        uid: of the pod.
-        crashes: how often its containers ended.
-        requests: its counters; None where they cannot be read.
-        golden_drift: the largest error of its golden answers as a share of what is allowed; None if unknown.
-    """
-
-    uid: str
-    crashes: int = 0
-    requests: Counted | None = None
+    uid: str  # of the pod
+    crashes: int = 0  # how often its containers ended
+    requests: Counted | None = None  # its counters; None where they cannot be read
+    # the largest error of its golden answers as a share of what is allowed; None if unknown
     golden_drift: float | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a rollout; a judge that starts again goes on from it.
+    """A step of a rollout; a judge that starts again goes on from it."""
 
-    Attributes:
-        releases: storage addresses of the stable release and of the canary.
-        percent: the canary's share.
-        slow_s: slower than this is slow: the histogram's first bound at or above the stable side's 95th percentile.
-        canary, stable: what was counted since the step began.
-        pods: the counters of each pod at the last look, by its uid; pods come and go with the share.
-    """
-
-    releases: tuple[str, str]
-    percent: int
-    slow_s: float
+    releases: tuple[str, str]  # storage addresses of the stable release and of the canary
+    percent: int  # the canary's share
+    slow_s: float  # slower than this is slow: the histogram's first bound at or above the stable side's 95th percentile
+    # canary, stable: what was counted since the step began
     canary: Counted
     stable: Counted
+    # the counters of each pod at the last look, by its uid; pods come and go with the share
     pods: Mapping[str, Counted]
 
     def to_json(self) -> str:

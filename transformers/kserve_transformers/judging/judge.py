@@ -30,23 +30,20 @@ class Tally:
 
 @dataclass(frozen=True)
 class Counts:
-    """What was seen of both sides since the present step began.
+    """What was seen of both sides since the present step began."""
 
-    Attributes:
-        errors, stable_errors: answered requests, and those of them without success.
-        slow, stable_slow: answered requests, and those that took longer than a limit: the first bucket of the histogram
-            at or above the 95th percentile of the stable side, as it was when the step began.
-        disagreement: shadow pairs of the release, and those whose answers differ; None where it was no shadow.
-        golden_drift: the largest error of a golden answer of the canary as a share of what is allowed; None if unknown.
-        crashes: how many more containers of the canary than of the stable side ended; None where nobody counts them.
-    """
-
+    # errors, stable_errors: answered requests, and those of them without success
     errors: Tally = Tally()
     stable_errors: Tally = Tally()
+    # slow, stable_slow: answered requests, and those that took longer than a limit: the first bucket of the histogram
+    # at or above the 95th percentile of the stable side, as it was when the step began
     slow: Tally = Tally()
     stable_slow: Tally = Tally()
+    # shadow pairs of the release, and those whose answers differ; None where it was no shadow
     disagreement: Tally | None = None
+    # the largest error of a golden answer of the canary as a share of what is allowed; None if unknown
     golden_drift: float | None = None
+    # how many more containers of the canary than of the stable side ended; None where nobody counts them
     crashes: int | None = None
 
 
@@ -60,31 +57,21 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """An outcome.
-
-    Attributes:
-        percent: the canary's share from now on; 100 for the stable release, 0 for none.
-        reasons: one phrase for each rule that decided; of a hold those that are open.
-    """
+    """An outcome."""
 
     outcome: Outcome
-    percent: int
-    reasons: tuple[str, ...]
+    percent: int  # the canary's share from now on; 100 for the stable release, 0 for none
+    reasons: tuple[str, ...]  # one phrase for each rule that decided; of a hold those that are open
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A limit for the difference between the rates of the two sides.
+    """A limit for the difference between the rates of the two sides."""
 
-    Attributes:
-        name: of the rate.
-        margin: more than the stable rate plus this reverts.
-        tolerance: less than the stable rate plus this may serve all requests. A step to a smaller share tolerates more:
-            what counts is how many of all requests would suffer.
-    """
-
-    name: str
-    margin: float
+    name: str  # of the rate
+    margin: float  # more than the stable rate plus this reverts
+    # less than the stable rate plus this may serve all requests. A step to a smaller share tolerates more: what counts
+    # is how many of all requests would suffer.
     tolerance: float
 
     def worse(self, canary: Tally, stable: Tally, alpha: float) -> npt.NDArray[np.bool_]:

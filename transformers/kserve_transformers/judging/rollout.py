@@ -38,25 +38,15 @@ class TakenOverError(Exception):
 
 @dataclass
 class Rollout:
-    """A canary on its way to all requests.
+    """A canary on its way to all requests."""
 
-    Attributes:
-        api: of the cluster.
-        service: name of the InferenceService.
-        steps: see judge.check_steps.
-        every_s: between two looks.
-        state: name of the ConfigMap that keeps the counts and the log.
-        metrics_port: of the pods.
-        record: folder or URL of a record of the release as a shadow, which is judged too; empty: none.
-    """
-
-    api: Api
-    service: str
-    steps: Sequence[int]
-    every_s: float
-    state: str
-    metrics_port: int = 8080
-    record: str = ""
+    api: Api  # of the cluster
+    service: str  # name of the InferenceService
+    steps: Sequence[int]  # see judge.check_steps
+    every_s: float  # between two looks
+    state: str  # name of the ConfigMap that keeps the counts and the log
+    metrics_port: int = 8080  # of the pods
+    record: str = ""  # folder or URL of a record of the release as a shadow, which is judged too; empty: none
     _pairs: Tally | None = field(default=None, init=False)
 
     def run(self) -> int:

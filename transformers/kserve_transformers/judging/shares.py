@@ -22,17 +22,11 @@ _PERCENT, _CANARIES, _STABLE = "/spec/canary/0/trafficPercent", "/spec/canary", 
 
 @dataclass(frozen=True)
 class Shares:
-    """The releases of a service.
+    """The releases of a service."""
 
-    Attributes:
-        stable: the storage address of the release that serves.
-        canary: of the one that is tried.
-        percent: its share of the requests; 0 while it is being taken away.
-    """
-
-    stable: str
-    canary: str
-    percent: int
+    stable: str  # the storage address of the release that serves
+    canary: str  # of the one that is tried
+    percent: int  # its share of the requests; 0 while it is being taken away
 
     @classmethod
     def of(cls, service: Document) -> Shares | None:

@@ -67,13 +67,7 @@ EVENT = "CloudEvent"
 
 @dataclass(frozen=True)
 class Hosted:
-    """What the document is about.
-
-    Attributes:
-        services: by name.
-        limits: of a request.
-        open_paths: those that need no API key; None where none does.
-    """
+    """What the document is about. `open_paths` are those that need no API key; None where none does."""
 
     services: Services
     limits: Limits
@@ -235,12 +229,7 @@ def _v2_answer(service: Service, recorded: object) -> dict[str, Any]:
 
 
 def _predictions(prediction: Schema) -> Schema:
-    return {
-        "type": "object",
-        "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "minItems": 1, "items": prediction}},
-        "additionalProperties": False,
-    }
+    return schemas.closed({"predictions": schemas.array(prediction)}, "predictions")
 
 
 def _example(make: Callable[..., Any], service: Service) -> Any:

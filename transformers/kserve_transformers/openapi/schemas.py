@@ -35,6 +35,17 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def closed(properties: Mapping[str, Schema], *required: str, others: bool | Schema = False) -> Schema:
+    """An object with these properties, some of them required, and no others unless it is said which."""
+    wanted = {"required": [*required]} if required else {}
+    return {"type": "object", **wanted, "properties": dict(properties), "additionalProperties": others}
+
+
+def array(items: Schema, **more: Any) -> Schema:
+    """A list of items, of one or more."""
+    return {"type": "array", "minItems": 1, "items": items, **more}
+
+
 def typed_schemas(types: Iterable[type]) -> dict[str, Schema]:
     """Schemas of typed dictionaries and of all that they hold, by name; answers have no other keys."""
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
@@ -73,11 +84,11 @@ def own_request(service: Service, max_instances: int) -> Schema:
     if service.task.presentation.repeats_id:
         properties["id"] = {"description": "Anything: the answer repeats it."}
     if service.task.kind is InstanceKind.WINDOW:
-        key, one = "data", {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)}
+        key, one = "data", array(instance(service), maxItems=max_instances)
     else:
         key, one = "image", instance(service)
     others = {"type": ["string", "null"], "description": "Ignored, unless its name or value is that of an option."}
-    return {"type": "object", "required": [key], "properties": {key: one, **properties}, "additionalProperties": others}
+    return closed({key: one, **properties}, key, others=others)
 
 
 def form_request(service: Service) -> Schema:
@@ -93,16 +104,11 @@ def form_request(service: Service) -> Schema:
 def v1_request(service: Service, max_instances: int) -> Schema:
     """KServe's V1."""
     known: dict[str, Schema] = {
-        "instances": {"type": "array", "minItems": 1, "maxItems": max_instances, "items": instance(service)},
-        "parameters": {"type": ["object", "null"], "properties": parameters(service), "additionalProperties": False},
+        "instances": array(instance(service), maxItems=max_instances),
+        "parameters": _nullable(parameters(service)),
         "signature_name": {"description": "Ignored: TensorFlow's clients send it."},
     }
-    return {
-        "type": "object",
-        "required": ["instances"],
-        "properties": {key: known[key] for key in ALLOWED_KEYS},
-        "additionalProperties": False,
-    }
+    return closed({key: known[key] for key in ALLOWED_KEYS}, "instances")
 
 
 def event() -> Schema:
@@ -116,58 +122,37 @@ def event() -> Schema:
 def v2_request(service: Service, max_instances: int) -> Schema:
     """V2's JSON: the shape must fit the data."""
     options = {name: dict(one.schema) for name, one in protocol_parameters.REQUEST.items()}
-    wanted = {
-        "type": "object",
-        "required": ["name"],
-        "properties": {
-            "name": {"enum": [*_outputs(service)]},
-            "parameters": _tensor_parameters(protocol_parameters.OUTPUT),
-        },
-        "additionalProperties": False,
-    }
+    of_output = _nullable({name: dict(one.schema) for name, one in protocol_parameters.OUTPUT.items()})
+    wanted = closed({"name": {"enum": [*_outputs(service)]}, "parameters": of_output}, "name")
     known: dict[str, Schema] = {
         "id": {"type": ["string", "null"], "description": "The answer repeats it."},
-        "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _v2_input(service, max_instances)},
+        "inputs": array(_v2_input(service, max_instances), maxItems=1),
         "outputs": {
             "type": ["array", "null"],
             "items": wanted,
             "description": "Those that are answered; all if empty.",
         },
-        "parameters": {
-            "type": ["object", "null"],
-            "properties": options | parameters(service),
-            "additionalProperties": False,
-        },
+        "parameters": _nullable(options | parameters(service)),
         "model_name": {"enum": [service.name, None]},
         "model_version": {"enum": ["", MODEL_VERSION, None]},
     }
-    return {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {key: known[key] for key in REQUEST_KEYS},
-        "additionalProperties": False,
-    }
+    return closed({key: known[key] for key in REQUEST_KEYS}, "inputs")
 
 
-def _tensor_parameters(known: Mapping[str, protocol_parameters.ProtocolParameter]) -> Schema:
-    properties = {name: dict(one.schema) for name, one in known.items()}
-    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+def _nullable(properties: Mapping[str, Schema]) -> Schema:
+    return {**closed(properties), "type": ["object", "null"]}
 
 
 def v2_answer(service: Service) -> Schema:
     """V2's JSON."""
-    return {
-        "type": "object",
-        "required": ["model_name", "model_version", "outputs"],
-        "properties": {
-            "model_name": {"const": service.name},
-            "model_version": {"type": "string"},
-            "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"warning": {"type": "string"}}},
-            "outputs": {"type": "array", "items": {"anyOf": [_v2_output(*one) for one in _outputs(service).items()]}},
-        },
-        "additionalProperties": False,
+    properties: dict[str, Schema] = {
+        "model_name": {"const": service.name},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "parameters": {"type": "object", "properties": {"warning": {"type": "string"}}},
+        "outputs": {"type": "array", "items": {"anyOf": [_v2_output(*one) for one in _outputs(service).items()]}},
     }
+    return closed(properties, "model_name", "model_version", "outputs")
 
 
 def _outputs(service: Service) -> dict[str, OutputType]:
@@ -180,52 +165,36 @@ def _v2_input(service: Service, max_instances: int) -> Schema:
     element = _NUMBER if window else IMAGE
     length = window_length(service) or "L"
     shape = f"[N, {length}]" if window else "[N], or [N, 1]"
-    return {
-        "type": "object",
-        "required": ["name", "datatype", "shape", "data"],
-        "properties": {
-            "name": {"const": declared["name"]},
-            "datatype": {"const": declared["datatype"]},
-            "shape": {
-                "type": "array",
-                "items": {"type": "integer", "minimum": 1},
-                "minItems": 2 if window else 1,
-                "maxItems": 2,
-                "description": f"{shape}; N is at most {max_instances}.",
-            },
-            "data": {
-                "type": "array",
-                "minItems": 1,
-                "items": {"anyOf": [element, {"type": "array", "items": element}]},
-                "description": "All elements in order, flat or in rows.",
-            },
-            "parameters": {"type": ["object", "null"], "additionalProperties": False},
-        },
-        "additionalProperties": False,
+    sizes = array({"type": "integer", "minimum": 1}, maxItems=2, description=f"{shape}; N is at most {max_instances}.")
+    properties = {
+        "name": {"const": declared["name"]},
+        "datatype": {"const": declared["datatype"]},
+        "shape": {**sizes, "minItems": 2 if window else 1},
+        "data": array(
+            {"anyOf": [element, {"type": "array", "items": element}]},
+            description="All elements in order, flat or in rows.",
+        ),
+        "parameters": {"type": ["object", "null"], "additionalProperties": False},
     }
+    return closed(properties, "name", "datatype", "shape", "data")
 
 
 def _v2_output(name: str, output: OutputType) -> Schema:
     datatype, shape = output
-    return {
-        "type": "object",
-        "required": ["name", "datatype", "shape"],
-        "properties": {
-            "name": {"const": name},
-            "datatype": {"const": datatype},
-            "shape": {"type": "array", "items": _COUNT, "minItems": len(shape), "maxItems": len(shape)},
-            "data": {"type": "array", "items": _ELEMENTS[datatype]},
-            "parameters": {"type": "object", "properties": {"binary_data_size": _COUNT}},
-        },
-        "additionalProperties": False,
+    properties: dict[str, Schema] = {
+        "name": {"const": name},
+        "datatype": {"const": datatype},
+        "shape": {"type": "array", "items": _COUNT, "minItems": len(shape), "maxItems": len(shape)},
+        "data": {"type": "array", "items": _ELEMENTS[datatype]},
+        "parameters": {"type": "object", "properties": {"binary_data_size": _COUNT}},
     }
+    return closed(properties, "name", "datatype", "shape")
 
 
 def _window(service: Service) -> Schema:
     length = window_length(service)
-    sizes = {"minItems": length, "maxItems": length} if length else {"minItems": 1}
-    return {"type": "array", "items": _NUMBER, **sizes}
+    return array(_NUMBER, **({"minItems": length, "maxItems": length} if length else {}))
 
 
 def _only(key: str, schema: Schema) -> Schema:
-    return {"type": "object", "required": [key], "properties": {key: schema}, "additionalProperties": False}
+    return closed({key: schema}, key)

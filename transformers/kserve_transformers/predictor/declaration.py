@@ -25,24 +25,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A model's inputs, outputs and what else its config says.
-
-    Attributes:
-        version: the newest version that is loaded.
-        inputs: by name.
-        outputs: by name.
-        max_batch_size: at least 1.
-        parameters: of the model's config, as text.
-        labels: of the output that has a label file, in the order of the classes; empty if none has.
-    """
+    """A model's inputs, outputs and what else its config says."""
 
     name: str
-    version: str
-    inputs: Mapping[str, TensorSpec]
-    outputs: Mapping[str, TensorSpec]
-    max_batch_size: int
-    parameters: Mapping[str, str]
-    labels: tuple[str, ...]
+    version: str  # the newest version that is loaded
+    inputs: Mapping[str, TensorSpec]  # by name
+    outputs: Mapping[str, TensorSpec]  # by name
+    max_batch_size: int  # at least 1
+    parameters: Mapping[str, str]  # of the model's config, as text
+    labels: tuple[str, ...]  # of the output that has a label file, in the order of the classes; empty if none has
 
     @property
     def input(self) -> TensorSpec:

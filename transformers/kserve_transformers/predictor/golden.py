@@ -19,30 +19,22 @@ Outputs = Mapping[str, Expected]
 
 @dataclass(frozen=True)
 class Drift:
-    """How far an answer is from the golden answer.
+    """How far an answer is from the golden answer."""
 
-    Attributes:
-        share: the largest error divided by its tolerance, 0 to 1; infinite where the answer is wrong.
-        reason: what is wrong; None where the answer is right.
-        precision: in which the model answered, int8 or fp32; None where it has no int8 network, or the answer is wrong.
-    """
-
-    share: float
-    reason: str | None
+    share: float  # the largest error divided by its tolerance, 0 to 1; infinite where the answer is wrong
+    reason: str | None  # what is wrong; None where the answer is right
+    # in which the model answered, int8 or fp32; None where it has no int8 network, or the answer is wrong
     precision: Literal["int8", "fp32"] | None = None
 
 
 @dataclass(frozen=True)
 class GoldenSample:
-    """A sample input, batch of one, and the outputs it must give.
-
-    Attributes:
-        int8: the outputs that the int8 network of this version must give; None where it has none. Triton's backend
-            decides by the processor whether the network or the fp32 artefact serves.
-    """
+    """A sample input, batch of one, and the outputs it must give."""
 
     batch: npt.NDArray[np.generic]
     outputs: Outputs
+    # the outputs that the int8 network of this version must give; None where it has none. Triton's backend decides by
+    # the processor whether the network or the fp32 artefact serves.
     int8: Outputs | None = None
 
     @classmethod

@@ -54,20 +54,13 @@ _CONDITIONS: dict[Finding, Condition] = {
 
 @dataclass(frozen=True)
 class Observation:
-    """The end of one inference.
-
-    Attributes:
-        reason: what is wrong, for display; empty where nothing is.
-        timeout_s: how long the answer could take.
-        took_s: how long it took, where it came.
-        pressure: the share of that time, 0 to 1, in which processes of this machine had to wait for it.
-    """
+    """The end of one inference."""
 
     finding: Finding
-    reason: str = ""
-    timeout_s: float = math.inf
-    took_s: float = 0.0
-    pressure: float = 0.0
+    reason: str = ""  # what is wrong, for display; empty where nothing is
+    timeout_s: float = math.inf  # how long the answer could take
+    took_s: float = 0.0  # how long it took, where it came
+    pressure: float = 0.0  # the share of that time, 0 to 1, in which processes of this machine had to wait for it
 
 
 @dataclass

@@ -27,17 +27,11 @@ class ReleaseError(ValueError):
 
 @dataclass(frozen=True)
 class RequiredSignature:
-    """What --require_signature demands of releases.
+    """What --require_signature demands of releases."""
 
-    Attributes:
-        keys: of which one must have signed.
-        services: that the model answers for: the release must be of one of them.
-        supervised: whether a supervisor adds releases beside the one that served at the start.
-    """
-
-    keys: PublicKeys
-    services: tuple[str, ...]
-    supervised: bool = False
+    keys: PublicKeys  # of which one must have signed
+    services: tuple[str, ...]  # that the model answers for: the release must be of one of them
+    supervised: bool = False  # whether a supervisor adds releases beside the one that served at the start
 
 
 def release_of(repository: Path | None) -> str:

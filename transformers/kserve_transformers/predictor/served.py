@@ -28,9 +28,7 @@ PROBE_ERRORS = (ServingError, InferenceServerException, aiohttp.ClientError, Val
 class Served:
     """What serves a model.
 
-    Attributes:
-        release: its name; None: the repository's own model.
-        golden: None where the repository cannot be read.
+    `release` None is the repository's own model; `golden` is None where the repository cannot be read.
     """
 
     release: str | None

@@ -35,9 +35,7 @@ logger = logging.getLogger(__name__)
 class Inference:
     """A model's answer.
 
-    Attributes:
-        outputs: all of them by name, each [N, ...] of the declared shape.
-        queued_s: how long the batch waited for its turn, in seconds.
+    Outputs are by name, each [N, ...] of the declared shape; `queued_s` is how long the batch waited for its turn.
     """
 
     outputs: Outputs
@@ -46,6 +44,8 @@ class Inference:
 
 class TritonModel:
     """One model: its queue, its health, and its release.
+
+    `precision` is that of the model's last golden check, int8 or fp32; None where it has no int8 network.
 
     Args:
         client: to Triton; bound to the running event loop.
@@ -56,9 +56,6 @@ class TritonModel:
         follow: whether a supervisor runs beside this server: it says which release is assigned, and watches processes.
         limits: when to probe and whom to trust.
         required: the signature that releases must have; None: they need none.
-
-    Attributes:
-        precision: in which the model answered its last golden check, int8 or fp32; None where it has no int8 network.
     """
 
     def __init__(

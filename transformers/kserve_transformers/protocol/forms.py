@@ -22,10 +22,7 @@ _MALFORMED = "the form is malformed: send multipart/form-data with the image in 
 class ImageForm:
     """An image, and what came beside it.
 
-    Attributes:
-        image: the encoded image.
-        values: the other keys of a JSON body.
-        texts: the text fields of a form.
+    `values` are the other keys of a JSON body, `texts` the text fields of a form.
     """
 
     image: bytes

@@ -13,10 +13,8 @@ _SHARED_MEMORY = "shared_memory_"
 class ProtocolParameter:
     """A parameter of the protocol.
 
-    Attributes:
-        form: what a value must be, in words.
-        accepts: whether a value is of this form.
-        schema: the same in JSON Schema, with a description.
+    `form` says in words what a value must be, `accepts` whether it is, and `schema` the same in JSON Schema, with a
+    description.
     """
 
     form: str

@@ -27,17 +27,12 @@ class InstanceKind(Enum):
 
 @dataclass(frozen=True)
 class ServiceRequest:
-    """A request after its wire format is taken off.
+    """A request after its wire format is taken off."""
 
-    Attributes:
-        instances: encoded images (bytes), or windows of a series (float32 [L]).
-        parameters: options by name, as they came; the service checks them. None is absent.
-        timeout_s: seconds that the request allows in its body, where it does.
-    """
-
-    instances: tuple[bytes | Window, ...]
+    instances: tuple[bytes | Window, ...]  # encoded images (bytes), or windows of a series (float32 [L])
+    # options by name, as they came; the service checks them. None is absent.
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    timeout_s: float | None = None
+    timeout_s: float | None = None  # seconds that the request allows in its body, where it does
 
 
 def image_from_json(value: object) -> bytes:

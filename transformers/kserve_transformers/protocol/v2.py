@@ -35,15 +35,10 @@ _INPUTS = {InstanceKind.IMAGE: ("BYTES", [-1]), InstanceKind.WINDOW: ("FP32", [-
 
 @dataclass(frozen=True)
 class OutputChoice:
-    """Which outputs the caller wants, and in which form.
+    """Which outputs the caller wants, and in which form."""
 
-    Attributes:
-        binary: output name to whether it goes in the binary form; empty means all outputs.
-        default_binary: the form of outputs when none is named.
-    """
-
-    binary: Mapping[str, bool]
-    default_binary: bool
+    binary: Mapping[str, bool]  # output name to whether it goes in the binary form; empty means all outputs
+    default_binary: bool  # the form of outputs when none is named
 
 
 @dataclass(frozen=True)

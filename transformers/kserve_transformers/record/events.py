@@ -39,9 +39,7 @@ _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 class Origin:
     """Where events come from.
 
-    Attributes:
-        host: of this server; in a cluster the pod's name.
-        namespace: of the pod; "default" outside of a cluster.
+    `host` is this server, in a cluster the pod's name; the namespace is the pod's, "default" outside of a cluster.
     """
 
     host: str

@@ -34,9 +34,7 @@ Watch = Callable[[Exchange, Ended], None]
 class Sink(Protocol):
     """Where events go.
 
-    Attributes:
-        interval_s: how long events may wait for others, to be written together.
-        batch_bytes: about how many are written at once.
+    Events wait for others up to `interval_s`, to be written together, about `batch_bytes` at once.
     """
 
     interval_s: float

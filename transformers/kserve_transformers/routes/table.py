@@ -35,10 +35,7 @@ register_url_convertor("service", _ServiceConvertor())
 class Target:
     """Where a POST goes.
 
-    Attributes:
-        protocol: "v1", "v2" or "own", the legacy routes.
-        service: None where the path is no service's.
-        handler: answers; None where the path is no service's.
+    `protocol` is "v1", "v2" or "own", the legacy routes; service and handler are None where the path is no service's.
     """
 
     protocol: str

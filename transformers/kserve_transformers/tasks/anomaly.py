@@ -19,10 +19,7 @@ from kserve_transformers.tasks.task import Answered, OutputType, Prediction, Pre
 class Verdict:
     """A window's mean absolute error, in the series' normalised units, against the model's threshold.
 
-    Attributes:
-        mae: of the window.
-        threshold: of the model.
-        reconstruction: [L], in the series' own units, where the caller requested it.
+    `reconstruction` is [L], in the series' own units, where the caller requested it.
     """
 
     mae: float

@@ -43,10 +43,7 @@ _RESIZE_MODES: Mapping[str, tuple[_Place, _Scale]] = {
 class Detections:
     """The objects in one image, by descending score.
 
-    Attributes:
-        boxes: [M, 4], x, y, width, height, in pixels of the image as a person sees it.
-        scores: [M], 0..1.
-        labels: M names.
+    Boxes are [M, 4], x, y, width, height, in pixels of the image as a person sees it; scores [M], in 0..1; M labels.
     """
 
     boxes: npt.NDArray[np.float32]

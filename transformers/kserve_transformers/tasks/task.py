@@ -42,21 +42,13 @@ class Prediction(TypedDict):
 
 @dataclass(frozen=True)
 class Answered(Generic[Answer]):
-    """A request's answers and where they came from.
+    """A request's answers and where they came from."""
 
-    Attributes:
-        answers: one for each instance, in their order.
-        model: which model of the chain answered.
-        fallback: whether it was not the chain's first.
-        warning: what callers must know of the answers, if anything.
-        timings_ms: milliseconds by stage.
-    """
-
-    answers: Sequence[Answer]
-    model: str
-    fallback: bool
-    warning: str | None
-    timings_ms: Mapping[str, float]
+    answers: Sequence[Answer]  # one for each instance, in their order
+    model: str  # which model of the chain answered
+    fallback: bool  # whether it was not the chain's first
+    warning: str | None  # what callers must know of the answers, if anything
+    timings_ms: Mapping[str, float]  # milliseconds by stage
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -68,9 +60,7 @@ class Answered(Generic[Answer]):
 class Prepared:
     """One instance as a model takes it.
 
-    Attributes:
-        row: of the model's input batch.
-        context: what `Task.answer` must know of how the row was made, such as a letterbox; None where nothing.
+    `row` is of the model's input batch; `context` what `Task.answer` must know of how it was made, such as a letterbox.
     """
 
     row: npt.NDArray[Any]
@@ -79,23 +69,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Presentation(Generic[Answer]):
-    """How a task's answers are worded, and the legacy route whose users read that wording.
+    """How a task's answers are worded, and the legacy route whose users read that wording."""
 
-    Attributes:
-        route: the legacy route, below /SERVICE.
-        prediction: the type of one instance's answer in JSON.
-        predictions: makes them, one for each instance.
-        outputs: the V2 outputs that are answered; None: all that the task has.
-        legacy_answer: what the legacy route answers instead of `prediction`: the request's `id` besides.
-        welcome: what the older project's `GET /` said.
-    """
-
-    route: str
-    prediction: type[Prediction]
-    predictions: Callable[[Answered[Answer]], Sequence[Prediction]]
-    outputs: tuple[str, ...] | None = None
+    route: str  # the legacy route, below /SERVICE
+    prediction: type[Prediction]  # the type of one instance's answer in JSON
+    predictions: Callable[[Answered[Answer]], Sequence[Prediction]]  # makes them, one for each instance
+    outputs: tuple[str, ...] | None = None  # the V2 outputs that are answered; None: all that the task has
+    # what the legacy route answers instead of `prediction`: the request's `id` besides
     legacy_answer: type[Prediction] | None = None
-    welcome: str | None = None
+    welcome: str | None = None  # what the older project's `GET /` said
 
     @property
     def repeats_id(self) -> bool:

@@ -11,12 +11,15 @@ import pytest
 from modelport.environment import ROOT
 from modelport.measure.bench.__main__ import main
 from modelport.measure.bench.figures import Point
-from modelport.measure.bench.measuring import BenchError, Report, point
+from modelport.measure.bench.measuring import BenchError, point
 from modelport.measure.bench.speed import Plan
+from modelport.measure.generator.load import Report
+from modelport.measure.generator.requests import Record
+from modelport.measure.metering import Used
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
-REPORT = Report(0.1, [0.1], {}, {}, watched_s=0.1, own_s=0.0, others=0.0, pace_ms=3.0)
+REPORT = Report([Record(0.0, "200", 0.1)], 0.1, Used(0.0, 0.1, 0.0), 3.0)
 
 COMMAND = (sys.executable, "-P", "-m", "modelport.measure.bench", "--rounds=1", "--seconds=0.2")
 

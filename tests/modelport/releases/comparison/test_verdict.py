@@ -5,7 +5,7 @@ import pytest
 
 from exporters import statistics
 from exporters.statistics import Estimate
-from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, UNDECIDED, findings, verdict
+from modelport.releases.comparison.verdict import DIFFERENT, INTERCHANGEABLE, SAMPLES, findings, undecided, verdict
 
 
 def test_wilsons_interval_has_the_published_values():
@@ -43,11 +43,11 @@ def estimate(low: float, high: float, sure: bool = True) -> Estimate:
     ("measures", "expected"),
     [
         pytest.param({"agreement": estimate(0.9, 1)}, INTERCHANGEABLE, id="all of it at the limit or above"),
-        pytest.param({"agreement": estimate(0.89, 1)}, UNDECIDED, id="across the limit"),
+        pytest.param({"agreement": estimate(0.89, 1)}, undecided(SAMPLES), id="across the limit"),
         pytest.param({"agreement": estimate(0.5, 0.89)}, DIFFERENT, id="all of it below"),
-        pytest.param({"agreement": estimate(1, 1, sure=False)}, UNDECIDED, id="too few"),
+        pytest.param({"agreement": estimate(1, 1, sure=False)}, undecided(SAMPLES), id="too few"),
         pytest.param({"latency ratio": estimate(1, 1.25)}, INTERCHANGEABLE, id="an upper limit"),
-        pytest.param({"latency ratio": estimate(1.2, 1.3)}, UNDECIDED, id="across an upper limit"),
+        pytest.param({"latency ratio": estimate(1.2, 1.3)}, undecided(SAMPLES), id="across an upper limit"),
         pytest.param(
             {"agreement": estimate(0.89, 1), "memory ratio": estimate(1.3, 1.4)}, DIFFERENT, id="one is enough"
         ),
@@ -55,4 +55,4 @@ def estimate(low: float, high: float, sure: bool = True) -> Estimate:
     ],
 )
 def test_the_verdict_follows_from_intervals(measures, expected):
-    assert verdict(findings(measures)) is expected
+    assert verdict(findings(measures)) == expected

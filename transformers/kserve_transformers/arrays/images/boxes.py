@@ -14,21 +14,14 @@ _HIDDEN = b"skip"
 
 @dataclass
 class Item:
-    """An item: a coded image, a derived one, or something else.
+    """An item: a coded image, a derived one, or something else."""
 
-    Attributes:
-        kind: its type, such as hvc1, av01 or grid.
-        data: its bytes.
-        properties: kind and content, in the order in which they apply.
-        tiles: items that it is made of.
-        alpha: the item that holds its alpha channel.
-    """
-
-    kind: bytes = b""
-    data: bytes = b""
+    kind: bytes = b""  # its type, such as hvc1, av01 or grid
+    data: bytes = b""  # its bytes
+    # kind and content, in the order in which they apply
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
-    tiles: list[int] = field(default_factory=list)
-    alpha: int | None = None
+    tiles: list[int] = field(default_factory=list)  # items that it is made of
+    alpha: int | None = None  # the item that holds its alpha channel
 
     def stated(self, kind: bytes) -> bytes | None:
         """The content of the first property of a kind."""
@@ -48,17 +41,11 @@ class Item:
 
 @dataclass
 class Container:
-    """A file's items.
+    """A file's items."""
 
-    Attributes:
-        items: by their numbers.
-        primary: the number of the image that the file shows.
-        readable: the file without its references to metadata and thumbnails, and as a still image of its codec.
-    """
-
-    items: dict[int, Item]
-    primary: int
-    readable: bytes
+    items: dict[int, Item]  # by their numbers
+    primary: int  # the number of the image that the file shows
+    readable: bytes  # the file without its references to metadata and thumbnails, and as a still image of its codec
 
     def codec(self, item: Item) -> bytes:
         """The type of an image's coded items: its own, or that of its tiles."""

@@ -15,18 +15,12 @@ RGB = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image whose header was read and checked.
+    """An image whose header was read and checked."""
 
-    Attributes:
-        size_wh: width and height in pixels as stored, before the orientation is applied.
-        orientation: how to turn what is decoded, 1 to 8 as EXIF counts (Exif 2.32, tag 274).
-        bytes_needed: memory that decoding takes at most.
-        decode: from a reduction (1, 2, 4 or 8) to the pixels, [ceil(height / reduction), ceil(width / reduction), 3].
-    """
-
-    size_wh: tuple[int, int]
-    orientation: int
-    bytes_needed: int
+    size_wh: tuple[int, int]  # width and height in pixels as stored, before the orientation is applied
+    orientation: int  # how to turn what is decoded, 1 to 8 as EXIF counts (Exif 2.32, tag 274)
+    bytes_needed: int  # memory that decoding takes at most
+    # from a reduction (1, 2, 4 or 8) to the pixels, [ceil(height / reduction), ceil(width / reduction), 3]
     decode: Callable[[int], RGB]
 
 

@@ -9,21 +9,13 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 
 
 class Entry(NamedTuple):
-    """One entry of a TIFF directory.
+    """One entry of a TIFF directory."""
 
-    Attributes:
-        tag: what it says.
-        kind: TIFF's field type.
-        values: how many.
-        number: the value, where it is a single BYTE, SHORT or LONG; otherwise meaningless.
-        at: where the values are in the file.
-    """
-
-    tag: int
-    kind: int
-    values: int
-    number: int
-    at: int
+    tag: int  # what it says
+    kind: int  # TIFF's field type
+    values: int  # how many
+    number: int  # the value, where it is a single BYTE, SHORT or LONG; otherwise meaningless
+    at: int  # where the values are in the file
 
 
 class Directory(NamedTuple):

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 class Format:
     """An image format.
 
-    Attributes:
-        name: as messages and documents call it.
-        media_types: of its files; the first is the usual one.
-        suffixes: of its files, in lower case.
-        optional: whether a server can be configured to refuse it.
+    The first media type is the usual one; suffixes are in lower case. `optional`: a server can be configured to refuse
+    it.
     """
 
     name: str

@@ -41,22 +41,14 @@ _STRAY = re.compile(r"extraneous bytes before marker")
 
 @dataclass
 class Segments:
-    """What a JPEG file holds.
+    """What a JPEG file holds."""
 
-    Attributes:
-        size_wh: of the frame, in pixels.
-        components: 1 is grey, 3 colour, 4 CMYK.
-        progressive: whether its coefficients are all there at once while it is decoded.
-        kept: the segments that make pixels, as a file.
-        exif: the first EXIF data.
-        icc: parts of the profile by their numbers, and how many there should be.
-    """
-
-    size_wh: tuple[int, int] = (0, 0)
-    components: int = 0
-    progressive: bool = False
-    kept: bytes = b""
-    exif: bytes = b""
+    size_wh: tuple[int, int] = (0, 0)  # of the frame, in pixels
+    components: int = 0  # 1 is grey, 3 colour, 4 CMYK
+    progressive: bool = False  # whether its coefficients are all there at once while it is decoded
+    kept: bytes = b""  # the segments that make pixels, as a file
+    exif: bytes = b""  # the first EXIF data
+    # parts of the profile by their numbers, and how many there should be
     icc: dict[int, bytes] = field(default_factory=dict)
     icc_count: int = 0
 

@@ -28,9 +28,7 @@ _GREY, _RGB, _PALETTE = 0, 2, 3
 class _Chunks:
     """A file's chunks.
 
-    Attributes:
-        kept: those that make pixels, as a file.
-        contents: of the first chunk of each other kind.
+    `kept` are those that make pixels, as a file; `contents` are of the first chunk of each other kind.
     """
 
     kept: bytes

@@ -28,39 +28,22 @@ _MAX_SAMPLES = 4
 
 @dataclass(frozen=True)
 class Layout:
-    """A page's layout.
+    """A page's layout."""
 
-    Attributes:
-        size_wh: of the page, in pixels.
-        photometric: what the samples mean.
-        bits: of a sample.
-        samples: of a pixel.
-        alpha: the index of the sample that is alpha; None where there is none.
-        premultiplied: whether the colours were multiplied by it.
-        planes: 1, or as many as there are samples where each has its own strips.
-        compression: of the strips.
-        predicted: whether samples are stored as differences to the pixel before.
-        fill_order: 1, or 2 where the first pixel is in a byte's lowest bit.
-        little: the byte order of samples.
-        tiled: whether it is cut into tiles, or into strips of whole rows.
-        tile_wh: of a tile or a strip, in pixels.
-        palette: [2**bits, 3], RGB; None without one.
-    """
-
-    size_wh: tuple[int, int]
-    photometric: int
-    bits: int
-    samples: int
-    alpha: int | None
-    premultiplied: bool
-    planes: int
-    compression: int
-    predicted: bool
-    fill_order: int
-    little: bool
-    tiled: bool
-    tile_wh: tuple[int, int]
-    palette: npt.NDArray[np.uint8] | None
+    size_wh: tuple[int, int]  # of the page, in pixels
+    photometric: int  # what the samples mean
+    bits: int  # of a sample
+    samples: int  # of a pixel
+    alpha: int | None  # the index of the sample that is alpha; None where there is none
+    premultiplied: bool  # whether the colours were multiplied by it
+    planes: int  # 1, or as many as there are samples where each has its own strips
+    compression: int  # of the strips
+    predicted: bool  # whether samples are stored as differences to the pixel before
+    fill_order: int  # 1, or 2 where the first pixel is in a byte's lowest bit
+    little: bool  # the byte order of samples
+    tiled: bool  # whether it is cut into tiles, or into strips of whole rows
+    tile_wh: tuple[int, int]  # of a tile or a strip, in pixels
+    palette: npt.NDArray[np.uint8] | None  # [2**bits, 3], RGB; None without one
 
     @property
     def colours(self) -> int:
