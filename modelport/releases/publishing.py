@@ -25,8 +25,8 @@ class Published:
     """The result of publishing."""
 
     address: str  # the release's URL; where the same content was published under another name, the URL of that
-    sent: int  # how many files were uploaded; found: how many were there already and matched
-    found: int
+    sent: int  # how many files were uploaded
+    found: int  # how many were there already and matched
     new: bool  # False where the complete release was there already
 
 

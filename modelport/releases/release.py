@@ -60,8 +60,8 @@ class Release:
     untrained: tuple[str, ...] = ()  # names of untrained models, which were released by --force
     # versions of the packages that made and checked the artefacts
     packages: Mapping[str, str] = field(default_factory=dict)
-    commit: str | None = None  # of git, None outside of a checkout; dirty: the checkout had uncommitted changes
-    dirty: bool = False
+    commit: str | None = None  # of git; None outside of a checkout
+    dirty: bool = False  # whether the checkout had uncommitted changes
     # on labelled data: what was measured, on which data, and the demands that were met; see evaluation/report.py. None
     # where there was none.
     evaluation: Mapping[str, Any] | None = None

@@ -96,9 +96,8 @@ class Proof:
     """What a network of lower precision was measured to be, against the fp32 network."""
 
     task: str  # which decides about the limits
-    # how many there were; sources: of how many different photos, digits or parts of a series they were made
-    inputs: int
-    sources: int
+    inputs: int  # how many there were
+    sources: int  # of how many different photos, digits or parts of a series they were made
     findings: tuple[Finding, ...]
 
     @property

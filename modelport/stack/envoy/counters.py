@@ -28,11 +28,10 @@ class Counters:
 
     good: int = 0  # answers 1xx to 3xx
     failed: int = 0  # answers 4xx and 5xx, those that Envoy gave for a server that did not answer too
-    sent: int = 0  # requests that a connection was there for, timed_out: those of them without an answer in time
-    timed_out: int = 0
-    # overflowed, unreachable: requests that were not sent: too many were under way, there was no connection
-    overflowed: int = 0
-    unreachable: int = 0
+    sent: int = 0  # requests for which there was a connection
+    timed_out: int = 0  # those of them without an answer in time
+    overflowed: int = 0  # requests that were not sent, since too many were under way
+    unreachable: int = 0  # requests that were not sent, since there was no connection
     active: int = 0  # requests under way now
     # how many answers came within so many ms; cumulative, the last one is infinity
     within: dict[float, int] = field(default_factory=dict)
