@@ -73,7 +73,6 @@ def test_boxes_of_the_sample_images(stack, images, tmp_path, capsys):
     ("url", "complaint"),
     [
         pytest.param("http://127.0.0.1:9", "http://127.0.0.1:9 cannot be reached", id="nobody"),
-        pytest.param("127.0.0.1:8080", "is not a URL: write it as http://HOST:PORT", id="no scheme"),
         pytest.param("triton", "is not a Modelport server|does not serve digits", id="another server"),
     ],
 )

@@ -81,6 +81,7 @@ def test_arguments_and_exit_code_are_the_commands_own():
         (["export", "--wieghts", "x"], "unrecognized arguments: --wieghts"),
         (["export", "--weights", "x"], "takes --cfg, --weights, --names and --name together"),
         (["demo", "--url", "nowhere"], "'nowhere' is no address of a server: write http://HOST:PORT"),
+        (["evaluate", "digits", "--data=x", "--url=127.0.0.1:8080"], "'127.0.0.1:8080' is no address of a server"),
         (["client", "detector", "x", "--score_threshold", "much"], "much is not between 0 and 1"),
     ],
 )
