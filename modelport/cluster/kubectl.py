@@ -13,6 +13,7 @@ from modelport.manifests.rendering import dump, kubectl
 
 REQUEST_TIMEOUT_S = 60.0
 POLL_S = 2.0
+READY_TIMEOUT_S = 600.0  # of pods on a small or busy cluster
 ATTEMPTS = 6
 _REPEATABLE = ("get", "apply", "patch", "api-resources")
 _PASSING = (

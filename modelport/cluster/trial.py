@@ -17,15 +17,15 @@ from typing import Any
 
 from kserve_transformers.judging.shares import is_ready
 from modelport.cluster import entries
+from modelport.cluster.addresses import Addresses
 from modelport.cluster.answers import Sample, sample_of
 from modelport.cluster.entries import Entry
-from modelport.cluster.kubectl import Kubectl, wait_until
+from modelport.cluster.kubectl import READY_TIMEOUT_S, Kubectl, wait_until
 from modelport.cluster.pods import Caller, OwnPod, explain, pod
 from modelport.cluster.relocation import Fit, relocate
 from modelport.cluster.store import Store
 from modelport.manifests.canary_end import retire_canaries
 from modelport.manifests.canary_start import stable_first
-from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import pods
 from modelport.manifests.release_file import Choice, edited, parse, release_file
@@ -34,11 +34,6 @@ from modelport.measure.generator.load import Load
 from modelport.measure.generator.requests import Request
 from modelport.services import load
 
-READY_TIMEOUT_S = 600.0
-ISSUED_S = 600.0
-OWNING_GATEWAY = (
-    "gateway.envoyproxy.io/owning-gateway-name={name},gateway.envoyproxy.io/owning-gateway-namespace={namespace}"
-)
 REVISION = "serving.knative.dev/revision"
 RESTARTED = "modelport.io/restarted"
 _ANSWERED = re.compile(r'^modelport_requests_total\{[^}]*outcome="(?:200|OK)"[^}]*\} (\S+)$', re.MULTILINE)
@@ -101,12 +96,13 @@ class Trial:
         store: Store | None = None,
     ) -> None:
         self.cluster, self.overlay, self.fit, self.caller = cluster, overlay, fit, caller
-        self.headers, self.manifests, self.store = headers, manifests, store
+        self.manifests, self.store = manifests, store
         self._declared = tuple(load())
         self.choices = {
             name: Choice(one.stable, one.stable, 0) for name, one in parse(self._release_file.read_text()).items()
         }
         self.documents = self.rendered(self.choices)
+        self.addresses = Addresses(cluster, self.namespace, self.documents, caller, headers)
         self._splitting: set[str] | None = None
         self._shadowing: set[str] | None = None
         self.specs = entries.services(self.documents)
@@ -220,8 +216,8 @@ class Trial:
     def entry(self, name: str) -> Entry:
         """The way to a service that callers are meant to take, with its address."""
         if self.splits(name) and not self.in_knative:
-            return self._kserve_gateway(name)
-        return self.resolved(entries.entries(self.documents, name, self.namespace)[0])
+            return self.addresses.kserve_gateway(name)
+        return self.addresses.resolved(entries.entries(self.documents, name, self.namespace)[0])
 
     def splits(self, name: str) -> bool:
         """Whether a release can get a share of a service's traffic by KServe's own routes, or by Knative's."""
@@ -249,59 +245,6 @@ class Trial:
     def requires_signature(self) -> bool:
         """Whether only signed releases serve."""
         return requires_signature(self.documents)
-
-    def resolved(self, entry: Entry) -> Entry:
-        """An entry whose address is known."""
-        if entry.kind == entries.INGRESS:
-            entry = replace(entry, url=f"http://{self._ingress_address()}")
-        if entry.kind != entries.GATEWAY:
-            return replace(entry, headers={**entry.headers, **self.headers})
-        url = self._secured() or self.plain_url()
-        return replace(
-            entry, url=url, grpc_url=url if entry.grpc_url else "", headers={**entry.headers, **self.headers}
-        )
-
-    def plain_url(self) -> str:
-        """The gateway's first listener, which is plain HTTP."""
-        name, port = at(self._gateway, "metadata.name"), at(self._gateway, "spec.listeners.0.port")
-        return f"http://{self._address(str(name), self.namespace)}:{port}"
-
-    @property
-    def certificate(self) -> Document | None:
-        """The Certificate that the overlay's gateway presents."""
-        presented = [
-            reference["name"]
-            for gateway in self.documents
-            if gateway["kind"] == "Gateway"
-            for listener in at(gateway, "spec.listeners", [])
-            for reference in at(listener, "tls.certificateRefs", [])
-        ]
-        declared = [one for one in self.documents if one["kind"] == "Certificate"]
-        return next((one for one in declared if at(one, "spec.secretName") in presented), None)
-
-    def issued(self) -> dict[str, str]:
-        """What cert-manager issued, in PEM, by the keys of its Secret; waits for it."""
-        name = str(at(self.certificate or {}, "spec.secretName"))
-
-        def data() -> dict[str, str]:
-            return dict(at(self.cluster.get("secret", name, self.namespace) or {}, "data", {}))
-
-        found = wait_until(data, f"the certificate {name} is issued", ISSUED_S)
-        return {key: base64.b64decode(value).decode() for key, value in found.items()}
-
-    def _secured(self) -> str:
-        """The gateway's HTTPS listener under its certificate's name, which the callers know and trust from now on."""
-        ports = [one["port"] for one in at(self._gateway, "spec.listeners") if one["protocol"] == "HTTPS"]
-        if not (self.certificate and ports):
-            return ""
-        host, issued = str(at(self.certificate, "spec.dnsNames.0")), self.issued()
-        address = self._address(str(at(self._gateway, "metadata.name")), self.namespace)
-        self.caller.trust(host, address, issued.get("ca.crt") or issued["tls.crt"])
-        return f"https://{host}:{ports[0]}"
-
-    @property
-    def _gateway(self) -> Document:
-        return next(one for one in self.documents if one["kind"] == "Gateway")
 
     def send(self, entry: Entry, service: str, protocol: str) -> dict[str, Any]:
         """Send a service's sample."""
@@ -355,41 +298,6 @@ class Trial:
         entry = self.entry(next(iter(self.specs)))
         (answer,) = self.caller.send([{"url": f"{entry.url}/", "timeout_s": 5}])
         return bool(answer["status"] != "unreachable")
-
-    def _kserve_gateway(self, name: str) -> Entry:
-        config = self.cluster.get("configmap", "inferenceservice-config", "kserve") or {}
-        found = re.search(r'"kserveIngressGateway"\s*:\s*"([^/"]+)/([^"]+)"', at(config, "data.ingress", ""))
-        if not found:
-            raise ClusterError("KServe's settings name no kserveIngressGateway")
-        service = self.cluster.get("inferenceservice", name, self.namespace) or {}
-        host = str(at(service, "status.url", "")).partition("://")[2]
-        url = f"http://{self._address(found[2], found[1])}"
-        return Entry(entries.KSERVE, url, headers={"host": host, **self.headers})
-
-    def _address(self, name: str, namespace: str) -> str:
-        """Of a gateway."""
-
-        def address() -> str:
-            services = self.cluster.items("service", selector=OWNING_GATEWAY.format(name=name, namespace=namespace))
-            if services:
-                return str(at(services[0], "spec.clusterIP"))
-            gateway = self.cluster.get("gateway", name, namespace) or {}
-            return str(at(gateway, "status.addresses.0.value", ""))
-
-        return wait_until(address, f"gateway {name} has an address", READY_TIMEOUT_S)
-
-    def _ingress_address(self) -> str:
-        name = next(str(at(one, "metadata.name")) for one in self.documents if one["kind"] == "Ingress")
-        return self.address_of("ingress", name)
-
-    def address_of(self, kind: str, name: str) -> str:
-        """The address that a controller gives an Ingress or a Service; waits for it."""
-
-        def address() -> str:
-            told = at(self.cluster.get(kind, name, self.namespace) or {}, "status.loadBalancer.ingress.0", {})
-            return str(told.get("ip") or told.get("hostname") or "")
-
-        return wait_until(address, f"a controller gives the {kind} {name} an address", READY_TIMEOUT_S)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _egress(trial: Trial, service: str) -> str:
     target = str(at(trial.cluster.get("service", "kubernetes", "default") or {}, "spec.clusterIP"))
     targets = {"the API server": (target, 443)}
     if any(one["kind"] == "Gateway" for one in trial.documents):
-        address = urlsplit(trial.plain_url())
+        address = urlsplit(trial.addresses.plain_url())
         targets["the gateway"] = (str(address.hostname), address.port or 80)
     code = (
         "import json, socket, sys\n"

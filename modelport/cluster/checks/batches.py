@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from modelport.cluster.checks import Check
-from modelport.cluster.kubectl import wait_until
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
 from modelport.cluster.store import Store
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, NotPossibleError, Trial
+from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.manifests.findings import Document, at
 from modelport.manifests.rendering import render
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from modelport.cluster.checks import NOT_PROMISED, Check
-from modelport.cluster.kubectl import wait_until
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
 from modelport.cluster.releases import NEXT
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial, release_of
+from modelport.cluster.trial import BrokenPromiseError, Trial, release_of
 from modelport.manifests.findings import at
 from modelport.manifests.release_file import Choice
 

@@ -12,8 +12,8 @@ from typing import Any
 from kserve_transformers.judging.shares import is_ready
 from modelport.cluster import releases
 from modelport.cluster.checks import Check
-from modelport.cluster.kubectl import wait_until
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
+from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.findings import Document, at
 

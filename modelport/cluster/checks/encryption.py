@@ -21,7 +21,7 @@ def _tls(trial: Trial, service: str) -> str:
     entry, path = trial.entry(service), f"/v2/models/{service}"
     plain, verified = trial.caller.send(
         [
-            {"url": trial.plain_url() + path, "headers": entry.headers},
+            {"url": trial.addresses.plain_url() + path, "headers": entry.headers},
             {"url": entry.url + path, "headers": entry.headers},
         ]
     )
@@ -38,7 +38,7 @@ def _tls(trial: Trial, service: str) -> str:
 def _renewal(trial: Trial, service: str) -> str:
     """A renewal as cert-manager's own `cmctl renew` asks for it."""
     url, before = trial.entry(service).url, _leaf(trial)
-    name = str(at(trial.certificate or {}, "metadata.name"))
+    name = str(at(trial.addresses.certificate or {}, "metadata.name"))
     renew = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "modelport test-cluster"}
     with trial.traffic(service) as traffic:
         time.sleep(3)
@@ -51,7 +51,7 @@ def _renewal(trial: Trial, service: str) -> str:
         wait_until(lambda: _presented(trial, url) == _leaf(trial), "the gateway presents it", RENEWED_S)
         time.sleep(3)
     (answer,) = trial.caller.send(
-        [{"url": f"{trial.entry(service).url}/v2/models/{service}", "headers": trial.headers}]
+        [{"url": f"{trial.entry(service).url}/v2/models/{service}", "headers": trial.addresses.headers}]
     )
     if answer["status"] != "200":
         raise BrokenPromiseError(f"after the renewal: {answer['status']} {answer.get('error', '')}")
@@ -60,7 +60,7 @@ def _renewal(trial: Trial, service: str) -> str:
 
 def _leaf(trial: Trial) -> str:
     """The issued certificate, without those above it."""
-    return trial.issued()["tls.crt"].partition("-----END CERTIFICATE-----")[0].strip()
+    return trial.addresses.issued()["tls.crt"].partition("-----END CERTIFICATE-----")[0].strip()
 
 
 def _presented(trial: Trial, url: str) -> str:
@@ -70,7 +70,7 @@ def _presented(trial: Trial, url: str) -> str:
 
 
 def _no_certificate(trial: Trial, service: str) -> str:
-    return "" if trial.certificate else NOT_PROMISED
+    return "" if trial.addresses.certificate else NOT_PROMISED
 
 
 CHECKS = (

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from kserve_transformers.settings import Limits
 from modelport.cluster import answers, entries
 from modelport.cluster.checks import NOT_PROMISED, Check
-from modelport.cluster.kubectl import wait_until
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
+from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.stopping import STOP, annotate
 
 SLOW_S = 20.0  # longer than the 15 s for which Envoy waits where nothing else is declared

@@ -9,8 +9,8 @@ from functools import partial
 
 from kserve_transformers.judging.shares import is_ready
 from modelport.cluster.checks import NOT_PROMISED, Check
-from modelport.cluster.kubectl import wait_until
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
+from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.findings import Document, at
 
 STOPPED_S = 30.0

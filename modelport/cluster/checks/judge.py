@@ -15,9 +15,9 @@ from kserve_transformers.observe import Ended, Exchange
 from kserve_transformers.record.events import Origin, render
 from modelport.cluster.checks import NOT_PROMISED, Check, canary
 from modelport.cluster.checks.canary import serves_only
-from modelport.cluster.kubectl import wait_until
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
 from modelport.cluster.releases import NEXT, SLOW
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.findings import at
 from modelport.manifests.judged import JUDGED, refusals
 from modelport.manifests.release_file import FIRST_RELEASE

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from modelport.cluster.checks import NOT_PROMISED, Check
-from modelport.cluster.kubectl import wait_until
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
 from modelport.cluster.observation import CONTROLLERS, NOT_IN_A_POD, observe
 from modelport.cluster.relocation import SCALED_REPLICAS
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, NotPossibleError, Trial
+from modelport.cluster.trial import BrokenPromiseError, NotPossibleError, Trial
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import AUTOSCALER
 

@@ -17,7 +17,7 @@ def _answers(trial: Trial, _: str) -> str:
         if name not in trial.samples or trial.is_light(name):
             continue
         sample = trial.samples[name]
-        for entry in map(trial.resolved, entries.entries(trial.documents, name, trial.namespace)):
+        for entry in map(trial.addresses.resolved, entries.entries(trial.documents, name, trial.namespace)):
             protocols = [one for one in sample.requests if one != answers.GRPC or entry.grpc_url]
             found = {}
             for protocol in protocols:
@@ -81,7 +81,7 @@ def _load_balancers(trial: Trial, service: str) -> str:
         name = at(document, "spec.selector", {}).get(entries.SERVICE_LABEL)
         if at(document, "spec.type") != "LoadBalancer" or name not in trial.samples:
             continue
-        address = trial.address_of("service", str(at(document, "metadata.name")))
+        address = trial.addresses.given("service", str(at(document, "metadata.name")))
         port = next(one["port"] for one in at(document, "spec.ports") if one["name"] == "http")
         answer = trial.send(entries.Entry(entries.SERVICE, f"http://{address}:{port}"), name, "V1")
         if answer["status"] != "200":

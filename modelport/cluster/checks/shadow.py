@@ -13,9 +13,9 @@ from pathlib import Path
 from kserve_transformers.record.reading import Reader
 from modelport.cluster.checks import NOT_PROMISED, Check
 from modelport.cluster.checks.observing import record_on_volume
-from modelport.cluster.kubectl import wait_until
+from modelport.cluster.kubectl import READY_TIMEOUT_S, wait_until
 from modelport.cluster.releases import NEXT
-from modelport.cluster.trial import READY_TIMEOUT_S, BrokenPromiseError, Trial
+from modelport.cluster.trial import BrokenPromiseError, Trial
 from modelport.manifests.release_file import FIRST_RELEASE
 from modelport.releases.judging import pairs
 

@@ -154,30 +154,6 @@ def test_the_caller_verifies_certificates_and_the_load_generator_does_not(tmp_pa
         assert asyncio.run(Caller(url, keep_alive=False).send(sent)).outcome == "201"
 
 
-def test_a_gateway_with_a_certificate_is_called_by_its_name():
-    """The callers know the name and trust the issuer; the plain listener only redirects."""
-    documents = [
-        {"kind": "Gateway", "metadata": {"name": "modelport"}, "spec": {"listeners": [
-            {"name": "http", "protocol": "HTTP", "port": 80},
-            {"name": "https", "protocol": "HTTPS", "port": 443, "tls": {"certificateRefs": [{"name": "tls"}]}}]}},
-        {"kind": "Certificate", "spec": {"secretName": "authority", "isCA": True}},
-        {"kind": "Certificate", "spec": {"secretName": "tls", "dnsNames": ["models.example.org"]}},
-    ]  # fmt: skip
-    trial, trusted = Trial.__new__(Trial), []
-    trial.fit, trial.headers, trial.documents = Fit("test-1"), {"authorization": "Bearer x"}, documents
-    secret = {"data": {"tls.crt": "bGVhZg==", "ca.crt": "cm9vdA=="}}
-    gateway = {"spec": {"clusterIP": "10.96.0.7"}}
-    trial.cluster = SimpleNamespace(get=lambda *_: secret, items=lambda *_, **__: [gateway])  # type: ignore[assignment]
-    trial.caller = SimpleNamespace(trust=lambda *told: trusted.append(told))  # type: ignore[assignment]
-    entry = trial.resolved(Entry(entries.GATEWAY, grpc_url=entries.GATEWAY, headers={"a": "b"}))
-    assert entry.url == entry.grpc_url == "https://models.example.org:443"
-    assert entry.headers == {"a": "b", "authorization": "Bearer x"}
-    assert trusted == [("models.example.org", "10.96.0.7", "root")]
-    assert trial.plain_url() == "http://10.96.0.7:80"
-    documents.pop()
-    assert trial.resolved(Entry(entries.GATEWAY)).url == "http://10.96.0.7:80"
-
-
 @pytest.mark.parametrize(
     ("state", "revisions", "out"),
     [
@@ -217,16 +193,6 @@ def test_traffic_stays_below_the_limit_of_the_gateway(limit, think_s, monkeypatc
     with trial.traffic("digits"):
         pass
     assert begun[0].think_s == think_s
-
-
-@pytest.mark.parametrize("told", [{"ip": "10.96.0.8"}, {"hostname": "10.96.0.8"}], ids=["ip", "name"])
-def test_an_ingress_is_called_where_its_controller_says(told):
-    trial = Trial.__new__(Trial)
-    trial.fit, trial.headers = Fit("test-1"), {}
-    trial.documents = [{"kind": "Ingress", "metadata": {"name": "modelport"}}]
-    found = {"status": {"loadBalancer": {"ingress": [told]}}}
-    trial.cluster = SimpleNamespace(get=lambda *_: found)  # type: ignore[assignment]
-    assert trial.resolved(Entry(entries.INGRESS)).url == "http://10.96.0.8"
 
 
 @pytest.mark.parametrize(
