@@ -120,8 +120,9 @@ def _record(trial: Trial, service: str, release: str, agreeing: bool) -> str:
 
 
 def _remove(trial: Trial) -> None:
-    """As `make undeploy OVERLAY=canary-judge` does: the state too, for the next judge."""
+    """As `make undeploy OVERLAY=canary-judge` does: the state too, for the next judge; and the test's credentials."""
     trial.cluster.run("delete", "--ignore-not-found", "-f", "-", stdin=dump(trial.beside(OVERLAY, {})))
+    trial.cluster.run("delete", "secret", CREDENTIALS, f"--namespace={trial.namespace}", "--ignore-not-found")
 
 
 def _share_is(trial: Trial, service: str, percent: int, timeout_s: float = JUDGED_TIMEOUT_S) -> None:
