@@ -25,7 +25,7 @@ from modelport.cluster.pods import Caller, OwnPod, explain, pod
 from modelport.cluster.relocation import Fit, relocate
 from modelport.cluster.store import Store
 from modelport.manifests.canary_end import retire_canaries
-from modelport.manifests.canary_start import stable_first
+from modelport.manifests.canary_start import stable_first, with_stable
 from modelport.manifests.findings import Document, at
 from modelport.manifests.pods import pods
 from modelport.manifests.release_file import Choice, edited, parse, release_file
@@ -141,10 +141,8 @@ class Trial:
         if any(map(self.splits, self.specs)):  # as `modelport deploy` does
             found = self.cluster.items("inferenceservice", self.namespace)
             there = {str(at(one, "metadata.name")): one for one in found}
-            first = stable_first(documents, there)
-            if first:
-                names = [str(at(one, "metadata.name")) for one in first]
-                self.cluster.apply([one for one in documents if at(one, "metadata.name") not in names] + first)
+            if first := stable_first(documents, there):
+                self.cluster.apply(with_stable(documents, first))
                 self.wait_ready()
             retire_canaries(documents, there)
         self.cluster.apply(documents)

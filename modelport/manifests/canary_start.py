@@ -26,3 +26,11 @@ def stable_first(documents: Sequence[Document], present: Mapping[str, Document])
         predictor["model"]["storageUri"] = f"{place}/{read()[name].stable}"
         services.append(stable)
     return services
+
+
+def with_stable(documents: Sequence[dict[str, Any]], first: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents with the services of `stable_first` in place of those that have the canary."""
+    stable = {at(service, "metadata.name"): service for service in first}
+    return [
+        stable.get(at(one, "metadata.name"), one) if one["kind"] == "InferenceService" else one for one in documents
+    ]

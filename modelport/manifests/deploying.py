@@ -14,7 +14,7 @@ from typing import Any
 from modelport.arguments import errors_in_one_line
 from modelport.environment import say
 from modelport.manifests.canary_end import retire_canaries
-from modelport.manifests.canary_start import stable_first
+from modelport.manifests.canary_start import stable_first, with_stable
 from modelport.manifests.cluster import ClusterError, kubectl_json, kubectl_text, require_cluster, served_kinds
 from modelport.manifests.findings import Document, at, of
 from modelport.manifests.judged import JUDGED, judged, refusals, to_be_judged
@@ -76,8 +76,7 @@ def deploy(overlay: str, prune: bool) -> None:
     first = stable_first(documents, present)
     if first:
         say(f"the cluster has no stable release yet: applying it first, for {', '.join(map(_name, first))}")
-        _apply([d for d in documents if d not in first], taken)
-        _apply(first, taken)
+        _apply(with_stable(documents, first), taken)
         for service in first:
             kubectl_text("wait", *_of(service), "--for=condition=Ready", f"--timeout={READY_TIMEOUT}")
     for name in retire_canaries(documents, present):

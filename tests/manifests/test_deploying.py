@@ -9,9 +9,10 @@ import pytest
 
 from modelport.environment import ROOT
 from modelport.manifests import canary_start, deploying, stopping
-from modelport.manifests.canary_start import stable_first
+from modelport.manifests.canary_start import stable_first, with_stable
 from modelport.manifests.cluster import ClusterError
 from modelport.manifests.deploying import former_autoscalers, left_over, mode_changes
+from modelport.manifests.findings import of
 from modelport.manifests.release_file import Choice
 from modelport.manifests.rendering import overlays
 from modelport.services import load
@@ -128,6 +129,10 @@ def test_a_knative_canary_does_not_come_first(rendered, monkeypatch):
     assert first["metadata"]["name"] == "detector"
     assert first["spec"]["predictor"]["model"]["storageUri"] == "s3://modelport-models/detector/r1"
     assert "canaryTrafficPercent" not in first["spec"]["predictor"]
+    applied = with_stable(documents, [first])
+    assert [one for one in applied if one not in documents] == [first]
+    assert len(applied) == len(documents)
+    assert not any("canaryTrafficPercent" in one["spec"]["predictor"] for one in of(applied, "InferenceService"))
 
     rolled_out = {"status": {"components": {"predictor": {"latestRolledoutRevision": "detector-1"}}}}
     assert stable_first(documents, {"detector": rolled_out}) == []
