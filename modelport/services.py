@@ -87,6 +87,12 @@ def models_of(services: Iterable[ServiceSpec]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(model for spec in services for model in spec.models))
 
 
+def name_problem(name: object) -> str:
+    """Why a service cannot have a name; empty where it can."""
+    fits = isinstance(name, str) and SERVICE.fullmatch(name) and name not in RESERVED
+    return "" if fits else f"{name!r} is no name for a service ({NAMES})"
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that comes twice: the first entry would be lost."""
 
@@ -101,8 +107,8 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _service(name: Any, entry: Any) -> ServiceSpec:
-    if not isinstance(name, str) or not SERVICE.fullmatch(name) or name in RESERVED:
-        raise ValueError(f"{name!r} is no name for a service ({NAMES})")
+    if problem := name_problem(name):
+        raise ValueError(problem)
     if not isinstance(entry, dict):
         raise ValueError(f"service {name}: write {_FORM}")
     unknown = sorted(map(str, set(entry) - set(_FIELDS)))

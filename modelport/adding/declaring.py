@@ -14,7 +14,7 @@ from exporters.files import replace_file
 from kserve_transformers.service_spec import ServiceSpec
 from modelport.adding.checkout import Checkout
 from modelport.manifests import generation
-from modelport.services import NAMES, RESERVED, SERVICE, DeclarationError, load
+from modelport.services import DeclarationError, load, name_problem
 
 
 def with_service(text: str, spec: ServiceSpec) -> str:
@@ -81,8 +81,8 @@ def joined(path: Path, name: str, task: str, service: str | None, last: bool) ->
         return _checked(path, with_chain(path.read_text(), wanted, chain), {**declared, wanted: spec}), spec, False
     if last:
         raise UnclearModelError("--fallback joins the chain of a service that there is", "--service")
-    if not SERVICE.fullmatch(wanted) or wanted in RESERVED:
-        raise UnclearModelError(f"{wanted!r} is no name for a service ({NAMES})", "--service")
+    if problem := name_problem(wanted):
+        raise UnclearModelError(problem, "--service")
     spec = ServiceSpec(wanted, task, (name,))
     return _checked(path, with_service(path.read_text(), spec), {**declared, wanted: spec}), spec, True
 

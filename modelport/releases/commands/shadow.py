@@ -19,7 +19,7 @@ from modelport.releases import log, rollout
 from modelport.releases.commands import Subparsers, add_command
 from modelport.releases.commands.canary import add_acceptance, add_folders, change, folders, percent
 from modelport.releases.comparison import report
-from modelport.releases.comparison.verdict import Verdict, findings, undecided, verdict
+from modelport.releases.comparison.verdict import OPEN, Verdict, findings, verdict
 from modelport.releases.errors import ComparisonError, RolloutError
 from modelport.releases.judging import pairs
 from modelport.releases.judging.pairs import SHADOW_RULES, Account
@@ -30,7 +30,7 @@ from modelport.stack.overlay import RECORD
 from modelport.stack.running import Running
 
 _SETTLE_S = 3.0  # until the recorders have written what ended before
-_NOTHING = Verdict("undecided: the shadow has had no request that could be compared", undecided("").exit_code)
+_NOTHING = Verdict("undecided: the shadow has had no request that could be compared", OPEN)
 
 
 def add_to(commands: Subparsers) -> None:

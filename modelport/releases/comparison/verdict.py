@@ -25,12 +25,13 @@ class Verdict:
 
 INTERCHANGEABLE = Verdict("interchangeable: every rule holds", 0)
 DIFFERENT = Verdict("different: a rule is broken; read the report before you release it", 3)
+OPEN = 4  # the exit code of a comparison that needs more of something
 SAMPLES = "samples; add some with --data DIR (make: DATA=DIR)"
 
 
 def undecided(needed: str) -> Verdict:
     """No rule is broken, and at least one is open: it needs more of something."""
-    return Verdict(f"undecided: no rule is broken, but at least one needs more {needed}", 4)
+    return Verdict(f"undecided: no rule is broken, but at least one needs more {needed}", OPEN)
 
 
 def findings(measures: Mapping[str, Estimate], rules: Sequence[Rule] = RULES) -> dict[Rule, Finding]:
